@@ -1,0 +1,1 @@
+"""The arena: cache, train, evaluate, compare."""

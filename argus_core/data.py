@@ -1,0 +1,72 @@
+"""What a data set must offer; adapters live in plugins."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from argus_core.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with a data set, in words: where, what, and whether the annotation is left out."""
+
+    where: str
+    what: str
+    dropped: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (" (left out)" if self.dropped else "")
+
+
+class Split(ABC):
+    """Images in a fixed order with their annotations; reading happens per image."""
+
+    name: str
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def key(self, index: int) -> str:
+        """A name of the image that is unique in the split and stable between machines."""
+
+    @abstractmethod
+    def read(self, index: int) -> npt.NDArray[np.uint8]:
+        """The image as (h, w, 3) RGB; raises ArgusError with its path if it cannot be read."""
+
+    @abstractmethod
+    def digest(self, index: int) -> str:
+        """sha256 (hex) of the image's bytes."""
+
+    @abstractmethod
+    def stamp(self, index: int) -> str:
+        """Something cheap that changes when the bytes do, such as size and modification time."""
+
+    @property
+    @abstractmethod
+    def tasks(self) -> Mapping[str, Task]:
+        """The tasks this split has annotations for, by task name, with the data set's numbers."""
+
+    @abstractmethod
+    def truth(self, index: int, task: str) -> Any:
+        """The annotation of one image in image pixels, as the task defines it."""
+
+    @abstractmethod
+    def annotation_digest(self) -> str:
+        """sha256 (hex) over keys and annotations: two splits with the same digest score the same."""
+
+    def faults(self) -> list[Fault]:
+        """What is wrong with the annotations; reading images is left to the caller."""
+        return []
+
+
+DataSet = Mapping[str, Split]
+"""Splits by name, such as ``train`` and ``val``."""

@@ -1,0 +1,45 @@
+"""The contract of a head: state what you need, map features to an output."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from argus_core.recipe import Recipe
+from argus_core.tasks.base import Task
+from argus_core.tokens import FeatureInfo, Features, Needs
+
+
+class Head(nn.Module, ABC):
+    """A small network on frozen features. Options are the keyword-only parameters of ``__init__``.
+
+    ``forward`` is all that must be written. ``needs`` may be set on the class or, from an option, in ``__init__``.
+    """
+
+    solves: ClassVar[type[Task]]
+    needs: Needs = Needs()
+    recipe: ClassVar[Recipe] = Recipe()
+
+    def __init__(self, info: FeatureInfo, task: Task) -> None:
+        super().__init__()
+        self.info = info
+        self.task = task
+
+    @abstractmethod
+    def forward(self, features: Features) -> Any:
+        """Map features to an output that ``loss`` and ``decode`` understand."""
+
+    def loss(self, output: Any, targets: Sequence[Any]) -> dict[str, Tensor]:
+        """Named scalar terms; their sum is minimised."""
+        return self.task.loss(output, targets)
+
+    def decode(self, output: Any, canvas: tuple[int, int]) -> list[Any]:
+        """One prediction per image in canvas pixels; ``canvas`` is (height, width)."""
+        return self.task.decode(output, canvas)
+
+    def notes(self) -> list[str]:
+        """What a reader of the results must know of this instance, such as stand-in data; goes into the run record."""
+        return []

@@ -1,0 +1,83 @@
+"""What a task is: the numbers of a data set, and the way from a head's output to a score."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from argus_core.canvas import Placement
+from argus_core.tokens import FeatureInfo, Tokens
+
+
+class Metric(ABC):
+    """Collects predictions and truths in image pixels, one image at a time, and scores them together."""
+
+    primary: ClassVar[str]
+    higher_is_better: ClassVar[bool] = True
+
+    @abstractmethod
+    def update(self, key: str, prediction: Any, truth: Any) -> None:
+        """Add one image; ``key`` is unique in the data set."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """All scores by name; ``primary`` is the one that ranks."""
+
+    @abstractmethod
+    def state(self) -> Any:
+        """What was collected, as plain data, so that processes can be merged."""
+
+    @abstractmethod
+    def merge(self, states: Sequence[Any]) -> None:
+        """Replace what was collected by the union of ``states``; an image counted twice is an error."""
+
+
+class Task(BaseModel, ABC):
+    """What is predicted: target, loss, decode, metric. Fields are the data set's numbers.
+
+    ``truth`` is an annotation in image pixels as a data set gives it; ``target`` the same on the canvas, as
+    tensors; ``prediction`` a head's decoded answer, first on the canvas, then (``to_image``) in image pixels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: ClassVar[str]
+
+    @abstractmethod
+    def target(self, truth: Any, placement: Placement) -> Any:
+        """The truth on the canvas of ``placement``; an object with ``.to(device)``."""
+
+    def loss(self, output: Any, targets: Sequence[Any]) -> dict[str, Tensor]:
+        """Named scalar terms whose sum is the objective, for heads that bring no loss of their own."""
+        raise NotImplementedError(f"{self.name} has no loss common to all heads: override {type(self).__name__} or Head.loss")
+
+    @abstractmethod
+    def decode(self, output: Any, canvas: tuple[int, int]) -> list[Any]:
+        """One prediction per image in canvas pixels; ``canvas`` is (height, width)."""
+
+    @abstractmethod
+    def to_image(self, prediction: Any, placement: Placement) -> Any:
+        """Map a canvas prediction to image pixels and clip it to the image."""
+
+    @abstractmethod
+    def metric(self) -> Metric:
+        """A fresh metric for this task."""
+
+    @abstractmethod
+    def check(self, prediction: Any, canvas: tuple[int, int]) -> None:
+        """Raise AssertionError, with a reason, if a canvas prediction is malformed."""
+
+    @abstractmethod
+    def example(
+        self, info: FeatureInfo, layers: Sequence[int], canvas: tuple[int, int], images: int, generator: torch.Generator
+    ) -> tuple[Tokens, list[Any]]:
+        """Random tokens with planted, learnable targets: the data every conformance check runs on."""
+
+    @classmethod
+    @abstractmethod
+    def small(cls) -> Task:
+        """A small instance for checks."""

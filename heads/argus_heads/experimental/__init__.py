@@ -1,0 +1,1 @@
+"""Heads that explore one unusual idea each."""

@@ -1,0 +1,1 @@
+"""Data sets: COCO folders and procedural scenes."""
