@@ -1,0 +1,74 @@
+"""Argus: perception from one frozen vision backbone. Names are imported on first use; ``import argus_core`` is free."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from argus_core.backbones import Backbone as Backbone
+    from argus_core.backbones import load_backbone as load_backbone
+    from argus_core.build import build_head as build_head
+    from argus_core.canvas import Canvas as Canvas
+    from argus_core.canvas import Placement as Placement
+    from argus_core.checkpoint import load_head as load_head
+    from argus_core.checkpoint import save_head as save_head
+    from argus_core.compose import Argus as Argus
+    from argus_core.data import Split as Split
+    from argus_core.detection.dense import DenseHead as DenseHead
+    from argus_core.errors import ArgusError as ArgusError
+    from argus_core.head import Head as Head
+    from argus_core.hooks import hookimpl as hookimpl
+    from argus_core.image import read_image as read_image
+    from argus_core.recipe import Recipe as Recipe
+    from argus_core.registry import BACKBONES as BACKBONES
+    from argus_core.registry import HEADS as HEADS
+    from argus_core.registry import TASKS as TASKS
+    from argus_core.tasks.base import Metric as Metric
+    from argus_core.tasks.base import Task as Task
+    from argus_core.tasks.detect import Detect as Detect
+    from argus_core.tokens import FeatureInfo as FeatureInfo
+    from argus_core.tokens import Features as Features
+    from argus_core.tokens import Needs as Needs
+    from argus_core.tokens import Tokens as Tokens
+
+    __version__: str
+
+_HOMES = {
+    "backbones": ("Backbone", "load_backbone"),
+    "build": ("build_head",),
+    "canvas": ("Canvas", "Placement"),
+    "checkpoint": ("load_head", "save_head"),
+    "compose": ("Argus",),
+    "data": ("Split",),
+    "detection.dense": ("DenseHead",),
+    "errors": ("ArgusError",),
+    "head": ("Head",),
+    "hooks": ("hookimpl",),
+    "image": ("read_image",),
+    "recipe": ("Recipe",),
+    "registry": ("BACKBONES", "HEADS", "TASKS"),
+    "tasks.base": ("Metric", "Task"),
+    "tasks.detect": ("Detect",),
+    "tokens": ("FeatureInfo", "Features", "Needs", "Tokens"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("argus-perception")
+    elif name in _HOME:
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

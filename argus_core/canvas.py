@@ -6,7 +6,8 @@ Nothing outside this file converts between image and canvas pixels.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +33,7 @@ class Placement:
 
     ``canvas = image * scale + offset`` per axis; a mirrored view mirrors the image first.
     Pairs are ``(y, x)`` like array shapes; points and boxes are ``x, y`` like annotations.
+    The image covers whole canvas pixels, so the two scales of one image may differ a little.
     """
 
     image_size: tuple[int, int]
@@ -48,49 +50,49 @@ class Placement:
 
     def mirror(self) -> Placement:
         """The placement of the horizontally mirrored image."""
-        return Placement(self.image_size, self.canvas_size, self.scale, self.offset, not self.mirrored)
+        return replace(self, mirrored=not self.mirrored)
 
     def points_to_canvas(self, points: FloatArray) -> FloatArray:
-        """Map (..., 2) x, y image pixels to canvas pixels."""
-        x, y = np.asarray(points, dtype=np.float64)[..., 0], np.asarray(points, dtype=np.float64)[..., 1]
+        """Map (..., 2) x, y image pixels to canvas pixels; points that a crop cuts off lie outside."""
+        x, y = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)
         x = self.image_size[1] - x if self.mirrored else x
         return np.stack([x * self.scale[1] + self.offset[1], y * self.scale[0] + self.offset[0]], axis=-1)
 
     def points_to_image(self, points: FloatArray) -> FloatArray:
         """Map (..., 2) x, y canvas pixels to image pixels; points off the image stay off it."""
-        points = np.asarray(points, dtype=np.float64)
-        x = (points[..., 0] - self.offset[1]) / self.scale[1]
-        y = (points[..., 1] - self.offset[0]) / self.scale[0]
+        x, y = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)
+        x, y = (x - self.offset[1]) / self.scale[1], (y - self.offset[0]) / self.scale[0]
         return np.stack([self.image_size[1] - x if self.mirrored else x, y], axis=-1)
 
     def boxes_to_canvas(self, boxes: FloatArray) -> FloatArray:
-        """Map (N, 4) x1, y1, x2, y2 image boxes to canvas pixels, clipped to the canvas."""
-        return _clip(self._corners(boxes, self.points_to_canvas), self.extent)
+        """Map (N, 4) x1, y1, x2, y2 image boxes to canvas pixels, clipped to ``extent``."""
+        return _map_boxes(boxes, self.points_to_canvas, self.extent)
 
     def boxes_to_image(self, boxes: FloatArray) -> FloatArray:
         """Map (N, 4) x1, y1, x2, y2 canvas boxes to image pixels, clipped to the image."""
-        return _clip(self._corners(boxes, self.points_to_image), self.image_size)
-
-    def _corners(self, boxes: FloatArray, transform: Any) -> FloatArray:
-        corners = transform(np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2))
-        return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+        return _map_boxes(boxes, self.points_to_image, self.image_size)
 
     def map_to_canvas(self, values: npt.NDArray[Any], fill: float, nearest: bool = False) -> npt.NDArray[Any]:
-        """Resample (..., h, w) image maps onto the canvas; canvas pixels without image become ``fill``."""
-        y = (np.arange(self.canvas_size[0]) + 0.5 - self.offset[0]) / self.scale[0]
-        x = (np.arange(self.canvas_size[1]) + 0.5 - self.offset[1]) / self.scale[1]
-        return _resample(values, y, self._unmirror(x, self.image_size[1]), self.image_size, fill, nearest)
+        """Sample (..., h, w) image maps at the canvas's pixel centres; pixels without image become ``fill``.
+
+        Bilinear (integers become floats) and without averaging when shrinking; ``nearest`` keeps the dtype.
+        """
+        _check_map(values, self.image_size, "image")
+        values = values[..., ::-1] if self.mirrored else values
+        axes = zip(self.canvas_size, self.scale, self.offset, strict=True)
+        y, x = ((np.arange(n) + 0.5 - o) / s for n, s, o in axes)
+        return _sample(values, y, x, fill, nearest)
 
     def map_to_image(self, values: npt.NDArray[Any], fill: float, nearest: bool = False) -> npt.NDArray[Any]:
-        """Resample (..., H, W) canvas maps to the image; image pixels cropped away become ``fill``."""
-        if values.shape[-2:] != self.canvas_size:
-            raise ArgusError(f"the map is {values.shape[-2:]}, the canvas {self.canvas_size}: upsample it first")
-        x_image = self._unmirror(np.arange(self.image_size[1]) + 0.5, self.image_size[1])
-        y = (np.arange(self.image_size[0]) + 0.5) * self.scale[0] + self.offset[0]
-        return _resample(values, y, x_image * self.scale[1] + self.offset[1], self.extent, fill, nearest)
+        """Sample (..., H, W) canvas maps at the image's pixel centres, never reading padding.
 
-    def _unmirror(self, x: FloatArray, width: int) -> FloatArray:
-        return width - x if self.mirrored else x
+        Image pixels that a crop cut away become ``fill``. Otherwise as ``map_to_canvas``.
+        """
+        _check_map(values, self.canvas_size, "canvas")
+        axes = zip(self.image_size, self.scale, self.offset, strict=True)
+        y, x = ((np.arange(n) + 0.5) * s + o for n, s, o in axes)
+        out = _sample(values[..., : self.extent[0], : self.extent[1]], y, x, fill, nearest)
+        return np.ascontiguousarray(out[..., ::-1]) if self.mirrored else out
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; ``Placement.from_dict`` is the inverse."""
@@ -99,7 +101,7 @@ class Placement:
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Placement:
         """Rebuild a placement from ``to_dict``."""
-        pairs = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        pairs: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return Placement(**pairs)
 
 
@@ -137,69 +139,78 @@ class Canvas:
         """Where an image of ``height`` x ``width`` pixels lies on this canvas."""
         if height < 1 or width < 1:
             raise ArgusError(f"an image of {height}x{width} px has no pixels")
-        ratios = (self.height / height, self.width / width)
-        factor = {"letterbox": min(ratios), "crop": max(ratios), "stretch": None}[self.fit]
-        resized = self.size if factor is None else (_scaled(height, factor), _scaled(width, factor))
-        if self.fit == "letterbox":
-            resized = (min(resized[0], self.height), min(resized[1], self.width))
-        if self.fit == "crop":
-            resized = (max(resized[0], self.height), max(resized[1], self.width))
-        offset = [float(-((r - c) // 2)) if self.fit == "crop" else 0.0 for r, c in zip(resized, self.size, strict=True)]
+        resized = self._resized(height, width)
         scale = (resized[0] / height, resized[1] / width)
-        return Placement((height, width), self.size, scale, (offset[0], offset[1]))
+        if self.fit != "crop":
+            return Placement((height, width), self.size, scale)
+        y, x = ((r - c) // 2 for r, c in zip(resized, self.size, strict=True))
+        return Placement((height, width), self.size, scale, (float(-y), float(-x)))
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        """The whole image's height and width in canvas pixels."""
+        if self.fit == "stretch":
+            return self.size
+        # Compared and divided as whole numbers: a float ratio may round to the wrong side of a half.
+        tall = self.height * width <= self.width * height
+        if tall == (self.fit == "letterbox"):
+            return self.height, max(1, round(width * self.height / height))
+        return max(1, round(height * self.width / width)), self.width
 
     def render(self, image: npt.NDArray[np.uint8], mirrored: bool = False) -> tuple[npt.NDArray[np.uint8], Placement]:
-        """Resize (h, w, 3) RGB bytes onto the canvas; returns (height, width, 3) bytes and the placement."""
-        placement = self.place(image.shape[0], image.shape[1])
+        """Resize (h, w, 3) RGB bytes onto the canvas, averaging when shrinking unless ``nearest``.
+
+        Returns (height, width, 3) bytes, zero outside the image, and the placement.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ArgusError(f"an image is (h, w, 3) uint8, not {image.shape} {image.dtype}: use read_image")
+        place = self.place(image.shape[0], image.shape[1])
+        rows, columns = place.extent
+        # Only what is seen is resized: the uncropped enlargement of a 1 x 10000 strip would be huge.
+        corners = place.points_to_image(np.array([(0, 0), (columns, rows)]))
+        box = tuple(np.clip(corners, 0, (image.shape[1], image.shape[0])).flat)
         source = Image.fromarray(np.ascontiguousarray(image[:, ::-1] if mirrored else image))
-        height, width = (round(n * s) for n, s in zip(placement.image_size, placement.scale, strict=True))
-        y, x = (int(-o) for o in placement.offset)
-        # Only the visible part is resized: a 1 x 10000 strip must not allocate its uncropped enlargement.
-        box = (x / placement.scale[1], y / placement.scale[0], 0.0, 0.0)
-        seen = (min(height - y, self.height), min(width - x, self.width))
-        box = (box[0], box[1], (x + seen[1]) / placement.scale[1], (y + seen[0]) / placement.scale[0])
-        box = (box[0], box[1], min(box[2], source.width), min(box[3], source.height))
-        resized = source.resize((seen[1], seen[0]), _RESAMPLING[self.interpolation], box=box)
-        out = np.zeros((self.height, self.width, 3), dtype=np.uint8)
-        out[: seen[0], : seen[1]] = np.asarray(resized)
-        return out, placement.mirror() if mirrored else placement
+        resized = source.resize((columns, rows), _RESAMPLING[self.interpolation], box=box)
+        out = np.zeros((*self.size, 3), dtype=np.uint8)
+        out[:rows, :columns] = np.asarray(resized)
+        return out, place.mirror() if mirrored else place
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; ``Canvas(**canvas.to_dict())`` is the inverse."""
         return asdict(self)
 
 
-def _scaled(length: int, factor: float) -> int:
-    return max(1, round(length * factor))
+def _map_boxes(boxes: FloatArray, move: Callable[[FloatArray], FloatArray], size: tuple[int, int]) -> FloatArray:
+    """Move both corners, put them in order again (a mirror swaps them) and clip to ``size``."""
+    corners = np.sort(move(np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2)), axis=1)
+    return np.clip(corners, 0.0, (size[1], size[0])).reshape(-1, 4)
 
 
-def _clip(boxes: FloatArray, size: tuple[int, int]) -> FloatArray:
-    limit = np.array([size[1], size[0], size[1], size[0]], dtype=np.float64)
-    return np.clip(boxes, 0.0, limit)
+def _check_map(values: npt.NDArray[Any], size: tuple[int, int], what: str) -> None:
+    if values.shape[-2:] != size:
+        raise ArgusError(f"the map is {values.shape[-2:]}, the {what} {size}: resize the map first")
 
 
-def _resample(
-    values: npt.NDArray[Any],
-    y: FloatArray,
-    x: FloatArray,
-    size: tuple[int, int],
-    fill: float,
-    nearest: bool,
-) -> npt.NDArray[Any]:
-    """Sample the top-left ``size`` of ``values`` (..., h, w) at continuous positions ``y`` by ``x``."""
-    out = values
-    for axis, position, length in ((-2, y, size[0]), (-1, x, size[1])):
-        if nearest:
-            index = np.clip(np.floor(position), 0, length - 1).astype(np.int64)
-            out = np.take(out, index, axis=axis)
-            continue
-        centre = np.clip(position - 0.5, 0, length - 1)
-        low = np.floor(centre).astype(np.int64)
-        weight = (centre - low).reshape(-1, 1) if axis == -2 else centre - low
-        high = np.minimum(low + 1, length - 1)
-        out = np.take(out, low, axis=axis) * (1 - weight) + np.take(out, high, axis=axis) * weight
-    outside_y = (y < 0) | (y > size[0])
-    outside_x = (x < 0) | (x > size[1])
+def _sample(values: npt.NDArray[Any], y: FloatArray, x: FloatArray, fill: float, nearest: bool) -> npt.NDArray[Any]:
+    """Read ``values`` (..., h, w) at continuous positions ``y`` by ``x``; ``fill`` where they lie outside."""
+    sizes = values.shape[-2:]
+    read = _nearest if nearest else _bilinear
+    out = read(read(values, y, -2), x, -1)
+    outside_y, outside_x = ((p < 0) | (p > n) for p, n in zip((y, x), sizes, strict=True))
     out[..., outside_y, :] = fill
-    out[..., :, outside_x] = fill
+    out[..., outside_x] = fill
     return out
+
+
+def _nearest(values: npt.NDArray[Any], position: FloatArray, axis: int) -> npt.NDArray[Any]:
+    return np.take(values, np.floor(position).astype(np.int64), axis=axis, mode="clip")
+
+
+def _bilinear(values: npt.NDArray[Any], position: FloatArray, axis: int) -> npt.NDArray[Any]:
+    last = values.shape[axis] - 1
+    centre = np.clip(position - 0.5, 0, last)
+    low = np.floor(centre).astype(np.int64)
+    # Large float32 stacks of class scores must not become float64.
+    weight = (centre - low).astype(np.result_type(values, np.float32))
+    weight = weight[:, None] if axis == -2 else weight
+    below, above = np.take(values, low, axis=axis), np.take(values, np.minimum(low + 1, last), axis=axis)
+    return below * (1 - weight) + above * weight

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -27,6 +27,9 @@ class Head(nn.Module, ABC):
         super().__init__()
         self.info = info
         self.task = task
+        # Set by ``build_head``: what a checkpoint needs to build the same head again.
+        self.name = ""
+        self.options: dict[str, Any] = {}
 
     @abstractmethod
     def forward(self, features: Features) -> Any:
@@ -39,6 +42,11 @@ class Head(nn.Module, ABC):
     def decode(self, output: Any, canvas: tuple[int, int]) -> list[Any]:
         """One prediction per image in canvas pixels; ``canvas`` is (height, width)."""
         return self.task.decode(output, canvas)
+
+    @classmethod
+    def restore_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options that rebuild a saved head, whose buffers already hold what files gave when it was made."""
+        return dict(options)
 
     def notes(self) -> list[str]:
         """What a reader of the results must know of this instance, such as stand-in data; goes into the run record."""

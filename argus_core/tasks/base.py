@@ -15,9 +15,13 @@ from argus_core.tokens import FeatureInfo, Tokens
 
 
 class Metric(ABC):
-    """Collects predictions and truths in image pixels, one image at a time, and scores them together."""
+    """Collects predictions and truths in image pixels, one image at a time, and scores them together.
+
+    ``protocol`` names the rules of scoring with their version: only rows of one protocol are ranked together.
+    """
 
     primary: ClassVar[str]
+    protocol: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
 
     @abstractmethod
@@ -53,7 +57,9 @@ class Task(BaseModel, ABC):
 
     def loss(self, output: Any, targets: Sequence[Any]) -> dict[str, Tensor]:
         """Named scalar terms whose sum is the objective, for heads that bring no loss of their own."""
-        raise NotImplementedError(f"{self.name} has no loss common to all heads: override {type(self).__name__} or Head.loss")
+        raise NotImplementedError(
+            f"{self.name} has no loss common to all heads: override {type(self).__name__} or Head.loss"
+        )
 
     @abstractmethod
     def decode(self, output: Any, canvas: tuple[int, int]) -> list[Any]:
@@ -71,9 +77,24 @@ class Task(BaseModel, ABC):
     def check(self, prediction: Any, canvas: tuple[int, int]) -> None:
         """Raise AssertionError, with a reason, if a canvas prediction is malformed."""
 
+    def inside(self, prediction: Any, extent: tuple[int, int]) -> None:
+        """Raise AssertionError if a canvas prediction claims something in padding, beyond ``extent``.
+
+        Dense maps may hold anything there: ``to_image`` cuts it off.
+        """
+
+    def nothing(self, canvas: tuple[int, int]) -> Any:
+        """The target of an image in which nothing is annotated; None if every image must have an annotation."""
+        return None
+
     @abstractmethod
     def example(
-        self, info: FeatureInfo, layers: Sequence[int], canvas: tuple[int, int], images: int, generator: torch.Generator
+        self,
+        info: FeatureInfo,
+        layers: Sequence[int],
+        canvas: tuple[int, int],
+        images: int,
+        generator: torch.Generator,
     ) -> tuple[Tokens, list[Any]]:
         """Random tokens with planted, learnable targets: the data every conformance check runs on."""
 

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import field_validator
 from torch import Tensor
+
+from argus_core.canvas import Placement
+from argus_core.errors import ArgusError
+from argus_core.tasks.base import Metric, Task
+from argus_core.tokens import FeatureInfo, Tokens, cell_mask
+
+LIMIT = 100
+"""Detections per image that count, as in COCO."""
+
+VANISHED = 1e-3
+"""A box with a shorter side, in canvas pixels, is not on the canvas."""
 
 
 @dataclass(frozen=True)
 class Boxes:
     """The annotated boxes of one image, in image pixels (x1, y1, x2, y2); labels are 0-based class indices.
 
-    ``crowd`` marks regions that hold many objects; ``area`` is the annotated area in square pixels (it decides
-    COCO's small, medium and large), which is the mask's where there is one.
+    ``crowd`` marks regions that hold many objects; ``area`` is the annotated area in square pixels (it
+    decides COCO's small, medium and large), which is the mask's where there is one.
     """
 
     boxes: npt.NDArray[np.float64]
@@ -39,8 +53,139 @@ class BoxTarget:
 
 @dataclass(frozen=True)
 class Detections:
-    """At most 100 found boxes of one image, best first: (N, 4) x1, y1, x2, y2, (N,) scores in 0..1, (N,) labels."""
+    """At most 100 boxes of one image, best first: (N, 4) x1, y1, x2, y2, (N,) scores in 0..1, (N,) labels."""
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
+
+
+class Detect(Task):
+    """Find every object of ``classes``; scored by COCO's average precision."""
+
+    name: ClassVar[str] = "detect"
+    classes: tuple[str, ...]
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if not classes or len(set(classes)) != len(classes):
+            raise ArgusError(f"a detection task needs one or more distinct class names, not {list(classes)}")
+        return classes
+
+    def target(self, truth: Boxes, placement: Placement) -> BoxTarget:
+        """The boxes on the canvas; those that a crop cut away are left out."""
+        if np.any((truth.labels < 0) | (truth.labels >= len(self.classes))):
+            raise ArgusError(f"labels {set(truth.labels.tolist())} do not fit the {len(self.classes)} classes")
+        boxes = placement.boxes_to_canvas(truth.boxes)
+        seen = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= VANISHED
+        return BoxTarget(
+            torch.from_numpy(boxes[seen]).float(),
+            torch.from_numpy(truth.labels[seen]).long(),
+            torch.from_numpy(truth.crowd[seen]).bool(),
+        )
+
+    def decode(self, output: Any, canvas: tuple[int, int]) -> list[Detections]:
+        """Nothing is common to all detectors: each family of heads brings its own."""
+        raise NotImplementedError("a detection head decodes its own output: subclass DenseHead or override decode")
+
+    def to_image(self, prediction: Detections, placement: Placement) -> Detections:
+        """The detections in image pixels, clipped to the image, on the CPU."""
+        boxes = torch.from_numpy(placement.boxes_to_image(prediction.boxes.cpu().numpy())).float()
+        return Detections(boxes, prediction.scores.cpu(), prediction.labels.cpu())
+
+    def metric(self) -> Metric:
+        """COCO's average precision and recall."""
+        from argus_core.tasks.coco_metric import CocoMetric
+
+        return CocoMetric(self.classes)
+
+    def check(self, prediction: Detections, canvas: tuple[int, int]) -> None:
+        """At most 100 boxes on the canvas, best first, with finite numbers and known classes."""
+        boxes, scores, labels = prediction.boxes, prediction.scores, prediction.labels
+        count = len(scores)
+        assert boxes.shape == (count, 4), f"boxes are {tuple(boxes.shape)}, scores ({count},)"
+        assert scores.shape == labels.shape == (count,), f"labels are {tuple(labels.shape)}, scores ({count},)"
+        assert count <= LIMIT, f"{count} detections in one image, at most {LIMIT} count"
+        assert not labels.is_floating_point(), f"labels are {labels.dtype}, not integers"
+        assert boxes.isfinite().all() and scores.isfinite().all(), "boxes or scores are not finite"
+        assert ((scores >= 0) & (scores <= 1)).all(), "scores leave 0..1"
+        assert (scores[1:] <= scores[:-1]).all(), "detections are not sorted by score"
+        assert ((labels >= 0) & (labels < len(self.classes))).all(), "labels are not among the classes"
+        assert (boxes[:, :2] <= boxes[:, 2:]).all(), "boxes are not x1, y1, x2, y2"
+        limit = boxes.new_tensor([canvas[1], canvas[0]]) + 1e-3
+        assert (boxes >= -1e-3).all() and (boxes[:, 2:] <= limit).all(), "boxes leave the canvas"
+
+    def inside(self, prediction: Detections, extent: tuple[int, int]) -> None:
+        """No box reaches into padding."""
+        limit = prediction.boxes.new_tensor([extent[1], extent[0]] * 2) + 1e-3
+        assert (prediction.boxes <= limit).all(), f"boxes reach beyond the image, which ends at {extent}"
+
+    def nothing(self, canvas: tuple[int, int]) -> BoxTarget:
+        """No boxes."""
+        return BoxTarget(torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.bool))
+
+    def example(
+        self,
+        info: FeatureInfo,
+        layers: Sequence[int],
+        canvas: tuple[int, int],
+        images: int,
+        generator: torch.Generator,
+    ) -> tuple[Tokens, list[BoxTarget]]:
+        """Scenes of up to three boxes, whose class vector fills the cells they cover; half have padding."""
+        extent = _extents(canvas, images)
+        targets = [self._scene(one, generator) for one in extent]
+        maps, prefix = {}, {}
+        for layer in sorted({layer % info.depth for layer in layers}):
+            maps[layer] = self._paint(info, layer, canvas, extent, targets, generator)
+            prefix[layer] = torch.randn(images, max(1, info.prefix), info.channels[layer], generator=generator)
+        return Tokens(maps, prefix, extent, canvas, info), targets
+
+    def _scene(self, extent: Tensor, generator: torch.Generator) -> BoxTarget:
+        """One to three boxes, each in a quarter of the image of its own."""
+        quarters = torch.randperm(4, generator=generator)[: int(torch.randint(1, 4, (), generator=generator))]
+        half = extent.flip(0) / 2  # x, y
+        corner = torch.stack([quarters % 2, quarters // 2], dim=1) * half
+        side = (0.6 + 0.4 * torch.rand(len(quarters), 2, generator=generator)) * half
+        start = corner + torch.rand(len(quarters), 2, generator=generator) * (half - side)
+        labels = torch.randint(len(self.classes), (len(quarters),), generator=generator)
+        return BoxTarget(torch.cat([start, start + side], dim=1), labels, torch.zeros(len(quarters), dtype=torch.bool))
+
+    def _paint(
+        self,
+        info: FeatureInfo,
+        layer: int,
+        canvas: tuple[int, int],
+        extent: Tensor,
+        targets: Sequence[BoxTarget],
+        generator: torch.Generator,
+    ) -> Tensor:
+        """(B, C, h, w): each class's vector times the share of a cell its boxes cover, plus noise."""
+        grid, stride = info.grid(canvas, layer), info.strides[layer]
+        vectors = 3 * torch.randn(len(self.classes), info.channels[layer], generator=generator)
+        maps = 0.3 * torch.randn(len(targets), info.channels[layer], *grid, generator=generator)
+        for image, target in zip(maps, targets, strict=True):
+            rows, cols = (_covered(target.boxes[:, k::2], n, stride) for k, n in ((1, grid[0]), (0, grid[1])))
+            image += torch.einsum("gc,gh,gw->chw", vectors[target.labels], rows, cols)
+        return maps * cell_mask(extent, stride, grid)
+
+    @classmethod
+    def small(cls) -> Detect:
+        """Three classes."""
+        return cls(classes=("disc", "ring", "star"))
+
+
+def _extents(canvas: tuple[int, int], images: int) -> Tensor:
+    """(B, 2): whole canvases, and in turn ones padded to the right and below."""
+    extent = torch.tensor(canvas).repeat(images, 1)
+    extent[1::4, 1] = extent[1::4, 1] * 3 // 4
+    extent[3::4, 0] = extent[3::4, 0] * 3 // 4
+    return extent
+
+
+def _covered(span: Tensor, cells: int, stride: int) -> Tensor:
+    """(G, cells): the share of each cell of an axis that lies within spans (G, 2)."""
+    start = torch.arange(cells) * stride
+    overlap = torch.minimum(span[:, 1:], start + stride) - torch.maximum(span[:, :1], start)
+    return overlap.clamp(min=0) / stride

@@ -1,0 +1,23 @@
+PYTHON ?= python3
+
+.PHONY: demo test lint clean
+
+demo: .venv/installed
+	@.venv/bin/python -m argus_arena.demo
+
+test: .venv/installed
+	@.venv/bin/python -m pytest
+
+lint: .venv/installed
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check --quiet
+	@.venv/bin/mypy
+
+clean:
+	rm -rf .venv demo
+
+.venv/installed: pyproject.toml
+	@echo "installing into .venv (a few minutes the first time)"
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,65 @@
+"""Result rows side by side; only rows of one protocol on the same data share a ranking."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from argus_core.errors import ArgusError
+
+Row = Mapping[str, Any]
+
+
+def print_board(folders: Sequence[Path], as_json: bool) -> None:
+    """Print every result below the folders, ranked."""
+    paths = sorted({path for folder in folders for path in folder.rglob("result.json")})
+    if not paths:
+        raise ArgusError(f"no result.json below {', '.join(map(str, folders))}; finish a run first")
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print_rows(rows)
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """A table per protocol and data, best row first."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["protocol"], row["data"]["val"]["sha256"]), []).append(row)
+    console = Console()
+    for (protocol, digest), group in groups.items():
+        console.print(_table(group, f"{protocol}, {group[0]['data']['spec']} ({digest[:8]})"))
+        for row in group:
+            for note in row["notes"]:
+                console.print(f"{row['name']}: {note}")
+
+
+def _table(rows: Sequence[Row], title: str) -> Table:
+    primary = rows[0]["primary"]
+    shown = [key for key in rows[0]["metrics"] if "/" not in key]
+    ordered = sorted(rows, key=lambda row: _rank(row, primary))
+    table = Table(title=title, title_justify="left")
+    for column in ("head", "parameters", *shown, "train s", "weights"):
+        table.add_column(column, justify="left" if column in ("head", "weights") else "right", no_wrap=True)
+    for row in ordered:
+        scores = [_score(row["metrics"].get(key)) for key in shown]
+        picked = f"{row['selected']['variant']} @{row['selected']['step']}"
+        table.add_row(row["name"], f"{row['parameters']:,}", *scores, f"{row['train_seconds']:.0f}", picked)
+    return table
+
+
+def _rank(row: Row, primary: str) -> float:
+    value = row["metrics"].get(primary)
+    if value is None:
+        return float("inf")
+    return -value if row["higher_is_better"] else value
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,122 @@
+"""What the cache and data commands do, without their command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from argus_arena.data import open_data, split_of
+from argus_arena.report import progress_bar
+from argus_arena.tokens import backbone_record
+from argus_core.canvas import Canvas
+from argus_core.errors import ArgusError
+from argus_core.files import write_json
+from argus_core.hooks import load_plugins
+from argus_core.tokens import Needs
+
+
+@dataclass(frozen=True)
+class CacheRequest:
+    """Everything ``arena cache`` can be told."""
+
+    data: str
+    out: Path
+    backbone: str = "eupe_vitb16"
+    weights: Path | None = None
+    backbone_options: dict[str, Any] | None = None
+    canvas: tuple[int, int] = (640, 640)
+    fit: str = "letterbox"
+    layers: tuple[int, ...] = (-1,)
+    cls: bool = False
+    maps: bool = True
+    views: tuple[str, ...] = ("id",)
+    dtype: str = "fp16"
+    splits: tuple[str, ...] = ("train", "val")
+    batch: int = 8
+    device: str | None = None
+    compile: bool = False
+    skip_bad: bool = False
+
+
+def build_cache(request: CacheRequest) -> None:
+    """Write, or finish, one cache per split below ``request.out``; views other than ``id`` only for the first split."""
+    from argus_core.backbones import load_backbone
+    from argus_core.cache import CacheSpec, write_cache
+
+    data = open_data(request.data, load_plugins())
+    splits = [split_of(data, name) for name in request.splits]
+    options = request.backbone_options or {}
+    backbone = load_backbone(request.backbone, request.weights, request.device, request.compile, **options)
+    console = Console(stderr=True)
+    for number, split in enumerate(splits):
+        views = request.views if number == 0 else ("id",)
+        needs = Needs(request.layers, maps=request.maps, cls=request.cls)
+        canvas = Canvas(*request.canvas, request.fit)  # type: ignore[arg-type]
+        spec = CacheSpec(canvas, needs, views, request.dtype)  # type: ignore[arg-type]
+        with progress_bar(console) as progress:
+            bar = progress.add_task(split.name, total=len(split))
+
+            def report(done: int, total: int, rate: float, left: float) -> None:
+                text = f"{split.name} {rate:.1f} img/s"  # noqa: B023
+                progress.update(bar, completed=done, total=total, description=text)  # noqa: B023
+
+            write_cache(
+                request.out / request.splits[number],
+                backbone,
+                split,
+                spec,
+                batch=request.batch,
+                skip_bad=request.skip_bad,
+                report=report,
+            )
+        _show_skipped(console, request.out / request.splits[number])
+    write_json(request.out / "backbone.json", backbone_record(backbone, request.weights, options))
+
+
+def caches_below(folder: Path) -> list[Path]:
+    """``folder`` itself if it is a cache, else the caches in it."""
+    if (folder / "manifest.json").exists():
+        return [folder]
+    found = sorted(path.parent for path in folder.glob("*/manifest.json"))
+    if not found:
+        raise ArgusError(f"{folder} holds no cache; write one with `arena cache --out {folder}`")
+    return found
+
+
+def cache_info(folder: Path) -> dict[str, Any]:
+    """What the caches below ``folder`` hold, by name."""
+    from argus_core.cache import info
+
+    return {path.name: info(path) for path in caches_below(folder)}
+
+
+def verify_cache(folder: Path) -> list[str]:
+    """Every fault of the caches below ``folder``."""
+    from argus_core.cache import verify
+
+    return [fault for path in caches_below(folder) for fault in verify(path)]
+
+
+def check_data(spec: str) -> int:
+    """Print the faults and counts of every split; returns the number of faults."""
+    from argus_data.check import check_split
+
+    total = 0
+    for name, split in open_data(spec, load_plugins()).items():
+        faults, summary = check_split(split)
+        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in summary.items()))
+        for fault in faults:
+            print(f"  {fault}")
+        total += len(faults)
+    print(f"{total} faults" if total else "no faults")
+    return total
+
+
+def _show_skipped(console: Console, path: Path) -> None:
+    from argus_core.cache import Cache
+
+    for index, reason in Cache.open(path).skipped.items():
+        console.print(f"skipped image {index}: {reason}")

@@ -1,0 +1,35 @@
+"""The ``arena`` command. Nothing here imports torch until a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from argus_arena.cli import caching, listing, training, using
+from argus_core.errors import ArgusError
+
+app = typer.Typer(
+    name="arena",
+    help="Train, score and compare heads on one frozen vision backbone.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (listing, caching, training, using):
+    module.add_to(app)
+
+
+def main() -> None:
+    """Run the command; faults the user can mend are one message and exit code 2, Ctrl-C is 130."""
+    try:
+        app()
+    except ArgusError as error:
+        if os.environ.get("ARGUS_DEBUG") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,102 @@
+"""Commands about data and tokens on disk: cache, cache info, cache verify, data check."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from argus_arena.cli import options
+from argus_arena.cli.options import BackboneSet, Device, Fit, Weights
+
+cache = typer.Typer(help="Store a frozen backbone's tokens.", invoke_without_command=True, no_args_is_help=True)
+data = typer.Typer(help="Look at data sets.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.add_typer(cache, name="cache")
+    app.add_typer(data, name="data")
+
+
+@cache.callback()
+def build(
+    context: typer.Context,
+    data: Annotated[str | None, typer.Option("--data", help="data spec: coco:FOLDER, scenes:, or a folder")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="folder to write; the same command resumes it")] = None,
+    backbone: Annotated[str, typer.Option("--backbone")] = "eupe_vitb16",
+    weights: Weights = None,
+    backbone_set: BackboneSet = None,
+    canvas: options.CanvasSize = "640",
+    fit: Fit = "letterbox",
+    layers: Annotated[str, typer.Option("--layers", help="blocks to store, such as 2,5,8,11; -1 is the last")] = "-1",
+    cls: Annotated[bool, typer.Option("--cls", help="also store the CLS token")] = False,
+    maps: Annotated[bool, typer.Option(help="store the patch tokens")] = True,
+    views: Annotated[str, typer.Option("--views", help="true passes of the training split: id or id,hflip")] = "id",
+    dtype: Annotated[str, typer.Option("--dtype", help="fp16, bf16, fp32 or int8")] = "fp16",
+    splits: Annotated[str, typer.Option("--splits")] = "train,val",
+    batch: Annotated[int, typer.Option("--batch", help="images per backbone pass")] = 8,
+    device: Device = None,
+    compile: Annotated[bool, typer.Option("--compile", help="run the backbone through torch.compile")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave out unreadable images and list them")] = False,
+) -> None:
+    """Run the backbone once over a data set and store its tokens; killed runs resume."""
+    if context.invoked_subcommand is not None:
+        return
+    if data is None or out is None:
+        raise typer.BadParameter("--data and --out are needed")
+    from argus_arena.caching import CacheRequest, build_cache
+
+    build_cache(
+        CacheRequest(
+            data=data,
+            out=out,
+            backbone=backbone,
+            weights=weights,
+            backbone_options=options.pairs(backbone_set),
+            canvas=options.canvas_size(canvas),
+            fit=fit,
+            layers=tuple(int(layer) for layer in options.names(layers)),
+            cls=cls,
+            maps=maps,
+            views=options.names(views),
+            dtype=dtype,
+            splits=options.names(splits),
+            batch=batch,
+            device=device,
+            compile=compile,
+            skip_bad=skip_bad,
+        )
+    )
+
+
+@cache.command()
+def info(folder: Path) -> None:
+    """Print what a cache holds and what it was made from."""
+    from argus_arena.caching import cache_info
+
+    print(json.dumps(cache_info(folder), indent=2))
+
+
+@cache.command()
+def verify(folder: Path) -> None:
+    """Check every byte of a cache against its checksums; exit code 1 if one differs."""
+    from argus_arena.caching import verify_cache
+
+    faults = verify_cache(folder)
+    for fault in faults:
+        print(fault)
+    if faults:
+        raise typer.Exit(1)
+    print(f"{folder}: every checksum holds")
+
+
+@data.command()
+def check(spec: str) -> None:
+    """Report what is wrong with a data set, in words, and count what it holds; exit code 1 if anything is."""
+    from argus_arena.caching import check_data
+
+    if check_data(spec):
+        raise typer.Exit(1)

@@ -1,0 +1,51 @@
+"""Command-line options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from argus_core.errors import ArgusError
+from argus_core.options import parse_value
+
+Data = Annotated[str, typer.Option("--data", help="data spec: coco:FOLDER, scenes:, or a folder")]
+Weights = Annotated[Path | None, typer.Option("--weights", help="weights file of the backbone")]
+BackboneSet = Annotated[
+    list[str] | None,
+    typer.Option("--backbone-set", metavar="KEY=VALUE", help="option of the backbone, e.g. mean=0.5"),
+]
+CanvasSize = Annotated[str, typer.Option("--canvas", help="SIZE or HEIGHTxWIDTH of the backbone's input in pixels")]
+Fit = Annotated[str, typer.Option("--fit", help="letterbox, stretch or crop")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1; default: a GPU where there is one")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="recipe field or head option; HEAD.KEY=VALUE for one head"),
+]
+
+
+def pairs(texts: Sequence[str] | None) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as a dictionary, values parsed."""
+    values = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ArgusError(f"{text!r} is not KEY=VALUE")
+        values[key.strip()] = parse_value(value)
+    return values
+
+
+def canvas_size(text: str) -> tuple[int, int]:
+    """``640`` or ``480x640`` (height x width) in pixels."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.strip().isdigit() for part in parts):
+        raise ArgusError(f"canvas {text!r} is neither SIZE nor HEIGHTxWIDTH in pixels, such as 640 or 480x640")
+    height, width = int(parts[0]), int(parts[-1])
+    return height, width
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Comma-separated names."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

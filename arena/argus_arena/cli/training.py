@@ -1,0 +1,86 @@
+"""Commands that train, score and rank: train, eval, board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from argus_arena.cli import options
+from argus_arena.cli.options import BackboneSet, Device, Settings, Weights
+
+RunPath = Annotated[Path, typer.Option("--run", help="run folder, or one head's folder inside it")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(train)
+    app.command(name="eval")(evaluate)
+    app.command()(board)
+
+
+def train(
+    head: Annotated[list[str] | None, typer.Option("--head", help="registered head, or NAME=HEAD; repeatable")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="data spec: coco:FOLDER, scenes:, or a folder")] = None,
+    cache: Annotated[Path | None, typer.Option("--cache", help="folder written by `arena cache`")] = None,
+    backbone: Annotated[str | None, typer.Option("--backbone", help="train on live tokens of this backbone")] = None,
+    weights: Weights = None,
+    backbone_set: BackboneSet = None,
+    canvas: Annotated[str | None, typer.Option("--canvas", help="SIZE or HEIGHTxWIDTH, for live tokens")] = None,
+    fit: Annotated[str | None, typer.Option("--fit", help="letterbox, stretch or crop, for live tokens")] = None,
+    views: Annotated[str | None, typer.Option("--views", help="views to train on, such as id,hflip")] = None,
+    settings: Settings = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file with the same keys; options win")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="run folder; the same command resumes it")] = None,
+    seed: Annotated[int | None, typer.Option("--seed")] = None,
+    device: Device = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="processes that read batches ahead")] = None,
+    eval_every: Annotated[float | None, typer.Option("--eval-every", help="epochs between evaluations")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved configuration and stop")] = False,
+) -> None:
+    """Train heads side by side on cached or live tokens and score them; run it again to resume."""
+    from argus_arena.commands import train_run
+
+    given: dict[str, Any] = {
+        "heads": tuple(head) if head else None,
+        "data": data,
+        "cache": cache and str(cache),
+        "backbone": backbone,
+        "weights": weights and str(weights),
+        "backbone_options": options.pairs(backbone_set) or None,
+        "canvas": canvas,
+        "fit": fit,
+        "views": options.names(views) if views else None,
+        "seed": seed,
+        "device": device,
+        "workers": workers,
+        "eval_every": eval_every,
+    }
+    train_run({k: v for k, v in given.items() if v is not None}, options.pairs(settings), config, out, dry_run)
+
+
+def evaluate(
+    run: RunPath,
+    data: Annotated[str | None, typer.Option("--data", help="other data than the run's")] = None,
+    split: Annotated[str, typer.Option("--split")] = "val",
+    which: Annotated[str, typer.Option("--weights-of", help="best or last")] = "best",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="decoding option, e.g. nms=soft")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Score saved heads on a split with live tokens."""
+    from argus_arena.commands import evaluate_run
+
+    evaluate_run(run, data, split, which, options.pairs(settings), device)
+
+
+def board(
+    runs: Annotated[list[Path], typer.Argument(help="run folders, or folders of runs")],
+    json: Annotated[bool, typer.Option("--json", help="print rows as JSON")] = False,
+) -> None:
+    """Rank the results of runs; rows of different protocols or data are never ranked together."""
+    from argus_arena.board import print_board
+
+    print_board(runs, json)

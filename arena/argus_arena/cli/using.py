@@ -1,0 +1,46 @@
+"""Commands that use what was trained: predict, and text for class vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from argus_arena.cli.options import Device
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(predict)
+    app.command()(text)
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="images or folders of images")],
+    run: Annotated[Path, typer.Option("--run", help="run folder, or one head's folder inside it")],
+    out: Annotated[Path, typer.Option("--out", help="folder for pictures and predictions.json")] = Path("predictions"),
+    threshold: Annotated[float, typer.Option("--threshold", help="lowest score that is drawn and written")] = 0.3,
+    weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
+    batch: Annotated[int, typer.Option("--batch")] = 8,
+    device: Device = None,
+) -> None:
+    """Detect in images: writes predictions.json (COCO results) and a picture per image; bad files are listed at the end."""
+    from argus_arena.predict import predict_images
+
+    bad = predict_images(run, images, out, threshold, weights, batch, device)
+    if bad:
+        raise typer.Exit(1)
+
+
+def text(
+    out: Annotated[Path, typer.Option("--out", help="safetensors file to write")],
+    data: Annotated[str | None, typer.Option("--data", help="take the class names from a data set")] = None,
+    names: Annotated[str | None, typer.Option("--names", help="comma-separated class names")] = None,
+    model: Annotated[str, typer.Option("--model", help="open_clip model")] = "ViT-L-14",
+    pretrained: Annotated[str, typer.Option("--pretrained", help="open_clip weights name or file")] = "openai",
+) -> None:
+    """Write class vectors from a CLIP text encoder (eight prompts averaged), for `--set text=FILE`."""
+    from argus_arena.commands import write_text
+
+    write_text(out, data, names, model, pretrained)

@@ -1,0 +1,144 @@
+"""What the training commands do, without their command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from argus_arena.board import print_rows
+from argus_arena.config import RunConfig, RunRequest, resolve
+from argus_arena.data import open_data
+from argus_arena.loop import Interrupted, Loop
+from argus_arena.report import ConsoleReporter, Reporter
+from argus_arena.results import result_rows
+from argus_arena.run import RunFolder
+from argus_arena.setting import Setting, make_learners, prepare
+from argus_arena.world import World, join_world, leave_world
+from argus_core.errors import ArgusError
+from argus_core.files import json_sha256, write_json
+from argus_core.hooks import Plugins, load_plugins
+from argus_core.options import check_options
+
+FREE = ("device", "workers", "eval_batch", "save_every")
+"""Request fields that may change when a run is continued: they do not change what it computes."""
+
+
+def train_run(
+    given: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    config: Path | None,
+    out: Path | None,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Train, or continue, one run; returns and prints its result rows."""
+    request = make_request(given, settings, config)
+    resolved = resolve(request)
+    if dry_run:
+        print(resolved.model_dump_json(indent=2, by_alias=True))
+        return {}
+    plugins = load_plugins()
+    for name, reason in plugins.failed.items():
+        print(f"warning: plugin {name} was left out: {reason}", file=sys.stderr)
+    world = join_world(request.device)
+    try:
+        return _run(resolved, plugins, world, out)
+    finally:
+        leave_world(world)
+
+
+def make_request(given: Mapping[str, Any], settings: Mapping[str, Any], config: Path | None) -> RunRequest:
+    """The request of a configuration file with the command line's values over it."""
+    values = _read_toml(config) if config else {}
+    values = {**values, **given}
+    values["set"] = {**values.get("set", {}), **settings}
+    for needed, option in (("heads", "--head NAME"), ("data", "--data SPEC")):
+        if not values.get(needed):
+            raise ArgusError(f"{needed} is not given; add {option}")
+    renamed = {"settings" if key == "set" else key: value for key, value in values.items()}
+    checked = check_options(RunRequest, renamed, "the run")
+    return RunRequest.model_validate(checked)
+
+
+def _run(config: RunConfig, plugins: Plugins, world: World, out: Path | None) -> dict[str, Any]:
+    setting = prepare(config, plugins, world)
+    folder = RunFolder(out or _default_folder(config))
+    learners = make_learners(config, setting, world)
+    record = {
+        "identity": _identity(config, setting),
+        "config": config.model_dump(mode="json", by_alias=True),
+        "record": setting.record,
+        "parameters": {one.name: sum(p.numel() for p in one.head.parameters()) for one in learners},
+        "notes": {one.name: one.head.notes() for one in learners},
+    }
+    if world.main:
+        folder.open(record)
+        plugins.hook.arena_started(run=folder.path, config=record["config"])
+    world.barrier()
+    reporter: Reporter = ConsoleReporter() if world.main else Reporter()
+    loop = Loop(setting, learners, folder, world, reporter)
+    try:
+        loop.run()
+    except Interrupted:
+        if world.main:
+            print(
+                f"stopped; the state is saved, run the same command to continue in {folder.path}",
+                file=sys.stderr,
+            )
+        raise KeyboardInterrupt from None
+    finally:
+        reporter.end()
+    loop.finish()
+    rows = result_rows(config, setting, loop)
+    if world.main:
+        for name, row in rows.items():
+            write_json(folder.result(name), row)
+        plugins.hook.arena_finished(run=folder.path, results=rows)
+        print_rows(list(rows.values()))
+        print(f"run folder: {folder.path}")
+    failures = [f"{one.name}: {one.failure}" for one in learners if one.failure]
+    if failures:
+        raise ArgusError("; ".join(failures))
+    return rows
+
+
+def _identity(config: RunConfig, setting: Setting) -> dict[str, Any]:
+    request = config.request.model_dump(mode="json", by_alias=True, exclude={*FREE, "cache", "weights", "settings"})
+    heads = {name: head.model_dump(mode="json") for name, head in config.heads.items()}
+    return {
+        "request": request,
+        "heads": heads,
+        "stands on": {k: setting.record[k] for k in ("data", "tokens")},
+    }
+
+
+def _default_folder(config: RunConfig) -> Path:
+    digest = json_sha256(config.model_dump(mode="json", by_alias=True))[:8]
+    return Path("runs") / f"{'+'.join(config.heads)}-{digest}"
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ArgusError(f"{path} cannot be read as TOML: {error}") from error
+
+
+def write_text(out: Path, data: str | None, names: str | None, model: str, pretrained: str) -> None:
+    """Build class vectors for a data set's classes or the given names."""
+    from argus_arena.text import build_text
+
+    if (data is None) == (names is None):
+        raise ArgusError("say whose vectors: either --data SPEC or --names a,b,c")
+    if names is not None:
+        classes = [name.strip() for name in names.split(",") if name.strip()]
+    else:
+        task = next(iter(open_data(str(data), load_plugins()).values())).tasks["detect"]
+        classes = list(getattr(task, "classes"))  # noqa: B009
+    build_text(classes, model=model, pretrained=pretrained, out=out)
+    print(f"{out}: {len(classes)} class vectors of {model} ({pretrained})")

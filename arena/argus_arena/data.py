@@ -1,0 +1,38 @@
+"""Data specs: ``name:path,key=value`` opens a data set offered by a plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from argus_core.data import DataSet, Split
+from argus_core.errors import unknown
+from argus_core.hooks import Plugins
+from argus_core.options import check_options, options_model, parse_value
+
+
+def open_data(spec: str, plugins: Plugins) -> DataSet:
+    """The splits of ``spec``; a bare folder is opened as ``coco:FOLDER``."""
+    openers = plugins.datasets()
+    name, colon, rest = spec.partition(":")
+    if not colon or (name not in openers and Path(spec).exists()):
+        name, rest = ("coco", spec) if Path(spec.split(",")[0]).exists() else (name, rest)
+    if name not in openers:
+        raise unknown("data set", name, openers)
+    path, options = _parse(rest)
+    checked = check_options(options_model(openers[name]), options, f"data set {name!r}")
+    return openers[name](path, **checked)
+
+
+def split_of(data: DataSet, name: str) -> Split:
+    """One split by name."""
+    if name not in data:
+        raise unknown("split", name, data)
+    return data[name]
+
+
+def _parse(rest: str) -> tuple[str, dict[str, Any]]:
+    pieces = rest.split(",")
+    options = [piece.partition("=") for piece in pieces if "=" in piece]
+    path = ",".join(piece for piece in pieces if "=" not in piece)
+    return path, {key.strip(): parse_value(value) for key, _, value in options}

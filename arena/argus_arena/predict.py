@@ -1,0 +1,117 @@
+"""Run saved heads on images: one backbone pass per batch, a picture and COCO results for each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+
+from argus_arena.report import progress_bar
+from argus_arena.saved import backbone_of, canvas_of, load_run
+from argus_core.compose import Argus
+from argus_core.draw import draw_boxes
+from argus_core.errors import ArgusError
+from argus_core.files import write_atomic, write_json
+from argus_core.image import read_image
+from argus_core.tasks.detect import Detect, Detections
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
+
+
+def predict_images(
+    run: Path,
+    inputs: Sequence[Path],
+    out: Path,
+    threshold: float,
+    weights: Path | None,
+    batch: int,
+    device: str | None,
+) -> list[str]:
+    """Write ``predictions.json`` and pictures under ``out``; returns what was wrong with images left out."""
+    heads, record = load_run(run)
+    argus = Argus(backbone_of(record, weights, device), heads, canvas_of(record))
+    paths = find_images(inputs)
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in heads}
+    bad: list[str] = []
+    with progress_bar(Console(stderr=True)) as progress:
+        task = progress.add_task("predict", total=len(paths))
+        for chunk in _readable(paths, batch, bad):
+            found = argus([image for _, image in chunk])
+            for name, detections in found.items():
+                for (path, image), one in zip(chunk, detections, strict=True):
+                    kept = above(one, threshold)
+                    detect = heads[name].task
+                    assert isinstance(detect, Detect)
+                    results[name] += coco_results(str(path), kept, detect.classes)
+                    _save_picture(out / name / f"{_unique(path, paths)}.jpg", draw_boxes(image, kept, detect.classes))
+            progress.advance(task, len(chunk))
+        progress.update(task, completed=len(paths))
+    write_json(out / "predictions.json", results if len(results) > 1 else next(iter(results.values())))
+    for fault in bad:
+        print(f"left out: {fault}", file=sys.stderr)
+    print(f"{len(paths) - len(bad)} images, {sum(map(len, results.values()))} detections: {out / 'predictions.json'}")
+    return bad
+
+
+def find_images(inputs: Sequence[Path]) -> list[Path]:
+    """The files given, and every image below the folders given, in order of name."""
+    found: list[Path] = []
+    for path in inputs:
+        if path.is_dir():
+            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        elif path.exists():
+            found.append(path)
+        else:
+            raise ArgusError(f"there is no file or folder {path}")
+    if not found:
+        raise ArgusError(f"no images in {', '.join(map(str, inputs))}; looked for {' '.join(sorted(SUFFIXES))}")
+    return list(dict.fromkeys(found))
+
+
+def above(found: Detections, threshold: float) -> Detections:
+    """The detections that score at least ``threshold``."""
+    kept = found.scores >= threshold
+    return Detections(found.boxes[kept], found.scores[kept], found.labels[kept])
+
+
+def coco_results(image: str, found: Detections, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Detections as COCO result entries, with class names; ``category_id`` counts the classes from 1."""
+    rows = zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)
+    return [
+        {
+            "image": image,
+            "category_id": label + 1,
+            "category": classes[label],
+            "bbox": [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)],
+            "score": round(score, 5),
+        }
+        for (x1, y1, x2, y2), score, label in rows
+    ]
+
+
+def _readable(paths: Sequence[Path], batch: int, bad: list[str]) -> Iterator[list[tuple[Path, Any]]]:
+    chunk: list[tuple[Path, Any]] = []
+    for path in paths:
+        try:
+            chunk.append((path, read_image(path)))
+        except ArgusError as error:
+            bad.append(str(error))
+        if len(chunk) == batch:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _unique(path: Path, paths: Sequence[Path]) -> str:
+    twins = [other for other in paths if other.stem == path.stem]
+    return path.stem if len(twins) == 1 else f"{path.stem}-{twins.index(path)}"
+
+
+def _save_picture(path: Path, pixels: np.ndarray) -> None:
+    write_atomic(path, lambda to: Image.fromarray(pixels).save(to, format="JPEG", quality=90))

@@ -1,0 +1,47 @@
+"""The result row of a head: scores with everything they depend on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from argus_arena.config import RunConfig
+from argus_arena.learner import Learner
+from argus_arena.loop import Loop
+from argus_arena.setting import Setting
+from argus_core.checkpoint import tensors_sha256
+
+
+def result_rows(config: RunConfig, setting: Setting, loop: Loop) -> dict[str, dict[str, Any]]:
+    """One row per head that was scored."""
+    rows = {}
+    for learner in loop.learners:
+        if "best" in loop.scores[learner.name]:
+            rows[learner.name] = _row(config, setting, learner, loop)
+    return rows
+
+
+def _row(config: RunConfig, setting: Setting, learner: Learner, loop: Loop) -> dict[str, Any]:
+    scores = loop.scores[learner.name]
+    head = learner.head
+    metric = head.task.metric()
+    return {
+        "name": learner.name,
+        "head": head.name,
+        "task": head.task.name,
+        "protocol": metric.protocol,
+        "primary": metric.primary,
+        "higher_is_better": metric.higher_is_better,
+        "metrics": scores["best"]["metrics"],
+        "selected": {**{k: scores["best"][k] for k in ("step", "variant")}, "best_of": scores["evaluations"]},
+        "last": scores["last"],
+        "parameters": sum(p.numel() for p in head.parameters()),
+        "options": head.options,
+        "recipe": config.heads[learner.name].recipe.model_dump(mode="json"),
+        "steps": learner.steps,
+        "train_seconds": round(learner.seconds, 2),
+        "read_seconds": round(loop.read_seconds, 2),
+        "seed": config.request.seed,
+        "weights_sha256": tensors_sha256(head.state_dict()),
+        "notes": head.notes(),
+        **setting.record,
+    }

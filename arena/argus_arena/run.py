@@ -1,0 +1,105 @@
+"""The folder of a training run: what lies where, and how it is continued."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from argus_core.checkpoint import read_tensors
+from argus_core.errors import ArgusError
+from argus_core.files import write_atomic, write_json
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """``run.json`` (configuration and provenance), ``log.jsonl``, ``state.safetensors``, and one folder per head."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration and what the run stands on."""
+        return self.path / "run.json"
+
+    @property
+    def log(self) -> Path:
+        """One JSON object per line: training steps and evaluations."""
+        return self.path / "log.jsonl"
+
+    @property
+    def state(self) -> Path:
+        """What is needed to continue, as of one step."""
+        return self.path / "state.safetensors"
+
+    def weights(self, head: str, which: str) -> Path:
+        """A head's ``best`` or ``last`` weights."""
+        return self.path / head / f"{which}.safetensors"
+
+    def result(self, head: str) -> Path:
+        """A head's result row."""
+        return self.path / head / "result.json"
+
+    def open(self, record: Mapping[str, Any]) -> None:
+        """Claim the folder for a run described by ``record``; another run's folder is refused."""
+        if self.config.exists():
+            held = json.loads(self.config.read_text(encoding="utf-8"))
+            name = _difference(held["identity"], record["identity"])
+            if name:
+                raise ArgusError(
+                    f"{self.path} holds a run with another {name}; choose another --out, or remove the folder"
+                )
+            return
+        if self.path.exists() and any(self.path.iterdir()):
+            raise ArgusError(f"{self.path} is not empty and holds no run; choose another --out")
+        write_json(self.config, record)
+
+    def save_state(self, step: int, scores: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Replace the state, atomically."""
+        metadata = {"argus": json.dumps({"step": step, "scores": scores})}
+        write_atomic(self.state, lambda to: save_file(dict(tensors), to, metadata))
+
+    def load_state(self) -> tuple[int, dict[str, Any], dict[str, Tensor]] | None:
+        """The saved step, scores and tensors, or None for a fresh run; later lines of the log are dropped."""
+        if not self.state.exists():
+            self.log.unlink(missing_ok=True)
+            return None
+        metadata, tensors = read_tensors(self.state)
+        self._rewind(metadata["step"])
+        return metadata["step"], metadata["scores"], tensors
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a line to the log."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+
+    def _rewind(self, step: int) -> None:
+        if not self.log.exists():
+            return
+        kept = [line for line in self.log.read_text(encoding="utf-8").splitlines() if _before(line, step)]
+        write_atomic(self.log, lambda to: to.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8"))
+
+
+def _before(line: str, step: int) -> bool:
+    try:
+        return int(json.loads(line)["step"]) <= step
+    except (ValueError, KeyError):
+        return False  # the line being written when the run was killed
+
+
+def _difference(held: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:
+    for key in [*held, *(k for k in wanted if k not in held)]:
+        a, b = held.get(key), wanted.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found = _difference(a, b, f"{prefix}{key}.")
+            if found:
+                return found
+        elif a != b:
+            return f"{prefix}{key} ({a!r}, now {b!r})"
+    return ""

@@ -1,0 +1,46 @@
+"""Saved heads of a run, and the backbone they were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from argus_core.backbones import Backbone, load_backbone
+from argus_core.canvas import Canvas
+from argus_core.checkpoint import load_head
+from argus_core.errors import ArgusError
+from argus_core.head import Head
+
+
+def load_run(path: Path, which: str = "best") -> tuple[dict[str, Head], dict[str, Any]]:
+    """The heads of a run folder, or of one head's folder or file in it, and the record they share."""
+    if which not in ("best", "last"):
+        raise ArgusError(f"weights {which!r} are not one of best, last")
+    if path.is_file():
+        files = [path]
+    else:
+        files = [path / f"{which}.safetensors"] if (path / f"{which}.safetensors").exists() else []
+        files = files or sorted(path.glob(f"*/{which}.safetensors"))
+    if not files:
+        raise ArgusError(f"{path} holds no {which}.safetensors; give a run folder or one head's folder inside it")
+    loaded = {file.parent.name: load_head(file) for file in files}
+    record = next(iter(loaded.values()))[1]
+    return {name: head for name, (head, _) in loaded.items()}, record
+
+
+def backbone_of(record: Mapping[str, Any], weights: Path | None, device: str | None) -> Backbone:
+    """The backbone a record names; other weights than the heads were trained on are refused."""
+    made = record["tokens"]["backbone"]
+    backbone = load_backbone(made["name"], weights or made["weights"], device=device, **made["options"])
+    if backbone.weights_sha256 != made["sha256"]:
+        raise ArgusError(
+            f"the heads were trained on {made['name']} weights {made['sha256'][:12]}, these are "
+            f"{backbone.weights_sha256[:12]}; point --weights to the file used for training"
+        )
+    return backbone
+
+
+def canvas_of(record: Mapping[str, Any]) -> Canvas:
+    """The canvas the heads were trained on."""
+    return Canvas(**record["tokens"]["canvas"])

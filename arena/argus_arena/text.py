@@ -1,0 +1,65 @@
+"""Make class vectors with a CLIP text encoder: the one step that needs such a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from argus_core.errors import ArgusError
+from argus_core.text import ClassText
+
+PROMPTS = (
+    "a photo of a {}.",
+    "a photo of one {} among other things.",
+    "a photo of several {}.",
+    "a close-up photo of a {}.",
+    "a photo of a small {} far away.",
+    "a photo of part of a {}.",
+    "a blurry photo of a {}.",
+    "a dark photo of a {}.",
+)
+
+Encoder = Callable[[list[str]], Tensor]
+"""Maps n sentences to (n, d) vectors of any length."""
+
+
+def build_text(
+    names: Sequence[str],
+    out: Path,
+    *,
+    model: str = "ViT-L-14",
+    pretrained: str = "openai",
+    encoder: Encoder | None = None,
+) -> ClassText:
+    """Encode every class name in eight sentences and write the unit mean of their unit vectors to ``out``.
+
+    This is CLIP's prompt ensembling (Radford 2021). Without an ``encoder`` the model comes from open_clip,
+    which downloads it once.
+    """
+    encode = encoder or _open_clip(model, pretrained)
+    with torch.no_grad():
+        vectors = torch.stack([_ensemble(encode([p.format(name) for p in PROMPTS])) for name in names])
+    text = ClassText(tuple(names), vectors, f"{model}/{pretrained}", PROMPTS)
+    text.save(out)
+    return text
+
+
+def _ensemble(vectors: Tensor) -> Tensor:
+    return F.normalize(F.normalize(vectors.float().cpu(), dim=1).mean(dim=0), dim=0)
+
+
+def _open_clip(model: str, pretrained: str) -> Encoder:
+    try:
+        import open_clip
+    except ImportError as error:
+        raise ArgusError(
+            'class vectors need a text encoder, which is not installed: pip install "argus-perception[clip]"'
+        ) from error
+    # OpenAI's weights were trained with QuickGELU; open_clip's plain configurations lack it and merely warn.
+    clip = open_clip.create_model(model, pretrained=pretrained, force_quick_gelu=pretrained == "openai").eval()
+    tokenize = open_clip.get_tokenizer(model)
+    return lambda sentences: clip.encode_text(tokenize(sentences))

@@ -1,0 +1,121 @@
+"""Where a run's tokens come from: a cache folder, or a backbone running live."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from argus_arena.cli.options import canvas_size
+from argus_arena.config import RunRequest
+from argus_core.cache import Cache, CacheSource
+from argus_core.canvas import Canvas
+from argus_core.data import Split
+from argus_core.errors import ArgusError
+from argus_core.source import VIEWS, TokenSource
+from argus_core.tokens import FeatureInfo, Needs
+
+if TYPE_CHECKING:
+    from argus_core.backbones import Backbone
+
+Record = dict[str, Any]
+
+
+class Origin(Protocol):
+    """Gives the tokens of a training and a validation split."""
+
+    info: FeatureInfo
+    record: Record
+
+    def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, TokenSource]:
+        """Sources that hold at least ``needs``; raises if the splits are not those the tokens are of."""
+        ...
+
+
+def open_origin(request: RunRequest, device: str | None) -> Origin:
+    """The origin a request names."""
+    if (request.cache is None) == (request.backbone is None):
+        raise ArgusError("say where tokens come from: either --cache DIR or --backbone NAME")
+    return CachedOrigin(request) if request.cache is not None else LiveOrigin(request, device)
+
+
+class CachedOrigin:
+    """The caches of both splits below one folder."""
+
+    def __init__(self, request: RunRequest) -> None:
+        assert request.cache is not None
+        self.train = _open_cache(request.cache, request.train_split)
+        self.val = _open_cache(request.cache, request.val_split)
+        self.info = self.train.info()
+        if self.val.manifest.fingerprint["weights"] != self.train.manifest.fingerprint["weights"]:
+            raise ArgusError(f"the caches below {request.cache} were made with different weights; cache both again")
+        self.record: Record = {
+            "tokens": {
+                "from": "cache",
+                "train": self.train.id,
+                "val": self.val.id,
+                "dtype": self.train.manifest.spec.dtype,
+                "views": list(self.train.manifest.spec.views),
+                "canvas": self.train.manifest.spec.canvas.to_dict(),
+                "backbone": json.loads((request.cache / "backbone.json").read_text(encoding="utf-8")),
+            },
+            "license": dict(self.train.manifest.license),
+        }
+
+    def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, TokenSource]:
+        """Sources over the caches, after checking that they hold these splits' images and these layers."""
+        for cache, split in ((self.train, train), (self.val, val)):
+            cache.require(needs)
+            cache.check_images(split)
+        return CacheSource(self.train, reuse=True), CacheSource(self.val, reuse=True)
+
+
+class LiveOrigin:
+    """A backbone that encodes every batch anew, with both views available."""
+
+    def __init__(self, request: RunRequest, device: str | None) -> None:
+        from argus_core.backbones import load_backbone
+        from argus_core.license import find_license
+
+        assert request.backbone is not None
+        self.backbone = load_backbone(request.backbone, request.weights, device=device, **request.backbone_options)
+        self.info = self.backbone.info
+        height, width = canvas_size(request.canvas)
+        self.canvas = Canvas(height, width, request.fit)  # type: ignore[arg-type]
+        self.views = request.views or ("id",)
+        self.record: Record = {
+            "tokens": {
+                "from": "live",
+                "canvas": self.canvas.to_dict(),
+                "views": list(self.views),
+                "backbone": backbone_record(self.backbone, request.weights, request.backbone_options),
+            },
+            "license": vars(find_license(self.backbone.license)),
+        }
+
+    def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, TokenSource]:
+        """Live sources of both splits."""
+        from argus_core.live import LiveSource
+
+        views = tuple(view for view in VIEWS if view in self.views)
+        return (
+            LiveSource(self.backbone, train, self.canvas, needs, views),
+            LiveSource(self.backbone, val, self.canvas, needs),
+        )
+
+
+def backbone_record(backbone: Backbone, weights: Path | None, options: dict[str, Any]) -> Record:
+    """What it takes to load the same backbone again, and to know that it is the same."""
+    return {
+        "name": backbone.name,
+        "weights": str(weights.resolve()) if weights else None,
+        "options": options,
+        "sha256": backbone.weights_sha256,
+    }
+
+
+def _open_cache(folder: Path, split: str) -> Cache:
+    if not (folder / split).is_dir():
+        raise ArgusError(f"{folder} holds no cache of split {split!r}; run `arena cache --out {folder}` first")
+    return Cache.open(folder / split)

@@ -1,0 +1,192 @@
+"""The frozen backbone: pixels in, raw tokens out, the same whatever the network."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from argus_core.backbones.weights import rope_periods, tensors_sha256
+from argus_core.errors import ArgusError
+from argus_core.tokens import FeatureInfo, FinalNorm, Needs, Tokens, cell_mask
+
+Precision = Literal["auto", "fp32"]
+Triple = tuple[float, float, float]
+
+
+class Backbone(nn.Module):
+    """A network that never trains: always in eval mode, no gradients, nothing drifts.
+
+    ``model`` must offer timm's ``forward_intermediates``. ``weights_sha256`` covers every tensor that
+    shapes the output, ``license`` is the identifier of the weights' terms. ``precision`` "auto" means bf16
+    autocast on CUDA.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        info: FeatureInfo,
+        *,
+        name: str,
+        mean: Triple,
+        std: Triple,
+        license: str,
+        precision: Precision = "auto",
+    ) -> None:
+        super().__init__()
+        if precision not in ("auto", "fp32"):
+            raise ArgusError(f"precision {precision!r} is not one of auto, fp32")
+        self.model = model.eval().requires_grad_(False)
+        self.info, self.name, self.mean, self.std = info, name, mean, std
+        self.license, self.precision = license, precision
+        self._periods = {key: value.clone() for key, value in rope_periods(model).items()}
+        self.weights_sha256 = tensors_sha256({**model.state_dict(), **self._periods})
+        self._compiled: Callable[..., Any] | None = None
+
+    @property
+    def _network(self) -> Callable[..., Any]:
+        return cast(Callable[..., Any], self.model.forward_intermediates)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @property
+    def norm(self) -> FinalNorm | None:
+        """The live final LayerNorm, for every layer of a plain transformer, else the last; None if absent."""
+        layer = _final_norm(self.model)
+        if layer is None:
+            return None
+        weight = torch.ones(layer.normalized_shape) if layer.weight is None else layer.weight.detach().float()
+        bias = torch.zeros_like(weight) if layer.bias is None else layer.bias.detach().float()
+        alike = len({*zip(self.info.channels, self.info.strides, strict=True)}) == 1
+        depth = self.info.depth
+        return FinalNorm(weight, bias, layer.eps, tuple(range(depth)) if alike else (depth - 1,))
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Do nothing: a parent's ``train()`` must not wake batch statistics, dropout or position noise."""
+        return self
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Run the network through ``torch.compile`` from now on; arguments are passed to it."""
+        self._compiled = torch.compile(self._network, *args, **kwargs)
+
+    def encode(self, canvases: Tensor, extent: Tensor, needs: Needs) -> Tokens:
+        """Tokens of RGB bytes (B, H, W, 3) whose image ends at ``extent`` (B, 2: height, width).
+
+        Computed where the weights are. Padding is zero after normalising, whatever bytes it holds.
+        """
+        if canvases.dtype != torch.uint8 or canvases.ndim != 4 or canvases.shape[-1] != 3:
+            raise ArgusError(
+                f"canvases must be uint8 (B, H, W, 3), not {canvases.dtype} {tuple(canvases.shape)}; "
+                "give normalised float images to forward instead"
+            )
+        pixels = canvases.to(self.device, non_blocking=True).float() / 255  # (B, H, W, 3)
+        mean, std = (torch.tensor(values, device=self.device) for values in (self.mean, self.std))
+        images = ((pixels - mean) / std).permute(0, 3, 1, 2)  # (B, 3, H, W)
+        extent = extent.to(self.device)
+        inside = cell_mask(extent, 1, (canvases.shape[1], canvases.shape[2]))
+        return self(images.masked_fill(~inside, 0.0), needs, extent)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, needs: Needs, extent: Tensor | None = None) -> Tokens:
+        """Raw float32 tokens of normalised (B, 3, H, W) images; without ``extent`` the whole input is image.
+
+        H and W must be multiples of the coarsest needed stride, else ArgusError (see ``fit_to_grid``).
+        """
+        needs = needs.resolve(self.info)
+        layers = sorted(set(needs.layers))
+        size = (images.shape[-2], images.shape[-1])
+        check_grid(size, max(self.info.strides[layer] for layer in layers))
+        if extent is None:
+            extent = torch.tensor(size, device=images.device).expand(len(images), 2)
+        maps, prefix = {}, {}
+        for layer, (tap, extra) in zip(layers, self._taps(images, layers), strict=True):
+            mask = cell_mask(extent, self.info.strides[layer], (tap.shape[2], tap.shape[3]))
+            maps[layer] = torch.where(mask, tap.float(), 0.0)  # (B, C, h, w)
+            prefix[layer] = self._prefix(maps[layer], mask, extra)  # (B, P, C)
+        return Tokens(maps if needs.maps else {}, prefix if needs.cls else {}, extent, size, self.info, self.norm)
+
+    def _taps(self, images: Tensor, layers: Sequence[int]) -> list[tuple[Tensor, Tensor | None]]:
+        """Block outputs (B, C, h, w) and, of transformers, the tokens before the patches (B, P, C)."""
+        weight = next(self.model.parameters())
+        run = self._compiled or self._network
+        low = self.precision == "auto" and weight.device.type == "cuda"
+        with torch.autocast(weight.device.type, torch.bfloat16, enabled=low):
+            taps = run(images.to(weight.dtype), indices=list(layers), **self._call_options())
+        size = (images.shape[-2], images.shape[-1])
+        pairs = [tap if isinstance(tap, tuple) else (tap, None) for tap in taps]
+        return [(self._as_map(tap, size, layer), extra) for layer, (tap, extra) in zip(layers, pairs, strict=True)]
+
+    def _call_options(self) -> dict[str, Any]:
+        offered = inspect.signature(self._network).parameters
+        tokens = "return_prefix_tokens" in offered
+        wanted = {
+            "norm": False,
+            "stop_early": True,
+            "intermediates_only": True,
+            "output_fmt": "NLC" if tokens else "NCHW",
+            "return_prefix_tokens": bool(getattr(self.model, "num_prefix_tokens", 0)),
+        }
+        return {key: value for key, value in wanted.items() if key in offered}
+
+    def _as_map(self, tap: Tensor, size: tuple[int, int], layer: int) -> Tensor:
+        """(B, N, C) or (B, C, h, w) to (B, C, h, w), of tokens as a channels-last view."""
+        rows, cols = self.info.grid(size, layer)
+        shape = (len(tap), self.info.channels[layer], rows, cols)
+        out = tap.unflatten(1, (rows, cols)).permute(0, 3, 1, 2) if tap.ndim == 3 else tap
+        if out.shape != shape:
+            raise ArgusError(f"{self.name} gave layer {layer} as {tuple(out.shape)}, announced was {shape}")
+        return out
+
+    def _prefix(self, tap: Tensor, mask: Tensor, extra: Tensor | None) -> Tensor:
+        """(B, P, C) with CLS first; the mean over image cells stands in where a network has no CLS."""
+        if extra is not None and extra.shape[1] == self.info.prefix:
+            return extra.float()
+        mean = (tap.sum((2, 3)) / mask.sum((2, 3)).clamp(min=1))[:, None]  # (B, 1, C)
+        return mean if extra is None else torch.cat([mean, extra.float()], dim=1)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Backbone:
+        super()._apply(fn, recurse)
+        # timm recomputes RoPE periods after a change of dtype; official files may hold rounded ones.
+        for key, live in rope_periods(self.model).items():
+            owner = self.model.get_submodule(key.rpartition(".")[0])
+            owner.periods = self._periods[key].to(live.device)
+        return self
+
+
+def check_grid(size: tuple[int, int], multiple: int) -> None:
+    """Raise ArgusError, with the nearest good sizes, unless ``size`` divides into ``multiple`` px cells."""
+    if all(n > 0 and n % multiple == 0 for n in size):
+        return
+    low = " x ".join(str(max(n // multiple, 1) * multiple) for n in size)
+    high = " x ".join(str(max(-(-n // multiple), 1) * multiple) for n in size)
+    raise ArgusError(
+        f"an input of {size[0]} x {size[1]} px (height x width) does not divide into {multiple} px cells; "
+        f"use a canvas of {low} or {high}, or crop or pad explicitly with fit_to_grid"
+    )
+
+
+def fit_to_grid(images: Tensor, multiple: int, how: Literal["crop", "pad"]) -> Tensor:
+    """Cut or zero-pad (B, C, H, W) at the bottom and right to multiples of ``multiple`` px."""
+    height, width = images.shape[-2:]
+    if how == "pad":
+        return F.pad(images, (0, -width % multiple, 0, -height % multiple))
+    if how != "crop":
+        raise ArgusError(f"how {how!r} is not one of crop, pad")
+    if min(height, width) < multiple:
+        raise ArgusError(f"cropping {height} x {width} px to multiples of {multiple} leaves nothing; use 'pad'")
+    return images[..., : height - height % multiple, : width - width % multiple]
+
+
+def _final_norm(model: nn.Module) -> nn.LayerNorm | None:
+    for owner in (model, getattr(model, "head", None)):
+        layer = getattr(owner, "norm", None)
+        if isinstance(layer, nn.LayerNorm):
+            return layer
+    return None

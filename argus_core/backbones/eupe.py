@@ -1,0 +1,140 @@
+"""The EUPE backbones; their FAIR Noncommercial Research License covers outputs and trained heads too."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from argus_core.backbones.base import Backbone, Precision
+from argus_core.backbones.hub import published_weights
+from argus_core.backbones.timm_models import build, wrap
+from argus_core.backbones.weights import load_strict, read_tensors
+from argus_core.errors import ArgusError
+from argus_core.license import EUPE
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model: timm's name, the official file's stem, final channels, a ConvNeXt's third-stage blocks."""
+
+    timm: str
+    official: str
+    channels: int
+    blocks: int = 0
+
+
+VARIANTS = {
+    "eupe_vitt16": Variant("vit_tiny_patch16_dinov3_qkvb", "EUPE-ViT-T", 192),
+    "eupe_vits16": Variant("vit_small_patch16_dinov3_qkvb", "EUPE-ViT-S", 384),
+    "eupe_vitb16": Variant("vit_base_patch16_dinov3_qkvb", "EUPE-ViT-B", 768),
+    "eupe_convnext_tiny": Variant("convnext_tiny", "EUPE-ConvNeXt-T", 768, 9),
+    "eupe_convnext_small": Variant("convnext_small", "EUPE-ConvNeXt-S", 768, 27),
+    "eupe_convnext_base": Variant("convnext_base", "EUPE-ConvNeXt-B", 1024, 27),
+}
+
+_DROPPED = ("mask_token", "projectors.", "local_cls_norm.", "norms.3.")
+_RENAMED = (
+    (r"^storage_tokens$", "reg_token"),
+    (r"^(blocks\.\d+)\.ls([12])\.gamma$", r"\1.gamma_\2"),
+    (r"^rope_embed\.periods$", "rope.periods"),
+    (r"^downsample_layers\.0\.", "stem."),
+    (r"^downsample_layers\.(\d)\.", r"stages.\1.downsample."),
+    (r"^stages\.(\d)\.(\d+)\.", r"stages.\1.blocks.\2."),
+    (r"\.dwconv\.", ".conv_dw."),
+    (r"\.pwconv([12])\.", r".mlp.fc\1."),
+)
+
+
+def eupe_vitt16(weights: str | Path | None = None, **options: Any) -> Backbone:
+    """ViT-Tiny/16: 12 blocks of 192 channels."""
+    return _eupe("eupe_vitt16", weights, **options)
+
+
+def eupe_vits16(weights: str | Path | None = None, **options: Any) -> Backbone:
+    """ViT-Small/16: 12 blocks of 384 channels."""
+    return _eupe("eupe_vits16", weights, **options)
+
+
+def eupe_vitb16(weights: str | Path | None = None, **options: Any) -> Backbone:
+    """ViT-Base/16: 12 blocks of 768 channels, the default."""
+    return _eupe("eupe_vitb16", weights, **options)
+
+
+def eupe_convnext_tiny(weights: str | Path | None = None, **options: Any) -> Backbone:
+    """ConvNeXt-Tiny: stages of 96, 192, 384 and 768 channels."""
+    return _eupe("eupe_convnext_tiny", weights, **options)
+
+
+def eupe_convnext_small(weights: str | Path | None = None, **options: Any) -> Backbone:
+    """ConvNeXt-Small: stages of 96, 192, 384 and 768 channels, 27 blocks in the third."""
+    return _eupe("eupe_convnext_small", weights, **options)
+
+
+def eupe_convnext_base(weights: str | Path | None = None, **options: Any) -> Backbone:
+    """ConvNeXt-Base: stages of 128, 256, 512 and 1024 channels."""
+    return _eupe("eupe_convnext_base", weights, **options)
+
+
+def _eupe(name: str, weights: str | Path | None, precision: Precision = "auto", **options: Any) -> Backbone:
+    variant = VARIANTS[name]
+    tag = f"{variant.timm}.eupe_lvd1689m"
+    if weights is None:
+        weights = published_weights(tag, f"{variant.official}.pt from facebook/{variant.official}")
+    tensors = from_official(read_tensors(weights), weights)
+    found = identify(tensors)
+    if found not in (None, name):
+        raise ArgusError(f"{weights} looks like {found}, not {name}; use --backbone {found} or another file")
+    model = build(tag, **options)
+    load_strict(model, tensors, weights, ignore=("head.fc",))
+    return wrap(model, name, license=EUPE.id, precision=precision)
+
+
+def identify(tensors: Tensors) -> str | None:
+    """The name of the EUPE model that tensors in timm's names have the shapes of, if any."""
+    norm = tensors.get("norm.weight", tensors.get("head.norm.weight"))
+    blocks = sum(bool(re.fullmatch(r"stages\.2\.blocks\.\d+\.gamma", key)) for key in tensors)
+    shape = (0 if norm is None else len(norm), blocks)
+    return next((name for name, v in VARIANTS.items() if (v.channels, v.blocks) == shape), None)
+
+
+def from_official(tensors: Tensors, source: str | Path) -> Tensors:
+    """Official names and layout (github.com/facebookresearch/EUPE) to timm's; timm's own pass unchanged."""
+    convnext = any(key.startswith("downsample_layers.") for key in tensors)
+    if not convnext and "storage_tokens" not in tensors:
+        return tensors
+    out: Tensors = {}
+    for key, value in tensors.items():
+        if key.endswith(".bias_mask"):
+            _check_mask(key, value, source)
+        elif key.endswith(".attn.qkv.bias"):
+            # The official forward multiplies the k bias by zero, whatever the file holds.
+            query, _, value_bias = value.chunk(3)
+            stem = key.removesuffix("qkv.bias")
+            out |= {f"{stem}q_bias": query, f"{stem}v_bias": value_bias}
+        elif not key.startswith(_DROPPED):
+            out[_rename(key, convnext)] = value
+    return out
+
+
+def _rename(key: str, convnext: bool) -> str:
+    if convnext and key.startswith("norm."):
+        return f"head.{key}"
+    for pattern, replacement in _RENAMED:
+        key, count = re.subn(pattern, replacement, key)
+        if count and pattern.startswith("^downsample"):
+            break
+    return key
+
+
+def _check_mask(key: str, mask: Tensor, source: str | Path) -> None:
+    expected = torch.ones_like(mask)
+    expected.view(3, -1)[1] = 0
+    if not torch.equal(mask, expected):
+        raise ArgusError(f"{source}: {key} is not 1 for q, 0 for k, 1 for v; the file is damaged or of another model")

@@ -1,0 +1,129 @@
+"""Tokens from a cache, as a batch that equals what the backbone gave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from argus_core.cache import codec, layout
+from argus_core.cache.manifest import Cache, shard_path
+from argus_core.cache.shard import MappedShard, PositionalShard, ShardFile
+from argus_core.canvas import Placement
+from argus_core.errors import ArgusError, unknown
+from argus_core.source import Item
+from argus_core.tokens import Tokens
+
+
+class CacheSource:
+    """The token source over a complete cache; it can be pickled, so data-loader workers can hold one each.
+
+    With ``reuse`` a batch's memory is that of the batch before, about twice as fast: take what you need from a
+    batch before the next ``read`` (in data-loader workers it is off, for a queue still holds the batch). ``positional``
+    chooses reads by offset over a memory map; None does so when the cache exceeds 0.8 of physical memory.
+    """
+
+    def __init__(self, cache: Cache, *, reuse: bool = False, positional: bool | None = None) -> None:
+        spec = cache.manifest.spec
+        self.path, self.fingerprint, self.skipped = cache.path, cache.id, cache.skipped
+        self.info, self.canvas, self.views = cache.info(), spec.canvas, spec.views
+        self.norm = cache.norm()
+        self.reuse = reuse
+        self.positional = _exceeds_memory(cache) if positional is None else positional
+        self._dtype, self._names = spec.dtype, list(layout.names(spec))
+        self._shard_images = cache.manifest.layout["shard_images"]
+        self._sizes = np.array([image.size for image in cache.images], np.int64).reshape(-1, 2)
+        self._extent = np.array([image.extent for image in cache.images], np.int64).reshape(-1, 2)
+        self._rows = {n: layout.rows_per_pass(self.info, n, layer, self._extent) for n, layer in self._names}
+        self._first = {
+            n: layout.first_rows(rows, len(self.views), self._shard_images) for n, rows in self._rows.items()
+        }
+        self._files: dict[int, ShardFile] = {}
+        self._buffers: dict[str, Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_files": {}, "_buffers": {}}
+
+    def placement(self, item: Item) -> Placement:
+        """Where the item's image lies on the canvas; raises ArgusError if the image was skipped."""
+        self._check([item])
+        height, width = self._sizes[item[0]].tolist()
+        placement = self.canvas.place(height, width)
+        return placement.mirror() if item[1] == "hflip" else placement
+
+    def read(self, items: Sequence[Item]) -> Tokens:
+        """The items' tokens in the stored format (int8 as float32); padding cells are zero."""
+        self._check(items)
+        tensors = {name: self._batch(name, layer, items) for name, layer in self._names}
+        return Tokens(
+            {layer: tensors[n].permute(0, 3, 1, 2) for n, layer in self._names if n.startswith("maps")},
+            {layer: tensors[n][:, 0] for n, layer in self._names if n.startswith("prefix")},
+            torch.from_numpy(self._extent[[index for index, _ in items]]),
+            self.canvas.size,
+            self.info,
+            self.norm,
+        )
+
+    def order(self, generator: torch.Generator, window: int = 8) -> list[int]:
+        """A shuffle of the images that were not skipped, ``window`` shards at a time, so that disks read on."""
+        shards = torch.randperm(-(-len(self) // self._shard_images), generator=generator)
+        out: list[int] = []
+        for group in shards.split(window):
+            images = (group[:, None] * self._shard_images + torch.arange(self._shard_images)).flatten()
+            out += images[torch.randperm(len(images), generator=generator)].tolist()
+        return [index for index in out if index < len(self) and index not in self.skipped]
+
+    def _check(self, items: Sequence[Item]) -> None:
+        for index, view in items:
+            if not 0 <= index < len(self):
+                raise IndexError(f"image {index} of {len(self)}")
+            if view not in self.views:
+                raise unknown("cached view", view, self.views)
+            if index in self.skipped:
+                raise ArgusError(f"image {index} was skipped when cached ({self.skipped[index]}); leave it out")
+
+    def _batch(self, name: str, layer: int, items: Sequence[Item]) -> Tensor:
+        """(B, h, w, C) maps, or (B, 1, P, C) prefix tokens."""
+        prefix = name.startswith("prefix")
+        grid = (1, layout.prefix_rows(self.info)) if prefix else self.info.grid(self.canvas.size, layer)
+        out = self._buffer(name, (len(items), *grid, self.info.channels[layer]))
+        for slot, (index, view) in zip(out, items, strict=True):
+            stride = self.info.strides[layer]
+            rows, cols = grid if prefix else layout.valid_grid(self._extent[index], stride).tolist()
+            slot[rows:].zero_()
+            slot[:rows, cols:].zero_()
+            self._copy(slot[:rows, :cols], name, index, self.views.index(view))
+        return out
+
+    def _copy(self, out: Tensor, name: str, index: int, view: int) -> None:
+        file, count = self._file(index // self._shard_images), int(self._rows[name][index])
+        first = int(self._first[name][index]) + view * count
+        scale = file.rows(f"scale.{name}", first, count).view(out.shape[:2]) if self._dtype == "int8" else None
+        codec.decode_into(out, file.rows(name, first, count).view(out.shape), scale)
+
+    def _file(self, number: int) -> ShardFile:
+        if number not in self._files:
+            kind = PositionalShard if self.positional else MappedShard
+            self._files[number] = kind(shard_path(self.path, number))
+        return self._files[number]
+
+    def _buffer(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        if not self.reuse or get_worker_info() is not None:
+            return torch.empty(shape, dtype=codec.read_dtype(self._dtype))
+        held = self._buffers.get(name)
+        if held is None or len(held) < shape[0]:
+            held = self._buffers[name] = torch.empty(shape, dtype=codec.read_dtype(self._dtype))
+        return held[: shape[0]]
+
+
+def _exceeds_memory(cache: Cache) -> bool:
+    total = sum(shard_path(cache.path, number).stat().st_size for number in range(len(cache.manifest.shards)))
+    return total > 0.8 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

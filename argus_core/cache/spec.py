@@ -1,0 +1,113 @@
+"""What a feature cache is of: the fields that must agree before it is reused."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from argus_core.canvas import Canvas
+from argus_core.data import Split
+from argus_core.errors import ArgusError, unknown
+from argus_core.files import json_sha256
+from argus_core.source import VIEWS
+from argus_core.tokens import FeatureInfo, FinalNorm, Needs
+
+if TYPE_CHECKING:
+    from argus_core.backbones.base import Backbone
+
+FORMAT = 1
+"""Version of the layout on disk and of the geometry it relies on."""
+
+DType = Literal["fp32", "fp16", "bf16", "int8"]
+
+
+@dataclass(frozen=True)
+class CacheSpec:
+    """What to store of every image: which taps, of which views, on which canvas, in which number format.
+
+    ``int8`` keeps one float32 scale per token. A view is a true pass over the (mirrored) image.
+    """
+
+    canvas: Canvas
+    needs: Needs = Needs()
+    views: tuple[str, ...] = ("id",)
+    dtype: DType = "fp16"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in get_args(DType):
+            raise unknown("cache dtype", self.dtype, get_args(DType))
+        for view in self.views:
+            if view not in VIEWS:
+                raise unknown("view", view, VIEWS)
+        if not self.views or len(set(self.views)) < len(self.views):
+            raise ArgusError(f"views {','.join(self.views)!r} must name at least one view and none twice")
+        if not (self.needs.maps or self.needs.cls) or not self.needs.layers:
+            raise ArgusError("there is nothing to cache: ask for at least one layer, of its maps or its CLS")
+
+    def resolve(self, info: FeatureInfo) -> CacheSpec:
+        """The same with layers counted from the first and each named once."""
+        needs = self.needs.resolve(info)
+        needs = Needs(tuple(sorted(set(needs.layers))), maps=needs.maps, cls=needs.cls)
+        return CacheSpec(self.canvas, needs, self.views, self.dtype)
+
+
+def fingerprint(backbone: Backbone, split: Split, spec: CacheSpec) -> dict[str, Any]:
+    """The named fields two runs must share to share a cache; image bytes are compared one by one besides."""
+    spec = spec.resolve(backbone.info)
+    return {
+        "format": FORMAT,
+        "backbone": backbone.name,
+        "weights": backbone.weights_sha256,
+        "precision": backbone.precision,
+        "norm": norm_sha256(backbone.norm),
+        "mean": list(backbone.mean),
+        "std": list(backbone.std),
+        **spec.canvas.to_dict(),
+        "layers": list(spec.needs.layers),
+        "maps": spec.needs.maps,
+        "cls": spec.needs.cls,
+        "views": list(spec.views),
+        "dtype": spec.dtype,
+        "images": len(split),
+        "keys": _keys_sha256(split),
+    }
+
+
+def refuse(path: Path, cached: Mapping[str, Any], wanted: Mapping[str, Any], exact: bool = False) -> None:
+    """Raise ArgusError naming the first field of ``wanted`` that the cache does not meet.
+
+    Unless ``exact``, a cache may hold more layers and views than wanted.
+    """
+    for field, value in wanted.items():
+        if field not in cached:
+            raise unknown("fingerprint field", field, cached)
+        if not _meets(field, cached[field], value, exact):
+            raise ArgusError(
+                f"the cache {path} does not fit: its {field} is {cached[field]!r}, this run's is {value!r}; "
+                f"make {field} agree, or cache again in another directory"
+            )
+
+
+def norm_sha256(norm: FinalNorm | None) -> str:
+    """sha256 (hex) over a final norm's values, empty without one."""
+    if norm is None:
+        return ""
+    return json_sha256([norm.weight.tolist(), norm.bias.tolist(), norm.eps, list(norm.layers)])
+
+
+def _meets(field: str, cached: Any, wanted: Any, exact: bool) -> bool:
+    if not exact and field in ("layers", "views"):
+        return set(wanted) <= set(cached)
+    if not exact and field in ("maps", "cls"):
+        return bool(cached or not wanted)
+    return bool(cached == wanted)
+
+
+def _keys_sha256(split: Split) -> str:
+    digest = hashlib.sha256()
+    for index in range(len(split)):
+        digest.update(split.key(index).encode() + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,131 @@
+"""Writing a cache so that an interrupted run goes on where it stopped and ends with the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import PIL
+import torch
+from safetensors.torch import save
+
+from argus_core.cache.job import Job, Meter, Report
+from argus_core.cache.manifest import Manifest, check_images, is_done, read_shard_record
+from argus_core.cache.passes import load
+from argus_core.cache.size import check_space, estimate, image_bytes
+from argus_core.cache.spec import CacheSpec, fingerprint, refuse
+from argus_core.data import Split
+from argus_core.errors import ArgusError
+from argus_core.files import write_atomic
+from argus_core.license import find_license
+from argus_core.tokens import FinalNorm
+
+if TYPE_CHECKING:
+    from argus_core.backbones.base import Backbone
+
+SHARD_BYTES = 64 << 20
+
+
+def write_cache(
+    path: str | Path,
+    backbone: Backbone,
+    split: Split,
+    spec: CacheSpec,
+    *,
+    batch: int = 8,
+    shard_bytes: int = SHARD_BYTES,
+    skip_bad: bool = False,
+    threads: int = 4,
+    report: Report | None = None,
+) -> None:
+    """Write, or finish, the cache of ``split`` at ``path``; the bytes do not depend on interruptions.
+
+    ``batch`` images (each with all views) share a forward pass; about two shards are held in memory. Raises
+    ArgusError, naming the cause, if the directory holds another cache, the disk is too small, an image is
+    unreadable (unless ``skip_bad``) or a token does not fit the number format; finished shards stay.
+    """
+    path, spec = Path(path), spec.resolve(backbone.info)
+    planned = _plan(backbone, split, spec, batch, shard_bytes)
+    (path / "shards").mkdir(parents=True, exist_ok=True)
+    with _only_writer(path):
+        manifest = _begin(path, planned, backbone.norm)
+        todo = _unfinished(path, split, manifest)
+        left = sum(len(manifest.shards[number]) for number in todo)
+        if todo:
+            check_space(path, round(estimate(split, backbone.info, spec) * left / len(split)))
+        meter = Meter(len(split) - left, len(split), report or (lambda *_: None))
+        job = Job(path, backbone, manifest, spec)
+        job.run(todo, partial(load, split, spec, skip_bad), threads, meter)
+
+
+def _plan(backbone: Backbone, split: Split, spec: CacheSpec, batch: int, shard_bytes: int) -> Manifest:
+    if len(split) == 0:
+        raise ArgusError("the split has no images to cache")
+    if batch < 1:
+        raise ArgusError(f"a batch of {batch} images is none; give 1 or more")
+    per_shard = int(shard_bytes / image_bytes(backbone.info, spec, [spec.canvas.size]))
+    norm = backbone.norm
+    return Manifest(
+        fingerprint(backbone, split, spec),
+        {"batch": batch, "shard_images": max(per_shard // batch, 1) * batch},
+        backbone.info.to_dict(),
+        None if norm is None else _norm_record(norm),
+        asdict(find_license(backbone.license)),
+        {"torch": torch.__version__, "pillow": PIL.__version__},
+    )
+
+
+def _begin(path: Path, planned: Manifest, norm: FinalNorm | None) -> Manifest:
+    """The manifest that is there, if it is of the same plan; else the planned one, written."""
+    for leftover in path.rglob(".*.tmp"):
+        leftover.unlink()
+    if not (path / "manifest.json").exists():
+        planned.write(path)
+    manifest = Manifest.read(path)
+    refuse(path, manifest.fingerprint, planned.fingerprint, exact=True)
+    refuse(path, manifest.layout, planned.layout, exact=True)
+    if norm is not None and not (path / "norm.safetensors").exists():
+        write_atomic(path / "norm.safetensors", lambda temporary: temporary.write_bytes(_norm_bytes(norm)))
+    return manifest
+
+
+def _norm_bytes(norm: FinalNorm) -> bytes:
+    return save({"weight": norm.weight.cpu().contiguous(), "bias": norm.bias.cpu().contiguous()})
+
+
+def _norm_record(norm: FinalNorm) -> dict[str, Any]:
+    digest = hashlib.sha256(_norm_bytes(norm)).hexdigest()
+    return {"sha256": digest, "eps": norm.eps, "layers": list(norm.layers)}
+
+
+def _unfinished(path: Path, split: Split, manifest: Manifest) -> list[int]:
+    """Shards not yet written; the images of the others must be what they were."""
+    todo = []
+    for number, images in enumerate(manifest.shards):
+        if is_done(path, number):
+            check_images(path, split, images.start, read_shard_record(path, number, manifest).images)
+        else:
+            todo.append(number)
+    return todo
+
+
+@contextmanager
+def _only_writer(path: Path) -> Iterator[None]:
+    """Hold the directory; the system lets go of it even when the process is killed."""
+    import fcntl  # not on every system, and only needed to write
+
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ArgusError(f"another process is writing the cache {path}; wait for it or stop it") from error
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,88 @@
+"""One head in one safetensors file, with everything needed to use it again in its metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from argus_core.build import build_head, head_class, task_from_dict, task_to_dict
+from argus_core.errors import ArgusError
+from argus_core.files import write_atomic
+from argus_core.head import Head
+from argus_core.tokens import FeatureInfo
+
+FORMAT = "argus-head-1"
+
+
+def save_head(path: Path, head: Head, record: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None) -> None:
+    """Write ``tensors`` (default: the head's own) and how to rebuild the head; ``record`` is kept beside it."""
+    metadata = {
+        "format": FORMAT,
+        "head": head.name,
+        "options": head.options,
+        "task": task_to_dict(head.task),
+        "info": head.info.to_dict(),
+        "record": dict(record),
+    }
+    state = {k: v.detach().cpu().contiguous() for k, v in (tensors or head.state_dict()).items()}
+    write_atomic(path, lambda to: save_file(state, to, {"argus": json.dumps(metadata)}))
+
+
+def load_head(path: Path) -> tuple[Head, dict[str, Any]]:
+    """Rebuild a saved head in eval mode; returns it with its record. Runs no code from the file."""
+    metadata, state = read_tensors(path)
+    if metadata.get("format") != FORMAT:
+        raise ArgusError(f"{path} is not a saved head (format {metadata.get('format')!r}, expected {FORMAT!r})")
+    info, task = FeatureInfo.from_dict(metadata["info"]), task_from_dict(metadata["task"])
+    options = head_class(metadata["head"]).restore_options(metadata["options"])
+    head = build_head(metadata["head"], info, task, options)
+    load_state(head, state, str(path))
+    return head.eval(), metadata["record"]
+
+
+def load_state(head: Head, state: Mapping[str, Tensor], where: str) -> None:
+    """Load weights strictly; a misfit names the head and the keys."""
+    own = head.state_dict()
+    faults = [f"missing {key}" for key in own if key not in state]
+    faults += [f"unexpected {key}" for key in state if key not in own]
+    faults += [
+        f"{key} is {tuple(state[key].shape)}, the head has {tuple(own[key].shape)}"
+        for key in own
+        if key in state and own[key].shape != state[key].shape
+    ]
+    if faults:
+        shown = "; ".join(faults[:4]) + (f"; and {len(faults) - 4} more" if len(faults) > 4 else "")
+        raise ArgusError(
+            f"{where} does not fit head {head.name!r}: {shown}; was it saved by another version or option?"
+        )
+    head.load_state_dict(dict(state))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A file's ``argus`` metadata and tensors."""
+    if not path.is_file():
+        raise ArgusError(f"there is no file {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {}).get("argus", "{}"))
+            return metadata, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except Exception as error:
+        raise ArgusError(f"{path} is not a readable safetensors file: {error}") from error
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 (hex) over names, types, shapes and bytes, in order of name."""
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        value = tensors[key].detach().cpu().contiguous()
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

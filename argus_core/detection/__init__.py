@@ -1,0 +1,1 @@
+"""What detection heads share: point grids, assignment, losses, post-processing."""

@@ -1,0 +1,72 @@
+"""A classifier whose classes are frozen vectors: scores are cosines, so new classes need new vectors only."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from argus_core.detection.blocks import PRIOR, logit
+from argus_core.errors import ArgusError
+
+EPS = 1e-6
+
+
+class CosineClassifier(nn.Module):
+    """``exp(logit_scale) * cos(W x, T_j) + cls_bias_j`` for every class vector T_j, in float32.
+
+    ``vectors`` (K, d) is a saved buffer and never trained. W starts as an isometry that spans the vectors
+    (``pc_init``), the temperature at 10 (at most 100, as in CLIP, Radford 2021), the bias at a score of 0.01.
+    """
+
+    vectors: Tensor
+
+    def __init__(self, width: int, vectors: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("vectors", F.normalize(vectors.float(), dim=1))
+        self.cls_project = nn.Linear(width, vectors.shape[1], bias=False)
+        self.cls_bias = nn.Parameter(torch.full((len(vectors),), logit(PRIOR)))
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        with torch.no_grad():
+            self.cls_project.weight.copy_(pc_init(self.vectors, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, h, w) to (B, K, h, w) logits."""
+        with _full_precision(x.device):
+            flat = x.float().flatten(2)  # (B, width, h * w)
+            cos = self._direct(flat) if self.training else self._folded(flat)
+            logits = self.logit_scale.exp().clamp(max=100) * cos + self.cls_bias[:, None]
+        return logits.unflatten(2, (x.shape[2], x.shape[3]))
+
+    def _direct(self, x: Tensor) -> Tensor:
+        return self.vectors @ F.normalize(self.cls_project.weight @ x, dim=1, eps=EPS)
+
+    def _folded(self, x: Tensor) -> Tensor:
+        # The same number without ever making d channels: |W x|^2 = x . (W' W x).
+        weight = self.cls_project.weight
+        square = (x * ((weight.T @ weight) @ x)).sum(dim=1, keepdim=True)  # (B, 1, h * w)
+        return (self.vectors @ weight) @ x / square.clamp(min=EPS**2).sqrt()
+
+
+def pc_init(vectors: Tensor, width: int) -> Tensor:
+    """(d, width) with orthonormal columns: principal directions of (K, d) ``vectors``, then random others.
+
+    With ``width`` >= K nothing of the vectors is lost; below, the ``width`` strongest directions are kept.
+    The first is the mean that all class names share, which a bias cannot stand in for.
+    """
+    dim = vectors.shape[1]
+    if width > dim:
+        raise ArgusError(f"a width of {width} exceeds the {dim} dimensions of the class vectors; use width <= {dim}")
+    leading = torch.linalg.svd(vectors, full_matrices=False).Vh.T[:, :width]  # (d, min(K, d, width))
+    others = torch.randn(dim, width - leading.shape[1], dtype=vectors.dtype)
+    completed = torch.linalg.qr(torch.cat([leading, others], dim=1)).Q
+    # QR may turn a column round, and its directions are exact only to rounding: keep those of the SVD.
+    return torch.cat([leading, completed[:, leading.shape[1] :]], dim=1)
+
+
+def _full_precision(device: torch.device) -> AbstractContextManager[object]:
+    available = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if available else nullcontext()

@@ -1,0 +1,70 @@
+"""Where the locations of dense outputs lie, and boxes seen from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Points:
+    """Locations of all levels in one row: (N, 2) x, y canvas pixels, (N,) stride in pixels, (N,) level."""
+
+    xy: Tensor
+    stride: Tensor
+    level: Tensor
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    def __getitem__(self, items: Tensor) -> Points:
+        """The points that an index or a mask selects."""
+        return Points(self.xy[items], self.stride[items], self.level[items])
+
+    def within(self, extent: Tensor) -> Tensor:
+        """(..., N) bool: which points lie on the image that ends at ``extent`` (..., 2: height, width)."""
+        return (self.xy < extent.flip(-1)[..., None, :]).all(-1)
+
+
+def grid_points(grids: Sequence[tuple[int, int]], strides: Sequence[int], device: torch.device | None = None) -> Points:
+    """Cell centres ((j + .5) * stride, (i + .5) * stride) of every (rows, columns) grid, row by row."""
+    levels = []
+    for level, ((rows, cols), stride) in enumerate(zip(grids, strides, strict=True)):
+        y = (torch.arange(rows, device=device) + 0.5) * stride
+        x = (torch.arange(cols, device=device) + 0.5) * stride
+        xy = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 2)  # (h * w, 2)
+        levels.append(Points(xy, xy.new_full((len(xy),), stride), torch.full((len(xy),), level, device=device)))
+    return Points(*(torch.cat([getattr(p, k) for p in levels]) for k in ("xy", "stride", "level")))
+
+
+def boxes_to_ltrb(xy: Tensor, boxes: Tensor) -> Tensor:
+    """Distances (..., 4) from points (..., 2) to left, top, right, bottom; negative ones if outside."""
+    return torch.cat([xy - boxes[..., :2], boxes[..., 2:] - xy], dim=-1)
+
+
+def ltrb_to_boxes(xy: Tensor, ltrb: Tensor) -> Tensor:
+    """The inverse of ``boxes_to_ltrb``: (..., 4) x1, y1, x2, y2."""
+    return torch.cat([xy - ltrb[..., :2], xy + ltrb[..., 2:]], dim=-1)
+
+
+def pairwise_ltrb(xy: Tensor, boxes: Tensor) -> Tensor:
+    """(N, G, 4) distances of N points to the sides of G boxes."""
+    return boxes_to_ltrb(xy[:, None].expand(-1, len(boxes), -1), boxes.expand(len(xy), -1, -1))
+
+
+def centres(boxes: Tensor) -> Tensor:
+    """(..., 2) x, y of the middle of boxes."""
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
+
+
+def centerness(ltrb: Tensor) -> Tensor:
+    """Centre-ness in 0..1 of points with distances (..., 4); a point outside its box counts as 1 (Tian 2019).
+
+    Such points exist only where an assigner gave a box too small to hold any location its nearest one.
+    """
+    pairs = ltrb.reshape(*ltrb.shape[:-1], 2, 2)  # (..., near or far, x or y)
+    ratio = pairs.amin(dim=-2) / pairs.amax(dim=-2).clamp(min=1e-6)
+    return torch.where((ltrb > 0).all(dim=-1), ratio.clamp(min=0).prod(dim=-1).sqrt(), 1.0)

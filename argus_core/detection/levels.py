@@ -1,0 +1,115 @@
+"""From a backbone's taps to the maps of a detection pyramid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from argus_core.detection.blocks import ConvGN, UpGN
+from argus_core.errors import ArgusError
+from argus_core.tokens import FeatureInfo, Needs
+
+LEVELS = 5
+
+
+def common_stride(info: FeatureInfo, needs: Needs) -> int:
+    """The stride in pixels of the taps that a head stacks; raises if they differ."""
+    strides = {info.strides[layer] for layer in needs.resolve(info).layers}
+    if len(strides) != 1:
+        raise ArgusError(f"layers {list(needs.layers)} have strides {sorted(strides)}; choose layers of one stride")
+    return strides.pop()
+
+
+def pyramid_strides(stride: int) -> tuple[int, ...]:
+    """Half the backbone's ``stride`` to eight times it: 8 to 128 for a ViT with 16-pixel patches."""
+    if stride % 2:
+        raise ArgusError(f"a stride of {stride} px cannot be halved; a pyramid needs a layer with an even stride")
+    return tuple(stride * 2**level // 2 for level in range(LEVELS))
+
+
+class Taps(nn.Module):
+    """The taps of a head as one (B, ``channels``, h, w) map: stacked, or if ``project`` mixed into the last.
+
+    ``project`` puts a LayerNorm on all taps but the last and a 1x1 convolution on the stack. It starts as a
+    copy of the last tap, so that training decides what the others add.
+    """
+
+    def __init__(self, info: FeatureInfo, needs: Needs, project: bool = False) -> None:
+        super().__init__()
+        self.stride = common_stride(info, needs)
+        widths = [info.channels[layer] for layer in needs.resolve(info).layers]
+        self.channels = widths[-1] if project else sum(widths)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths[:-1]) if project else None
+        self.mix = nn.Conv2d(sum(widths), widths[-1], 1) if project else nn.Identity()
+        if isinstance(self.mix, nn.Conv2d):
+            nn.init.zeros_(self.mix.weight)
+            nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
+            self.mix.weight.data[:, -widths[-1] :, 0, 0].fill_diagonal_(1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """The taps (B, C_i, h, w) in the order of the needs."""
+        if self.norms is not None:
+            normed = [_channel_norm(norm, x) for norm, x in zip(self.norms, maps[:-1], strict=True)]
+            maps = [*normed, maps[-1]]
+        return self.mix(torch.cat(list(maps), dim=1))
+
+
+def _channel_norm(norm: nn.Module, x: Tensor) -> Tensor:
+    return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class SimplePyramid(nn.Module):
+    """Five levels from one map, all ``width`` channels (the simple feature pyramid of ViTDet, Li 2022).
+
+    The full form resizes at the backbone's channels and narrows afterwards; the ``slim`` one narrows first
+    and takes every coarse level from the one before.
+    """
+
+    def __init__(self, channels: int, width: int, slim: bool = False) -> None:
+        super().__init__()
+        inner = width if slim else channels
+        self.up = UpGN(channels, inner)
+        self.fine = ConvGN(width, width) if slim else _tail(channels, width)
+        self.middle = _tail(channels, width)
+        self.down = (
+            None if slim else nn.Sequential(ConvGN(channels, channels, stride=2, act=True), _tail(channels, width))
+        )
+        self.coarse = nn.ModuleList(ConvGN(width, width, stride=2) for _ in range(3 if slim else 2))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, C, h, w) to maps of 2h x 2w, h x w, and three of half the size each, rounded up."""
+        levels = [self.fine(self.up(x)), self.middle(x)]
+        if self.down is not None:
+            levels.append(self.down(x))
+        for step, conv in enumerate(self.coarse):
+            levels.append(conv(F.gelu(levels[-1]) if step else levels[-1]))
+        return levels
+
+
+def _tail(channels: int, width: int) -> nn.Sequential:
+    return nn.Sequential(ConvGN(channels, width, 1), ConvGN(width, width))
+
+
+def sine_code(
+    grid: tuple[int, int],
+    stride: int,
+    size: tuple[int, int],
+    channels: int,
+    device: torch.device | None = None,
+) -> Tensor:
+    """(channels, h, w) fixed code in -1..1 of where each cell's centre lies on a canvas of ``size`` pixels.
+
+    Sine and cosine of x and y at channels / 4 frequencies, from a quarter of a wave to 16 waves along the
+    canvas's longer side: the lowest tells all places apart, the highest neighbouring cells.
+    """
+    if channels % 4:
+        raise ArgusError(f"{channels} sine channels cannot hold sine and cosine of x and y; use a multiple of 4")
+    waves = 0.25 * 64 ** torch.linspace(0, 1, channels // 4, device=device)
+    axes = [(torch.arange(cells, device=device) + 0.5) * stride / max(size) for cells in grid]
+    y, x = (2 * torch.pi * waves[:, None] * axis for axis in axes)  # (F, h), (F, w)
+    rows = torch.cat([y.sin(), y.cos()])[:, :, None].expand(-1, -1, grid[1])
+    cols = torch.cat([x.sin(), x.cos()])[:, None, :].expand(-1, grid[0], -1)
+    return torch.cat([rows, cols])

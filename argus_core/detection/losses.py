@@ -1,0 +1,57 @@
+"""The objective of dense detectors: focal classification, weighted GIoU and centre-ness (FCOS, ATSS)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+
+from argus_core.detection.assign import IGNORE
+from argus_core.detection.geometry import boxes_to_ltrb, centerness, ltrb_to_boxes
+from argus_core.tasks.detect import BoxTarget
+
+
+def batch_total(value: Tensor) -> Tensor:
+    """A loss's normaliser over the whole batch, at least 1; with several processes the mean over them."""
+    total = value.detach().float().clone()
+    if dist.is_available() and dist.is_initialized():
+        # Gradients are averaged over processes, so the mean of the totals makes the sum of losses exact.
+        dist.all_reduce(total)
+        total /= dist.get_world_size()
+    return total.clamp(min=1)
+
+
+def dense_losses(
+    cls: Tensor, ltrb: Tensor, quality: Tensor, xy: Tensor, matched: Tensor, targets: Sequence[BoxTarget]
+) -> dict[str, Tensor]:
+    """``cls``, ``box`` and ``quality`` terms; without any box only ``cls`` is non-zero, none is detached.
+
+    ``cls`` (B, N, K) and ``quality`` (B, N) are logits, ``ltrb`` (B, N, 4) and points ``xy`` (N, 2) canvas
+    pixels; ``matched`` (B, N) comes from ``assign``.
+    """
+    image, point = (matched >= 0).nonzero(as_tuple=True)
+    boxes, labels = _matched_targets(matched, image, point, targets)
+    wanted = torch.zeros_like(cls)
+    wanted[image, point, labels] = 1
+    used = matched != IGNORE
+    weight = centerness(boxes_to_ltrb(xy[point], boxes))
+    giou = generalized_box_iou_loss(ltrb_to_boxes(xy[point], ltrb[image, point]), boxes)
+    found = batch_total(torch.tensor(len(image), device=cls.device))
+    return {
+        "cls": sigmoid_focal_loss(cls[used], wanted[used], alpha=0.25, gamma=2, reduction="sum") / found,
+        "box": (weight * giou).sum() / batch_total(weight.sum()),
+        "quality": F.binary_cross_entropy_with_logits(quality[image, point], weight, reduction="sum") / found,
+    }
+
+
+def _matched_targets(
+    matched: Tensor, image: Tensor, point: Tensor, targets: Sequence[BoxTarget]
+) -> tuple[Tensor, Tensor]:
+    """The (P, 4) boxes and (P,) labels of the positive locations."""
+    counts = torch.tensor([0, *(len(t.boxes) for t in targets[:-1])], device=matched.device)
+    index = matched[image, point] + counts.cumsum(0)[image]
+    return torch.cat([t.boxes for t in targets])[index], torch.cat([t.labels for t in targets])[index]

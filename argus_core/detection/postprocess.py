@@ -1,0 +1,76 @@
+"""From dense scores and boxes to the few detections of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms, box_iou
+
+from argus_core.detection.geometry import Points, ltrb_to_boxes
+from argus_core.tasks.detect import Detections
+
+SOFT_FLOOR = 1e-3
+"""Soft suppression drops a box once its score decayed below this."""
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """What is kept: scores above ``score``, ``candidates`` per level, ``limit`` per image after suppression.
+
+    Boxes of one class that overlap a better one by more than ``iou`` are removed, or with ``soft`` lose score
+    in proportion to the overlap (linear soft-NMS, Bodla 2017).
+    """
+
+    score: float = 0.05
+    candidates: int = 1000
+    iou: float = 0.5
+    soft: bool = False
+    limit: int = 100
+
+
+def candidates(
+    cls: Tensor, ltrb: Tensor, quality: Tensor, points: Points, extent: Tensor, options: DecodeOptions
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One image's boxes, scores and labels of one level: the best above the threshold, clipped to the image.
+
+    ``cls`` (K, N) and ``quality`` (1, N) are logits, ``ltrb`` (4, N) canvas pixels; a score is the root of
+    the product of both probabilities. Points beyond ``extent`` (2: height, width) are left out.
+    """
+    quality = quality.masked_fill(~points.within(extent), -torch.inf)
+    scores = (cls.sigmoid() * quality.sigmoid()).sqrt().flatten()  # (K * N,)
+    kept = (scores > options.score).nonzero()[:, 0]
+    values, order = scores[kept].topk(min(options.candidates, len(kept)))
+    label, point = kept[order] // len(points), kept[order] % len(points)
+    boxes = ltrb_to_boxes(points.xy[point], ltrb[:, point].T)
+    return torch.minimum(boxes.clamp(min=0), extent.flip(0).repeat(2)), values, label
+
+
+def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, options: DecodeOptions) -> Detections:
+    """The non-redundant boxes among (N, 4), (N,), (N,), best first."""
+    if options.soft:
+        keep, scores = soft_nms(boxes, scores, labels, options.iou, options.limit)
+        return Detections(boxes[keep], scores, labels[keep])
+    keep = batched_nms(boxes, scores, labels, options.iou)[: options.limit]
+    return Detections(boxes[keep], scores[keep], labels[keep])
+
+
+def soft_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float, limit: int) -> tuple[Tensor, Tensor]:
+    """Linear soft-NMS per class: the indices of at most ``limit`` best boxes and their decayed scores."""
+    # Decay never reaches other classes, so taking the best over all classes gives what one run per class
+    # would, merged and sorted: the loop ends after ``limit`` boxes however many candidates there are.
+    left = scores.clone()
+    keep, kept_scores = [], []
+    for _ in range(min(limit, len(boxes))):
+        best, index = left.max(dim=0)
+        if best < SOFT_FLOOR:
+            break
+        keep.append(index)
+        kept_scores.append(best)
+        overlap = box_iou(boxes[index][None], boxes)[0]
+        rival = (overlap > iou) & (labels == labels[index])
+        left = torch.where(rival, left * (1 - overlap), left).index_fill(0, index, -1)
+    if not keep:
+        return labels[:0], scores[:0]
+    return torch.stack(keep), torch.stack(kept_scores)

@@ -1,0 +1,58 @@
+"""The options of a class are the keyword-only parameters of its constructor, checked as one pydantic model."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from argus_core.errors import ArgusError, unknown
+
+
+def options_model(target: Callable[..., Any]) -> type[BaseModel]:
+    """A frozen pydantic model with one field per keyword-only parameter of ``target``."""
+    function = target.__init__ if inspect.isclass(target) else target
+    hints = get_type_hints(function)
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            continue
+        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+        fields[parameter.name] = (hints.get(parameter.name, Any), default)
+    name = f"{getattr(target, '__name__', 'target')}Options"
+    return create_model(name, __config__=ConfigDict(frozen=True, extra="forbid"), **fields)
+
+
+def check_options(model: type[BaseModel], values: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """All fields of ``model`` with ``values`` put in; raises ArgusError with one line per fault."""
+    for key in values:
+        if key not in model.model_fields:
+            raise unknown(f"option of {what}", key, model.model_fields)
+    try:
+        checked = model(**values)
+    except ValidationError as error:
+        lines = [f"{what}: {'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise ArgusError("\n".join(lines)) from error
+    return {name: getattr(checked, name) for name in model.model_fields}
+
+
+def parse_value(text: str) -> Any:
+    """A command-line value: JSON where it parses, ``5,8,11`` as a list, anything else as text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        pass
+    parts = text.split(",")
+    if len(parts) > 1 and all(_is_number(part) for part in parts):
+        return [json.loads(part) for part in parts]
+    return text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), int | float)
+    except json.JSONDecodeError:
+        return False

@@ -1,0 +1,105 @@
+"""Checks of what a head states about itself and leaves alone: options, needs, state, process."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from argus_core.build import make_head
+from argus_core.checkpoint import load_state, read_tensors, save_head
+from argus_core.options import options_model
+from argus_core.testing.subject import INFO, Subject, all_equal, outputs, run, total
+from argus_core.testing.world import changed, snapshot
+
+CANVAS = (64, 96)
+
+PROBE = "import sys, torchvision, argus_core.detection.dense; from argus_core.testing.world import report_import; "
+
+
+def options(subject: Subject) -> None:
+    """Every option is a named keyword with a default and survives JSON."""
+    for parameter in list(inspect.signature(subject.cls.__init__).parameters.values())[3:]:
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, (
+            f"{parameter} is no option: parameters after info and task must be keyword-only and named"
+        )
+    for name, field in options_model(subject.cls).model_fields.items():
+        assert name in subject.options or not field.is_required(), f"option {name!r} has no default"
+    head = subject.build()
+    text = json.dumps(head.options)
+    again = make_head(subject.cls, subject.name, INFO, subject.task, json.loads(text))
+    assert json.dumps(again.options) == text, f"options {text} came back from JSON as {json.dumps(again.options)}"
+
+
+def needs(subject: Subject) -> None:
+    """The needs are hashable, name layers of the backbone, and ask for something."""
+    head = subject.build()
+    hash(head.needs)
+    head.needs.resolve(INFO)
+    assert head.needs.layers, "needs name no layer"
+    assert head.needs.maps or head.needs.cls, "needs ask for neither maps nor CLS tokens"
+
+
+def deterministic(subject: Subject) -> None:
+    """One seed gives one set of weights, and eval mode one answer."""
+    first, second = subject.build().state_dict(), subject.build().state_dict()
+    differing = [key for key in first if not torch.equal(first[key], second[key])]
+    assert not differing, f"two instances built from one seed differ in {differing}"
+    head = subject.stirred()
+    tokens, _ = subject.example(head, CANVAS, 2)
+    assert all_equal(outputs(head, tokens), outputs(head, tokens)), "two passes in eval mode differ"
+
+
+def state_round_trip(subject: Subject) -> None:
+    """A saved head gives the same answers again, also after its buffers have moved."""
+    head = subject.stirred().train()
+    tokens, targets = subject.example(head, CANVAS, 2)
+    head.loss(run(head, tokens), targets)
+    head.eval()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "head.safetensors"
+        save_head(path, head, {})
+        metadata, state = read_tensors(path)
+        torch.manual_seed(1)
+        restored = subject.cls.restore_options(metadata["options"])
+        again = make_head(subject.cls, subject.name, INFO, subject.task, restored)
+        load_state(again, state, "the saved file")
+        same = all_equal(outputs(head, tokens), outputs(again.eval(), tokens))
+    assert same, "a saved and restored head answers differently: what it uses must be a parameter or a saved buffer"
+
+
+def global_state(subject: Subject) -> None:
+    """Building and using a head changes nothing in the process, and it does not seed the random state."""
+    before = snapshot()
+    head = subject.build(seed=1)
+    ours = torch.get_rng_state()
+    tokens, targets = subject.example(head, CANVAS, 2)
+    output = run(head, tokens)
+    total(head.loss(output, targets))
+    head.decode(output, tokens.size)
+    assert not changed(before), f"the head changed the {', '.join(changed(before))} of the process"
+    subject.build(seed=2)
+    assert not torch.equal(ours, torch.get_rng_state()), "the constructor seeds torch's global random state"
+
+
+def import_hygiene(subject: Subject) -> None:
+    """Importing the head's module, in a process of its own, prints and changes nothing."""
+    module = subject.cls.__module__
+    assert module != "__main__", "the head is defined in __main__: put it in a module that can be imported"
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE + f"report_import({module!r})"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"importing {module} failed: {done.stderr.strip().splitlines()[-1:]}"
+    report = json.loads(done.stdout)
+    assert not report["printed"], f"importing {module} prints {report['printed']!r}"
+    assert not report["changed"], f"importing {module} changes the {', '.join(report['changed'])} of the process"

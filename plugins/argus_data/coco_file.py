@@ -1,0 +1,208 @@
+"""One COCO annotation file as columns, with every fault named."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from argus_core.data import Fault
+from argus_core.errors import ArgusError
+
+Size = tuple[int, int]
+TOLERANCE = 0.5
+"""Pixels by which a box may leave its image through rounding alone."""
+
+
+@dataclass(frozen=True)
+class Category:
+    """An entry of the file's ``categories``; ``parent`` is its supercategory, empty if it has none."""
+
+    id: int
+    name: str
+    parent: str
+
+
+@dataclass(frozen=True)
+class CocoFile:
+    """Images in the file's order; the annotations of image i are the rows ``starts[i]`` to ``starts[i + 1]``."""
+
+    names: tuple[str, ...]
+    sizes: tuple[Size | None, ...]  # height, width
+    categories: tuple[Category, ...]  # by rising id
+    used: frozenset[Category]  # those with an annotation anywhere in the file
+    annotated: bool  # whether the file has annotations at all, be it an empty list
+    starts: npt.NDArray[np.int64]  # (images + 1,)
+    boxes: npt.NDArray[np.float64]  # (rows, 4) x1, y1, x2, y2 pixels, clipped to the image
+    category: npt.NDArray[np.int64]  # (rows,) into ``categories``
+    crowd: npt.NDArray[np.bool_]  # (rows,)
+    area: npt.NDArray[np.float64]  # (rows,) square pixels: the mask's where annotated, else the box's
+    faults: tuple[Fault, ...]
+
+
+def read_coco(file: Path, limit: int = 0) -> CocoFile:
+    """Parse ``file`` and keep its first ``limit`` images (0: all); raises ArgusError if it is not COCO."""
+    content = _load(file)
+    faults: list[Fault] = []
+    images = _images(file, content["images"], faults)
+    categories = _categories(file, content.get("categories", []))
+    table = _Annotations(file.name, images, categories, faults).read(content.get("annotations", []))
+    names, sizes = zip(*list(images.values())[: limit or None], strict=True) if images else ((), ())
+    table = table[np.argsort(table[:, 0], kind="stable")]
+    starts = np.searchsorted(table[:, 0], np.arange(len(names) + 1))
+    kept = table[: starts[-1]]
+    return CocoFile(
+        names=names,
+        sizes=sizes,
+        categories=categories,
+        used=frozenset(categories[int(row)] for row in np.unique(table[:, 1])),
+        annotated="annotations" in content,
+        starts=starts.astype(np.int64),
+        boxes=kept[:, 2:6].copy(),
+        category=kept[:, 1].astype(np.int64),
+        crowd=kept[:, 6] != 0,
+        area=kept[:, 7].copy(),
+        faults=tuple(faults),
+    )
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        with file.open(encoding="utf-8") as stream:
+            content = json.load(stream, object_hook=_without_outlines)
+    except (OSError, ValueError) as error:
+        raise ArgusError(f"{file}: not readable as JSON: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+        raise ArgusError(f"{file}: not a COCO file: it has no list of images")
+    for key in ("annotations", "categories"):
+        if not isinstance(content.get(key, []), list):
+            raise ArgusError(f"{file}: not a COCO file: {key!r} is not a list")
+    return content
+
+
+def _without_outlines(values: dict[str, Any]) -> dict[str, Any]:
+    # Polygons and RLE are most of a file's memory, and boxes need only the area beside them.
+    values.pop("segmentation", None)
+    return values
+
+
+def _images(file: Path, entries: list[Any], faults: list[Fault]) -> dict[Any, tuple[str, Size | None]]:
+    """File name and size by image id, in the file's order."""
+    images: dict[Any, tuple[str, Size | None]] = {}
+    names: set[str] = set()
+    for position, entry in enumerate(entries):
+        key, name = (entry.get("id"), entry.get("file_name")) if isinstance(entry, dict) else (None, None)
+        where = f"{file.name}, image {name or f'number {position}'}"
+        if not isinstance(key, int | float | str) or not isinstance(name, str):
+            faults.append(Fault(where, "it needs an id and a file_name", dropped=True))
+        elif key in images:
+            faults.append(Fault(where, f"its id {key} belongs to {images[key][0]} already", dropped=True))
+        elif name in names:
+            faults.append(Fault(where, f"it is listed twice, again with id {key}", dropped=True))
+        else:
+            size = entry.get("height"), entry.get("width")
+            valid = all(isinstance(side, int) and side > 0 for side in size)
+            if not valid:
+                faults.append(Fault(where, f"height and width {size} are not positive whole numbers"))
+            images[key] = (name, size if valid else None)
+            names.add(name)
+    return images
+
+
+def _categories(file: Path, entries: list[Any]) -> tuple[Category, ...]:
+    for entry in entries:
+        if not (isinstance(entry, dict) and isinstance(entry.get("id"), int) and entry.get("name")):
+            raise ArgusError(f"{file}: category {entry} needs a whole number as id and a name")
+    found = [Category(e["id"], str(e["name"]), _parent(e.get("supercategory"))) for e in entries]
+    found.sort(key=lambda category: category.id)
+    for one, other in pairwise(found):
+        if one.id == other.id:
+            raise ArgusError(f"{file}: categories {one.name!r} and {other.name!r} both have id {one.id}")
+    return tuple(found)
+
+
+def _parent(supercategory: Any) -> str:
+    return "" if supercategory in (None, "", "none") else str(supercategory)
+
+
+class _Annotations:
+    """Turns annotations into rows of image, category, x1, y1, x2, y2, crowd, area."""
+
+    def __init__(
+        self,
+        file: str,
+        images: dict[Any, tuple[str, Size | None]],
+        categories: tuple[Category, ...],
+        faults: list[Fault],
+    ) -> None:
+        self.file = file
+        self.names = [name for name, _ in images.values()]
+        self.sizes = np.array([size or (np.inf, np.inf) for _, size in images.values()]).reshape(-1, 2)
+        self.images = {key: row for row, key in enumerate(images)}
+        self.categories = {category.id: row for row, category in enumerate(categories)}
+        self.faults = faults
+
+    def read(self, entries: list[Any]) -> npt.NDArray[np.float64]:
+        """(rows, 8), without the annotations that are no use; faults are recorded."""
+        rows, ids, seen = [], [], set()
+        for entry in entries:
+            if not isinstance(entry, dict):
+                self._fault("?", f"{entry!r} is not an object", dropped=True)
+                continue
+            number = str(entry.get("id"))
+            if "id" in entry and number in seen:
+                self._fault(number, "its id is used twice")
+            seen.add(number)
+            if row := self._row(entry, number):
+                rows.append(row)
+                ids.append(number)
+        return self._clipped(np.array(rows, dtype=np.float64).reshape(-1, 8), ids)
+
+    def _row(self, entry: dict[str, Any], number: str) -> tuple[float, ...] | None:
+        if wrong := self._wrong(entry):
+            self._fault(number, wrong, dropped=True)
+            return None
+        x, y, width, height = entry["bbox"]
+        image, category = self.images[entry["image_id"]], self.categories[entry["category_id"]]
+        area = self._area(entry, number, width * height)
+        return image, category, x, y, x + width, y + height, bool(entry.get("iscrowd")), area
+
+    def _wrong(self, entry: dict[str, Any]) -> str:
+        """Why the annotation is no use, empty if it is."""
+        image, category, box = entry.get("image_id"), entry.get("category_id"), entry.get("bbox")
+        if not isinstance(image, int | float | str) or image not in self.images:
+            return f"its image id {image!r} is unknown"
+        if not isinstance(category, int | float) or category not in self.categories:
+            return f"its category id {category!r} is unknown"
+        if not (isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) for v in box)):
+            return f"its box {box} is not four numbers"
+        if not all(abs(v) < np.inf for v in box):
+            return f"its box {box} is not finite"
+        return f"its box {box} has no area" if box[2] <= 0 or box[3] <= 0 else ""
+
+    def _area(self, entry: dict[str, Any], number: str, box: float) -> float:
+        area = entry.get("area", box)
+        if isinstance(area, int | float) and 0 < area < np.inf:
+            return area
+        self._fault(number, f"its area {area} is replaced by the box's")
+        return box
+
+    def _clipped(self, table: npt.NDArray[np.float64], ids: list[str]) -> npt.NDArray[np.float64]:
+        """Cut the boxes at their images' borders and leave out those that lie outside."""
+        limit = self.sizes[table[:, 0].astype(np.int64)][:, [1, 0, 1, 0]]
+        boxes = table[:, 2:6].copy()
+        table[:, 2:6] = np.clip(boxes, 0.0, limit)
+        inside = (table[:, 4] > table[:, 2]) & (table[:, 5] > table[:, 3])
+        for row in np.flatnonzero(np.abs(boxes - table[:, 2:6]).max(axis=1, initial=0.0) > TOLERANCE):
+            image, corners = self.names[int(table[row, 0])], [round(v, 2) for v in boxes[row].tolist()]
+            how = "leaves" if inside[row] else "lies outside"
+            self._fault(ids[row], f"its box from {corners[:2]} to {corners[2:]} {how} {image}", dropped=not inside[row])
+        return table[inside]
+
+    def _fault(self, number: str, what: str, dropped: bool = False) -> None:
+        self.faults.append(Fault(f"{self.file}, annotation {number}", what, dropped))

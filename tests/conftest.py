@@ -1,0 +1,42 @@
+"""What tests share: fresh Python processes, and no way out to the network."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def python() -> Run:
+    """``python(*arguments, cwd=..., **environment)``: a fresh interpreter's finished process, with its text output."""
+
+    def run(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, **environment}
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """Refuse connections to other machines, so that no test comes to depend on one."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        host = str(address[0]) if isinstance(address, tuple) else "localhost"
+        if host not in ("localhost", "127.0.0.1", "::1"):
+            raise OSError(f"tests may not reach {host}")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        yield
