@@ -18,6 +18,6 @@ clean:
 
 .venv/installed: pyproject.toml
 	@echo "installing into .venv (a few minutes the first time)"
-	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@

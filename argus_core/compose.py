@@ -36,7 +36,8 @@ class Argus(nn.Module):
         for name, head in heads.items():
             if head.info != backbone.info:
                 raise ArgusError(
-                    f"head {name!r} was built for tokens of {head.info}, backbone {backbone.name!r} gives {backbone.info}"
+                    f"head {name!r} was built for tokens of {head.info}, "
+                    f"backbone {backbone.name!r} gives {backbone.info}"
                 )
         self.backbone = backbone
         self.heads = nn.ModuleDict(dict(heads))

@@ -14,11 +14,15 @@ from argus_core.errors import ArgusError
 from argus_core.text import stand_in
 
 
-def randomise(module, seed=1):
-    generator = torch.Generator().manual_seed(seed)
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def randomise(module):
     with torch.no_grad():
         for p in module.parameters():
-            p.copy_(0.3 * torch.randn(p.shape, generator=generator) + (0.7 if p.ndim < 2 else 0))
+            p.copy_(torch.randn_like(p) / max(1, p[0].numel()) ** 0.5 + (0.5 if p.ndim < 2 else 0))
     return module
 
 
@@ -52,27 +56,30 @@ def test_fcos_towers_are_torchvisions_head():
         torch.testing.assert_close(value.flatten(2).transpose(1, 2), bounded, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("channels", [2, 32, 37, 48, 96, 160, 192, 320, 768, 832, 1280])
+@pytest.mark.parametrize("channels", [2, 32, 37, 48, 96, 128, 160, 192, 320, 768, 832, 1280])
 def test_groups_divide_every_width_and_serve_a_single_cell(channels):
     norm = group_norm(channels)
     assert channels % norm.num_groups == 0 and norm.num_groups <= 32
-    assert norm.num_groups == 32 or channels % 32 or channels == 32
+    assert norm.num_groups == 32 or channels % 32 or channels < 128
     assert norm(torch.randn(1, channels, 1, 1)).isfinite().all()
 
 
 def test_towers_are_one_for_all_levels_and_scales_are_not():
     strides = (8, 16, 32)
     towers = randomise(DenseTowers(16, prediction(16, 3), strides, convs=1, residuals=1))
+    towers.reg.weight.data *= 0.1  # clear of the bounds that distances are held in
     levels = [torch.randn(1, 16, n, n + 1) for n in (4, 3, 2)]
     order = [2, 0, 1]
     plain, permuted = towers(levels), towers([levels[i] for i in order])
     for place, source in enumerate(order):
         assert torch.equal(permuted[place].cls, plain[source].cls)
         assert torch.equal(permuted[place].quality, plain[source].quality)
-        powers = [(o.ltrb / s).log() / scale for o, s, scale in
-                  ((permuted[place], strides[place], towers.scales[place]),
-                   (plain[source], strides[source], towers.scales[source]))]  # fmt: skip
-        torch.testing.assert_close(*powers, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            (permuted[place].ltrb / strides[place]).log() / towers.scales[place],
+            (plain[source].ltrb / strides[source]).log() / towers.scales[source],
+            atol=1e-4,
+            rtol=1e-4,
+        )
     with torch.no_grad():
         towers.scales[1] *= 2
     changed = towers(levels)

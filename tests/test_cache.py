@@ -33,7 +33,8 @@ def one_thread():
 
 def write(path, split=None, spec=SPEC, backbone=None, **options):
     options = {"batch": 2, "shard_bytes": 30_000, **options}
-    write_cache(path, backbone or FakeBackbone(), split or FakeSplit(), spec, **options)
+    split = FakeSplit() if split is None else split
+    write_cache(path, backbone or FakeBackbone(), split, spec, **options)
     return Cache.open(path)
 
 

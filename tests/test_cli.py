@@ -121,7 +121,7 @@ def test_a_name_taken_twice_is_listed_twice_and_refused_on_use(arena, install):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("train --head fcso --data scenes:", "did you mean 'detect.fcos'"),
+        ("train --head detect.fcso --data scenes:", "did you mean 'detect.fcos'"),
         ("train --data scenes:", "--head NAME"),
         ("train --head fcos", "--data SPEC"),
         ("train --head fcos --data scenes: --set widht=3 --dry-run", "did you mean 'width'"),

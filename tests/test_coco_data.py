@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
 
 from argus_core.errors import ArgusError
-from argus_data.check import check_split
+from argus_core.data_check import check_split
 from argus_data.coco import open_coco
+from coco_folders import CATEGORIES, box, flat, image, paint, write
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

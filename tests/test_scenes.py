@@ -189,7 +189,7 @@ def test_depth_of_one_view_is_found_in_the_other(split):
 
 
 def test_matches_are_exact_and_hidden_points_are_known(split):
-    flags = []
+    flags, behind = [], []
     for i in range(MANY):
         pair = split.pair(i, points=40)
         assert pair.points.shape == pair.matches.shape == (40, 2)
@@ -206,7 +206,11 @@ def test_matches_are_exact_and_hidden_points_are_known(split):
         if len(pair.first.labels):
             assert (pair.first.mask[y, x] < len(CLASSES)).sum() == 20
         flags.append(pair.visible.mean())
+        hidden = ~pair.visible & ((pair.matches >= 0) & (pair.matches < (96, 64))).all(axis=1)
+        column, row = pair.matches[hidden].astype(int).T
+        behind.extend(pair.second.depth[row, column] < 0.99 * z[hidden])
     assert 0.5 < np.mean(flags) < 0.98
+    assert len(behind) > 20 and np.mean(behind) > 0.8
 
 
 def test_matches_show_the_same_colour():
@@ -246,13 +250,9 @@ def test_many_scenes_of_any_size_and_a_few_empty_ones():
 def test_colour_does_not_give_the_class_away():
     """The mean colour of an object tells classes apart no better than chance."""
     split = open_scenes(images=150, size=64, seed=4)["train"]
-    features, labels = [], []
-    for i in range(150):
-        scene = split.scene(i)
-        for row, label in enumerate(scene.labels):
-            features.append(scene.image[scene.instances == row + 1].mean(axis=0))
-            labels.append(label)
-    x, y = np.array(features), np.array(labels)
+    scenes = [split.scene(i) for i in range(150)]
+    x = np.array([s.image[s.instances == row + 1].mean(axis=0) for s in scenes for row in range(len(s.labels))])
+    y = np.concatenate([s.labels for s in scenes])
     half = len(x) // 2
     centres = np.array([x[:half][y[:half] == c].mean(axis=0) for c in range(len(CLASSES))])
     guess = np.linalg.norm(x[half:, None] - centres, axis=2).argmin(axis=1)

@@ -13,6 +13,8 @@ from rich.table import Table
 from argus_core.errors import ArgusError
 
 Row = Mapping[str, Any]
+COLUMNS = 6
+"""Scores shown per row, the first ones a metric gives; the others are in the JSON."""
 
 
 def print_board(folders: Sequence[Path], as_json: bool) -> None:
@@ -42,7 +44,7 @@ def print_rows(rows: Sequence[Row]) -> None:
 
 def _table(rows: Sequence[Row], title: str) -> Table:
     primary = rows[0]["primary"]
-    shown = [key for key in rows[0]["metrics"] if "/" not in key]
+    shown = [key for key in rows[0]["metrics"] if "/" not in key][:COLUMNS]
     ordered = sorted(rows, key=lambda row: _rank(row, primary))
     table = Table(title=title, title_justify="left")
     for column in ("head", "parameters", *shown, "train s", "weights"):

@@ -102,15 +102,14 @@ def verify_cache(folder: Path) -> list[str]:
 
 def check_data(spec: str) -> int:
     """Print the faults and counts of every split; returns the number of faults."""
-    from argus_data.check import check_split
+    from argus_core import data_check
 
-    total = 0
-    for name, split in open_data(spec, load_plugins()).items():
-        faults, summary = check_split(split)
-        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in summary.items()))
-        for fault in faults:
+    reports = data_check.check_data(open_data(spec, load_plugins()))
+    for name, report in reports.items():
+        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in report.summary.items()))
+        for fault in report.faults:
             print(f"  {fault}")
-        total += len(faults)
+    total = sum(len(report.faults) for report in reports.values())
     print(f"{total} faults" if total else "no faults")
     return total
 

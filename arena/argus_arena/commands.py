@@ -9,16 +9,20 @@ from typing import Any
 
 from argus_arena.board import print_rows
 from argus_arena.config import RunConfig, RunRequest, resolve
-from argus_arena.data import open_data
+from argus_arena.data import open_data, split_of
+from argus_arena.evaluate import evaluate
 from argus_arena.loop import Interrupted, Loop
 from argus_arena.report import ConsoleReporter, Reporter
 from argus_arena.results import result_rows
 from argus_arena.run import RunFolder
+from argus_arena.saved import backbone_of, canvas_of, load_run, set_decoding
 from argus_arena.setting import Setting, make_learners, prepare
 from argus_arena.world import World, join_world, leave_world
+from argus_core.compose import merged_needs
 from argus_core.errors import ArgusError
 from argus_core.files import json_sha256, write_json
 from argus_core.hooks import Plugins, load_plugins
+from argus_core.live import LiveSource
 from argus_core.options import check_options
 
 FREE = ("device", "workers", "eval_batch", "save_every")
@@ -36,7 +40,7 @@ def train_run(
     request = make_request(given, settings, config)
     resolved = resolve(request)
     if dry_run:
-        print(resolved.model_dump_json(indent=2, by_alias=True))
+        print(resolved.model_dump_json(indent=2))
         return {}
     plugins = load_plugins()
     for name, reason in plugins.failed.items():
@@ -58,7 +62,7 @@ def make_request(given: Mapping[str, Any], settings: Mapping[str, Any], config: 
             raise ArgusError(f"{needed} is not given; add {option}")
     renamed = {"settings" if key == "set" else key: value for key, value in values.items()}
     checked = check_options(RunRequest, renamed, "the run")
-    return RunRequest.model_validate(checked)
+    return RunRequest(**checked)
 
 
 def _run(config: RunConfig, plugins: Plugins, world: World, out: Path | None) -> dict[str, Any]:
@@ -67,7 +71,7 @@ def _run(config: RunConfig, plugins: Plugins, world: World, out: Path | None) ->
     learners = make_learners(config, setting, world)
     record = {
         "identity": _identity(config, setting),
-        "config": config.model_dump(mode="json", by_alias=True),
+        "config": config.model_dump(mode="json"),
         "record": setting.record,
         "parameters": {one.name: sum(p.numel() for p in one.head.parameters()) for one in learners},
         "notes": {one.name: one.head.notes() for one in learners},
@@ -103,8 +107,31 @@ def _run(config: RunConfig, plugins: Plugins, world: World, out: Path | None) ->
     return rows
 
 
+def evaluate_run(
+    run: Path, data: str | None, split: str, which: str, settings: Mapping[str, Any], device: str | None
+) -> dict[str, Any]:
+    """Score saved heads on a split with live tokens; returns and prints scores by head."""
+    heads, record = load_run(run, which)
+    world = join_world(device)
+    backbone = backbone_of(record, None, str(world.device))
+    chosen = split_of(open_data(data or record["data"]["spec"], load_plugins()), split)
+    for head in heads.values():
+        head.to(world.device)
+        if settings:
+            set_decoding(head, settings)
+    source = LiveSource(backbone, chosen, canvas_of(record), merged_needs(heads))
+    reporter = ConsoleReporter()
+    reporter.begin(0, len(chosen))
+    metrics = evaluate(heads, source, chosen, world, 8, reporter.evaluating)
+    reporter.end()
+    scores = {name: metric.compute() for name, metric in metrics.items()}
+    for name, values in scores.items():
+        print(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items() if "/" not in key))
+    return scores
+
+
 def _identity(config: RunConfig, setting: Setting) -> dict[str, Any]:
-    request = config.request.model_dump(mode="json", by_alias=True, exclude={*FREE, "cache", "weights", "settings"})
+    request = config.request.model_dump(mode="json", exclude={*FREE, "cache", "weights", "settings"})
     heads = {name: head.model_dump(mode="json") for name, head in config.heads.items()}
     return {
         "request": request,
@@ -114,7 +141,7 @@ def _identity(config: RunConfig, setting: Setting) -> dict[str, Any]:
 
 
 def _default_folder(config: RunConfig) -> Path:
-    digest = json_sha256(config.model_dump(mode="json", by_alias=True))[:8]
+    digest = json_sha256(config.model_dump(mode="json"))[:8]
     return Path("runs") / f"{'+'.join(config.heads)}-{digest}"
 
 

@@ -49,7 +49,7 @@ class RunRequest(BaseModel):
     eval_every: float = Field(0.0, ge=0, description="epochs between evaluations; 0 picks about ten in all")
     eval_batch: int = Field(8, ge=1)
     save_every: int = Field(0, ge=0, description="steps between saved states; 0 saves once an epoch")
-    settings: dict[str, Any] = Field(default_factory=dict, alias="set")
+    settings: dict[str, Any] = Field(default_factory=dict)
 
 
 class RunConfig(BaseModel):

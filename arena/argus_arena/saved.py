@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from argus_core.backbones import Backbone, load_backbone
 from argus_core.canvas import Canvas
 from argus_core.checkpoint import load_head
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, unknown
 from argus_core.head import Head
 
 
@@ -44,3 +45,15 @@ def backbone_of(record: Mapping[str, Any], weights: Path | None, device: str | N
 def canvas_of(record: Mapping[str, Any]) -> Canvas:
     """The canvas the heads were trained on."""
     return Canvas(**record["tokens"]["canvas"])
+
+
+def set_decoding(head: Head, settings: Mapping[str, Any]) -> None:
+    """Change how a head's output becomes predictions, such as ``soft=true`` for soft suppression."""
+    decoding = getattr(head, "decoding", None)
+    if decoding is None:
+        raise ArgusError(f"head {head.name!r} has no decoding options")
+    known = {field.name for field in fields(decoding)}
+    for key in settings:
+        if key not in known:
+            raise unknown("decoding option", key, known)
+    head.decoding = replace(decoding, **settings)

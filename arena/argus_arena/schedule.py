@@ -27,7 +27,7 @@ def _onecycle(step: int, steps: int, warm: int) -> float:
     # The published loop steps its scheduler after the first iteration, so the rate lags by one while warming up.
     done = max(0, step - 1)
     if done < warm:
-        return 1e-6 + done / warm * (1 - done / steps)
+        return 1e-6 * (1 - done / warm) + done / warm * (1 - done / steps)
     return _cosine(step / steps)
 
 

@@ -111,6 +111,6 @@ class Job:
 
     def _write(self, number: int, images: list[ImageRecord], rows: dict[str, list[Tensor]]) -> None:
         file = shard_path(self.path, number)
-        tensors = {name: torch.cat(parts) for name, parts in rows.items()}
+        tensors = {name: torch.cat(rows.pop(name)) for name in list(rows)}
         write_atomic(file, lambda temporary: save_file(tensors, temporary))
         write_shard_record(self.path, number, Shard(file_sha256(file), file.stat().st_size, images), self.manifest)

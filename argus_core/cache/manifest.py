@@ -177,6 +177,12 @@ class Cache:
         refuse(self.path, self.manifest.fingerprint, {"images": len(split)})
         check_images(self.path, split, 0, self.images)
 
+    def require(self, needs: Needs) -> None:
+        """Raise ArgusError naming what ``needs`` asks for and the cache does not hold."""
+        needs = needs.resolve(self.info())
+        wanted = {"layers": list(needs.layers), "maps": needs.maps, "cls": needs.cls}
+        refuse(self.path, self.manifest.fingerprint, wanted)
+
     def norm(self) -> FinalNorm | None:
         """The backbone's final norm, which the stored tokens have not been through."""
         held = self.manifest.norm

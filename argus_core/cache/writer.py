@@ -83,7 +83,7 @@ def _plan(backbone: Backbone, split: Split, spec: CacheSpec, batch: int, shard_b
 
 def _begin(path: Path, planned: Manifest, norm: FinalNorm | None) -> Manifest:
     """The manifest that is there, if it is of the same plan; else the planned one, written."""
-    for leftover in path.rglob(".*.tmp"):
+    for leftover in path.rglob(".*tmp*"):  # ours and those safetensors makes
         leftover.unlink()
     if not (path / "manifest.json").exists():
         planned.write(path)

@@ -15,9 +15,9 @@ PRIOR = 0.01
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """GroupNorm with 32 groups, or else the most that divide ``channels`` into groups of at least two."""
-    # A group of one channel on a 1 x 1 grid would hold a single value, which has no variance.
-    most = max(1, min(32, channels // 2))
+    """GroupNorm with 32 groups, or else the most that divide ``channels`` into groups of at least four."""
+    # On a 1 x 1 grid a group of one channel has no variance, and two can only become their signs.
+    most = max(1, min(32, channels // 4))
     return nn.GroupNorm(next(n for n in range(most, 0, -1) if channels % n == 0), channels)
 
 

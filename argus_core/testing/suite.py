@@ -42,8 +42,17 @@ CHECKS: Mapping[str, Callable[[Subject], None]] = MappingProxyType(
 
 def check_head(head: str | type[Head], options: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Run every check on a registered name or a class: check name to why it failed, or to an empty text."""
-    subject = Subject.of(head, options)
-    return {name: _reason(name, subject) for name in CHECKS}
+    return {name: reason(name, head, options) for name in CHECKS}
+
+
+def reason(check: str, head: str | type[Head], options: Mapping[str, Any] | None = None) -> str:
+    """Why one check fails; empty if it passes."""
+    try:
+        _run(check, Subject.of(head, options))
+    except Exception as error:
+        kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+        return f"{kind}{error}" or type(error).__name__
+    return ""
 
 
 def head_suite(
@@ -59,10 +68,10 @@ def head_suite(
     import pytest
 
     expected = dict(expected_failures or {})
-    for name, reason in expected.items():
+    for name, why in expected.items():
         if name not in CHECKS:
             raise unknown("check", name, CHECKS)
-        if not reason.strip():
+        if not why.strip():
             raise ArgusError(f"check {name!r} is expected to fail without a reason; give one")
     cases = [
         pytest.param(
@@ -85,12 +94,3 @@ def head_suite(
 def _run(check: str, subject: Subject) -> None:
     with contained():
         CHECKS[check](subject)
-
-
-def _reason(check: str, subject: Subject) -> str:
-    try:
-        _run(check, subject)
-    except Exception as error:
-        kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-        return f"{kind}{error}" or type(error).__name__
-    return ""

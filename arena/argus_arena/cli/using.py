@@ -25,7 +25,7 @@ def predict(
     batch: Annotated[int, typer.Option("--batch")] = 8,
     device: Device = None,
 ) -> None:
-    """Detect in images: writes predictions.json (COCO results) and a picture per image; bad files are listed at the end."""
+    """Detect in images: predictions.json (COCO results) and a picture per image; bad files are listed at the end."""
     from argus_arena.predict import predict_images
 
     bad = predict_images(run, images, out, threshold, weights, batch, device)

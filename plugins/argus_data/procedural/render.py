@@ -113,9 +113,11 @@ def _shadowed(world: World, points: FloatArray) -> npt.NDArray[np.bool_]:
     dark = np.zeros(points.shape[1], dtype=np.bool_)
     sun = world.sun[:, None]
     for solid in world.solids:
-        to_centre = solid.centre[:, None] - points
-        ahead = dot(to_centre, sun)
-        near = np.flatnonzero(dot(to_centre, to_centre) - ahead**2 < solid.radius**2)
+        # The shadow of the sphere about the solid lies within a square about its centre's shadow.
+        x, y, z = solid.centre
+        reach = -solid.radius / world.sun[1]
+        middle_x, middle_z = x - world.sun[0] * y / world.sun[1], z - world.sun[2] * y / world.sun[1]
+        near = np.flatnonzero((np.abs(points[0] - middle_x) < reach) & (np.abs(points[2] - middle_z) < reach))
         directions = np.broadcast_to(sun, (3, near.size))
         dark[near] |= np.isfinite(solid.hit(points[:, near], directions)[0])
     return dark

@@ -1,0 +1,5 @@
+"""``python -m argus_arena`` is ``arena``."""
+
+from argus_arena.cli import main
+
+main()

@@ -1,0 +1,27 @@
+"""Two ways to do one thing, in turn, so that a noisy machine is noisy to both."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def compare(ours: Callable[[], object], peer: Callable[[], object], rounds: int = 7) -> tuple[float, float, float]:
+    """Medians of both after a warm-up, and the median of the ratios ours / peer round by round."""
+    ours(), peer()
+    pairs = [(seconds(ours), seconds(peer)) for _ in range(rounds)]
+    mine, other = zip(*pairs, strict=True)
+    return statistics.median(mine), statistics.median(other), statistics.median(a / b for a, b in pairs)
+
+
+def show(what: str, ours: float, peer: float, ratio: float, goal: str) -> None:
+    """One line for the record."""
+    print(f"{what}: {ours * 1e3:.1f} ms against {peer * 1e3:.1f} ms, ratio {ratio:.3f} (goal {goal})")

@@ -1,0 +1,149 @@
+"""The loop on real tokens: results do not depend on company, interruptions or the number of processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from arena_help import DATA, settings, small_cache
+
+from argus_arena.commands import make_request, train_run
+from argus_arena.config import resolve
+from argus_core.checkpoint import read_tensors, tensors_sha256
+from argus_core.errors import ArgusError
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_cache(tmp_path_factory.mktemp("arena") / "cache")
+
+
+def run(cache: Path, out: Path, *heads: str, **more: object) -> dict:
+    given = {"heads": heads, "data": DATA, "cache": str(cache)}
+    return train_run(given, settings(*heads, **more), None, out)
+
+
+def command(cache: Path, out: Path, *heads: str, prefix: tuple[str, ...] = ("-m", "argus_arena"), **more: object):
+    pairs = [f"{key}={json.dumps(value)}" for key, value in settings(*heads, **more).items()]
+    options = [part for head in heads for part in ("--head", head)] + [p for pair in pairs for p in ("--set", pair)]
+    return [sys.executable, *prefix, "train", "--data", DATA, "--cache", str(cache), "--out", str(out), *options]
+
+
+def digest(out: Path, head: str, which: str = "last") -> str:
+    return tensors_sha256(read_tensors(out / head / f"{which}.safetensors")[1])
+
+
+def test_heads_side_by_side_end_as_alone(cache, tmp_path):
+    both = run(cache, tmp_path / "both", "fcos", "split_tower")
+    for head in ("fcos", "split_tower"):
+        alone = run(cache, tmp_path / head, head)
+        assert alone[head]["weights_sha256"] == both[head]["weights_sha256"]
+        assert alone[head]["metrics"] == both[head]["metrics"]
+        assert digest(tmp_path / head, head, "best") == digest(tmp_path / "both", head, "best")
+
+
+def test_same_seed_same_weights_other_seed_others(cache, tmp_path):
+    given = {"heads": ("fcos",), "data": DATA, "cache": str(cache)}
+    hashes = [
+        train_run({**given, "seed": seed}, settings("fcos", epochs=1), None, tmp_path / str(n))["fcos"]["weights_sha256"]
+        for n, seed in enumerate((0, 0, 1))
+    ]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def kill_and_finish(cache: Path, out: Path, after: float, how: signal.Signals) -> None:
+    process = subprocess.Popen(command(cache, out, "split_tower"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    log = out / "log.jsonl"
+    while process.poll() is None and time.monotonic() < deadline and not log.exists():
+        time.sleep(0.01)
+    time.sleep(after)
+    process.send_signal(how)
+    process.wait()
+
+
+@pytest.mark.parametrize(("after", "how"), [(0.05, signal.SIGKILL), (0.6, signal.SIGKILL), (0.3, signal.SIGINT)])
+def test_a_killed_run_ends_with_the_same_weights(cache, tmp_path, after, how):
+    whole = run(cache, tmp_path / "whole", "split_tower")["split_tower"]
+    kill_and_finish(cache, tmp_path / "killed", after, how)
+    resumed = run(cache, tmp_path / "killed", "split_tower")["split_tower"]
+    assert resumed["weights_sha256"] == whole["weights_sha256"]
+    assert resumed["metrics"] == whole["metrics"]
+    assert digest(tmp_path / "killed", "split_tower", "best") == digest(tmp_path / "whole", "split_tower", "best")
+    steps = [json.loads(line) for line in (tmp_path / "killed" / "log.jsonl").read_text().splitlines()]
+    whole_steps = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert steps == whole_steps
+
+
+def test_a_stage_trains_only_what_it_names_from_the_best_weights(cache, tmp_path):
+    stage = {"epochs": 1, "lr": 0.01, "only": ["cls_project", "cls_bias", "logit_scale"]}
+    main = run(cache, tmp_path / "main", "split_tower")
+    run(cache, tmp_path / "staged", "split_tower", stages=[stage])
+    best = read_tensors(tmp_path / "main" / "split_tower" / "best.safetensors")[1]
+    last = read_tensors(tmp_path / "staged" / "split_tower" / "last.safetensors")[1]
+    changed = {key for key in best if not best[key].equal(last[key])}
+    assert changed
+    assert all({"cls_project", "cls_bias", "logit_scale"} & set(key.split(".")) for key in changed), changed
+    assert main["split_tower"]["selected"]["best_of"] >= 2
+
+
+def test_two_processes_stay_in_step_and_count_every_image_once(cache, tmp_path):
+    launch = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "-m", "argus_arena")
+    port = {**os.environ, "OMP_NUM_THREADS": "1"}
+    launch = tuple("29531" if part == "0" else part for part in launch)
+    done = subprocess.run(command(cache, tmp_path / "two", "fcos", prefix=launch), capture_output=True, text=True, env=port)
+    assert done.returncode == 0, done.stderr[-2000:]
+    two = json.loads((tmp_path / "two" / "fcos" / "result.json").read_text())
+    one = run(cache, tmp_path / "one", "fcos")["fcos"]
+    assert two["steps"] == one["steps"]
+    losses = [
+        [r["loss"] for r in map(json.loads, (tmp_path / name / "log.jsonl").read_text().splitlines()) if "loss" in r]
+        for name in ("one", "two")
+    ]
+    assert losses[0][0] == pytest.approx(losses[1][0], rel=0.35)  # a rank's own half of the first batch
+
+
+def test_settings_reach_their_head_and_wrong_ones_are_refused(tmp_path):
+    request = make_request({"heads": ("fcos", "b=fcos"), "data": DATA}, {"width": 64, "b.lr": 0.5}, None)
+    config = resolve(request)
+    assert [config.heads[n].options["width"] for n in ("fcos", "b")] == [64, 64]
+    assert [config.heads[n].recipe.lr for n in ("fcos", "b")] == [1e-3, 0.5]
+    for settings, hint in (({"widht": 1}, "width"), ({"b.epoch": 1}, "epochs"), ({"lr": "fast"}, "lr")):
+        with pytest.raises(ArgusError, match=hint):
+            resolve(make_request({"heads": ("fcos", "b=fcos"), "data": DATA}, settings, None))
+
+
+def test_a_configuration_file_means_what_the_command_line_means(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text(f'heads = ["fcos"]\ndata = "{DATA}"\n[set]\nepochs = 3\n[set.fcos]\nwidth = 32\n')
+    config = resolve(make_request({}, {"epochs": 5}, file))
+    assert config.heads["fcos"].recipe.epochs == 5
+    assert config.heads["fcos"].options["width"] == 32
+    file.write_text('heads = ["fcos"]\ndatum = "x"\n')
+    with pytest.raises(ArgusError, match="did you mean 'data'"):
+        make_request({}, {}, file)
+
+
+def test_another_runs_folder_is_refused_by_the_name_of_what_differs(cache, tmp_path):
+    run(cache, tmp_path / "run", "fcos", epochs=1)
+    with pytest.raises(ArgusError, match=r"recipe\.lr"):
+        run(cache, tmp_path / "run", "fcos", epochs=1, lr=0.5)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(ArgusError, match="not empty"):
+        run(cache, tmp_path / "mine", "fcos", epochs=1)
+
+
+def test_a_diverged_head_is_named_and_does_not_stop_the_other(cache, tmp_path):
+    with pytest.raises(ArgusError, match="bad: the loss became"):
+        given = {"heads": ("bad=fcos", "good=fcos"), "data": DATA, "cache": str(cache)}
+        more = {"epochs": 2, "batch": 4, "width": 32, "depth": 1, "bad.lr": 1e30, "bad.clip": 0}
+        train_run(given, more, None, tmp_path / "run")
+    assert (tmp_path / "run" / "good" / "result.json").exists()
+    assert not (tmp_path / "run" / "bad" / "result.json").exists()
