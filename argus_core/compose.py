@@ -34,6 +34,8 @@ class Argus(nn.Module):
         if not heads:
             raise ArgusError("Argus needs at least one head: Argus(backbone, {'boxes': head}, canvas)")
         for name, head in heads.items():
+            if "." in name or hasattr(nn.ModuleDict, name):
+                raise ArgusError(f"{name!r} cannot name a head in Argus; choose a plain name such as 'boxes'")
             if head.info != backbone.info:
                 raise ArgusError(
                     f"head {name!r} was built for tokens of {head.info}, "
@@ -51,6 +53,8 @@ class Argus(nn.Module):
 
     def tokens(self, images: Sequence[Any]) -> tuple[Tokens, list[Placement]]:
         """One backbone pass over images (paths, PIL images or arrays, of any sizes), and where each was placed."""
+        if not images:
+            raise ArgusError("there is no image to look at; give at least one path, PIL image or array")
         rendered = [self.canvas.render(read_image(image)) for image in images]
         canvases = torch.from_numpy(np.stack([canvas for canvas, _ in rendered]))
         placements = [placement for _, placement in rendered]

@@ -57,12 +57,21 @@ class Plugins:
     def datasets(self) -> dict[str, Opener]:
         """All data-set openers by name; of two with one name the first plugin's stands and the other is reported."""
         openers: dict[str, Opener] = {}
-        for offered in reversed(self.hook.argus_datasets()):
-            for name, opener in offered.items():
+        for plugin in self.hook.argus_datasets.get_hookimpls():
+            for name, opener in self._offered(plugin).items():
                 if name in openers:
                     self.failed[f"data set {name!r}"] = "offered by two plugins; the first one is used"
                 openers.setdefault(name, opener)
         return openers
+
+    def _offered(self, plugin: pluggy.HookImpl) -> Mapping[str, Opener]:
+        # Called one by one, so that a plugin that raises here is reported and takes no other with it.
+        try:
+            offered: Mapping[str, Opener] = plugin.function()  # type: ignore[assignment]
+            return dict(offered)
+        except Exception as error:
+            self.failed[plugin.plugin_name] = f"argus_datasets failed: {type(error).__name__}: {error}"
+            return {}
 
 
 def load_plugins() -> Plugins:

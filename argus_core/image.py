@@ -42,8 +42,6 @@ def read_image(source: ImageSource) -> RGB:
 
 def _from_pil(image: Image.Image, name: str) -> RGB:
     try:
-        # Loading comes first: it already turns a TIFF, whose orientation must then not count again.
-        image.load()
         upright = ImageOps.exif_transpose(image)
         if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
             return _from_array(_wide(upright))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -15,15 +16,24 @@ from argus_core.errors import ArgusError, unknown
 def options_model(target: Callable[..., Any]) -> type[BaseModel]:
     """A frozen pydantic model with one field per keyword-only parameter of ``target``."""
     function = target.__init__ if inspect.isclass(target) else target
-    hints = get_type_hints(function)
+    parameters = inspect.signature(function).parameters.values()
+    wanted = [each for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY]
+    hints = _hints(function, wanted)
     fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-            continue
+    for parameter in wanted:
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         fields[parameter.name] = (hints.get(parameter.name, Any), default)
     name = f"{getattr(target, '__name__', 'target')}Options"
     return create_model(name, __config__=ConfigDict(frozen=True, extra="forbid"), **fields)
+
+
+def _hints(function: Callable[..., Any], parameters: Iterable[inspect.Parameter]) -> dict[str, Any]:
+    # Of these parameters only: others may name types that are imported for type checkers alone.
+    written = {each.name: each.annotation for each in parameters if each.annotation is not inspect.Parameter.empty}
+    try:
+        return get_type_hints(SimpleNamespace(__annotations__=written), getattr(function, "__globals__", {}))
+    except NameError as error:
+        raise ArgusError(f"the type of an option of {function.__qualname__} is unknown at run time: {error}") from error
 
 
 def check_options(model: type[BaseModel], values: Mapping[str, Any], what: str) -> dict[str, Any]:

@@ -23,14 +23,14 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(1e-3, gt=0, description="peak learning rate")
+    lr: float = Field(default=1e-3, gt=0, description="peak learning rate")
     betas: tuple[float, float] = (0.9, 0.999)
-    momentum: float = Field(0.9, ge=0, lt=1, description="for sgd")
-    weight_decay: float = Field(1e-4, ge=0, description="not on norms, biases and scales")
-    batch: int = Field(16, ge=1, description="images per step, over all processes")
-    epochs: float = Field(12, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="for sgd")
+    weight_decay: float = Field(default=1e-4, ge=0, description="not on norms, biases and scales")
+    batch: int = Field(default=16, ge=1, description="images per step, over all processes")
+    epochs: float = Field(default=12, gt=0)
     schedule: Literal["cosine", "onecycle", "constant"] = "cosine"
-    warmup: float = Field(0.03, ge=0, lt=1, description="share of the steps with a linearly rising rate")
-    clip: float = Field(10.0, ge=0, description="gradient norm limit; 0 is none")
-    ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights; 0 is none")
-    stages: tuple[Stage, ...] = Field((), description="further stages, each starting from the best weights so far")
+    warmup: float = Field(default=0.03, ge=0, lt=1, description="share of the steps with a linearly rising rate")
+    clip: float = Field(default=10.0, ge=0, description="gradient norm limit; 0 is none")
+    ema: float = Field(default=0.0, ge=0, lt=1, description="decay of the averaged weights; 0 is none")
+    stages: tuple[Stage, ...] = Field(default=(), description="further stages, from the best weights so far")

@@ -74,7 +74,8 @@ class Registry:
         hits = [entry for entry in entries if entry.name == name]
         hits = hits or [entry for entry in entries if entry.name.partition(".")[2] == name]
         if not hits:
-            raise unknown(self.kind, name, {entry.name for entry in entries})
+            full = {entry.name for entry in entries}
+            raise unknown(self.kind, name, full if "." in name else {n.partition(".")[2] or n for n in full})
         if len({entry.name for entry in hits}) > 1:
             raise ArgusError(f"{self.kind} {name!r} is ambiguous: {', '.join(e.name for e in hits)}; use the full name")
         if len(hits) > 1:

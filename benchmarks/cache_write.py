@@ -8,13 +8,13 @@ import tempfile
 from pathlib import Path
 
 import torch
-from timing import compare, show
 
 from argus_core.backbones import load_backbone
 from argus_core.cache import CacheSpec, write_cache
 from argus_core.canvas import Canvas
 from argus_core.tokens import Needs
 from argus_data.scenes import open_scenes
+from timing import compare, show
 
 BATCH, SIDE = 8, 320
 

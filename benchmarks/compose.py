@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from timing import compare, show
 
 from argus_core import Argus, Canvas, Detect, build_head, load_backbone
 from argus_core.compose import run_head
+from timing import compare, show
 
 SIDE = 320
 

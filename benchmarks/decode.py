@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import torch
-from timing import compare, show
 from torchvision.models.detection import FCOS
-from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.image_list import ImageList
 
-from argus_core.detection.dense import DenseOutput, Level
 from argus_core import Detect, build_head
+from argus_core.detection.dense import DenseOutput, Level
 from argus_core.tokens import FeatureInfo
+from timing import compare, show
 
 IMAGES, SIDE, CLASSES, STRIDES = 100, 640, 80, (8, 16, 32, 64, 128)
 
@@ -57,7 +57,9 @@ def main() -> None:
             peer.postprocess_detections(parts, split_anchors, [(SIDE, SIDE)])
 
     kept = len(head.decode(out, (SIDE, SIDE))[0].scores)
-    print(f"{kept} and {len(peer.postprocess_detections(parts, split_anchors, [(SIDE, SIDE)])[0]['scores'])} boxes kept")
+    print(
+        f"{kept} and {len(peer.postprocess_detections(parts, split_anchors, [(SIDE, SIDE)])[0]['scores'])} boxes kept"
+    )
     show("decode and suppress 100 images", *compare(ours, theirs, rounds=5), "<= 1.0")
 
 

@@ -175,23 +175,17 @@ class UnusedParameter(Good):
 
 
 class Detached(Good):
+    def __init__(self, info, task) -> None:
+        super().__init__(info, task)
+        self.mix = nn.Conv2d(info.channels[-1], info.channels[-1], 1)
+
     def reply(self, x, features):
-        with torch.no_grad():
-            x = x * self.stem.weight.mean()
-        return (
-            super()
-            .reply(x, features)
-            .__class__(
-                tuple(replace(level, cls=level.cls.detach()) for level in super().reply(x, features).levels),
-                self.strides,
-                features.extent,
-            )
-        )
+        return super().reply(self.mix(x).detach(), features)
 
 
-class NeverLearns(Good):
-    def reply(self, x, features):
-        return super().reply(x * 0 + torch.randn_like(x), features)
+class ClimbsItsLoss(Good):
+    def loss(self, output, targets):
+        return {name: 2 * term.detach() - term for name, term in super().loss(output, targets).items()}
 
 
 class OverflowsInBfloat16(Good):
@@ -280,7 +274,7 @@ BROKEN: dict[str, tuple[type[Good], ...]] = {
     "device_agnostic": (PinnedToCpu,),
     "loss": (VectorLoss, NanWithoutBoxes),
     "gradients": (UnusedParameter, Detached),
-    "learns": (NeverLearns,),
+    "learns": (ClimbsItsLoss,),
     "bfloat16": (OverflowsInBfloat16,),
     "deterministic": (UnseededStart, DropoutInEval),
     "state_round_trip": (UnsavedBuffer, MemoryOutsideBuffers),

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+collect_ignore = ["third_party"]  # strangers, who need to be installed: see test_third_party.py
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -24,6 +26,21 @@ def python() -> Run:
         return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, check=False)
 
     return run
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, dict[str, str]], Path]:
+    """``install(name, group, points)``: metadata of a package, as pip would leave it, on the path."""
+
+    def add(name: str, group: str, points: dict[str, str]) -> Path:
+        info = tmp_path / f"{name}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in points.items()))
+        monkeypatch.syspath_prepend(str(tmp_path))
+        return tmp_path
+
+    return add
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from arena_help import DATA, settings, small_cache
 
+from arena_help import DATA, settings, small_cache
 from argus_arena.commands import make_request, train_run
 from argus_arena.config import resolve
 from argus_core.checkpoint import read_tensors, tensors_sha256
@@ -51,7 +51,9 @@ def test_heads_side_by_side_end_as_alone(cache, tmp_path):
 def test_same_seed_same_weights_other_seed_others(cache, tmp_path):
     given = {"heads": ("fcos",), "data": DATA, "cache": str(cache)}
     hashes = [
-        train_run({**given, "seed": seed}, settings("fcos", epochs=1), None, tmp_path / str(n))["fcos"]["weights_sha256"]
+        train_run({**given, "seed": seed}, settings("fcos", epochs=1), None, tmp_path / str(n))["fcos"][
+            "weights_sha256"
+        ]
         for n, seed in enumerate((0, 0, 1))
     ]
     assert hashes[0] == hashes[1] != hashes[2]
@@ -94,10 +96,10 @@ def test_a_stage_trains_only_what_it_names_from_the_best_weights(cache, tmp_path
 
 
 def test_two_processes_stay_in_step_and_count_every_image_once(cache, tmp_path):
-    launch = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "-m", "argus_arena")
-    port = {**os.environ, "OMP_NUM_THREADS": "1"}
-    launch = tuple("29531" if part == "0" else part for part in launch)
-    done = subprocess.run(command(cache, tmp_path / "two", "fcos", prefix=launch), capture_output=True, text=True, env=port)
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "argus_arena")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    arguments = command(cache, tmp_path / "two", "fcos", prefix=launch)
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     two = json.loads((tmp_path / "two" / "fcos" / "result.json").read_text())
     one = run(cache, tmp_path / "one", "fcos")["fcos"]
@@ -114,9 +116,9 @@ def test_settings_reach_their_head_and_wrong_ones_are_refused(tmp_path):
     config = resolve(request)
     assert [config.heads[n].options["width"] for n in ("fcos", "b")] == [64, 64]
     assert [config.heads[n].recipe.lr for n in ("fcos", "b")] == [1e-3, 0.5]
-    for settings, hint in (({"widht": 1}, "width"), ({"b.epoch": 1}, "epochs"), ({"lr": "fast"}, "lr")):
+    for wrong, hint in (({"widht": 1}, "width"), ({"b.epoch": 1}, "epochs"), ({"lr": "fast"}, "lr")):
         with pytest.raises(ArgusError, match=hint):
-            resolve(make_request({"heads": ("fcos", "b=fcos"), "data": DATA}, settings, None))
+            resolve(make_request({"heads": ("fcos", "b=fcos"), "data": DATA}, wrong, None))
 
 
 def test_a_configuration_file_means_what_the_command_line_means(tmp_path):

@@ -10,10 +10,6 @@ import pytest
 import argus_board
 from argus_core.hooks import load_plugins
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard.*"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:google.*"),
-]
 CONFIG = {"heads": {"fcos": {"recipe": {"lr": 0.001}}, "other": {}}}
 ROW = {"metrics": {"AP": 0.5, "AP_small": None}, "selected": {"step": 4, "variant": "ema"}}
 

@@ -258,8 +258,9 @@ def test_maps_agree_with_torch(nearest, mode):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_padding_is_never_read():
-    placement = Canvas(64).place(50, 33)
+@pytest.mark.parametrize("image", [(50, 33), (33, 50), (500, 330), (33, 500)])
+def test_padding_is_never_read(image):
+    placement = Canvas(64).place(*image)
     canvas = np.full((64, 64), np.nan)
     canvas[: placement.extent[0], : placement.extent[1]] = 1.0
     for nearest in (False, True):

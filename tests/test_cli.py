@@ -29,21 +29,6 @@ def arena(monkeypatch, capsys):
     return run
 
 
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """``install(name, group, points)``: metadata of a package, as pip would leave it, on the path."""
-
-    def add(name, group, points):
-        info = tmp_path / f"{name}-1.2.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
-        (info / "entry_points.txt").write_text(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in points.items()))
-        monkeypatch.syspath_prepend(str(tmp_path))
-        return tmp_path
-
-    return add
-
-
 def test_answers_from_metadata_do_not_import_torch(python):
     code = """
 import sys

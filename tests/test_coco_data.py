@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from argus_core.errors import ArgusError
 from argus_core.data_check import check_split
+from argus_core.errors import ArgusError
 from argus_data.coco import open_coco
 from coco_folders import CATEGORIES, box, flat, image, paint, write
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from argus_core.errors import ArgusError
 from argus_core.data_check import check_data
+from argus_core.errors import ArgusError
 from argus_data.coco import open_coco
 from argus_data.scenes import open_scenes
 from coco_folders import box, flat, image, paint, write

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
 import pytest
 import torch
-from broken_heads import BROKEN, Good, NeverLearns
 
 from argus_core.errors import ArgusError
-from argus_core.testing import CHECKS, check_head, head_suite
+from argus_core.testing import CHECKS, head_suite
 from argus_core.testing.suite import reason
+from broken_heads import BROKEN, Good
 
 test_good_head = head_suite(Good)
-test_options_reach_the_head = head_suite(
-    Good,
-    options={"width": 8, "layers": [2, -1]},
-    expected_failures={"reads_every_cell": "the head is given two layers and reads the last"},
-)
 
 
 @pytest.mark.parametrize(
@@ -32,32 +28,24 @@ def test_every_broken_head_is_caught_by_its_check(check, head, monkeypatch):
     assert (torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()) == before
 
 
-MODULES = {
-    "print('hello')": "prints 'hello",
-    "import os; os.environ['A_BROKEN_HEAD'] = '1'": "changes the environment",
-    "import warnings; warnings.simplefilter('ignore')": "changes the warning filters",
-    "import torch; torch.set_num_threads(torch.get_num_threads() + 1)": "changes the thread count",
-}
-
-
-@pytest.mark.parametrize("line", MODULES)
-def test_import_side_effects_are_caught(line, tmp_path, monkeypatch):
-    name = f"rude_{abs(hash(line))}"
-    (tmp_path / f"{name}.py").write_text("class Head: pass\n" + line)
+def test_import_side_effects_are_caught(tmp_path, monkeypatch):
+    (tmp_path / "rude_module.py").write_text(
+        "import os, warnings, torch\nprint('hello')\nos.environ['A_BROKEN_HEAD'] = '1'\n"
+        "warnings.simplefilter('ignore')\ntorch.set_num_threads(torch.get_num_threads() + 1)\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
-    rude = type("Rude", (Good,), {"__module__": name})
-    assert MODULES[line] in reason("import_hygiene", rude)
+    rude = type("Rude", (Good,), {"__module__": "rude_module"})
+    found = reason("import_hygiene", rude)
+    assert all(word in found for word in ("hello", "environment", "warning filters", "thread count")), found
+
+
+def test_options_reach_the_head():
+    assert "layer 2" in reason("reads_every_cell", Good, {"layers": [2, -1]})
+    assert "did you mean 'width'" in reason("needs", Good, {"widht": 8})
 
 
 def test_every_check_has_a_head_that_it_catches():
     assert set(BROKEN) | {"import_hygiene"} == set(CHECKS)
-
-
-def test_check_head_names_every_check_and_the_reason():
-    faults = check_head(NeverLearns)
-    assert list(faults) == list(CHECKS)
-    assert "60 steps" in faults["learns"]
-    assert not faults["options"] and not faults["gradients"]
 
 
 def test_expected_failures_need_a_known_check_and_a_reason():
@@ -90,6 +78,12 @@ def pytester_run(tmp_path, python):
     return run
 
 
-def test_checking_without_pytest(python):
-    code = "import sys; from argus_core.testing import check_head; sys.exit('pytest' in sys.modules)"
-    assert python("-c", code).returncode == 0
+def test_check_head_names_every_check_and_its_reason_without_pytest(python):
+    code = (
+        "import json, sys; from broken_heads import ClimbsItsLoss; from argus_core.testing import check_head; "
+        "print(json.dumps([check_head(ClimbsItsLoss), 'pytest' in sys.modules]))"
+    )
+    done = python("-c", code, PYTHONPATH=os.path.dirname(__file__))
+    faults, pytest_was_imported = json.loads(done.stdout)
+    assert list(faults) == list(CHECKS) and not pytest_was_imported
+    assert "60 steps" in faults.pop("learns") and not any(faults.values()), faults

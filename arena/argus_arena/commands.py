@@ -19,7 +19,7 @@ from argus_arena.saved import backbone_of, canvas_of, load_run, set_decoding
 from argus_arena.setting import Setting, make_learners, prepare
 from argus_arena.world import World, join_world, leave_world
 from argus_core.compose import merged_needs
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, unknown
 from argus_core.files import json_sha256, write_json
 from argus_core.hooks import Plugins, load_plugins
 from argus_core.live import LiveSource
@@ -57,10 +57,13 @@ def make_request(given: Mapping[str, Any], settings: Mapping[str, Any], config: 
     values = _read_toml(config) if config else {}
     values = {**values, **given}
     values["set"] = {**values.get("set", {}), **settings}
+    renamed = {"settings" if key == "set" else key: value for key, value in values.items()}
+    for key in renamed:
+        if key not in RunRequest.model_fields:
+            raise unknown("key of a run", key, {*RunRequest.model_fields, "set"} - {"settings"})
     for needed, option in (("heads", "--head NAME"), ("data", "--data SPEC")):
         if not values.get(needed):
             raise ArgusError(f"{needed} is not given; add {option}")
-    renamed = {"settings" if key == "set" else key: value for key, value in values.items()}
     checked = check_options(RunRequest, renamed, "the run")
     return RunRequest(**checked)
 

@@ -34,21 +34,21 @@ class RunRequest(BaseModel):
         min_length=1, description="registered names, or NAME=HEAD for an instance of its own name"
     )
     data: str = Field(description="data spec, such as coco:PATH or scenes:")
-    cache: Path | None = Field(None, description="folder written by `arena cache`")
-    backbone: str | None = Field(None, description="train on live tokens of this backbone")
-    weights: Path | None = Field(None, description="weights file of the backbone")
+    cache: Path | None = Field(default=None, description="folder written by `arena cache`")
+    backbone: str | None = Field(default=None, description="train on live tokens of this backbone")
+    weights: Path | None = Field(default=None, description="weights file of the backbone")
     backbone_options: dict[str, Any] = Field(default_factory=dict)
-    canvas: str = Field("640", description="SIZE or HEIGHTxWIDTH in pixels, for live tokens")
+    canvas: str = Field(default="640", description="SIZE or HEIGHTxWIDTH in pixels, for live tokens")
     fit: str = "letterbox"
-    views: tuple[str, ...] = Field((), description="views to train on; default: all that the cache holds")
+    views: tuple[str, ...] = Field(default=(), description="views to train on; default: all that the cache holds")
     train_split: str = "train"
     val_split: str = "val"
     seed: int = 0
     device: str | None = None
-    workers: int = Field(0, ge=0, description="processes that read batches ahead")
-    eval_every: float = Field(0.0, ge=0, description="epochs between evaluations; 0 picks about ten in all")
-    eval_batch: int = Field(8, ge=1)
-    save_every: int = Field(0, ge=0, description="steps between saved states; 0 saves once an epoch")
+    workers: int = Field(default=0, ge=0, description="processes that read batches ahead")
+    eval_every: float = Field(default=0.0, ge=0, description="epochs between evaluations; 0 picks about ten in all")
+    eval_batch: int = Field(default=8, ge=1)
+    save_every: int = Field(default=0, ge=0, description="steps between saved states; 0 saves once an epoch")
     settings: dict[str, Any] = Field(default_factory=dict)
 
 

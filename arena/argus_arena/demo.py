@@ -40,9 +40,7 @@ def main() -> None:
     """Cache, train, score, and draw the first validation scenes beside their truth."""
     cache, run = FOLDER / "cache", FOLDER / "run"
     build_cache(
-        CacheRequest(
-            DATA, cache, "tiny", canvas=(SIZE, SIZE), layers=(2, 5, 11), views=("id", "hflip"), batch=16
-        )
+        CacheRequest(DATA, cache, "tiny", canvas=(SIZE, SIZE), layers=(2, 5, 11), views=("id", "hflip"), batch=16)
     )
     train_run({"heads": ("fcos", "split_tower"), "data": DATA, "cache": cache}, SETTINGS, None, run)
     picture = FOLDER / "predictions.png"

@@ -38,6 +38,7 @@ class Backbone(nn.Module):
         precision: Precision = "auto",
     ) -> None:
         super().__init__()
+        self.training = False
         if precision not in ("auto", "fp32"):
             raise ArgusError(f"precision {precision!r} is not one of auto, fp32")
         self.model = model.eval().requires_grad_(False)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from argus_core.cache import codec, layout
+from argus_core.cache.buffer import Buffer
 from argus_core.cache.manifest import Cache, shard_path
 from argus_core.cache.shard import MappedShard, PositionalShard, ShardFile
 from argus_core.canvas import Placement
@@ -24,7 +25,8 @@ class CacheSource:
     """The token source over a complete cache; it can be pickled, so data-loader workers can hold one each.
 
     With ``reuse`` a batch's memory is that of the batch before, about twice as fast: take what you need from a
-    batch before the next ``read`` (in data-loader workers it is off, for a queue still holds the batch). ``positional``
+    batch before the next ``read``, and write nothing into it. Data-loader workers ignore it, for their queue holds
+    batches. ``positional``
     chooses reads by offset over a memory map; None does so when the cache exceeds 0.8 of physical memory.
     """
 
@@ -44,7 +46,7 @@ class CacheSource:
             n: layout.first_rows(rows, len(self.views), self._shard_images) for n, rows in self._rows.items()
         }
         self._files: dict[int, ShardFile] = {}
-        self._buffers: dict[str, Tensor] = {}
+        self._buffers: dict[str, Buffer] = {}
 
     def __len__(self) -> int:
         return len(self._sizes)
@@ -92,16 +94,13 @@ class CacheSource:
 
     def _batch(self, name: str, layer: int, items: Sequence[Item]) -> Tensor:
         """(B, h, w, C) maps, or (B, 1, P, C) prefix tokens."""
-        prefix = name.startswith("prefix")
+        prefix, stride = name.startswith("prefix"), self.info.strides[layer]
         grid = (1, layout.prefix_rows(self.info)) if prefix else self.info.grid(self.canvas.size, layer)
-        out = self._buffer(name, (len(items), *grid, self.info.channels[layer]))
-        for slot, (index, view) in zip(out, items, strict=True):
-            stride = self.info.strides[layer]
+        buffer = self._buffer(name, (len(items), *grid, self.info.channels[layer]))
+        for slot, (index, view) in enumerate(items):
             rows, cols = grid if prefix else layout.valid_grid(self._extent[index], stride).tolist()
-            slot[rows:].zero_()
-            slot[:rows, cols:].zero_()
-            self._copy(slot[:rows, :cols], name, index, self.views.index(view))
-        return out
+            self._copy(buffer.take(slot, (rows, cols)), name, index, self.views.index(view))
+        return buffer.tensor[: len(items)]
 
     def _copy(self, out: Tensor, name: str, index: int, view: int) -> None:
         file, count = self._file(index // self._shard_images), int(self._rows[name][index])
@@ -115,13 +114,12 @@ class CacheSource:
             self._files[number] = kind(shard_path(self.path, number))
         return self._files[number]
 
-    def _buffer(self, name: str, shape: tuple[int, ...]) -> Tensor:
+    def _buffer(self, name: str, shape: tuple[int, ...]) -> Buffer:
         if not self.reuse or get_worker_info() is not None:
-            return torch.empty(shape, dtype=codec.read_dtype(self._dtype))
-        held = self._buffers.get(name)
-        if held is None or len(held) < shape[0]:
-            held = self._buffers[name] = torch.empty(shape, dtype=codec.read_dtype(self._dtype))
-        return held[: shape[0]]
+            return Buffer(shape, codec.read_dtype(self._dtype))
+        if name not in self._buffers or len(self._buffers[name]) < shape[0]:
+            self._buffers[name] = Buffer(shape, codec.read_dtype(self._dtype))
+        return self._buffers[name]
 
 
 def _exceeds_memory(cache: Cache) -> bool:

@@ -101,5 +101,6 @@ def import_hygiene(subject: Subject) -> None:
     )
     assert done.returncode == 0, f"importing {module} failed: {done.stderr.strip().splitlines()[-1:]}"
     report = json.loads(done.stdout)
-    assert not report["printed"], f"importing {module} prints {report['printed']!r}"
-    assert not report["changed"], f"importing {module} changes the {', '.join(report['changed'])} of the process"
+    faults = [f"prints {report['printed']!r}"] if report["printed"] else []
+    faults += [f"changes the {name} of the process" for name in report["changed"]]
+    assert not faults, f"importing {module} {' and '.join(faults)}"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import typer
+
+from argus_core.registry import Entry
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,7 +55,7 @@ def check(name: str) -> None:
         raise typer.Exit(1)
 
 
-def _show(entries: list) -> None:  # type: ignore[type-arg]
+def _show(entries: Sequence[Entry]) -> None:
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
         print(f"{entry.name:<{width}}  {entry.value}  ({entry.distribution} {entry.version})")

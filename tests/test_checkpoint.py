@@ -1,0 +1,132 @@
+"""Saved heads: the same answers again from one file, no code run, and misfits named."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from argus_core.build import build_head
+from argus_core.checkpoint import load_head, load_state, read_tensors, save_head, tensors_sha256
+from argus_core.errors import ArgusError
+from argus_core.registry import HEADS
+from argus_core.tasks.detect import Detect
+from argus_core.testing.subject import all_equal, outputs
+from argus_core.text import ClassText, stand_in
+from argus_core.tokens import FeatureInfo
+
+INFO = FeatureInfo((24, 32, 40), (8, 16, 32), prefix=0)
+TASK = Detect(classes=("cat", "traffic light", "Ж"))
+FCOS = {"width": 16, "depth": 1, "layers": [-2]}
+TOWER = {"width": 16, "convs": 1, "residuals": 1, "text_dim": 24}
+
+
+def build(name="detect.fcos", **options):
+    torch.manual_seed(0)
+    return build_head(name, INFO, TASK, options or FCOS).eval()
+
+
+def answers(head):
+    layers = head.needs.resolve(INFO).layers
+    return outputs(head, TASK.example(INFO, layers, (64, 96), 2, torch.Generator().manual_seed(0))[0])
+
+
+def test_a_head_comes_back_whole_and_ready_to_use(tmp_path):
+    head, record = build(), {"score": 0.5, "nested": {"list": [1, None]}}
+    save_head(tmp_path / "deep" / "head.safetensors", head.train(), record)
+    again, kept = load_head(tmp_path / "deep" / "head.safetensors")
+    assert kept == record and not again.training
+    assert (again.name, again.info, again.task) == ("detect.fcos", INFO, TASK)
+    assert again.options == head.options and again.needs == head.needs
+    assert all_equal(answers(head.eval()), answers(again))
+    assert tensors_sha256(head.state_dict()) == tensors_sha256(again.state_dict())
+
+
+def test_other_tensors_may_be_saved_in_place_of_the_heads_own(tmp_path):
+    head = build()
+    averaged = {key: value + 1 for key, value in head.state_dict().items()}
+    save_head(tmp_path / "head.safetensors", head, {}, averaged)
+    assert tensors_sha256(load_head(tmp_path / "head.safetensors")[0].state_dict()) == tensors_sha256(averaged)
+
+
+def test_class_vectors_travel_with_the_head(tmp_path):
+    text = tmp_path / "text.safetensors"
+    ClassText(TASK.classes, stand_in(3, 24) * -1, "a model", ("a {}",)).save(text)
+    head = build("detect.split_tower", **TOWER, layers=[-2], text=str(text))
+    save_head(tmp_path / "head.safetensors", head, {})
+    text.unlink()
+    assert all_equal(answers(load_head(tmp_path / "head.safetensors")[0]), answers(head))
+
+
+def test_the_file_is_safetensors_with_json_and_nothing_else(tmp_path):
+    path = tmp_path / "head.safetensors"
+    save_head(path, build(), {"a": 1})
+    raw = path.read_bytes()
+    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    assert set(header.pop("__metadata__")) == {"argus"}
+    assert all(entry["dtype"] == "F32" for entry in header.values())
+    assert b"pickle" not in raw and [each.name for each in tmp_path.iterdir()] == ["head.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("towers.reg.weight"), r"missing towers\.reg\.weight"),
+        (lambda s: s.update(extra=torch.zeros(1)), "unexpected extra"),
+        (lambda s: s.update({"towers.scales": torch.ones(4)}), r"towers\.scales is \(4,\), the head has \(5,\)"),
+        (lambda s: s.clear(), "and [0-9]+ more"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(change, message):
+    head = build()
+    before = tensors_sha256(head.state_dict())
+    state = {key: value + 1 for key, value in head.state_dict().items()}
+    change(state)
+    with pytest.raises(ArgusError, match=f"the file does not fit head 'detect.fcos': .*{message}"):
+        load_state(head, state, "the file")
+    assert tensors_sha256(head.state_dict()) == before
+
+
+def test_files_that_are_no_saved_heads_are_refused(tmp_path):
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(ArgusError, match="there is no file"):
+        load_head(path)
+    path.write_bytes(b"\x80\x04 a pickle would start like this")
+    with pytest.raises(ArgusError, match="not a readable safetensors file"):
+        load_head(path)
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(ArgusError, match="not a saved head"):
+        load_head(path)
+
+
+def test_a_head_that_is_not_installed_is_named(tmp_path):
+    head = build()
+    head.name = "detect.gone"
+    save_head(tmp_path / "head.safetensors", head, {})
+    with pytest.raises(ArgusError, match=r"unknown head 'detect\.gone'"):
+        load_head(tmp_path / "head.safetensors")
+    assert "detect.gone" not in {entry.name for entry in HEADS.entries()}
+
+
+def test_the_digest_sees_names_types_shapes_and_values():
+    base = {"a": torch.arange(6.0), "b": torch.ones(1)}
+    others = [
+        {"a": base["a"], "c": base["b"]},
+        {"a": base["a"].half(), "b": base["b"]},
+        {"a": base["a"].view(2, 3), "b": base["b"]},
+        {"a": base["a"].flip(0), "b": base["b"]},
+        {"a": base["a"]},
+    ]
+    digests = {tensors_sha256(each) for each in [base, *others]}
+    assert len(digests) == 6
+    assert tensors_sha256(dict(reversed(base.items()))) == tensors_sha256(base)
+    assert tensors_sha256({"a": base["a"].view(2, 3).T.contiguous().T.reshape(6), "b": base["b"]}) in digests
+
+
+def test_metadata_reads_without_building_anything(tmp_path):
+    save_head(tmp_path / "head.safetensors", build(), {"a": 1})
+    metadata, tensors = read_tensors(tmp_path / "head.safetensors")
+    assert metadata["record"] == {"a": 1} and metadata["task"]["classes"][-1] == "Ж"
+    assert all(isinstance(value, torch.Tensor) for value in tensors.values())

@@ -1,0 +1,124 @@
+"""Names from package metadata: found without importing, and each failure stays with its own name."""
+
+from __future__ import annotations
+
+import pytest
+
+from argus_core.build import build_head, head_class, task_from_dict, task_to_dict
+from argus_core.errors import ArgusError
+from argus_core.head import Head
+from argus_core.registry import BACKBONES, HEADS, TASKS, Registry
+from argus_core.tasks.detect import Detect
+from argus_core.tokens import FeatureInfo, Needs
+from argus_heads.fcos_detect import FCOS
+from broken_heads import Good
+
+INFO = FeatureInfo.vit(48)
+BAD_MODULES = {
+    "bad_import": ("import a_package_nobody_has", "ModuleNotFoundError"),
+    "bad_exit": ("raise SystemExit(3)", "SystemExit"),
+    "bad_syntax": ("def", "SyntaxError"),
+    "bad_attribute": ("", "AttributeError"),
+}
+
+
+@pytest.fixture
+def by_hand():
+    """Register heads for one test only."""
+    names = []
+
+    def register(name, target):
+        HEADS.register(name, target)
+        names.append(name)
+
+    yield register
+    for name in names:
+        HEADS.unregister(name)
+
+
+def test_short_and_full_names_lead_to_the_same_class():
+    assert HEADS.load("fcos") is HEADS.load("detect.fcos") is FCOS
+    assert TASKS.load("detect") is Detect
+    assert "tiny" in {entry.name for entry in BACKBONES.entries()}
+
+
+def test_an_unknown_name_suggests_the_nearest():
+    with pytest.raises(ArgusError, match=r"unknown head 'detect\.fcoss'; did you mean 'detect\.fcos'"):
+        HEADS.find("detect.fcoss")
+    with pytest.raises(ArgusError, match="known: none"):
+        Registry("argus.nobody_uses_this", "thing").find("x")
+
+
+@pytest.mark.parametrize("module", BAD_MODULES)
+def test_a_head_that_cannot_be_imported_harms_only_itself(install, monkeypatch, module):
+    monkeypatch.delenv("ARGUS_DEBUG", raising=False)
+    source, kind = BAD_MODULES[module]
+    folder = install("stranger", "argus.heads", {"detect.bad": f"{module}:Head"})
+    (folder / f"{module}.py").write_text(source)
+    assert "detect.bad" in {entry.name for entry in HEADS.entries()}
+    with pytest.raises(ArgusError, match=rf"detect\.bad .*stranger 1\.2.*{kind}.*ARGUS_DEBUG=1"):
+        HEADS.load("bad")
+    assert HEADS.load("detect.fcos") is FCOS
+
+
+def test_debugging_shows_the_error_itself(install, monkeypatch):
+    monkeypatch.setenv("ARGUS_DEBUG", "1")
+    install("stranger", "argus.heads", {"detect.bad": "a_package_nobody_has:Head"})
+    with pytest.raises(ModuleNotFoundError):
+        HEADS.load("bad")
+
+
+def test_a_name_of_two_packages_is_refused_and_names_both(install):
+    install("stranger", "argus.heads", {"detect.fcos": "stranger:Mine"})
+    with pytest.raises(ArgusError, match=r"provided twice: .*argus-perception.*stranger 1\.2"):
+        HEADS.find("fcos")
+    assert HEADS.load("detect.split_tower")
+
+
+def test_a_short_name_of_two_tasks_is_ambiguous(install):
+    install("stranger", "argus.heads", {"segment.fcos": "stranger:Mine"})
+    with pytest.raises(ArgusError, match=r"ambiguous: detect\.fcos, segment\.fcos"):
+        HEADS.find("fcos")
+    assert HEADS.load("detect.fcos") is FCOS
+
+
+def test_names_by_hand_live_beside_packages_and_never_replace_them(by_hand):
+    by_hand("detect.good", Good)
+    assert HEADS.load("good") is Good
+    with pytest.raises(ArgusError, match=r"taken by detect\.good"):
+        HEADS.register("detect.good", Good)
+    with pytest.raises(ArgusError, match=r"taken by detect\.fcos"):
+        HEADS.register("detect.fcos", Good)
+
+
+def test_what_is_no_head_is_refused(by_hand):
+    by_hand("detect.nonsense", dict)
+    with pytest.raises(ArgusError, match="not a subclass"):
+        head_class("nonsense")
+
+
+def test_a_built_head_remembers_its_name_and_all_its_options():
+    head = build_head("fcos", INFO, Detect.small(), {"width": 16, "depth": 1, "layers": [2, -1]})
+    assert isinstance(head, Head)
+    assert (head.name, head.needs) == ("detect.fcos", Needs(layers=(2, -1)))
+    assert head.options == {"width": 16, "depth": 1, "pyramid": "full", "layers": (2, -1), "fuse": "stack"}
+
+
+def test_wrong_options_layers_and_tasks_are_refused(by_hand):
+    class Elsewhere(Good):
+        solves = type("Other", (Detect,), {"name": "other"})
+
+    by_hand("other.elsewhere", Elsewhere)
+    with pytest.raises(ArgusError, match="did you mean 'width'"):
+        build_head("fcos", INFO, Detect.small(), {"widht": 16})
+    with pytest.raises(ArgusError, match="layer 12 does not exist"):
+        build_head("fcos", INFO, Detect.small(), {"width": 16, "layers": [12]})
+    with pytest.raises(ArgusError, match="solves other, the data has detect"):
+        build_head("elsewhere", INFO, Detect.small())
+
+
+def test_a_task_survives_plain_values():
+    task = Detect(classes=("cat", "traffic light"))
+    assert task_from_dict(task_to_dict(task)) == task
+    with pytest.raises(ArgusError, match="unknown option of task 'detect'"):
+        task_from_dict({"task": "detect", "classes": ["cat"], "ignore": 255})
