@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -35,6 +36,7 @@ def print_rows(rows: Sequence[Row]) -> None:
     for row in rows:
         groups.setdefault((row["protocol"], row["data"]["val"]["sha256"]), []).append(row)
     console = Console()
+    console.width = max(console.width, 100)  # a cut number is worse than a wrapped line
     for (protocol, digest), group in groups.items():
         console.print(_table(group, f"{protocol}, {group[0]['data']['spec']} ({digest[:8]})"))
         for row in group:
@@ -46,13 +48,12 @@ def _table(rows: Sequence[Row], title: str) -> Table:
     primary = rows[0]["primary"]
     shown = [key for key in rows[0]["metrics"] if "/" not in key][:COLUMNS]
     ordered = sorted(rows, key=lambda row: _rank(row, primary))
-    table = Table(title=title, title_justify="left")
-    for column in ("head", "parameters", *shown, "train s", "weights"):
-        table.add_column(column, justify="left" if column in ("head", "weights") else "right", no_wrap=True)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("head", "parameters", *shown, "train s"):
+        table.add_column(column, justify="left" if column == "head" else "right", no_wrap=True)
     for row in ordered:
         scores = [_score(row["metrics"].get(key)) for key in shown]
-        picked = f"{row['selected']['variant']} @{row['selected']['step']}"
-        table.add_row(row["name"], f"{row['parameters']:,}", *scores, f"{row['train_seconds']:.0f}", picked)
+        table.add_row(row["name"], f"{row['parameters']:,}", *scores, f"{row['train_seconds']:.0f}")
     return table
 
 

@@ -19,8 +19,8 @@ from argus_core.hooks import load_plugins
 from argus_core.tasks.detect import Detect
 
 FOLDER = Path("demo")
-DATA = "scenes:images=256,val=64,size=256"
-SIZE = 256
+DATA = "scenes:images=192,val=48,size=192"
+SIZE = 192
 SETTINGS = {
     "epochs": 16,
     "batch": 16,
@@ -30,6 +30,7 @@ SETTINGS = {
     "ema": 0.99,
     "fcos.width": 64,
     "fcos.depth": 2,
+    "fcos.pyramid": "slim",
     "split_tower.width": 64,
     "split_tower.convs": 2,
     "split_tower.residuals": 2,
@@ -42,7 +43,8 @@ def main() -> None:
     build_cache(
         CacheRequest(DATA, cache, "tiny", canvas=(SIZE, SIZE), layers=(2, 5, 11), views=("id", "hflip"), batch=16)
     )
-    train_run({"heads": ("fcos", "split_tower"), "data": DATA, "cache": cache}, SETTINGS, None, run)
+    given = {"heads": ("fcos", "split_tower"), "data": DATA, "cache": cache, "eval_every": 8}
+    train_run(given, SETTINGS, None, run)
     picture = FOLDER / "predictions.png"
     draw_predictions(run, DATA, picture)
     print(f"predictions against truth: {picture}")
