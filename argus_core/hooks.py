@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,16 @@ class Plugins:
     def hook(self) -> Any:
         """Call a hook on every plugin: ``plugins.hook.arena_started(run=..., config=...)``."""
         return self.manager.hook
+
+    def tell(self, event: str, **values: Any) -> None:
+        """Call an event's hook on every plugin; one that raises is reported, dropped, and stops nothing."""
+        for plugin in getattr(self.hook, event).get_hookimpls():
+            try:
+                plugin.function(**{name: values[name] for name in plugin.argnames})
+            except Exception as error:
+                self.manager.unregister(plugin.plugin)
+                self.failed[plugin.plugin_name] = f"{event} failed: {type(error).__name__}: {error}"
+                print(f"warning: plugin {plugin.plugin_name} was dropped: {event} failed: {error}", file=sys.stderr)
 
     def datasets(self) -> dict[str, Opener]:
         """All data-set openers by name; of two with one name the first plugin's stands and the other is reported."""

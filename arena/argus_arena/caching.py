@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ class CacheRequest:
 def build_cache(request: CacheRequest) -> None:
     """Write, or finish, one cache per split below ``request.out``; views other than ``id`` only for the first split."""
     from argus_core.backbones import load_backbone
-    from argus_core.cache import CacheSpec, write_cache
+    from argus_core.cache import CacheSpec, estimate, write_cache
 
     data = open_data(request.data, load_plugins())
     splits = [split_of(data, name) for name in request.splits]
@@ -56,6 +57,8 @@ def build_cache(request: CacheRequest) -> None:
         needs = Needs(request.layers, maps=request.maps, cls=request.cls)
         canvas = Canvas(*request.canvas, request.fit)  # type: ignore[arg-type]
         spec = CacheSpec(canvas, needs, views, request.dtype)  # type: ignore[arg-type]
+        size, free = estimate(split, backbone.info, spec), shutil.disk_usage(_existing(request.out)).free
+        console.print(f"{split.name}: {len(split)} images, about {size / 1e9:.2f} GB of {free / 1e9:.0f} GB free")
         with progress_bar(console) as progress:
             bar = progress.add_task(split.name, total=len(split))
 
@@ -112,6 +115,10 @@ def check_data(spec: str) -> int:
     total = sum(len(report.faults) for report in reports.values())
     print(f"{total} faults" if total else "no faults")
     return total
+
+
+def _existing(path: Path) -> Path:
+    return next(parent for parent in (path, *path.absolute().parents) if parent.exists())
 
 
 def _show_skipped(console: Console, path: Path) -> None:

@@ -81,7 +81,7 @@ def _run(config: RunConfig, plugins: Plugins, world: World, out: Path | None) ->
     }
     if world.main:
         folder.open(record)
-        plugins.hook.arena_started(run=folder.path, config=record["config"])
+        plugins.tell("arena_started", run=folder.path, config=record["config"])
     world.barrier()
     reporter: Reporter = ConsoleReporter() if world.main else Reporter()
     loop = Loop(setting, learners, folder, world, reporter)
@@ -101,7 +101,7 @@ def _run(config: RunConfig, plugins: Plugins, world: World, out: Path | None) ->
     if world.main:
         for name, row in rows.items():
             write_json(folder.result(name), row)
-        plugins.hook.arena_finished(run=folder.path, results=rows)
+        plugins.tell("arena_finished", run=folder.path, results=rows)
         print_rows(list(rows.values()))
         print(f"run folder: {folder.path}")
     failures = [f"{one.name}: {one.failure}" for one in learners if one.failure]
@@ -111,7 +111,13 @@ def _run(config: RunConfig, plugins: Plugins, world: World, out: Path | None) ->
 
 
 def evaluate_run(
-    run: Path, data: str | None, split: str, which: str, settings: Mapping[str, Any], device: str | None
+    run: Path,
+    data: str | None,
+    split: str,
+    which: str,
+    settings: Mapping[str, Any],
+    metric: Mapping[str, Any],
+    device: str | None,
 ) -> dict[str, Any]:
     """Score saved heads on a split with live tokens; returns and prints scores by head."""
     heads, record = load_run(run, which)
@@ -125,7 +131,7 @@ def evaluate_run(
     source = LiveSource(backbone, chosen, canvas_of(record), merged_needs(heads))
     reporter = ConsoleReporter()
     reporter.begin(0, len(chosen))
-    metrics = evaluate(heads, source, chosen, world, 8, reporter.evaluating)
+    metrics = evaluate(heads, source, chosen, world, 8, metric, reporter.evaluating)
     reporter.end()
     scores = {name: metric.compute() for name, metric in metrics.items()}
     for name, values in scores.items():

@@ -48,6 +48,7 @@ class RunRequest(BaseModel):
     workers: int = Field(default=0, ge=0, description="processes that read batches ahead")
     eval_every: float = Field(default=0.0, ge=0, description="epochs between evaluations; 0 picks about ten in all")
     eval_batch: int = Field(default=8, ge=1)
+    metric: dict[str, Any] = Field(default_factory=dict, description="options of the scoring, such as backend")
     save_every: int = Field(default=0, ge=0, description="steps between saved states; 0 saves once an epoch")
     settings: dict[str, Any] = Field(default_factory=dict)
 

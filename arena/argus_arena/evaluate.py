@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -10,8 +11,9 @@ from argus_arena.world import World
 from argus_core.compose import run_head
 from argus_core.data import Split
 from argus_core.head import Head
+from argus_core.options import check_options, options_model
 from argus_core.source import Item, TokenSource
-from argus_core.tasks.base import Metric
+from argus_core.tasks.base import Metric, Task
 from argus_core.tokens import Tokens
 
 Progress = Callable[[int, int], None]
@@ -31,6 +33,11 @@ def batches(source: TokenSource, world: World, size: int) -> Iterator[tuple[Sequ
         yield chunk, source.read(chunk).to(world.device)
 
 
+def make_metric(task: Task, options: Mapping[str, Any]) -> Metric:
+    """A fresh metric of a task, its options checked."""
+    return task.metric(**check_options(options_model(task.metric), options, f"the metric of {task.name}"))
+
+
 @torch.no_grad()
 def evaluate(
     heads: Mapping[str, Head],
@@ -38,10 +45,11 @@ def evaluate(
     split: Split,
     world: World,
     batch: int,
-    progress: Progress | None = None,
+    options: Mapping[str, Any],
+    progress: Progress,
 ) -> dict[str, Metric]:
-    """A filled metric per head; under several processes each holds every image."""
-    metrics = {name: head.task.metric() for name, head in heads.items()}
+    """A filled metric per head, made with ``options``; under several processes each holds every image."""
+    metrics = {name: make_metric(head.task, options) for name, head in heads.items()}
     for head in heads.values():
         head.eval()
     done = 0
@@ -51,8 +59,7 @@ def evaluate(
                 placed = head.task.to_image(prediction, source.placement((index, view)))
                 metrics[name].update(split.key(index), placed, split.truth(index, head.task.name))
         done += len(items)
-        if progress:
-            progress(done * world.size, len(source))
+        progress(min(done * world.size, len(source)), len(source))
     for metric in metrics.values():
         metric.merge(world.gather(metric.state()))
     return metrics

@@ -94,7 +94,7 @@ class Loop:
     def _batches(self, start: int) -> Iterator[Batch]:
         tasks = {learner.head.task.name: learner.head.task for learner in self.learners}
         steps = Steps(self.setting, self.order, tasks, self.world)
-        workers = self.setting.workers
+        workers = self.setting.request.workers
         # The samples are whole batches already, made by step, so that any step can be the first.
         loader: DataLoader[Batch] = DataLoader(
             steps, batch_size=None, sampler=range(start, self.total), num_workers=workers
@@ -125,7 +125,8 @@ class Loop:
         if not heads:
             return
         source, split = self.setting.val_source, self.setting.val_split
-        metrics = evaluate(heads, source, split, self.world, self.setting.eval_batch, self.reporter.evaluating)
+        request, world = self.setting.request, self.world
+        metrics = evaluate(heads, source, split, world, request.eval_batch, request.metric, self.reporter.evaluating)
         for learner in due:
             self._judge(learner, done, {v: metrics[f"{learner.name}/{v}"] for v in learner.variants()})
 
@@ -170,7 +171,7 @@ class Loop:
         return done in ends or done % self.setting.eval_steps(learner.steps) == 0
 
     def _saves(self, done: int) -> bool:
-        return done == self.total or done % (self.setting.save_every or self.order.steps_per_epoch) == 0
+        return done == self.total or done % (self.setting.request.save_every or self.order.steps_per_epoch) == 0
 
     def _logs(self, done: int) -> bool:
         return done == 1 or done % 10 == 0
@@ -181,7 +182,7 @@ class Loop:
     def _log(self, record: dict[str, Any]) -> None:
         if self.world.main:
             self.folder.append(record)
-            self.setting.plugins.hook.arena_logged(run=self.folder.path, record=record)
+            self.setting.plugins.tell("arena_logged", run=self.folder.path, record=record)
 
     def _save(self, done: int) -> None:
         if not self.world.main:

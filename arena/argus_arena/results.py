@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from argus_arena.config import RunConfig
+from argus_arena.evaluate import make_metric
 from argus_arena.learner import Learner
 from argus_arena.loop import Loop
 from argus_arena.setting import Setting
@@ -23,7 +24,7 @@ def result_rows(config: RunConfig, setting: Setting, loop: Loop) -> dict[str, di
 def _row(config: RunConfig, setting: Setting, learner: Learner, loop: Loop) -> dict[str, Any]:
     scores = loop.scores[learner.name]
     head = learner.head
-    metric = head.task.metric()
+    metric = make_metric(head.task, config.request.metric)
     return {
         "name": learner.name,
         "head": head.name,

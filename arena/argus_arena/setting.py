@@ -41,21 +41,6 @@ class Setting:
     record: dict[str, Any]
     request: RunRequest
 
-    @property
-    def workers(self) -> int:
-        """Processes that read batches ahead."""
-        return self.request.workers
-
-    @property
-    def eval_batch(self) -> int:
-        """Images per scoring batch."""
-        return self.request.eval_batch
-
-    @property
-    def save_every(self) -> int:
-        """Steps between saved states; 0 is once an epoch."""
-        return self.request.save_every
-
     def eval_steps(self, steps: int) -> int:
         """Steps between evaluations of a head trained for ``steps``: whole epochs, about ten evaluations in all."""
         epoch = self.order.steps_per_epoch

@@ -71,7 +71,7 @@ class Task(BaseModel, ABC):
 
     @abstractmethod
     def metric(self) -> Metric:
-        """A fresh metric for this task."""
+        """A fresh metric for this task; keyword-only parameters of an override are options of the scoring."""
 
     @abstractmethod
     def check(self, prediction: Any, canvas: tuple[int, int]) -> None:

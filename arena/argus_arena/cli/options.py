@@ -20,6 +20,9 @@ BackboneSet = Annotated[
 CanvasSize = Annotated[str, typer.Option("--canvas", help="SIZE or HEIGHTxWIDTH of the backbone's input in pixels")]
 Fit = Annotated[str, typer.Option("--fit", help="letterbox, stretch or crop")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1; default: a GPU where there is one")]
+MetricSet = Annotated[
+    list[str] | None, typer.Option("--metric", metavar="KEY=VALUE", help="option of the scoring, e.g. backend=faster")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="recipe field or head option; HEAD.KEY=VALUE for one head"),

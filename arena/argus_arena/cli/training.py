@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from argus_arena.cli import options
-from argus_arena.cli.options import BackboneSet, Device, Settings, Weights
+from argus_arena.cli.options import BackboneSet, Device, MetricSet, Settings, Weights
 
 RunPath = Annotated[Path, typer.Option("--run", help="run folder, or one head's folder inside it")]
 
@@ -30,6 +30,8 @@ def train(
     canvas: Annotated[str | None, typer.Option("--canvas", help="SIZE or HEIGHTxWIDTH, for live tokens")] = None,
     fit: Annotated[str | None, typer.Option("--fit", help="letterbox, stretch or crop, for live tokens")] = None,
     views: Annotated[str | None, typer.Option("--views", help="views to train on, such as id,hflip")] = None,
+    train_split: Annotated[str | None, typer.Option("--train-split")] = None,
+    val_split: Annotated[str | None, typer.Option("--val-split", help="split that is scored")] = None,
     settings: Settings = None,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with the same keys; options win")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="run folder; the same command resumes it")] = None,
@@ -37,6 +39,7 @@ def train(
     device: Device = None,
     workers: Annotated[int | None, typer.Option("--workers", help="processes that read batches ahead")] = None,
     eval_every: Annotated[float | None, typer.Option("--eval-every", help="epochs between evaluations")] = None,
+    metric: MetricSet = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved configuration and stop")] = False,
 ) -> None:
     """Train heads side by side on cached or live tokens and score them; run it again to resume."""
@@ -52,10 +55,13 @@ def train(
         "canvas": canvas,
         "fit": fit,
         "views": options.names(views) if views else None,
+        "train_split": train_split,
+        "val_split": val_split,
         "seed": seed,
         "device": device,
         "workers": workers,
         "eval_every": eval_every,
+        "metric": options.pairs(metric) or None,
     }
     train_run({k: v for k, v in given.items() if v is not None}, options.pairs(settings), config, out, dry_run)
 
@@ -68,12 +74,13 @@ def evaluate(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="decoding option, e.g. nms=soft")
     ] = None,
+    metric: MetricSet = None,
     device: Device = None,
 ) -> None:
     """Score saved heads on a split with live tokens."""
     from argus_arena.commands import evaluate_run
 
-    evaluate_run(run, data, split, which, options.pairs(settings), device)
+    evaluate_run(run, data, split, which, options.pairs(settings), options.pairs(metric), device)
 
 
 def board(
