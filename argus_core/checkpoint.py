@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -76,13 +74,3 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             return metadata, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except Exception as error:
         raise ArgusError(f"{path} is not a readable safetensors file: {error}") from error
-
-
-def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 (hex) over names, types, shapes and bytes, in order of name."""
-    digest = hashlib.sha256()
-    for key in sorted(tensors):
-        value = tensors[key].detach().cpu().contiguous()
-        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

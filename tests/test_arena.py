@@ -15,8 +15,9 @@ import pytest
 from arena_help import DATA, settings, small_cache
 from argus_arena.commands import make_request, train_run
 from argus_arena.config import resolve
-from argus_core.checkpoint import read_tensors, tensors_sha256
+from argus_core.checkpoint import read_tensors
 from argus_core.errors import ArgusError
+from argus_core.tensors import tensors_sha256
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import save_file
 
 from argus_core.build import build_head
-from argus_core.checkpoint import load_head, load_state, read_tensors, save_head, tensors_sha256
+from argus_core.checkpoint import load_head, load_state, read_tensors, save_head
 from argus_core.errors import ArgusError
 from argus_core.registry import HEADS
 from argus_core.tasks.detect import Detect
+from argus_core.tensors import tensors_sha256
 from argus_core.testing.subject import all_equal, outputs
 from argus_core.text import ClassText, stand_in
 from argus_core.tokens import FeatureInfo

@@ -9,7 +9,7 @@ from argus_arena.evaluate import make_metric
 from argus_arena.learner import Learner
 from argus_arena.loop import Loop
 from argus_arena.setting import Setting
-from argus_core.checkpoint import tensors_sha256
+from argus_core.tensors import tensors_sha256
 
 
 def result_rows(config: RunConfig, setting: Setting, loop: Loop) -> dict[str, dict[str, Any]]:

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from argus_core.backbones.weights import rope_periods, tensors_sha256
+from argus_core.backbones.weights import rope_periods
 from argus_core.errors import ArgusError
+from argus_core.tensors import tensors_sha256
 from argus_core.tokens import FeatureInfo, FinalNorm, Needs, Tokens, cell_mask
 
 Precision = Literal["auto", "fp32"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -81,15 +80,3 @@ def _some(kind: str, keys: Sequence[str]) -> str:
 def rope_periods(model: nn.Module) -> dict[str, Tensor]:
     """The RoPE periods by buffer name; timm leaves them out of ``state_dict``."""
     return {name: buffer for name, buffer in model.named_buffers() if name.split(".")[-1] == "periods"}
-
-
-def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 (hex) over names, dtypes, shapes and bytes, in order of name; batch counters do not count."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        if name.endswith("num_batches_tracked"):
-            continue
-        value = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from argus_core.checkpoint import tensors_sha256
 from argus_core.cofiber import Mode, decompose, upsample2
 from argus_core.detection.assign import ATSS
 from argus_core.detection.blocks import PRIOR, ConvGN, DenseTowers, UpGN, group_norm, prediction
@@ -20,6 +19,7 @@ from argus_core.detection.levels import Taps, pyramid_strides, sine_code
 from argus_core.errors import ArgusError
 from argus_core.recipe import Recipe, Stage
 from argus_core.tasks.detect import Detect
+from argus_core.tensors import tensors_sha256
 from argus_core.text import ClassText, stand_in
 from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 
