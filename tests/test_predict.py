@@ -1,0 +1,86 @@
+"""From a run folder to predictions on files as people have them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from arena_help import DATA, settings
+from argus_arena.commands import evaluate_run, train_run
+from argus_arena.predict import predict_images
+from argus_core.errors import ArgusError
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("predict") / "run"
+    given = {"heads": ("fcos", "again=fcos"), "data": DATA, "backbone": "tiny", "canvas": "64"}
+    more = {key.removeprefix("fcos."): value for key, value in settings("fcos", epochs=1).items()}
+    train_run(given, more, None, folder)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "deeper").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name, size in (("wide.jpg", (20, 90, 3)), ("deeper/tall.png", (77, 31, 3)), ("deeper/wide.png", (64, 64))):
+        Image.fromarray(rng.integers(0, 255, size, dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+def predict(run, inputs, out, threshold=0.0):
+    return predict_images(run, inputs, out, threshold, None, 2, "cpu")
+
+
+def test_a_folder_of_mixed_sizes_gives_boxes_inside_each_image(run, photos, tmp_path):
+    assert predict(run, [photos], tmp_path / "out") == []
+    results = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert set(results) == {"fcos", "again"} and results["fcos"] == results["again"]
+    found = results["fcos"]
+    assert found
+    for each in found:
+        with Image.open(each["image"]) as image:
+            width, height = image.size
+        x, y, w, h = each["bbox"]
+        assert x >= -0.01 and y >= -0.01 and x + w <= width + 0.02 and y + h <= height + 0.02
+        assert 0 <= each["score"] <= 1 and each["category_id"] >= 1
+    assert len(list((tmp_path / "out" / "fcos").glob("*.jpg"))) == 3
+
+
+def test_one_head_of_a_run_and_a_threshold(run, photos, tmp_path):
+    predict(run / "fcos", [photos / "wide.jpg"], tmp_path / "all")
+    predict(run / "fcos", [photos / "wide.jpg"], tmp_path / "few", threshold=0.99)
+    everything = json.loads((tmp_path / "all" / "predictions.json").read_text())
+    assert len(everything) > 0 and json.loads((tmp_path / "few" / "predictions.json").read_text()) == []
+
+
+def test_a_bad_file_is_reported_and_stops_nothing(run, photos, tmp_path):
+    (photos / "broken.jpg").write_bytes((photos / "wide.jpg").read_bytes()[:300])
+    bad = predict(run, [photos], tmp_path / "out")
+    assert len(bad) == 1 and "broken.jpg" in bad[0]
+    assert len(list((tmp_path / "out" / "fcos").glob("*.jpg"))) == 3
+
+
+def test_nothing_to_look_at_is_an_error(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ArgusError, match="no images"):
+        predict(run, [tmp_path / "empty"], tmp_path / "out")
+    with pytest.raises(ArgusError, match="no file or folder"):
+        predict(run, [tmp_path / "missing.jpg"], tmp_path / "out")
+    with pytest.raises(ArgusError, match=r"best\.safetensors"):
+        predict(tmp_path / "empty", [tmp_path], tmp_path / "out")
+
+
+def test_scoring_again_gives_the_recorded_score(run):
+    recorded = json.loads((run / "fcos" / "result.json").read_text())["metrics"]
+    scores = evaluate_run(run / "fcos", None, "val", "best", {}, {}, "cpu")["fcos"]
+    assert scores["AP"] == pytest.approx(recorded["AP"], abs=1e-6)
+    soft = evaluate_run(run / "fcos", None, "val", "best", {"soft": True}, {}, "cpu")["fcos"]
+    assert soft["AR100"] >= scores["AR100"]
+    with pytest.raises(ArgusError, match="did you mean 'soft'"):
+        evaluate_run(run / "fcos", None, "val", "best", {"sofd": True}, {}, "cpu")
