@@ -30,7 +30,8 @@ def save_head(path: Path, head: Head, record: Mapping[str, Any], tensors: Mappin
         "info": head.info.to_dict(),
         "record": dict(record),
     }
-    state = {k: v.detach().cpu().contiguous() for k, v in (tensors or head.state_dict()).items()}
+    # Cloned, because safetensors refuses tensors that share memory, as tied weights do.
+    state = {k: v.detach().cpu().contiguous().clone() for k, v in (tensors or head.state_dict()).items()}
     write_atomic(path, lambda to: save_file(state, to, {"argus": json.dumps(metadata)}))
 
 

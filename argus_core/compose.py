@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from argus_core.backbones import Backbone
 
 
+def check_name(name: str) -> None:
+    """Raise ArgusError for a name that a head cannot have in ``Argus``."""
+    if "." in name or hasattr(nn.ModuleDict, name):
+        raise ArgusError(f"{name!r} cannot name a head in Argus; choose a plain name such as 'boxes'")
+
+
 def merged_needs(heads: Mapping[str, Head]) -> Needs:
     """What one backbone pass must give to serve all ``heads``."""
     return reduce(or_, (head.needs.resolve(head.info) for head in heads.values()))
@@ -34,8 +40,7 @@ class Argus(nn.Module):
         if not heads:
             raise ArgusError("Argus needs at least one head: Argus(backbone, {'boxes': head}, canvas)")
         for name, head in heads.items():
-            if "." in name or hasattr(nn.ModuleDict, name):
-                raise ArgusError(f"{name!r} cannot name a head in Argus; choose a plain name such as 'boxes'")
+            check_name(name)
             if head.info != backbone.info:
                 raise ArgusError(
                     f"head {name!r} was built for tokens of {head.info}, "

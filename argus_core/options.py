@@ -61,6 +61,15 @@ def parse_value(text: str) -> Any:
     return text
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """``640`` or ``480x640`` (height x width) in pixels."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.strip().isdigit() for part in parts):
+        raise ArgusError(f"{text!r} is neither SIZE nor HEIGHTxWIDTH in pixels, such as 640 or 480x640")
+    height, width = int(parts[0]), int(parts[-1])
+    return height, width
+
+
 def _is_number(text: str) -> bool:
     try:
         return isinstance(json.loads(text), int | float)

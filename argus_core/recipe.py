@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Stage(BaseModel):
-    """A stretch of training with its own length, rate and trainable parameters (all, or those with a prefix)."""
+    """A stretch of training with its own length and rate.
+
+    It trains the parameters whose dotted name has one of ``only`` among its parts, or all of them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

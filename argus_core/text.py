@@ -17,7 +17,7 @@ from torch import Tensor
 from argus_core.errors import ArgusError, unknown
 from argus_core.files import write_atomic
 
-REMEDY = "make such a file with argus_arena.text.build_text(names, out)"
+REMEDY = "make such a file with `arena text`"
 
 
 @dataclass(frozen=True)

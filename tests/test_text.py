@@ -41,7 +41,7 @@ def test_a_file_says_where_its_vectors_come_from(tmp_path):
 def test_rows_are_found_by_name():
     text = ClassText(("cat", "dog", "bird"), stand_in(3, 8), "m", ())
     assert torch.equal(text.select(["bird", "cat"]), stand_in(3, 8)[[2, 0]])
-    with pytest.raises(ArgusError, match=r"'dgo'.*'dog'.*build_text"):
+    with pytest.raises(ArgusError, match=r"'dgo'.*'dog'.*arena text"):
         text.select(["cat", "dgo"])
 
 

@@ -32,13 +32,14 @@ def print_board(folders: Sequence[Path], as_json: bool) -> None:
 
 def print_rows(rows: Sequence[Row]) -> None:
     """A table per protocol and data, best row first."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str, int], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["protocol"], row["data"]["val"]["sha256"]), []).append(row)
+        scored = row["data"]["val"]
+        groups.setdefault((row["protocol"], scored["sha256"], scored["images"]), []).append(row)
     console = Console()
     console.width = max(console.width, 100)  # a cut number is worse than a wrapped line
-    for (protocol, digest), group in groups.items():
-        console.print(_table(group, f"{protocol}, {group[0]['data']['spec']} ({digest[:8]})"))
+    for (protocol, digest, images), group in groups.items():
+        console.print(_table(group, f"{protocol}, {group[0]['data']['spec']} ({digest[:8]}), {images} images"))
         for row in group:
             for note in row["notes"]:
                 console.print(f"{row['name']}: {note}")
@@ -58,7 +59,7 @@ def _table(rows: Sequence[Row], title: str) -> Table:
 
 
 def _rank(row: Row, primary: str) -> float:
-    value = row["metrics"].get(primary)
+    value: float | None = row["metrics"].get(primary)
     if value is None:
         return float("inf")
     return -value if row["higher_is_better"] else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.console import Console
 from argus_arena.data import open_data, split_of
 from argus_arena.report import progress_bar
 from argus_arena.tokens import backbone_record
+from argus_arena.world import find_device
 from argus_core.canvas import Canvas
 from argus_core.errors import ArgusError
 from argus_core.files import write_json
@@ -50,7 +52,10 @@ def build_cache(request: CacheRequest) -> None:
     data = open_data(request.data, load_plugins())
     splits = [split_of(data, name) for name in request.splits]
     options = request.backbone_options or {}
-    backbone = load_backbone(request.backbone, request.weights, request.device, request.compile, **options)
+    device = find_device(request.device)
+    backbone = load_backbone(request.backbone, request.weights, device, request.compile, **options)
+    record = backbone_record(backbone, request.weights, options)
+    _check_same_backbone(request.out / "backbone.json", record)
     console = Console(stderr=True)
     for number, split in enumerate(splits):
         views = request.views if number == 0 else ("id",)
@@ -76,7 +81,7 @@ def build_cache(request: CacheRequest) -> None:
                 report=report,
             )
         _show_skipped(console, request.out / request.splits[number])
-    write_json(request.out / "backbone.json", backbone_record(backbone, request.weights, options))
+    write_json(request.out / "backbone.json", record)
 
 
 def caches_below(folder: Path) -> list[Path]:
@@ -115,6 +120,12 @@ def check_data(spec: str) -> int:
     total = sum(len(report.faults) for report in reports.values())
     print(f"{total} faults" if total else "no faults")
     return total
+
+
+def _check_same_backbone(file: Path, record: dict[str, Any]) -> None:
+    """One folder holds the splits of one backbone, since one file says how to load it."""
+    if file.exists() and json.loads(file.read_text(encoding="utf-8"))["sha256"] != record["sha256"]:
+        raise ArgusError(f"{file.parent} holds caches of other weights; choose another --out")
 
 
 def _existing(path: Path) -> Path:

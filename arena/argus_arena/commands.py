@@ -9,7 +9,7 @@ from typing import Any
 
 from argus_arena.board import print_rows
 from argus_arena.config import RunConfig, RunRequest, resolve
-from argus_arena.data import open_data, split_of
+from argus_arena.data import open_data, split_of, task_for
 from argus_arena.evaluate import evaluate
 from argus_arena.loop import Interrupted, Loop
 from argus_arena.report import ConsoleReporter, Reporter
@@ -56,11 +56,14 @@ def make_request(given: Mapping[str, Any], settings: Mapping[str, Any], config: 
     """The request of a configuration file with the command line's values over it."""
     values = _read_toml(config) if config else {}
     values = {**values, **given}
+    known = {*RunRequest.model_fields, "set"} - {"settings"}
+    for key in values:
+        if key not in known:
+            raise unknown("key of a run", key, known)
+    if not isinstance(values.get("set", {}), Mapping):
+        raise ArgusError(f"set = {values['set']!r} in {config} is not a table; write [set] and below it key = value")
     values["set"] = {**values.get("set", {}), **settings}
     renamed = {"settings" if key == "set" else key: value for key, value in values.items()}
-    for key in renamed:
-        if key not in RunRequest.model_fields:
-            raise unknown("key of a run", key, {*RunRequest.model_fields, "set"} - {"settings"})
     for needed, option in (("heads", "--head NAME"), ("data", "--data SPEC")):
         if not values.get(needed):
             raise ArgusError(f"{needed} is not given; add {option}")
@@ -73,7 +76,7 @@ def _run(config: RunConfig, plugins: Plugins, world: World, out: Path | None) ->
     folder = RunFolder(out or _default_folder(config))
     learners = make_learners(config, setting, world)
     record = {
-        "identity": _identity(config, setting),
+        "identity": _identity(config, setting, world.size),
         "config": config.model_dump(mode="json"),
         "record": setting.record,
         "parameters": {one.name: sum(p.numel() for p in one.head.parameters()) for one in learners},
@@ -118,34 +121,42 @@ def evaluate_run(
     settings: Mapping[str, Any],
     metric: Mapping[str, Any],
     device: str | None,
+    weights: Path | None = None,
 ) -> dict[str, Any]:
     """Score saved heads on a split with live tokens; returns and prints scores by head."""
     heads, record = load_run(run, which)
     world = join_world(device)
-    backbone = backbone_of(record, None, str(world.device))
-    chosen = split_of(open_data(data or record["data"]["spec"], load_plugins()), split)
-    for head in heads.values():
-        head.to(world.device)
-        if settings:
-            set_decoding(head, settings)
-    source = LiveSource(backbone, chosen, canvas_of(record), merged_needs(heads))
-    reporter = ConsoleReporter()
-    reporter.begin(0, len(chosen))
-    metrics = evaluate(heads, source, chosen, world, 8, metric, reporter.evaluating)
-    reporter.end()
-    scores = {name: metric.compute() for name, metric in metrics.items()}
-    for name, values in scores.items():
+    reporter: Reporter = ConsoleReporter() if world.main else Reporter()
+    try:
+        backbone = backbone_of(record, weights, str(world.device))
+        chosen = split_of(open_data(data or record["data"]["spec"], load_plugins()), split)
+        for head in heads.values():
+            head.to(world.device)
+            if settings:
+                set_decoding(head, settings)
+        source = LiveSource(backbone, chosen, canvas_of(record), merged_needs(heads))
+        reporter.begin(0, len(chosen))
+        metrics = evaluate(heads, source, chosen, world, 8, metric, reporter.evaluating)
+    finally:
+        reporter.end()
+        leave_world(world)
+    scores = {name: one.compute() for name, one in metrics.items()}
+    for name, values in scores.items() if world.main else ():
         print(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items() if "/" not in key))
     return scores
 
 
-def _identity(config: RunConfig, setting: Setting) -> dict[str, Any]:
-    request = config.request.model_dump(mode="json", exclude={*FREE, "cache", "weights", "settings"})
+def _identity(config: RunConfig, setting: Setting, processes: int) -> dict[str, Any]:
+    """What decides the outcome: not where files lie, but what they hold."""
+    request = config.request.model_dump(mode="json", exclude={*FREE, "data", "cache", "weights", "settings"})
     heads = {name: head.model_dump(mode="json") for name, head in config.heads.items()}
+    tokens = setting.record["tokens"]
     return {
         "request": request,
         "heads": heads,
-        "stands on": {k: setting.record[k] for k in ("data", "tokens")},
+        "processes": processes,
+        "data": {key: value for key, value in setting.record["data"].items() if key != "spec"},
+        "tokens": {**tokens, "backbone": {**tokens["backbone"], "weights": None}},
     }
 
 
@@ -161,7 +172,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         import tomli as tomllib
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ArgusError(f"{path} cannot be read as TOML: {error}") from error
 
 
@@ -174,7 +185,7 @@ def write_text(out: Path, data: str | None, names: str | None, model: str, pretr
     if names is not None:
         classes = [name.strip() for name in names.split(",") if name.strip()]
     else:
-        task = next(iter(open_data(str(data), load_plugins()).values())).tasks["detect"]
+        task = task_for(next(iter(open_data(str(data), load_plugins()).values())), "detect")
         classes = list(getattr(task, "classes"))  # noqa: B009
     build_text(classes, model=model, pretrained=pretrained, out=out)
     print(f"{out}: {len(classes)} class vectors of {model} ({pretrained})")

@@ -28,7 +28,7 @@ class HeadConfig(BaseModel):
 class RunRequest(BaseModel):
     """Everything ``arena train`` can be told; the same keys in ``--config FILE`` and on the command line."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)  # canvas = 640 in a file
 
     heads: tuple[str, ...] = Field(
         min_length=1, description="registered names, or NAME=HEAD for an instance of its own name"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from argus_core.data import DataSet, Split
-from argus_core.errors import unknown
+from argus_core.errors import ArgusError, unknown
 from argus_core.hooks import Plugins
 from argus_core.options import check_options, options_model, parse_value
+
+if TYPE_CHECKING:
+    from argus_core.tasks.base import Task
 
 
 def open_data(spec: str, plugins: Plugins) -> DataSet:
@@ -18,6 +22,8 @@ def open_data(spec: str, plugins: Plugins) -> DataSet:
     if not colon or (name not in openers and Path(spec).exists()):
         name, rest = ("coco", spec) if Path(spec.split(",")[0]).exists() else (name, rest)
     if name not in openers:
+        if not colon and os.sep in spec:
+            raise ArgusError(f"there is no folder {spec.split(',')[0]}")
         raise unknown("data set", name, openers)
     path, options = _parse(rest)
     checked = check_options(options_model(openers[name]), options, f"data set {name!r}")
@@ -29,6 +35,15 @@ def split_of(data: DataSet, name: str) -> Split:
     if name not in data:
         raise unknown("split", name, data)
     return data[name]
+
+
+def task_for(split: Split, name: str) -> Task:
+    """The split's task of this name, with the data set's numbers."""
+    if name not in split.tasks:
+        raise ArgusError(
+            f"split {split.name!r} has no annotations for {name!r}; it has {', '.join(split.tasks) or 'none'}"
+        )
+    return split.tasks[name]
 
 
 def _parse(rest: str) -> tuple[str, dict[str, Any]]:

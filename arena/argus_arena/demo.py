@@ -42,9 +42,7 @@ SETTINGS = {
 def main() -> None:
     """Cache, train, score, and draw the first validation scenes beside their truth."""
     cache, run = FOLDER / "cache", FOLDER / "run"
-    build_cache(
-        CacheRequest(DATA, cache, "tiny", canvas=(SIZE, SIZE), layers=LAYERS, views=("id", "hflip"), batch=16)
-    )
+    build_cache(CacheRequest(DATA, cache, "tiny", canvas=(SIZE, SIZE), layers=LAYERS, views=("id", "hflip"), batch=16))
     given = {"heads": ("fcos", "split_tower"), "data": DATA, "cache": cache, "eval_every": 5}
     train_run(given, SETTINGS, None, run)
     picture = FOLDER / "predictions.png"

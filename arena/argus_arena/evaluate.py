@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
+from argus_arena.data import task_for
 from argus_arena.world import World
 from argus_core.compose import run_head
 from argus_core.data import Split
+from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.options import check_options, options_model
 from argus_core.source import Item, TokenSource
@@ -33,6 +35,13 @@ def batches(source: TokenSource, world: World, size: int) -> Iterator[tuple[Sequ
         yield chunk, source.read(chunk).to(world.device)
 
 
+def check_task(head: Head, split: Split) -> None:
+    """Raise ArgusError unless the split is annotated for the head's task, with the same numbers (such as classes)."""
+    task = task_for(split, head.task.name)
+    if task != head.task:
+        raise ArgusError(f"head {head.name!r} was made for {head.task!r}, split {split.name!r} has {task!r}")
+
+
 def make_metric(task: Task, options: Mapping[str, Any]) -> Metric:
     """A fresh metric of a task, its options checked."""
     return task.metric(**check_options(options_model(task.metric), options, f"the metric of {task.name}"))
@@ -51,6 +60,7 @@ def evaluate(
     """A filled metric per head, made with ``options``; under several processes each holds every image."""
     metrics = {name: make_metric(head.task, options) for name, head in heads.items()}
     for head in heads.values():
+        check_task(head, split)
         head.eval()
     done = 0
     for items, tokens in batches(source, world, batch):

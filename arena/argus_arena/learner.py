@@ -92,9 +92,8 @@ class Learner:
         rate = self.phase.lr * factor(step - self.phase.start, self.phase.steps, self.recipe)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        torch.manual_seed(
-            self.seed * 1_000_003 + step
-        )  # noise inside a head depends on the step, not on its neighbours
+        # Noise inside a head depends on the step and the process, not on the head's neighbours.
+        torch.manual_seed((self.seed * 1_000_003 + step) * self.world.size + self.world.rank)
         self.objective.train()
         with self._autocast():
             terms = self.objective(tokens, targets)
@@ -131,8 +130,8 @@ class Learner:
         return {key: value.detach().cpu().clone() for key, value in tensors.items()}
 
     def load(self, tensors: dict[str, Tensor], step: int) -> None:
-        """Continue from ``state`` saved before 0-based ``step``."""
-        self.begin(next(p for p in reversed(self.phases) if p.start < step or p is self.phases[0]))
+        """Continue from ``state`` saved before 0-based ``step``; a stage that starts there has begun."""
+        self.begin(next(p for p in reversed(self.phases) if p.start <= step))
         self.head.load_state_dict(_under(tensors, "head."))
         if self.average is not None:
             self.average.module.load_state_dict(_under(tensors, "ema."))

@@ -41,6 +41,7 @@ class Steps(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         items = self.order.items(step)[self.world.rank :: self.world.size]
         source, split = self.setting.train_source, self.setting.train_split
+        tokens = source.read(items)  # first, so that a live source knows the images' sizes
         places = [source.placement(item) for item in items]
         targets = {
             name: [
@@ -48,7 +49,7 @@ class Steps(Dataset[Batch]):
             ]
             for name, task in self.tasks.items()
         }
-        return source.read(items), targets
+        return tokens, targets
 
 
 class Loop:
@@ -78,17 +79,23 @@ class Loop:
         """Train to the end; raises Interrupted, with the state saved, after Ctrl-C."""
         start = self._resume()
         self.reporter.begin(start, self.total)
-        with _interruptible() as interrupted:
+        if self._all_failed():
+            return
+        with _interruptible(self.world) as interrupted:
             began = time.perf_counter()
             for step, (tokens, targets) in zip(range(start, self.total), self._batches(start), strict=True):
                 self.read_seconds += time.perf_counter() - began
                 self._train(step, tokens, targets)
                 self._evaluate(step + 1)
+                begun = self._begin_stages(step + 1)
                 stop = self.world.agree(interrupted.is_set())
-                if stop or self._saves(step + 1):
+                ended = self._all_failed()
+                if stop or begun or ended or self._saves(step + 1):
                     self._save(step + 1)
                 if stop:
                     raise Interrupted
+                if ended:
+                    return
                 began = time.perf_counter()
 
     def _batches(self, start: int) -> Iterator[Batch]:
@@ -103,21 +110,31 @@ class Loop:
         for tokens, targets in loader:
             yield tokens.to(device), {name: [t.to(device) for t in found] for name, found in targets.items()}
 
+    def _all_failed(self) -> bool:
+        return all(learner.failure for learner in self.learners)
+
     def _active(self, step: int) -> list[Learner]:
         return [learner for learner in self.learners if not learner.failure and step < learner.steps]
 
     def _train(self, step: int, tokens: Tokens, targets: Mapping[str, Sequence[Any]]) -> None:
         for learner in self._active(step):
-            phase = learner.phase_starting_at(step)
-            if phase is not None:
-                load_state(learner.head, self._best(learner), "the best weights so far")
-                learner.begin(phase)
-            values = learner.step(step, tokens, targets[learner.head.task.name])
+            values = self.world.mean(learner.step(step, tokens, targets[learner.head.task.name]))
             if not math.isfinite(values["loss"]):
                 learner.failure = f"the loss became {values['loss']} at step {step}; try a smaller lr"
             if self._logs(step + 1) or learner.failure:
-                self._log({"step": step + 1, "head": learner.name, "epoch": self._epoch(step + 1), **values})
+                self._log({"step": step + 1, "head": learner.name, "epoch": self._epoch(step + 1), **_finite(values)})
         self.reporter.step(step + 1, self.learners)
+
+    def _begin_stages(self, done: int) -> bool:
+        """Start the stages that begin at step ``done``, from the best weights so far; whether there was one.
+
+        The state is saved right after, so that a resumed run never takes weights that became best later.
+        """
+        starting = [(one, phase) for one in self._active(done) if (phase := one.phase_starting_at(done))]
+        for learner, phase in starting:
+            load_state(learner.head, self._best(learner), "the best weights so far")
+            learner.begin(phase)
+        return bool(starting)
 
     def _evaluate(self, done: int) -> None:
         due = [learner for learner in self._active(done - 1) if self._due(learner, done)]
@@ -134,7 +151,7 @@ class Loop:
         score = self.scores[learner.name]
         score["evaluations"] += 1
         for variant, metric in metrics.items():
-            values = {k: v if math.isfinite(v) else None for k, v in metric.compute().items()}
+            values = _finite(metric.compute())
             score["last"] = {"step": done, "variant": variant, "metrics": values}
             self._log(
                 {
@@ -148,19 +165,19 @@ class Loop:
             self.reporter.evaluated(learner.name, variant, metric.primary, values)
             if _better(values[metric.primary], score.get("best"), metric):
                 score["best"] = score["last"]
-                self._write(learner, "best", variant)
+                self._write(learner, "best", score["best"])
 
-    def _write(self, learner: Learner, which: str, variant: str) -> None:
+    def _write(self, learner: Learner, which: str, weights: Mapping[str, Any]) -> None:
         if self.world.main:
-            path = self.folder.weights(learner.name, which)
-            record = {**self.setting.record, "weights": self.scores[learner.name].get("last", {})}
+            path, variant = self.folder.weights(learner.name, which), weights["variant"]
+            record = {**self.setting.record, "weights": weights}
             save_head(path, learner.head, record, learner.variants()[variant].state_dict())
 
     def finish(self) -> None:
         """Write the last weights of every head that did not fail."""
         for learner in self.learners:
             if not learner.failure:
-                self._write(learner, "last", "live")
+                self._write(learner, "last", {"step": learner.steps, "variant": "live"})
 
     def _best(self, learner: Learner) -> Mapping[str, Tensor]:
         self.world.barrier()
@@ -189,7 +206,8 @@ class Loop:
             return
         tensors = {f"{one.name}/{k}": v for one in self.learners for k, v in one.state().items()}
         failures = {learner.name: learner.failure for learner in self.learners}
-        self.folder.save_state(done, {"heads": self.scores, "failures": failures}, tensors)
+        scores = {"heads": self.scores, "failures": failures, "read_seconds": self.read_seconds}
+        self.folder.save_state(done, scores, tensors)
 
     def _resume(self) -> int:
         saved = self.folder.load_state() if self.world.main else None
@@ -197,12 +215,17 @@ class Loop:
         if saved is None:
             return 0
         step, scores, tensors = saved
-        self.scores = scores["heads"]
+        self.scores, self.read_seconds = scores["heads"], scores.get("read_seconds", 0.0)
         for learner in self.learners:
             learner.failure = scores["failures"][learner.name]
             prefix = f"{learner.name}/"
             learner.load({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, step)
         return step
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Values as JSON can hold them: None where there is no number."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def _better(value: float | None, best: Mapping[str, Any] | None, metric: Metric) -> bool:
@@ -213,11 +236,13 @@ def _better(value: float | None, best: Mapping[str, Any] | None, metric: Metric)
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, so that a step is finished before the run stops."""
+def _interruptible(world: World) -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, so that a step is finished before the run stops; a second one stops at once."""
     event = threading.Event()
 
     def note(number: int, frame: FrameType | None) -> None:
+        if event.is_set() and world.size == 1:  # torchrun repeats the signal
+            raise KeyboardInterrupt
         event.set()
 
     if threading.current_thread() is not threading.main_thread():

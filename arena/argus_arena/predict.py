@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from argus_arena.report import progress_bar
 from argus_arena.saved import backbone_of, canvas_of, load_run
+from argus_arena.world import find_device
 from argus_core.compose import Argus
 from argus_core.draw import draw_boxes
 from argus_core.errors import ArgusError
@@ -34,8 +36,11 @@ def predict_images(
 ) -> list[str]:
     """Write ``predictions.json`` and pictures under ``out``; returns what was wrong with images left out."""
     heads, record = load_run(run)
-    argus = Argus(backbone_of(record, weights, device), heads, canvas_of(record))
-    paths = find_images(inputs)
+    place = find_device(device)
+    argus = Argus(backbone_of(record, weights, str(place)), heads, canvas_of(record)).to(place)
+    own = {(out / name).resolve() for name in heads}  # pictures of an earlier call, where out lies among the inputs
+    paths = [path for path in find_images(inputs) if path.resolve().parent not in own]
+    names = picture_names(paths)
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in heads}
     bad: list[str] = []
     with progress_bar(Console(stderr=True)) as progress:
@@ -48,7 +53,7 @@ def predict_images(
                     detect = heads[name].task
                     assert isinstance(detect, Detect)
                     results[name] += coco_results(str(path), kept, detect.classes)
-                    _save_picture(out / name / f"{_unique(path, paths)}.jpg", draw_boxes(image, kept, detect.classes))
+                    _save_picture(out / name / f"{names[path]}.jpg", draw_boxes(image, kept, detect.classes))
             progress.advance(task, len(chunk))
         progress.update(task, completed=len(paths))
     write_json(out / "predictions.json", results if len(results) > 1 else next(iter(results.values())))
@@ -63,7 +68,7 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in inputs:
         if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         elif path.exists():
             found.append(path)
         else:
@@ -108,9 +113,17 @@ def _readable(paths: Sequence[Path], batch: int, bad: list[str]) -> Iterator[lis
         yield chunk
 
 
-def _unique(path: Path, paths: Sequence[Path]) -> str:
-    twins = [other for other in paths if other.stem == path.stem]
-    return path.stem if len(twins) == 1 else f"{path.stem}-{twins.index(path)}"
+def picture_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """A name of its own for each image's picture: the file's, numbered where several images share it."""
+    taken = {path.stem for path in paths}
+    seen: set[str] = set()
+    names = {}
+    for path in paths:
+        free = (f"{path.stem}-{number}" for number in count(1))
+        names[path] = path.stem if path.stem not in seen else next(name for name in free if name not in taken)
+        seen.add(path.stem)
+        taken.add(names[path])
+    return names
 
 
 def _save_picture(path: Path, pixels: np.ndarray) -> None:

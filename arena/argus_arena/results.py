@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from argus_arena.config import RunConfig
-from argus_arena.evaluate import make_metric
+from argus_arena.evaluate import make_metric, usable
 from argus_arena.learner import Learner
 from argus_arena.loop import Loop
 from argus_arena.setting import Setting
@@ -43,6 +43,14 @@ def _row(config: RunConfig, setting: Setting, learner: Learner, loop: Loop) -> d
         "read_seconds": round(loop.read_seconds, 2),
         "seed": config.request.seed,
         "weights_sha256": tensors_sha256(head.state_dict()),
-        "notes": head.notes(),
+        "notes": [*head.notes(), *_warnings(setting, learner)],
         **setting.record,
     }
+
+
+def _warnings(setting: Setting, learner: Learner) -> list[str]:
+    """What keeps the row from standing beside others as an equal."""
+    total = len(setting.val_source)
+    left_out = total - len(usable(setting.val_source))
+    found = [f"scored without {left_out} of {total} images, which the cache skipped"] if left_out else []
+    return [*found, *([f"stopped early: {learner.failure}"] if learner.failure else [])]

@@ -47,7 +47,7 @@ class RunFolder:
 
     def open(self, record: Mapping[str, Any]) -> None:
         """Claim the folder for a run described by ``record``; another run's folder is refused."""
-        if self.config.exists():
+        if self.config.exists() and (self.state.exists() or self.log.exists()):  # else nothing was done under it
             held = json.loads(self.config.read_text(encoding="utf-8"))
             name = _difference(held["identity"], record["identity"])
             if name:
@@ -55,7 +55,8 @@ class RunFolder:
                     f"{self.path} holds a run with another {name}; choose another --out, or remove the folder"
                 )
             return
-        if self.path.exists() and any(self.path.iterdir()):
+        # A run that was killed or refused in its first moments leaves no more than its configuration.
+        if self.path.exists() and not self.config.exists() and any(p.suffix != ".tmp" for p in self.path.iterdir()):
             raise ArgusError(f"{self.path} is not empty and holds no run; choose another --out")
         write_json(self.config, record)
 

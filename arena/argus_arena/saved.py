@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from argus_core.backbones import Backbone, load_backbone
 from argus_core.canvas import Canvas
@@ -25,7 +27,7 @@ def load_run(path: Path, which: str = "best") -> tuple[dict[str, Head], dict[str
         files = files or sorted(path.glob(f"*/{which}.safetensors"))
     if not files:
         raise ArgusError(f"{path} holds no {which}.safetensors; give a run folder or one head's folder inside it")
-    loaded = {file.parent.name: load_head(file) for file in files}
+    loaded = {file.resolve().parent.name: load_head(file) for file in files}
     record = next(iter(loaded.values()))[1]
     return {name: head for name, (head, _) in loaded.items()}, record
 
@@ -56,4 +58,8 @@ def set_decoding(head: Head, settings: Mapping[str, Any]) -> None:
     for key in settings:
         if key not in known:
             raise unknown("decoding option", key, known)
-    head.decoding = replace(decoding, **settings)
+    try:
+        head.decoding = TypeAdapter(type(decoding)).validate_python({**asdict(decoding), **settings})
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise ArgusError("decoding option " + "; ".join(lines)) from error

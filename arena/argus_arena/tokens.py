@@ -6,19 +6,23 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from argus_arena.cli.options import canvas_size
 from argus_arena.config import RunRequest
 from argus_core.cache import Cache, CacheSource
 from argus_core.canvas import Canvas
 from argus_core.data import Split
 from argus_core.errors import ArgusError
-from argus_core.source import VIEWS, TokenSource
+from argus_core.options import parse_size
+from argus_core.source import TokenSource
 from argus_core.tokens import FeatureInfo, Needs
 
 if TYPE_CHECKING:
     from argus_core.backbones import Backbone
 
 Record = dict[str, Any]
+LIVE_ONLY = ("weights", "backbone_options", "canvas", "fit")
+"""Fields of a request that a cache has already settled."""
+SHARED = ("backbone", "weights", "precision", "mean", "std", "height", "width", "fit", "interpolation")
+"""Fields of the fingerprint in which the caches of a run must agree."""
 
 
 class Origin(Protocol):
@@ -36,6 +40,9 @@ def open_origin(request: RunRequest, device: str | None) -> Origin:
     """The origin a request names."""
     if (request.cache is None) == (request.backbone is None):
         raise ArgusError("say where tokens come from: either --cache DIR or --backbone NAME")
+    for field in LIVE_ONLY if request.cache is not None else ():
+        if getattr(request, field) != RunRequest.model_fields[field].get_default(call_default_factory=True):
+            raise ArgusError(f"{field} is for live tokens; with --cache it is the cache's own: leave it out")
     return CachedOrigin(request) if request.cache is not None else LiveOrigin(request, device)
 
 
@@ -47,8 +54,13 @@ class CachedOrigin:
         self.train = _open_cache(request.cache, request.train_split)
         self.val = _open_cache(request.cache, request.val_split)
         self.info = self.train.info()
-        if self.val.manifest.fingerprint["weights"] != self.train.manifest.fingerprint["weights"]:
-            raise ArgusError(f"the caches below {request.cache} were made with different weights; cache both again")
+        held, other = self.train.manifest.fingerprint, self.val.manifest.fingerprint
+        for field in SHARED:
+            if held[field] != other[field]:
+                raise ArgusError(
+                    f"the caches below {request.cache} differ in {field}: {held[field]!r} for {request.train_split}, "
+                    f"{other[field]!r} for {request.val_split}; cache both alike"
+                )
         self.record: Record = {
             "tokens": {
                 "from": "cache",
@@ -57,7 +69,7 @@ class CachedOrigin:
                 "dtype": self.train.manifest.spec.dtype,
                 "views": list(self.train.manifest.spec.views),
                 "canvas": self.train.manifest.spec.canvas.to_dict(),
-                "backbone": json.loads((request.cache / "backbone.json").read_text(encoding="utf-8")),
+                "backbone": _cached_backbone(request.cache, held["weights"]),
             },
             "license": dict(self.train.manifest.license),
         }
@@ -79,8 +91,10 @@ class LiveOrigin:
 
         assert request.backbone is not None
         self.backbone = load_backbone(request.backbone, request.weights, device=device, **request.backbone_options)
+        if request.workers and self.backbone.device.type == "cuda":
+            raise ArgusError("live tokens on a GPU are made by one process: leave out --workers, or cache them")
         self.info = self.backbone.info
-        height, width = canvas_size(request.canvas)
+        height, width = parse_size(request.canvas)
         self.canvas = Canvas(height, width, request.fit)  # type: ignore[arg-type]
         self.views = request.views or ("id",)
         self.record: Record = {
@@ -97,9 +111,8 @@ class LiveOrigin:
         """Live sources of both splits."""
         from argus_core.live import LiveSource
 
-        views = tuple(view for view in VIEWS if view in self.views)
         return (
-            LiveSource(self.backbone, train, self.canvas, needs, views),
+            LiveSource(self.backbone, train, self.canvas, needs, self.views),
             LiveSource(self.backbone, val, self.canvas, needs),
         )
 
@@ -112,6 +125,16 @@ def backbone_record(backbone: Backbone, weights: Path | None, options: dict[str,
         "options": options,
         "sha256": backbone.weights_sha256,
     }
+
+
+def _cached_backbone(folder: Path, weights: str) -> Record:
+    file = folder / "backbone.json"
+    if not file.is_file():
+        raise ArgusError(f"{file} is missing: the caching was not finished; run the same `arena cache` again")
+    record: Record = json.loads(file.read_text(encoding="utf-8"))
+    if record["sha256"] != weights:
+        raise ArgusError(f"{file} is of other weights than the caches beside it; cache each backbone in its own folder")
+    return record
 
 
 def _open_cache(folder: Path, split: str) -> Cache:

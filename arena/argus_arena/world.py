@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
+
+from argus_core.errors import ArgusError
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ class World:
         dist.all_gather_object(values, value)
         return values
 
+    def mean(self, values: Mapping[str, float]) -> dict[str, float]:
+        """The mean over all processes of values by name, the same in each."""
+        found = self.gather(values)
+        return {name: sum(one[name] for one in found) / self.size for name in values}
+
     def agree(self, flag: bool) -> bool:
         """Whether any process says ``flag``."""
         return any(self.gather(flag))
@@ -41,13 +49,25 @@ class World:
             dist.barrier()
 
 
+def find_device(name: str | None) -> torch.device:
+    """The device ``name``, by default a GPU where there is one; raises ArgusError for one that is not there."""
+    try:
+        chosen = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise ArgusError(f"device {name!r} is none that torch knows; give cpu, cuda or cuda:1") from error
+    if chosen.type == "cuda" and chosen.index is None:
+        chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    if chosen.type == "cuda" and chosen.index >= torch.cuda.device_count():
+        raise ArgusError(f"device {chosen} is not there: torch sees {torch.cuda.device_count()} GPUs")
+    return chosen
+
+
 def join_world(device: str | None) -> World:
     """Join the processes that ``torchrun`` started, or be alone; ``device`` defaults to a GPU where there is one."""
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    cuda = torch.cuda.is_available()
-    chosen = torch.device(device or ("cuda" if cuda else "cpu"))
-    if chosen.type == "cuda" and chosen.index is None:
-        chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    chosen = find_device(device)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)  # where nccl gathers objects
     if size > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     return World(rank, size, chosen)

@@ -44,7 +44,7 @@ class Backbone(nn.Module):
             raise ArgusError(f"precision {precision!r} is not one of auto, fp32")
         self.model = model.eval().requires_grad_(False)
         self.info, self.name, self.mean, self.std = info, name, mean, std
-        self.license, self.precision = license, precision
+        self.license, self._low = license, precision == "auto"
         self._periods = {key: value.clone() for key, value in rope_periods(model).items()}
         self.weights_sha256 = tensors_sha256({**model.state_dict(), **self._periods})
         self._compiled: Callable[..., Any] | None = None
@@ -52,6 +52,11 @@ class Backbone(nn.Module):
     @property
     def _network(self) -> Callable[..., Any]:
         return cast(Callable[..., Any], self.model.forward_intermediates)
+
+    @property
+    def precision(self) -> str:
+        """What the network computes in where it is now: ``bf16`` or ``fp32``."""
+        return "bf16" if self._low and self.device.type == "cuda" else "fp32"
 
     @property
     def device(self) -> torch.device:
@@ -118,8 +123,7 @@ class Backbone(nn.Module):
         """Block outputs (B, C, h, w) and, of transformers, the tokens before the patches (B, P, C)."""
         weight = next(self.model.parameters())
         run = self._compiled or self._network
-        low = self.precision == "auto" and weight.device.type == "cuda"
-        with torch.autocast(weight.device.type, torch.bfloat16, enabled=low):
+        with torch.autocast(weight.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             taps = run(images.to(weight.dtype), indices=list(layers), **self._call_options())
         size = (images.shape[-2], images.shape[-1])
         pairs = [tap if isinstance(tap, tuple) else (tap, None) for tap in taps]

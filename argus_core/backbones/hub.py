@@ -40,5 +40,5 @@ def _not_here(repository: str, official: str, reason: str) -> ArgusError:
     either = f"{official} or " if official else ""
     return ArgusError(
         f"the weights are not on this machine and {reason}; fetch {either}{_FILE} from "
-        f"https://huggingface.co/{repository} and point to the file with --weights PATH"
+        f"{repository} on the Hugging Face hub and point to the file with --weights PATH"
     )

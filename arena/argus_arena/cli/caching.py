@@ -10,6 +10,7 @@ import typer
 
 from argus_arena.cli import options
 from argus_arena.cli.options import BackboneSet, Device, Fit, Weights
+from argus_core.options import parse_size
 
 cache = typer.Typer(help="Store a frozen backbone's tokens.", invoke_without_command=True, no_args_is_help=True)
 data = typer.Typer(help="Look at data sets.", no_args_is_help=True)
@@ -37,7 +38,7 @@ def build(
     views: Annotated[str, typer.Option("--views", help="true passes of the training split: id or id,hflip")] = "id",
     dtype: Annotated[str, typer.Option("--dtype", help="fp16, bf16, fp32 or int8")] = "fp16",
     splits: Annotated[str, typer.Option("--splits")] = "train,val",
-    batch: Annotated[int, typer.Option("--batch", help="images per backbone pass")] = 8,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")] = 8,
     device: Device = None,
     compile: Annotated[bool, typer.Option("--compile", help="run the backbone through torch.compile")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave out unreadable images and list them")] = False,
@@ -56,9 +57,9 @@ def build(
             backbone=backbone,
             weights=weights,
             backbone_options=options.pairs(backbone_set),
-            canvas=options.canvas_size(canvas),
+            canvas=parse_size(canvas),
             fit=fit,
-            layers=tuple(int(layer) for layer in options.names(layers)),
+            layers=options.integers(layers),
             cls=cls,
             maps=maps,
             views=options.names(views),

@@ -11,7 +11,6 @@ import typer
 from argus_core.errors import ArgusError
 from argus_core.options import parse_value
 
-Data = Annotated[str, typer.Option("--data", help="data spec: coco:FOLDER, scenes:, or a folder")]
 Weights = Annotated[Path | None, typer.Option("--weights", help="weights file of the backbone")]
 BackboneSet = Annotated[
     list[str] | None,
@@ -40,13 +39,12 @@ def pairs(texts: Sequence[str] | None) -> dict[str, Any]:
     return values
 
 
-def canvas_size(text: str) -> tuple[int, int]:
-    """``640`` or ``480x640`` (height x width) in pixels."""
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.strip().isdigit() for part in parts):
-        raise ArgusError(f"canvas {text!r} is neither SIZE nor HEIGHTxWIDTH in pixels, such as 640 or 480x640")
-    height, width = int(parts[0]), int(parts[-1])
-    return height, width
+def integers(text: str) -> tuple[int, ...]:
+    """Comma-separated whole numbers."""
+    try:
+        return tuple(int(part) for part in names(text))
+    except ValueError as error:
+        raise ArgusError(f"{text!r} are not whole numbers, such as 2,5,8,11") from error
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -72,15 +72,16 @@ def evaluate(
     split: Annotated[str, typer.Option("--split")] = "val",
     which: Annotated[str, typer.Option("--weights-of", help="best or last")] = "best",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="decoding option, e.g. nms=soft")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="decoding option, e.g. soft=true")
     ] = None,
     metric: MetricSet = None,
+    weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
     device: Device = None,
 ) -> None:
     """Score saved heads on a split with live tokens."""
     from argus_arena.commands import evaluate_run
 
-    evaluate_run(run, data, split, which, options.pairs(settings), options.pairs(metric), device)
+    evaluate_run(run, data, split, which, options.pairs(settings), options.pairs(metric), device, weights)
 
 
 def board(

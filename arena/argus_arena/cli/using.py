@@ -22,7 +22,7 @@ def predict(
     out: Annotated[Path, typer.Option("--out", help="folder for pictures and predictions.json")] = Path("predictions"),
     threshold: Annotated[float, typer.Option("--threshold", help="lowest score that is drawn and written")] = 0.3,
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
-    batch: Annotated[int, typer.Option("--batch")] = 8,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")] = 8,
     device: Device = None,
 ) -> None:
     """Detect in images: predictions.json (COCO results) and a picture per image; bad files are listed at the end."""
