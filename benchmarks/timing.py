@@ -6,6 +6,9 @@ import statistics
 import time
 from collections.abc import Callable
 
+from argus_core.backbones import Backbone
+from argus_core.backbones.timm_models import build, wrap
+
 
 def seconds(work: Callable[[], object]) -> float:
     """Wall time of one call."""
@@ -25,3 +28,8 @@ def compare(ours: Callable[[], object], peer: Callable[[], object], rounds: int 
 def show(what: str, ours: float, peer: float, ratio: float, goal: str) -> None:
     """One line for the record."""
     print(f"{what}: {ours * 1e3:.1f} ms against {peer * 1e3:.1f} ms, ratio {ratio:.3f} (goal {goal})")
+
+
+def random_backbone(name: str = "vit_small_patch16_dinov3_qkvb") -> Backbone:
+    """A full-width network of the EUPE architecture with untrained weights, on which speed does not depend."""
+    return wrap(build(name), name, license="apache-2.0")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,8 +25,7 @@ def encode(rows: Tensor, dtype: DType) -> tuple[Tensor, Tensor | None]:
 def decode_into(out: Tensor, stored: Tensor, scale: Tensor | None) -> None:
     """Write (..., C) stored rows, times their (...) scales, into ``out`` of the same shape."""
     if scale is None:
-        # One core's memcpy keeps up with the page cache; threads wait for each other where cores are shared.
-        np.copyto(out.view(torch.uint8).numpy(), stored.view(torch.uint8).numpy())
+        out.copy_(stored)
     else:
         torch.mul(stored, scale[..., None], out=out)
 
