@@ -15,6 +15,7 @@ import pytest
 from arena_help import DATA, settings, small_cache
 from argus_arena.commands import make_request, train_run
 from argus_arena.config import resolve
+from argus_arena.learner import Learner
 from argus_core.checkpoint import read_tensors
 from argus_core.errors import ArgusError
 from argus_core.tensors import tensors_sha256
@@ -26,7 +27,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(cache: Path, out: Path, *heads: str, **more: object) -> dict:
-    given = {"heads": heads, "data": DATA, "cache": str(cache)}
+    request = {key: more.pop(key) for key in ("save_every", "eval_every") if key in more}
+    given = {"heads": heads, "data": DATA, "cache": str(cache), **request}
     return train_run(given, settings(*heads, **more), None, out)
 
 
@@ -94,6 +96,28 @@ def test_a_stage_trains_only_what_it_names_from_the_best_weights(cache, tmp_path
     assert changed
     assert all({"cls_project", "cls_bias", "logit_scale"} & set(key.split(".")) for key in changed), changed
     assert main["split_tower"]["selected"]["best_of"] >= 2
+
+
+@pytest.mark.parametrize("crash", [12, 14, 15, 16, 18])
+def test_a_crash_around_a_stage_changes_nothing(cache, tmp_path, monkeypatch, crash):
+    stage = {"epochs": 1, "lr": 0.01, "only": ["cls_project", "cls_bias", "logit_scale"]}
+    more = {"epochs": 3, "stages": [stage], "save_every": 4, "eval_every": 0.4}  # the stage starts at step 15
+    run(cache, tmp_path / "whole", "split_tower", **more)
+    step = Learner.step
+
+    def crashing(self, at, tokens, targets):
+        if at == crash:
+            raise RuntimeError("power cut")
+        return step(self, at, tokens, targets)
+
+    monkeypatch.setattr(Learner, "step", crashing)
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(cache, tmp_path / "cut", "split_tower", **more)
+    monkeypatch.undo()
+    run(cache, tmp_path / "cut", "split_tower", **more)
+    for which in ("best", "last"):
+        assert digest(tmp_path / "cut", "split_tower", which) == digest(tmp_path / "whole", "split_tower", which)
+    assert (tmp_path / "cut" / "log.jsonl").read_text() == (tmp_path / "whole" / "log.jsonl").read_text()
 
 
 def test_two_processes_stay_in_step_and_count_every_image_once(cache, tmp_path):
