@@ -19,6 +19,7 @@ from argus_core.compose import Argus
 from argus_core.draw import draw_boxes
 from argus_core.errors import ArgusError
 from argus_core.files import write_atomic, write_json
+from argus_core.head import Head
 from argus_core.image import read_image
 from argus_core.tasks.detect import Detect, Detections
 
@@ -34,8 +35,9 @@ def predict_images(
     batch: int,
     device: str | None,
 ) -> list[str]:
-    """Write ``predictions.json`` and pictures under ``out``; returns what was wrong with images left out."""
+    """Write ``HEAD/predictions.json`` and pictures under ``out``; returns what was wrong with images left out."""
     heads, record = load_run(run)
+    classes = {name: _classes(head) for name, head in heads.items()}
     place = find_device(device)
     argus = Argus(backbone_of(record, weights, str(place)), heads, canvas_of(record)).to(place)
     own = {(out / name).resolve() for name in heads}  # pictures of an earlier call, where out lies among the inputs
@@ -46,21 +48,25 @@ def predict_images(
     with progress_bar(Console(stderr=True)) as progress:
         task = progress.add_task("predict", total=len(paths))
         for chunk in _readable(paths, batch, bad):
-            found = argus([image for _, image in chunk])
-            for name, detections in found.items():
-                for (path, image), one in zip(chunk, detections, strict=True):
-                    kept = above(one, threshold)
-                    detect = heads[name].task
-                    assert isinstance(detect, Detect)
-                    results[name] += coco_results(str(path), kept, detect.classes)
-                    _save_picture(out / name / f"{names[path]}.jpg", draw_boxes(image, kept, detect.classes))
+            for name, detections in argus([image for _, image in chunk]).items():
+                for (path, image), found in zip(chunk, detections, strict=True):
+                    kept = above(found, threshold)
+                    results[name] += coco_results(str(path), kept, classes[name])
+                    _save_picture(out / name / f"{names[path]}.jpg", draw_boxes(image, kept, classes[name]))
             progress.advance(task, len(chunk))
         progress.update(task, completed=len(paths))
-    write_json(out / "predictions.json", results if len(results) > 1 else next(iter(results.values())))
+    for name, found in results.items():
+        write_json(out / name / "predictions.json", found)
+        print(f"{name}: {len(found)} detections in {len(paths) - len(bad)} images, {out / name}")
     for fault in bad:
         print(f"left out: {fault}", file=sys.stderr)
-    print(f"{len(paths) - len(bad)} images, {sum(map(len, results.values()))} detections: {out / 'predictions.json'}")
     return bad
+
+
+def _classes(head: Head) -> tuple[str, ...]:
+    if not isinstance(head.task, Detect):
+        raise ArgusError(f"head {head.name!r} solves {head.task.name}; `arena predict` draws detections only")
+    return head.task.classes
 
 
 def find_images(inputs: Sequence[Path]) -> list[Path]:

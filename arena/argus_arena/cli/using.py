@@ -25,7 +25,7 @@ def predict(
     batch: Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")] = 8,
     device: Device = None,
 ) -> None:
-    """Detect in images: predictions.json (COCO results) and a picture per image; bad files are listed at the end."""
+    """Detect in images: HEAD/predictions.json (COCO results) and pictures; bad files are listed at the end."""
     from argus_arena.predict import predict_images
 
     bad = predict_images(run, images, out, threshold, weights, batch, device)

@@ -1,1 +1,0 @@
-"""Heads that explore one unusual idea each."""
