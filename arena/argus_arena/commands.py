@@ -11,7 +11,8 @@ from argus_arena.board import print_rows
 from argus_arena.config import RunConfig, RunRequest, resolve
 from argus_arena.data import open_data, split_of, task_for
 from argus_arena.evaluate import evaluate
-from argus_arena.loop import Interrupted, Loop
+from argus_arena.interrupt import Interrupted
+from argus_arena.loop import Loop
 from argus_arena.report import ConsoleReporter, Reporter
 from argus_arena.results import result_rows
 from argus_arena.run import RunFolder

@@ -16,13 +16,13 @@ def result_rows(config: RunConfig, setting: Setting, loop: Loop) -> dict[str, di
     """One row per head that was scored."""
     rows = {}
     for learner in loop.learners:
-        if "best" in loop.scores[learner.name]:
+        if "best" in loop.keeper.scores[learner.name]:
             rows[learner.name] = _row(config, setting, learner, loop)
     return rows
 
 
 def _row(config: RunConfig, setting: Setting, learner: Learner, loop: Loop) -> dict[str, Any]:
-    scores = loop.scores[learner.name]
+    scores = loop.keeper.scores[learner.name]
     head = learner.head
     metric = make_metric(head.task, config.request.metric)
     return {
