@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import or_
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from argus_core.canvas import Canvas, Placement
@@ -58,6 +60,8 @@ class Argus(nn.Module):
 
     def tokens(self, images: Sequence[Any]) -> tuple[Tokens, list[Placement]]:
         """One backbone pass over images (paths, PIL images or arrays, of any sizes), and where each was placed."""
+        if isinstance(images, str | Path | np.ndarray | Image.Image):
+            raise ArgusError("argus(images) takes a list of images, even of one: argus([image])")
         if not images:
             raise ArgusError("there is no image to look at; give at least one path, PIL image or array")
         rendered = [self.canvas.render(read_image(image)) for image in images]

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from argus_core.errors import ArgusError
+
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Call ``write`` with a temporary neighbour of ``path``, flush it to disk and move it into place."""
@@ -27,6 +29,14 @@ def write_json(path: Path, values: Any) -> None:
     """Write ``values`` as indented JSON, atomically."""
     text = json.dumps(values, indent=2, sort_keys=False, allow_nan=False) + "\n"
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """Plain values of a JSON file; raises ArgusError with what to do if it is damaged or not there."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArgusError(f"{path} cannot be read as JSON ({error}); {remedy}") from error
 
 
 def file_sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from argus_core.errors import ArgusError
+from argus_core.files import read_json
 
 Row = Mapping[str, Any]
 COLUMNS = 6
@@ -23,11 +25,24 @@ def print_board(folders: Sequence[Path], as_json: bool) -> None:
     paths = sorted({path for folder in folders for path in folder.rglob("result.json")})
     if not paths:
         raise ArgusError(f"no result.json below {', '.join(map(str, folders))}; finish a run first")
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    rows = [row for path in paths if (row := _read(path)) is not None]
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
         print_rows(rows)
+
+
+def _read(path: Path) -> Row | None:
+    """A result row; one that cannot be used is reported and leaves the others alone."""
+    try:
+        row = read_json(path, "it is left out")
+    except ArgusError as error:
+        print(f"warning: {error}", file=sys.stderr)
+        return None
+    if isinstance(row, dict) and {"protocol", "data", "metrics", "primary"} <= set(row):
+        return row
+    print(f"warning: {path} is no result row; it is left out", file=sys.stderr)
+    return None
 
 
 def print_rows(rows: Sequence[Row]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ from argus_arena.data import open_data, split_of
 from argus_arena.report import progress_bar
 from argus_arena.tokens import backbone_record
 from argus_arena.world import find_device
+from argus_core.cache.sealed import read_sealed, write_sealed
 from argus_core.canvas import Canvas
 from argus_core.errors import ArgusError
-from argus_core.files import write_json
 from argus_core.hooks import load_plugins
 from argus_core.tokens import Needs
 
@@ -80,8 +79,9 @@ def build_cache(request: CacheRequest) -> None:
                 skip_bad=request.skip_bad,
                 report=report,
             )
+            progress.update(bar, completed=len(split))
         _show_skipped(console, request.out / request.splits[number])
-    write_json(request.out / "backbone.json", record)
+    write_sealed(request.out / "backbone.json", {**record, "splits": list(request.splits)})
 
 
 def caches_below(folder: Path) -> list[Path]:
@@ -105,7 +105,14 @@ def verify_cache(folder: Path) -> list[str]:
     """Every fault of the caches below ``folder``."""
     from argus_core.cache import verify
 
-    return [fault for path in caches_below(folder) for fault in verify(path)]
+    faults = [fault for path in caches_below(folder) for fault in verify(path)]
+    if (folder / "manifest.json").exists():
+        return faults
+    try:
+        splits = read_sealed(folder / "backbone.json")["splits"]
+    except ArgusError as error:
+        return [*faults, str(error)]
+    return faults + [f"{folder / split}: missing" for split in splits if not (folder / split).is_dir()]
 
 
 def check_data(spec: str) -> int:
@@ -124,7 +131,7 @@ def check_data(spec: str) -> int:
 
 def _check_same_backbone(file: Path, record: dict[str, Any]) -> None:
     """One folder holds the splits of one backbone, since one file says how to load it."""
-    if file.exists() and json.loads(file.read_text(encoding="utf-8"))["sha256"] != record["sha256"]:
+    if file.exists() and read_sealed(file)["sha256"] != record["sha256"]:
         raise ArgusError(f"{file.parent} holds caches of other weights; choose another --out")
 
 

@@ -18,6 +18,7 @@ from argus_arena.results import result_rows
 from argus_arena.run import RunFolder
 from argus_arena.saved import backbone_of, canvas_of, load_run, set_decoding
 from argus_arena.setting import Setting, make_learners, prepare
+from argus_arena.tokens import check_origin
 from argus_arena.world import World, join_world, leave_world
 from argus_core.compose import merged_needs
 from argus_core.errors import ArgusError, unknown
@@ -41,6 +42,7 @@ def train_run(
     request = make_request(given, settings, config)
     resolved = resolve(request)
     if dry_run:
+        check_origin(request)
         print(resolved.model_dump_json(indent=2))
         return {}
     plugins = load_plugins()
@@ -137,7 +139,7 @@ def evaluate_run(
                 set_decoding(head, settings)
         source = LiveSource(backbone, chosen, canvas_of(record), merged_needs(heads))
         reporter.begin(0, len(chosen))
-        metrics = evaluate(heads, source, chosen, world, 8, metric, reporter.evaluating)
+        metrics = evaluate(heads, source, chosen, world, 8, metric, reporter.scored)
     finally:
         reporter.end()
         leave_world(world)
@@ -171,6 +173,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         import tomllib
     else:
         import tomli as tomllib
+    if not path.is_file():
+        raise ArgusError(f"there is no configuration file {path}")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -55,6 +55,8 @@ def predict_images(
                     _save_picture(out / name / f"{names[path]}.jpg", draw_boxes(image, kept, classes[name]))
             progress.advance(task, len(chunk))
         progress.update(task, completed=len(paths))
+    if len(bad) == len(paths):
+        raise ArgusError("none of the images could be read:\n" + "\n".join(bad))
     for name, found in results.items():
         write_json(out / name / "predictions.json", found)
         print(f"{name}: {len(found)} detections in {len(paths) - len(bad)} images, {out / name}")

@@ -31,6 +31,9 @@ class Reporter:
     def evaluating(self, done: int, total: int) -> None:
         """So many images were scored."""
 
+    def scored(self, done: int, total: int) -> None:
+        """So many images were scored, and nothing else goes on."""
+
     def evaluated(self, head: str, weights: str, primary: str, metrics: Mapping[str, Any]) -> None:
         """A head was scored."""
 
@@ -60,6 +63,10 @@ class ConsoleReporter(Reporter):
     def evaluating(self, done: int, total: int) -> None:
         """Name the stage beside the bar."""
         self.progress.update(self.task, description=f"score {done}/{total}")
+
+    def scored(self, done: int, total: int) -> None:
+        """Move the bar."""
+        self.progress.update(self.task, completed=done, total=total, description="score")
 
     def evaluated(self, head: str, weights: str, primary: str, metrics: Mapping[str, Any]) -> None:
         """Print the main score and what stands beside it."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from argus_core.checkpoint import read_tensors
 from argus_core.errors import ArgusError
-from argus_core.files import write_atomic, write_json
+from argus_core.files import read_json, write_atomic, write_json
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class RunFolder:
     def open(self, record: Mapping[str, Any]) -> None:
         """Claim the folder for a run described by ``record``; another run's folder is refused."""
         if self.config.exists() and (self.state.exists() or self.log.exists()):  # else nothing was done under it
-            held = json.loads(self.config.read_text(encoding="utf-8"))
+            held = read_json(self.config, "choose another --out, or remove the folder")
             name = _difference(held["identity"], record["identity"])
             if name:
                 raise ArgusError(

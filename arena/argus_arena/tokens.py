@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from argus_arena.config import RunRequest
 from argus_core.cache import Cache, CacheSource
+from argus_core.cache.sealed import read_sealed
 from argus_core.canvas import Canvas
 from argus_core.data import Split
 from argus_core.errors import ArgusError
@@ -36,13 +36,21 @@ class Origin(Protocol):
         ...
 
 
-def open_origin(request: RunRequest, device: str | None) -> Origin:
-    """The origin a request names."""
+def check_origin(request: RunRequest) -> None:
+    """Raise ArgusError unless the request names one origin of tokens, without options of the other kind."""
     if (request.cache is None) == (request.backbone is None):
         raise ArgusError("say where tokens come from: either --cache DIR or --backbone NAME")
     for field in LIVE_ONLY if request.cache is not None else ():
         if getattr(request, field) != RunRequest.model_fields[field].get_default(call_default_factory=True):
             raise ArgusError(f"{field} is for live tokens; with --cache it is the cache's own: leave it out")
+    if request.cache is not None:
+        for split in (request.train_split, request.val_split):
+            _open_cache(request.cache, split)
+
+
+def open_origin(request: RunRequest, device: str | None) -> Origin:
+    """The origin a request names."""
+    check_origin(request)
     return CachedOrigin(request) if request.cache is not None else LiveOrigin(request, device)
 
 
@@ -131,7 +139,7 @@ def _cached_backbone(folder: Path, weights: str) -> Record:
     file = folder / "backbone.json"
     if not file.is_file():
         raise ArgusError(f"{file} is missing: the caching was not finished; run the same `arena cache` again")
-    record: Record = json.loads(file.read_text(encoding="utf-8"))
+    record = read_sealed(file)
     if record["sha256"] != weights:
         raise ArgusError(f"{file} is of other weights than the caches beside it; cache each backbone in its own folder")
     return record

@@ -15,6 +15,7 @@ import PIL
 import torch
 from safetensors.torch import save
 
+from argus_core.backbones.base import check_grid
 from argus_core.cache.job import Job, Meter, Report
 from argus_core.cache.manifest import Manifest, check_images, is_done, read_shard_record
 from argus_core.cache.passes import load
@@ -69,6 +70,8 @@ def _plan(backbone: Backbone, split: Split, spec: CacheSpec, batch: int, shard_b
         raise ArgusError("the split has no images to cache")
     if batch < 1:
         raise ArgusError(f"a batch of {batch} images is none; give 1 or more")
+    if spec.needs.maps:
+        check_grid(spec.canvas.size, max(backbone.info.strides[layer] for layer in spec.needs.layers))
     per_shard = int(shard_bytes / image_bytes(backbone.info, spec, [spec.canvas.size]))
     norm = backbone.norm
     return Manifest(

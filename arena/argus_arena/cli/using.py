@@ -20,7 +20,7 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="images or folders of images")],
     run: Annotated[Path, typer.Option("--run", help="run folder, or one head's folder inside it")],
     out: Annotated[Path, typer.Option("--out", help="folder for pictures and predictions.json")] = Path("predictions"),
-    threshold: Annotated[float, typer.Option("--threshold", help="lowest score that is drawn and written")] = 0.3,
+    threshold: Annotated[float, typer.Option("--threshold", min=0, max=1, help="lowest score that is kept")] = 0.3,
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")] = 8,
     device: Device = None,
