@@ -216,7 +216,7 @@ def test_class_vectors_come_from_a_file_by_name_and_travel_with_the_checkpoint(t
     loaded, _ = load_head(tmp_path / "head.safetensors")
     assert torch.equal(loaded.towers.classifier.vectors, head.towers.classifier.vectors)
     assert loaded.notes() == head.notes()
-    with pytest.raises(ArgusError, match="build_text"):
+    with pytest.raises(ArgusError, match="arena text"):
         make(SplitTower, options)
 
 
