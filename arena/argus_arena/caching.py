@@ -77,6 +77,7 @@ def build_cache(request: CacheRequest) -> None:
                 spec,
                 batch=request.batch,
                 skip_bad=request.skip_bad,
+                expected=size,
                 report=report,
             )
             progress.update(bar, completed=len(split))

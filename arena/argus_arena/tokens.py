@@ -36,22 +36,17 @@ class Origin(Protocol):
         ...
 
 
-def check_origin(request: RunRequest) -> None:
-    """Raise ArgusError unless the request names one origin of tokens, without options of the other kind."""
-    if (request.cache is None) == (request.backbone is None):
-        raise ArgusError("say where tokens come from: either --cache DIR or --backbone NAME")
-    for field in LIVE_ONLY if request.cache is not None else ():
-        if getattr(request, field) != RunRequest.model_fields[field].get_default(call_default_factory=True):
-            raise ArgusError(f"{field} is for live tokens; with --cache it is the cache's own: leave it out")
-    if request.cache is not None:
-        for split in (request.train_split, request.val_split):
-            _open_cache(request.cache, split)
-
-
 def open_origin(request: RunRequest, device: str | None) -> Origin:
     """The origin a request names."""
-    check_origin(request)
+    _check_kind(request)
     return CachedOrigin(request) if request.cache is not None else LiveOrigin(request, device)
+
+
+def check_origin(request: RunRequest) -> None:
+    """Raise what ``open_origin`` would, as far as that is cheap: a backbone is not loaded."""
+    _check_kind(request)
+    if request.cache is not None:
+        CachedOrigin(request)
 
 
 class CachedOrigin:
@@ -133,6 +128,15 @@ def backbone_record(backbone: Backbone, weights: Path | None, options: dict[str,
         "options": options,
         "sha256": backbone.weights_sha256,
     }
+
+
+def _check_kind(request: RunRequest) -> None:
+    """One origin of tokens, without options of the other kind."""
+    if (request.cache is None) == (request.backbone is None):
+        raise ArgusError("say where tokens come from: either --cache DIR or --backbone NAME")
+    for field in LIVE_ONLY if request.cache is not None else ():
+        if getattr(request, field) != RunRequest.model_fields[field].get_default(call_default_factory=True):
+            raise ArgusError(f"{field} is for live tokens; with --cache it is the cache's own: leave it out")
 
 
 def _cached_backbone(folder: Path, weights: str) -> Record:

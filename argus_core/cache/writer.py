@@ -42,11 +42,13 @@ def write_cache(
     batch: int = 8,
     shard_bytes: int = SHARD_BYTES,
     skip_bad: bool = False,
+    expected: int | None = None,
     threads: int = 4,
     report: Report | None = None,
 ) -> None:
     """Write, or finish, the cache of ``split`` at ``path``; the bytes do not depend on interruptions.
 
+    ``expected`` is what ``estimate`` said of this split in bytes, where that was asked already.
     ``batch`` images (each with all views) share a forward pass; about two shards are held in memory. Raises
     ArgusError, naming the cause, if the directory holds another cache, the disk is too small, an image is
     unreadable (unless ``skip_bad``) or a token does not fit the number format; finished shards stay.
@@ -59,7 +61,8 @@ def write_cache(
         todo = _unfinished(path, split, manifest)
         left = sum(len(manifest.shards[number]) for number in todo)
         if todo:
-            check_space(path, round(estimate(split, backbone.info, spec) * left / len(split)))
+            whole = estimate(split, backbone.info, spec) if expected is None else expected
+            check_space(path, round(whole * left / len(split)))
         meter = Meter(len(split) - left, len(split), report or (lambda *_: None))
         job = Job(path, backbone, manifest, spec)
         job.run(todo, partial(load, split, spec, skip_bad), threads, meter)
