@@ -110,13 +110,15 @@ class Canvas:
     """The backbone's input size and how images are fitted to it.
 
     ``letterbox`` keeps the aspect and puts the image at the top left, padding right and below; ``stretch``
-    ignores the aspect; ``crop`` keeps it and cuts the centre. ``Canvas(640)`` is square.
+    ignores the aspect; ``crop`` keeps it and cuts the centre, after resizing the short side to ``short`` pixels
+    where that is given, as in ImageNet's 256 before 224. ``Canvas(640)`` is square.
     """
 
     height: int
     width: int = 0
     fit: Fit = "letterbox"
     interpolation: Interpolation = "bilinear"
+    short: int = 0
 
     def __post_init__(self) -> None:
         if self.width == 0:
@@ -129,6 +131,8 @@ class Canvas:
         ):
             if value not in allowed:
                 raise ArgusError(f"canvas {field} {value!r} is not one of {', '.join(allowed)}")
+        if self.short and (self.fit != "crop" or self.short < max(self.size)):
+            raise ArgusError(f"canvas short={self.short} is for fit='crop' and at least the canvas, {self.size}")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -146,10 +150,16 @@ class Canvas:
         y, x = ((r - c) // 2 for r, c in zip(resized, self.size, strict=True))
         return Placement((height, width), self.size, scale, (float(-y), float(-x)))
 
+    def passes(self, height: int, width: int) -> tuple[Placement, ...]:
+        """The one pass that shows an image of this size."""
+        return (self.place(height, width),)
+
     def _resized(self, height: int, width: int) -> tuple[int, int]:
         """The whole image's height and width in canvas pixels."""
         if self.fit == "stretch":
             return self.size
+        if self.short:
+            return shorten(height, width, self.short)
         # Compared and divided as whole numbers: a float ratio may round to the wrong side of a half.
         tall = self.height * width <= self.width * height
         if tall == (self.fit == "letterbox"):
@@ -161,22 +171,41 @@ class Canvas:
 
         Returns (height, width, 3) bytes, zero outside the image, and the placement.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ArgusError(f"an image is (h, w, 3) uint8, not {image.shape} {image.dtype}: use read_image")
+        _check_image(image)
         place = self.place(image.shape[0], image.shape[1])
-        rows, columns = place.extent
-        # Only what is seen is resized: the uncropped enlargement of a 1 x 10000 strip would be huge.
-        corners = place.points_to_image(np.array([(0, 0), (columns, rows)]))
-        box = tuple(np.clip(corners, 0, (image.shape[1], image.shape[0])).flat)
-        source = Image.fromarray(np.ascontiguousarray(image[:, ::-1] if mirrored else image))
-        resized = source.resize((columns, rows), _RESAMPLING[self.interpolation], box=box)
-        out = np.zeros((*self.size, 3), dtype=np.uint8)
-        out[:rows, :columns] = np.asarray(resized)
-        return out, place.mirror() if mirrored else place
+        place = place.mirror() if mirrored else place
+        return render(image, place, self.interpolation), place
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; ``Canvas(**canvas.to_dict())`` is the inverse."""
         return asdict(self)
+
+
+def shorten(height: int, width: int, short: int) -> tuple[int, int]:
+    """Height and width after resizing to a short side of ``short`` pixels, the long one rounded."""
+    if height <= width:
+        return short, max(1, round(width * short / height))
+    return max(1, round(height * short / width)), short
+
+
+def render(image: npt.NDArray[np.uint8], place: Placement, interpolation: Interpolation) -> npt.NDArray[np.uint8]:
+    """The canvas (H, W, 3) of RGB bytes (h, w, 3) that ``place`` describes, zero outside the image."""
+    _check_image(image)
+    rows, columns = place.extent
+    # Only what is seen is resized: the uncropped enlargement of a 1 x 10000 strip would be huge.
+    upright = replace(place, mirrored=False)
+    corners = upright.points_to_image(np.array([(0, 0), (columns, rows)]))
+    box = tuple(np.clip(corners, 0, (image.shape[1], image.shape[0])).flat)
+    source = Image.fromarray(np.ascontiguousarray(image[:, ::-1] if place.mirrored else image))
+    resized = source.resize((columns, rows), _RESAMPLING[interpolation], box=box)
+    out = np.zeros((*place.canvas_size, 3), dtype=np.uint8)
+    out[:rows, :columns] = np.asarray(resized)
+    return out
+
+
+def _check_image(image: npt.NDArray[np.uint8]) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ArgusError(f"an image is (h, w, 3) uint8, not {image.shape} {image.dtype}: use read_image")
 
 
 def _map_boxes(boxes: FloatArray, move: Callable[[FloatArray], FloatArray], size: tuple[int, int]) -> FloatArray:

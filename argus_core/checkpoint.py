@@ -49,6 +49,7 @@ def load_head(path: Path) -> tuple[Head, dict[str, Any]]:
 
 def load_state(head: Head, state: Mapping[str, Tensor], where: str) -> None:
     """Load weights strictly; a misfit names the head and the keys."""
+    head.make_room(state)
     own = head.state_dict()
     faults = [f"missing {key}" for key in own if key not in state]
     faults += [f"unexpected {key}" for key in state if key not in own]

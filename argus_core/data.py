@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +55,13 @@ class Split(ABC):
     def tasks(self) -> Mapping[str, Task]:
         """The tasks this split has annotations for, by task name, with the data set's numbers."""
 
+    def samples(self, task: str) -> Sequence[tuple[int, ...]]:
+        """The images of each sample of a task: one, unless the task compares several, as matching does."""
+        return [(index,) for index in range(len(self))]
+
     @abstractmethod
-    def truth(self, index: int, task: str) -> Any:
-        """The annotation of one image in image pixels, as the task defines it."""
+    def truth(self, sample: int, task: str) -> Any:
+        """The annotation of one sample (an image, unless ``samples`` says otherwise), as the task defines it."""
 
     @abstractmethod
     def annotation_digest(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -42,6 +42,27 @@ class Head(nn.Module, ABC):
     def decode(self, output: Any, canvas: tuple[int, int]) -> list[Any]:
         """One prediction per image in canvas pixels; ``canvas`` is (height, width)."""
         return self.task.decode(output, canvas)
+
+    def fit(self, batches: Iterable[tuple[Features, Sequence[Any]]]) -> None:
+        """Solve or remember in closed form, from features and targets of the training split; before any gradient step.
+
+        ``batches`` may be gone through several times, always in one order; targets may be kept, features must be
+        copied to be kept. Override it to be called.
+        """
+        raise NotImplementedError(f"head {self.name!r} is not fitted")
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the head overrides ``fit``."""
+        return type(self).fit is not Head.fit
+
+    @property
+    def trained(self) -> bool:
+        """Whether the head has parameters that gradients move."""
+        return any(parameter.requires_grad for parameter in self.parameters())
+
+    def make_room(self, state: Mapping[str, Tensor]) -> None:
+        """Reshape buffers whose size depends on the data, before the weights ``state`` are loaded."""
 
     @classmethod
     def restore_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -104,3 +104,4 @@ def iter_plugins() -> Iterator[Entry]:
 HEADS = Registry("argus.heads", "head")
 BACKBONES = Registry("argus.backbones", "backbone")
 TASKS = Registry("argus.tasks", "task")
+PROTOCOLS = Registry("argus.protocols", "protocol")

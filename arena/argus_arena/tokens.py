@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 LIVE_ONLY = ("weights", "backbone_options", "canvas", "fit")
 """Fields of a request that a cache has already settled."""
-SHARED = ("backbone", "weights", "precision", "mean", "std", "height", "width", "fit", "interpolation")
+SHARED = ("backbone", "weights", "precision", "mean", "std", "height", "width", "fit", "interpolation", "short")
 """Fields of the fingerprint in which the caches of a run must agree."""
 
 

@@ -71,7 +71,7 @@ class Manifest:
     def spec(self) -> CacheSpec:
         """What is stored of every image."""
         held = self.fingerprint
-        canvas = Canvas(*(held[field] for field in ("height", "width", "fit", "interpolation")))
+        canvas = Canvas(*(held[field] for field in ("height", "width", "fit", "interpolation", "short")))
         needs = Needs(tuple(held["layers"]), maps=held["maps"], cls=held["cls"])
         return CacheSpec(canvas, needs, tuple(held["views"]), held["dtype"])
 

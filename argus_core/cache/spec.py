@@ -18,7 +18,7 @@ from argus_core.tokens import FeatureInfo, FinalNorm, Needs
 if TYPE_CHECKING:
     from argus_core.backbones.base import Backbone
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout on disk and of the geometry it relies on."""
 
 DType = Literal["fp32", "fp16", "bf16", "int8"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -11,22 +11,27 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from argus_core.canvas import Placement
+from argus_core.errors import ArgusError
 from argus_core.tokens import FeatureInfo, Tokens
 
 
 class Metric(ABC):
     """Collects predictions and truths in image pixels, one image at a time, and scores them together.
 
-    ``protocol`` names the rules of scoring with their version: only rows of one protocol are ranked together.
+    ``protocol`` names the rules of scoring with their version, options that change a score included: only rows
+    of one protocol are ranked together.
     """
 
     primary: ClassVar[str]
-    protocol: ClassVar[str]
+    protocol: str
     higher_is_better: ClassVar[bool] = True
 
     @abstractmethod
     def update(self, key: str, prediction: Any, truth: Any) -> None:
-        """Add one image; ``key`` is unique in the data set."""
+        """Add one sample (mostly an image); ``key`` is unique in the data set.
+
+        Of a task that compares images, ``prediction`` is a tuple with one for each image of the sample.
+        """
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
@@ -69,6 +74,15 @@ class Task(BaseModel, ABC):
     def to_image(self, prediction: Any, placement: Placement) -> Any:
         """Map a canvas prediction to image pixels and clip it to the image."""
 
+    def merge(self, predictions: Sequence[Any], placements: Sequence[Placement]) -> Any:
+        """One prediction in image pixels from those of several passes over the image, such as windows or mirrored ones.
+
+        Raises ArgusError for several passes unless a task knows how to merge them.
+        """
+        if len(predictions) > 1:
+            raise ArgusError(f"predictions of task {self.name!r} cannot be merged over several passes of an image")
+        return self.to_image(predictions[0], placements[0])
+
     @abstractmethod
     def metric(self) -> Metric:
         """A fresh metric for this task; keyword-only parameters of an override are options of the scoring."""
@@ -86,6 +100,14 @@ class Task(BaseModel, ABC):
     def nothing(self, canvas: tuple[int, int]) -> Any:
         """The target of an image in which nothing is annotated; None if every image must have an annotation."""
         return None
+
+    def fault(self, truth: Any, size: tuple[int, int]) -> str:
+        """What is wrong with the annotation of an image of ``size`` (height, width); empty if nothing is."""
+        return ""
+
+    def summary(self, truths: Iterable[Any]) -> dict[str, Any]:
+        """Counts over a data set's annotations, as plain data, for `arena data check`."""
+        return {}
 
     @abstractmethod
     def example(

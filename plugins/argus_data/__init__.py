@@ -1,15 +1,36 @@
-"""Data sets: COCO folders and procedural scenes."""
+"""Data sets: COCO, class folders, masks, depth maps, pairs, the usual benchmarks, and procedural scenes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from argus_core.hooks import Opener, hookimpl
+from argus_data.ade20k import open_ade20k
+from argus_data.cityscapes import open_cityscapes
 from argus_data.coco import open_coco
+from argus_data.folder import open_folder
+from argus_data.image_folders import open_images
+from argus_data.imagenet import open_imagenet
+from argus_data.nyu import open_nyu
+from argus_data.pairs import open_pairs
+from argus_data.pf_willow import open_pf_willow
 from argus_data.scenes import open_scenes
+from argus_data.spair import open_spair
 
 
 @hookimpl
 def argus_datasets() -> Mapping[str, Opener]:
-    """Offer ``coco:PATH`` and ``scenes:``."""
-    return {"coco": open_coco, "scenes": open_scenes}
+    """Offer every adapter under the name that starts its data spec."""
+    return {
+        "ade20k": open_ade20k,
+        "cityscapes": open_cityscapes,
+        "coco": open_coco,
+        "folder": open_folder,
+        "imagenet": open_imagenet,
+        "images": open_images,
+        "nyu": open_nyu,
+        "pairs": open_pairs,
+        "pf_willow": open_pf_willow,
+        "scenes": open_scenes,
+        "spair": open_spair,
+    }
