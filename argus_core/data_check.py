@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
-
-import numpy as np
 
 from argus_core.data import DataSet, Fault, Split
 from argus_core.errors import ArgusError
@@ -39,21 +38,26 @@ def check_data(data: DataSet) -> dict[str, Report]:
 def check_split(split: Split, seen: dict[str, str] | None = None) -> Report:
     """Read all images and annotations; ``seen`` maps digests to where they were met, and is added to."""
     seen = {} if seen is None else seen
-    faults, sizes = split.faults(), []
+    faults: list[Fault] = split.faults()
+    sizes: dict[int, Size] = {}
     for index in range(len(split)):
         where = f"{split.name}, image {split.key(index)}"
         try:
-            size = split.read(index).shape[:2]
+            height, width, _ = split.read(index).shape
+            size = (height, width)
             first = seen.setdefault(split.digest(index), where)
         except ArgusError as error:
             faults.append(Fault(where, str(error)))
             continue
-        sizes.append(size)
+        sizes[index] = size
         if first != where:
             faults.append(Fault(where, f"the same bytes as {first}"))
         if isinstance(split, Sized) and (wrong := _mismatch(split.size(index), size)):
             faults.append(Fault(where, wrong))
-    return Report(faults, {**_pixels(len(split), sizes), **_boxes(split)})
+    summary = _pixels(len(split), list(sizes.values()))
+    for name in split.tasks:
+        summary |= _annotations(split, name, sizes, faults)
+    return Report(faults, summary)
 
 
 def _mismatch(stated: Size | None, size: Size) -> str:
@@ -74,18 +78,23 @@ def _pixels(images: int, sizes: list[Size]) -> dict[str, Any]:
     }
 
 
-def _boxes(split: Split) -> dict[str, Any]:
-    """Counts for detection, nothing for other data."""
-    task = split.tasks.get("detect")
-    if task is None:
-        return {}
-    classes = task.classes  # type: ignore[attr-defined]
-    truths = [split.truth(index, "detect") for index in range(len(split))]
-    labels = np.concatenate([truth.labels for truth in truths]) if truths else np.zeros(0, dtype=np.int64)
-    counts = np.bincount(labels, minlength=len(classes)).tolist()
-    return {
-        "boxes": len(labels),
-        "boxes_per_class": dict(zip(classes, counts, strict=True)),
-        "images_without_boxes": sum(len(truth.labels) == 0 for truth in truths),
-        "crowd": int(sum(truth.crowd.sum() for truth in truths)),
-    }
+def _annotations(split: Split, name: str, sizes: Mapping[int, Size], faults: list[Fault]) -> dict[str, Any]:
+    """Read every annotation of a task, add what is wrong with it to ``faults``, and count what is right."""
+    task = split.tasks[name]
+
+    def truths() -> Iterator[Any]:
+        for sample, images in enumerate(split.samples(name)):
+            where = f"{split.name}, {name} of {' and '.join(split.key(index) for index in images)}"
+            try:
+                truth = split.truth(sample, name)
+            except ArgusError as error:
+                faults.append(Fault(where, str(error)))
+                continue
+            known = [sizes[index] for index in images if index in sizes]
+            wrong = task.fault(truth, known[0]) if len(known) == len(images) == 1 else ""
+            if wrong:
+                faults.append(Fault(where, wrong))
+            else:
+                yield truth
+
+    return task.summary(truths())

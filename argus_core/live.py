@@ -1,4 +1,4 @@
-"""Tokens from a backbone that runs now: the token source that needs no disk."""
+"""Tokens from a backbone that runs now: the token sources that need no disk."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from argus_core.canvas import Canvas, Placement
+from argus_core.canvas import Canvas, Placement, render
 from argus_core.data import Split
 from argus_core.errors import unknown
+from argus_core.framing import Framing
 from argus_core.source import VIEWS, Item
 from argus_core.tokens import Needs, Tokens
 
@@ -18,7 +19,46 @@ if TYPE_CHECKING:
     from argus_core.backbones.base import Backbone
 
 
-class LiveSource:
+class FramedSource:
+    """Tokens of a split's images under any framing; an item's view is the number of its pass, as text."""
+
+    def __init__(self, backbone: Backbone, split: Split, framing: Framing, needs: Needs) -> None:
+        self.info = backbone.info
+        self._backbone, self._split, self._framing = backbone, split, framing
+        self._needs = needs.resolve(backbone.info)
+        self._sizes: dict[int, tuple[int, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def passes(self, index: int) -> list[Item]:
+        """The items of every pass over an image."""
+        return [(index, str(number)) for number in range(len(self._framing.passes(*self._size(index))))]
+
+    def placement(self, item: Item) -> Placement:
+        """Where the item's image lies on the canvas; reads the image if it was not read before."""
+        return self._framing.passes(*self._size(item[0]))[int(item[1])]
+
+    def read(self, items: Sequence[Item]) -> Tokens:
+        """Read, render and encode the items' images, on the backbone's device; all canvases must be of one size."""
+        images = {index: self._split.read(index) for index, _ in items}
+        self._sizes |= {index: (image.shape[0], image.shape[1]) for index, image in images.items()}
+        places = [self.placement(item) for item in items]
+        canvases = [
+            render(images[index], place, self._framing.interpolation)
+            for (index, _), place in zip(items, places, strict=True)
+        ]
+        extent = torch.tensor([place.extent for place in places])
+        return self._backbone.encode(torch.from_numpy(np.stack(canvases)), extent, self._needs)
+
+    def _size(self, index: int) -> tuple[int, int]:
+        if index not in self._sizes:
+            height, width, _ = self._split.read(index).shape
+            self._sizes[index] = (height, width)
+        return self._sizes[index]
+
+
+class LiveSource(FramedSource):
     """The token source over a split's images; gives what a float32 cache of the same batches would, bit for bit."""
 
     def __init__(
@@ -27,32 +67,17 @@ class LiveSource:
         for view in views:
             if view not in VIEWS:
                 raise unknown("view", view, VIEWS)
-        self.info, self.canvas, self.views = backbone.info, canvas, views
-        self._backbone, self._split, self._needs = backbone, split, needs.resolve(backbone.info)
-        self._sizes: dict[int, tuple[int, int]] = {}
+        super().__init__(backbone, split, canvas, needs)
+        self.canvas, self.views = canvas, views
 
-    def __len__(self) -> int:
-        return len(self._split)
-
-    def read(self, items: Sequence[Item]) -> Tokens:
-        """Read, render and encode the items' images; on the backbone's device."""
-        canvases, placements = [], []
-        for index, view in items:
-            if view not in self.views:
-                raise unknown("view", view, self.views)
-            image = self._split.read(index)
-            self._sizes[index] = (image.shape[0], image.shape[1])
-            rendered, placement = self.canvas.render(image, mirrored=view == "hflip")
-            canvases.append(rendered)
-            placements.append(placement)
-        extent = torch.tensor([placement.extent for placement in placements])
-        return self._backbone.encode(torch.from_numpy(np.stack(canvases)), extent, self._needs)
+    def passes(self, index: int) -> list[Item]:
+        """One pass over the image as it is."""
+        return [(index, "id")]
 
     def placement(self, item: Item) -> Placement:
         """Where the item's image lies on the canvas; reads the image if it was not read before."""
         index, view = item
-        if index not in self._sizes:
-            height, width, _ = self._split.read(index).shape
-            self._sizes[index] = (height, width)
-        placement = self.canvas.place(*self._sizes[index])
+        if view not in self.views:
+            raise unknown("view", view, self.views)
+        placement = self.canvas.place(*self._size(index))
         return placement.mirror() if view == "hflip" else placement

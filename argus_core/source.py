@@ -9,7 +9,7 @@ from argus_core.canvas import Canvas, Placement
 from argus_core.tokens import FeatureInfo, Tokens
 
 Item = tuple[int, str]
-"""One pass over one image: its index in the split, and the view (``id`` or ``hflip``)."""
+"""One pass over one image: its index in the split, and the view (``id`` or ``hflip``, or a pass's number)."""
 
 VIEWS = ("id", "hflip")
 
@@ -27,6 +27,10 @@ class TokenSource(Protocol):
 
     def read(self, items: Sequence[Item]) -> Tokens:
         """The tokens of some items as a batch, in the order asked."""
+        ...
+
+    def passes(self, index: int) -> list[Item]:
+        """The items that are looked at when an image is scored."""
         ...
 
     def placement(self, item: Item) -> Placement:

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from arena_help import DATA, settings
-from argus_arena.commands import evaluate_run, train_run
+from argus_arena.commands import train_run
 from argus_arena.predict import predict_images
+from argus_arena.rescore import EvalRequest, evaluate_run
 from argus_core.errors import ArgusError
 
 
@@ -75,11 +76,16 @@ def test_nothing_to_look_at_is_an_error(run, tmp_path):
         predict(tmp_path / "empty", [tmp_path], tmp_path / "out")
 
 
+def _scores(run, **decoding):
+    request = EvalRequest(run / "fcos", settings=decoding, device="cpu")
+    return evaluate_run(request)["fcos"]["metrics"]
+
+
 def test_scoring_again_gives_the_recorded_score(run):
     recorded = json.loads((run / "fcos" / "result.json").read_text())["metrics"]
-    scores = evaluate_run(run / "fcos", None, "val", "best", {}, {}, "cpu")["fcos"]
+    scores = _scores(run)
     assert scores["AP"] == pytest.approx(recorded["AP"], abs=1e-6)
-    soft = evaluate_run(run / "fcos", None, "val", "best", {"soft": True}, {}, "cpu")["fcos"]
+    soft = _scores(run, soft=True)
     assert soft["AR100"] >= scores["AR100"]
     with pytest.raises(ArgusError, match="did you mean 'soft'"):
-        evaluate_run(run / "fcos", None, "val", "best", {"sofd": True}, {}, "cpu")
+        _scores(run, sofd=True)

@@ -22,7 +22,8 @@ COLUMNS = 6
 
 def print_board(folders: Sequence[Path], as_json: bool) -> None:
     """Print every result below the folders, ranked."""
-    paths = sorted({path for folder in folders for path in folder.rglob("result.json")})
+    patterns = ("result.json", "scores/*.json")
+    paths = sorted({path for folder in folders for pattern in patterns for path in folder.rglob(pattern)})
     if not paths:
         raise ArgusError(f"no result.json below {', '.join(map(str, folders))}; finish a run first")
     rows = [row for path in paths if (row := _read(path)) is not None]
@@ -69,7 +70,8 @@ def _table(rows: Sequence[Row], title: str) -> Table:
         table.add_column(column, justify="left" if column == "head" else "right", no_wrap=True)
     for row in ordered:
         scores = [_score(row["metrics"].get(key)) for key in shown]
-        table.add_row(row["name"], f"{row['parameters']:,}", *scores, f"{row['train_seconds']:.0f}")
+        seconds = row.get("train_seconds")
+        table.add_row(row["name"], f"{row['parameters']:,}", *scores, "-" if seconds is None else f"{seconds:.0f}")
     return table
 
 

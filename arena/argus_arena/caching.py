@@ -17,6 +17,7 @@ from argus_core.cache.sealed import read_sealed, write_sealed
 from argus_core.canvas import Canvas
 from argus_core.errors import ArgusError
 from argus_core.hooks import load_plugins
+from argus_core.protocol import find_protocol
 from argus_core.tokens import Needs
 
 
@@ -31,6 +32,9 @@ class CacheRequest:
     backbone_options: dict[str, Any] | None = None
     canvas: tuple[int, int] = (640, 640)
     fit: str = "letterbox"
+    interpolation: str = "bilinear"
+    short: int = 0
+    protocol: str | None = None
     layers: tuple[int, ...] = (-1,)
     cls: bool = False
     maps: bool = True
@@ -44,7 +48,10 @@ class CacheRequest:
 
 
 def build_cache(request: CacheRequest) -> None:
-    """Write, or finish, one cache per split below ``request.out``; views other than ``id`` only for the first split."""
+    """Write, or finish, one cache per split below ``request.out``.
+
+    Views other than ``id`` are cached for the first split, and for all if a protocol looks at them.
+    """
     from argus_core.backbones import load_backbone
     from argus_core.cache import CacheSpec, estimate, write_cache
 
@@ -57,9 +64,8 @@ def build_cache(request: CacheRequest) -> None:
     _check_same_backbone(request.out / "backbone.json", record)
     console = Console(stderr=True)
     for number, split in enumerate(splits):
-        views = request.views if number == 0 else ("id",)
+        canvas, views = _framing(request, first=number == 0)
         needs = Needs(request.layers, maps=request.maps, cls=request.cls)
-        canvas = Canvas(*request.canvas, request.fit)  # type: ignore[arg-type]
         spec = CacheSpec(canvas, needs, views, request.dtype)  # type: ignore[arg-type]
         size, free = estimate(split, backbone.info, spec), shutil.disk_usage(_existing(request.out)).free
         console.print(f"{split.name}: {len(split)} images, about {size / 1e9:.2f} GB of {free / 1e9:.0f} GB free")
@@ -83,6 +89,18 @@ def build_cache(request: CacheRequest) -> None:
             progress.update(bar, completed=len(split))
         _show_skipped(console, request.out / request.splits[number])
     write_sealed(request.out / "backbone.json", {**record, "splits": list(request.splits)})
+
+
+def _framing(request: CacheRequest, first: bool) -> tuple[Canvas, tuple[str, ...]]:
+    """Canvas and views of a split's cache."""
+    views = request.views if first else ("id",)
+    if request.protocol is None:
+        height, width = request.canvas
+        return Canvas(height, width, request.fit, request.interpolation, request.short), views  # type: ignore[arg-type]
+    protocol = find_protocol(request.protocol)
+    if protocol.canvas is None:
+        raise ArgusError(f"protocol {protocol.name!r} takes several or differing canvases; it cannot be cached")
+    return protocol.canvas, tuple(dict.fromkeys((*views, *protocol.views)))
 
 
 def caches_below(folder: Path) -> list[Path]:

@@ -9,22 +9,18 @@ from typing import Any
 
 from argus_arena.board import print_rows
 from argus_arena.config import RunConfig, RunRequest, resolve
-from argus_arena.data import open_data, split_of, task_for
-from argus_arena.evaluate import evaluate
+from argus_arena.data import open_data, task_for
 from argus_arena.interrupt import Interrupted
 from argus_arena.loop import Loop
 from argus_arena.report import ConsoleReporter, Reporter
 from argus_arena.results import result_rows
 from argus_arena.run import RunFolder
-from argus_arena.saved import backbone_of, canvas_of, load_run, set_decoding
 from argus_arena.setting import Setting, make_learners, prepare
 from argus_arena.tokens import check_origin
 from argus_arena.world import World, join_world, leave_world
-from argus_core.compose import merged_needs
 from argus_core.errors import ArgusError, unknown
 from argus_core.files import json_sha256, write_json
 from argus_core.hooks import Plugins, load_plugins
-from argus_core.live import LiveSource
 from argus_core.options import check_options
 
 FREE = ("device", "workers", "eval_batch", "save_every")
@@ -114,39 +110,6 @@ def _run(config: RunConfig, plugins: Plugins, world: World, out: Path | None) ->
     if failures:
         raise ArgusError("; ".join(failures))
     return rows
-
-
-def evaluate_run(
-    run: Path,
-    data: str | None,
-    split: str,
-    which: str,
-    settings: Mapping[str, Any],
-    metric: Mapping[str, Any],
-    device: str | None,
-    weights: Path | None = None,
-) -> dict[str, Any]:
-    """Score saved heads on a split with live tokens; returns and prints scores by head."""
-    heads, record = load_run(run, which)
-    world = join_world(device)
-    reporter: Reporter = ConsoleReporter() if world.main else Reporter()
-    try:
-        backbone = backbone_of(record, weights, str(world.device))
-        chosen = split_of(open_data(data or record["data"]["spec"], load_plugins()), split)
-        for head in heads.values():
-            head.to(world.device)
-            if settings:
-                set_decoding(head, settings)
-        source = LiveSource(backbone, chosen, canvas_of(record), merged_needs(heads))
-        reporter.begin(0, len(chosen))
-        metrics = evaluate(heads, source, chosen, world, 8, metric, reporter.scored)
-    finally:
-        reporter.end()
-        leave_world(world)
-    scores = {name: one.compute() for name, one in metrics.items()}
-    for name, values in scores.items() if world.main else ():
-        print(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items() if "/" not in key))
-    return scores
 
 
 def _identity(config: RunConfig, setting: Setting, processes: int) -> dict[str, Any]:

@@ -38,7 +38,9 @@ class RunRequest(BaseModel):
     backbone: str | None = Field(default=None, description="train on live tokens of this backbone")
     weights: Path | None = Field(default=None, description="weights file of the backbone")
     backbone_options: dict[str, Any] = Field(default_factory=dict)
-    canvas: str = Field(default="640", description="SIZE or HEIGHTxWIDTH in pixels, for live tokens")
+    canvas: str | None = Field(
+        default=None, description="SIZE or HEIGHTxWIDTH in pixels, for live tokens; default: the protocol's, or 640"
+    )
     fit: str = "letterbox"
     views: tuple[str, ...] = Field(default=(), description="views to train on; default: all that the cache holds")
     train_split: str = "train"
@@ -49,6 +51,7 @@ class RunRequest(BaseModel):
     eval_every: float = Field(default=0.0, ge=0, description="epochs between evaluations; 0 picks about ten in all")
     eval_batch: int = Field(default=8, ge=1)
     metric: dict[str, Any] = Field(default_factory=dict, description="options of the scoring, such as backend")
+    protocol: str | None = Field(default=None, description="score under this registered protocol")
     save_every: int = Field(default=0, ge=0, description="steps between saved states; 0 saves once an epoch")
     settings: dict[str, Any] = Field(default_factory=dict)
 
@@ -124,4 +127,6 @@ def _known(names: Mapping[str, str]) -> Sequence[str]:
 
 def _recipe(head: str, values: Mapping[str, Any]) -> Recipe:
     default = head_class(head).recipe.model_dump()
+    if "epochs" in values and "steps" not in values:
+        default["steps"] = 0  # whoever says epochs does not want the recipe's steps
     return Recipe(**check_options(Recipe, default | dict(values), f"recipe of {head!r}"))

@@ -41,6 +41,8 @@ class Keeper:
             score["last"] = {"step": done, "variant": variant, "metrics": values}
             self.log(learner.name, done, {"weights": variant, "eval": values})
             self.reporter.evaluated(learner.name, variant, metric.primary, values)
+            if learner.recipe.sweep:
+                _remember(score.setdefault("sweep", {}), variant, values[metric.primary], metric)
             if _better(values[metric.primary], score.get("best"), metric):
                 score["best"] = score["last"]
                 self.write(learner, "best", score["best"])
@@ -49,7 +51,7 @@ class Keeper:
         """Write one variant of a head's weights as ``best`` or ``last``."""
         if self.world.main:
             record = {**self.setting.record, "weights": weights}
-            tensors = learner.variants()[weights["variant"]].state_dict()
+            tensors = learner.weights(weights["variant"]).state_dict()
             save_head(self.folder.weights(learner.name, which), learner.head, record, tensors)
 
     def best(self, learner: Learner) -> Mapping[str, Tensor]:
@@ -61,6 +63,13 @@ class Keeper:
 def finite(values: Mapping[str, float]) -> dict[str, float | None]:
     """Values as JSON can hold them: None where there is no number."""
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _remember(best: dict[str, float | None], variant: str, value: float | None, metric: Metric) -> None:
+    """The best primary score of each variant of a sweep."""
+    held = best.get(variant)
+    worse = value is None or (held is not None and (value < held) == metric.higher_is_better)
+    best[variant] = held if worse else value
 
 
 def _better(value: float | None, best: Mapping[str, Any] | None, metric: Metric) -> bool:

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from argus_arena.evaluate import evaluate
-from argus_arena.feed import feed
+from argus_arena.feed import FitBatches, feed
 from argus_arena.interrupt import Interrupted, interruptible
 from argus_arena.keeper import Keeper, finite
 from argus_arena.learner import Learner
 from argus_arena.report import Reporter
 from argus_arena.run import RunFolder
 from argus_arena.setting import Setting
+from argus_arena.trial import under
 from argus_arena.world import World
 from argus_core.checkpoint import load_state
 from argus_core.tokens import Tokens
@@ -40,7 +41,9 @@ class Loop:
     def run(self) -> None:
         """Train to the end; raises Interrupted, with the state saved, after Ctrl-C."""
         start = self._resume()
-        self.reporter.begin(start, self.total)
+        self.reporter.begin(start or 0, self.total)
+        if start is None:
+            start = self._start()
         if self._all_failed():
             return
         batches = feed(self.setting, self.world, start, self.total)
@@ -67,13 +70,21 @@ class Loop:
     def _active(self, step: int) -> list[Learner]:
         return [learner for learner in self.learners if not learner.failure and step < learner.steps]
 
+    def _start(self) -> int:
+        """Fit what is fitted, and score heads that take no steps: they are done before the first one."""
+        for learner in self.learners:
+            learner.start(FitBatches(self.setting, learner.head, learner.recipe.batch, self.world))
+        done = [learner for learner in self.learners if not learner.steps]
+        self._score(done, 0)
+        if done:
+            self._save(0)
+        return 0
+
     def _train(self, step: int, tokens: Tokens, targets: Mapping[str, Sequence[Any]]) -> None:
         for learner in self._active(step):
-            values = self.world.mean(learner.step(step, tokens, targets[learner.head.task.name]))
-            if not math.isfinite(values["loss"]):
-                learner.failure = f"the loss became {values['loss']} at step {step}; try a smaller lr"
-            if self._logs(step + 1) or learner.failure:
-                self.keeper.log(learner.name, step + 1, finite(values))
+            for label, values in learner.step(step, tokens, targets[learner.head.task.name]).items():
+                if self._logs(step + 1) or not math.isfinite(values["loss"]):
+                    self.keeper.log(learner.name, step + 1, {**({"trial": label} if label else {}), **finite(values)})
         self.reporter.step(step + 1, self.learners)
 
     def _begin_stages(self, done: int) -> bool:
@@ -88,13 +99,14 @@ class Loop:
         return bool(starting)
 
     def _evaluate(self, done: int) -> None:
-        due = [learner for learner in self._active(done - 1) if self._due(learner, done)]
+        self._score([learner for learner in self._active(done - 1) if self._due(learner, done)], done)
+
+    def _score(self, due: Sequence[Learner], done: int) -> None:
         heads = {f"{one.name}/{variant}": head for one in due for variant, head in one.variants().items()}
         if not heads:
             return
-        source, split = self.setting.val_source, self.setting.val_split
-        request, world = self.setting.request, self.world
-        metrics = evaluate(heads, source, split, world, request.eval_batch, request.metric, self.reporter.evaluating)
+        batch = self.setting.request.eval_batch
+        metrics = evaluate(heads, self.setting.scoring, self.world, batch, self.reporter.evaluating)
         for learner in due:
             self.keeper.judge(learner, done, {v: metrics[f"{learner.name}/{v}"] for v in learner.variants()})
 
@@ -102,7 +114,8 @@ class Loop:
         """Write the last weights of every head that did not fail."""
         for learner in self.learners:
             if not learner.failure:
-                self.keeper.write(learner, "last", {"step": learner.steps, "variant": "live"})
+                variant = learner.last(self.keeper.scores[learner.name]["best"]["variant"])
+                self.keeper.write(learner, "last", {"step": learner.steps, "variant": variant})
 
     def _due(self, learner: Learner, done: int) -> bool:
         ends = {phase.start + phase.steps for phase in learner.phases}
@@ -118,19 +131,24 @@ class Loop:
         if not self.world.main:
             return
         tensors = {f"{one.name}/{k}": v for one in self.learners for k, v in one.state().items()}
-        failures = {learner.name: learner.failure for learner in self.learners}
+        failures = {
+            one.name: {"": one.failure, **{trial.label: trial.failure for trial in one.trials}} for one in self.learners
+        }
         scores = {"heads": self.keeper.scores, "failures": failures, "read_seconds": self.read_seconds}
         self.folder.save_state(done, scores, tensors)
 
-    def _resume(self) -> int:
+    def _resume(self) -> int | None:
+        """The step to continue at, or None for a fresh run."""
         saved = self.folder.load_state() if self.world.main else None
         saved = self.world.gather(saved)[0]
         if saved is None:
-            return 0
+            return None
         step, scores, tensors = saved
         self.keeper.scores, self.read_seconds = scores["heads"], scores.get("read_seconds", 0.0)
         for learner in self.learners:
-            learner.failure = scores["failures"][learner.name]
-            prefix = f"{learner.name}/"
-            learner.load({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, step)
+            failures = scores["failures"][learner.name]
+            learner.failure = failures[""]
+            learner.load(under(tensors, f"{learner.name}/"), step, failures)
+            if not learner.steps:
+                load_state(learner.head, self.keeper.best(learner), "the best weights so far")
         return step

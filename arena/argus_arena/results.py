@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from argus_arena.config import RunConfig
-from argus_arena.evaluate import make_metric, usable
+from argus_arena.evaluate import usable
 from argus_arena.learner import Learner
 from argus_arena.loop import Loop
 from argus_arena.setting import Setting
@@ -24,17 +24,18 @@ def result_rows(config: RunConfig, setting: Setting, loop: Loop) -> dict[str, di
 def _row(config: RunConfig, setting: Setting, learner: Learner, loop: Loop) -> dict[str, Any]:
     scores = loop.keeper.scores[learner.name]
     head = learner.head
-    metric = make_metric(head.task, config.request.metric)
+    metric = setting.scoring.metric(head.task)
     return {
         "name": learner.name,
         "head": head.name,
         "task": head.task.name,
-        "protocol": metric.protocol,
+        "protocol": setting.scoring.rules(head.task),
         "primary": metric.primary,
         "higher_is_better": metric.higher_is_better,
         "metrics": scores["best"]["metrics"],
         "selected": {**{k: scores["best"][k] for k in ("step", "variant")}, "best_of": scores["evaluations"]},
         "last": scores["last"],
+        **({"sweep": scores["sweep"]} if "sweep" in scores else {}),
         "parameters": sum(p.numel() for p in head.parameters()),
         "options": head.options,
         "recipe": config.heads[learner.name].recipe.model_dump(mode="json"),
@@ -42,7 +43,7 @@ def _row(config: RunConfig, setting: Setting, learner: Learner, loop: Loop) -> d
         "train_seconds": round(learner.seconds, 2),
         "read_seconds": round(loop.read_seconds, 2),
         "seed": config.request.seed,
-        "weights_sha256": tensors_sha256(head.state_dict()),
+        "weights_sha256": tensors_sha256(learner.weights(learner.last(scores["best"]["variant"])).state_dict()),
         "notes": [*head.notes(), *_warnings(setting, learner)],
         **setting.record,
     }
@@ -50,7 +51,7 @@ def _row(config: RunConfig, setting: Setting, learner: Learner, loop: Loop) -> d
 
 def _warnings(setting: Setting, learner: Learner) -> list[str]:
     """What keeps the row from standing beside others as an equal."""
-    total = len(setting.val_source)
-    left_out = total - len(usable(setting.val_source))
+    total = len(setting.scoring.source)
+    left_out = total - len(usable(setting.scoring.source))
     found = [f"scored without {left_out} of {total} images, which the cache skipped"] if left_out else []
     return [*found, *([f"stopped early: {learner.failure}"] if learner.failure else [])]

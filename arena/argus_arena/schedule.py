@@ -33,3 +33,8 @@ def _onecycle(step: int, steps: int, warm: int) -> float:
 
 def _cosine(share: float) -> float:
     return (1 + math.cos(math.pi * share)) / 2
+
+
+def beta1(step: int, steps: int, recipe: Recipe) -> float | None:
+    """Adam's first coefficient at 0-based ``step`` where the schedule drives it, else None."""
+    return None

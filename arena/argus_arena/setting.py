@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -11,17 +12,20 @@ import torch
 
 from argus_arena.config import RunConfig, RunRequest
 from argus_arena.data import open_data, split_of, task_for
-from argus_arena.evaluate import check_task, usable
+from argus_arena.evaluate import usable
 from argus_arena.learner import Learner
 from argus_arena.order import Order
+from argus_arena.scoring import Scoring, check_cache, check_scoring
 from argus_arena.tokens import open_origin
 from argus_arena.world import World
 from argus_core.build import build_head, head_class
+from argus_core.cache import CacheSource
 from argus_core.compose import check_name, merged_needs
 from argus_core.data import Split
 from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.hooks import Plugins
+from argus_core.protocol import find_protocol
 from argus_core.source import TokenSource
 from argus_core.tokens import FeatureInfo
 
@@ -31,9 +35,8 @@ class Setting:
     """The training and scoring side of a run; ``record`` goes into every artefact the run writes."""
 
     train_split: Split
-    val_split: Split
     train_source: TokenSource
-    val_source: TokenSource
+    scoring: Scoring
     heads: dict[str, Head]
     order: Order
     plugins: Plugins
@@ -50,19 +53,24 @@ class Setting:
 
 def prepare(config: RunConfig, plugins: Plugins, world: World) -> Setting:
     """Open data and tokens, and build the heads."""
-    request, batch = config.request, _shared_batch(config)
+    request = config.request
     data = open_data(request.data, plugins)
     train, val = split_of(data, request.train_split), split_of(data, request.val_split)
     origin = open_origin(request, str(world.device))
     heads = _build_heads(config, origin.info, train)
     train_source, val_source = origin.open(merged_needs(heads), train, val)
+    scoring = Scoring(val_source, val, request.metric, find_protocol(request.protocol) if request.protocol else None)
+    if scoring.protocol is not None and isinstance(val_source, CacheSource):
+        check_cache(val_source, scoring.protocol)
+    check_scoring(heads, scoring)
     for head in heads.values():
-        check_task(head, val)
+        _check_learnable(head, train)
     images = tuple(usable(train_source))
-    order = Order(images, _views(request, train_source), _batch(batch, len(images), world), request.seed)
+    batch = _batch(_shared_batch(config, heads), len(images), world)
+    order = Order(images, _views(request, train_source), batch, request.seed)
     described = {"train": _described(train, train_source), "val": _described(val, val_source)}
     record = {"data": {"spec": request.data, **described}, **origin.record, "versions": versions()}
-    return Setting(train, val, train_source, val_source, heads, order, plugins, record, request)
+    return Setting(train, train_source, scoring, heads, order, plugins, record, request)
 
 
 def make_learners(config: RunConfig, setting: Setting, world: World) -> list[Learner]:
@@ -77,8 +85,17 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
-def _shared_batch(config: RunConfig) -> int:
-    sizes = {name: head.recipe.batch for name, head in config.heads.items()}
+def _check_learnable(head: Head, split: Split) -> None:
+    """Raise ArgusError for a head that would learn from samples of several images, which no batch here is made of."""
+    samples = split.samples(head.task.name)
+    if (head.trained or head.fitted) and any(len(images) != 1 for images in samples):
+        raise ArgusError(f"head {head.name!r} learns, but samples of task {head.task.name!r} compare several images")
+
+
+def _shared_batch(config: RunConfig, heads: Mapping[str, Head]) -> int:
+    """The batch of the heads that take gradient steps; without any, that of the first one."""
+    trained = [name for name in heads if heads[name].trained] or list(heads)[:1]
+    sizes = {name: config.heads[name].recipe.batch for name in trained}
     if len(set(sizes.values())) > 1:
         shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise ArgusError(f"heads that train side by side share each batch, but want {shown}; add --set batch=N")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+from typing import Protocol as Interface
 
 from argus_arena.config import RunRequest
+from argus_arena.scoring import Source
 from argus_core.cache import Cache, CacheSource
 from argus_core.cache.sealed import read_sealed
 from argus_core.canvas import Canvas
 from argus_core.data import Split
 from argus_core.errors import ArgusError
 from argus_core.options import parse_size
+from argus_core.protocol import Protocol, find_protocol
 from argus_core.source import TokenSource
 from argus_core.tokens import FeatureInfo, Needs
 
@@ -25,13 +28,13 @@ SHARED = ("backbone", "weights", "precision", "mean", "std", "height", "width", 
 """Fields of the fingerprint in which the caches of a run must agree."""
 
 
-class Origin(Protocol):
+class Origin(Interface):
     """Gives the tokens of a training and a validation split."""
 
     info: FeatureInfo
     record: Record
 
-    def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, TokenSource]:
+    def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, Source]:
         """Sources that hold at least ``needs``; raises if the splits are not those the tokens are of."""
         ...
 
@@ -77,7 +80,7 @@ class CachedOrigin:
             "license": dict(self.train.manifest.license),
         }
 
-    def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, TokenSource]:
+    def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, Source]:
         """Sources over the caches, after checking that they hold these splits' images and these layers."""
         for cache, split in ((self.train, train), (self.val, val)):
             cache.require(needs)
@@ -97,8 +100,8 @@ class LiveOrigin:
         if request.workers and self.backbone.device.type == "cuda":
             raise ArgusError("live tokens on a GPU are made by one process: leave out --workers, or cache them")
         self.info = self.backbone.info
-        height, width = parse_size(request.canvas)
-        self.canvas = Canvas(height, width, request.fit)  # type: ignore[arg-type]
+        self.protocol = find_protocol(request.protocol) if request.protocol else None
+        self.canvas = _canvas(request, self.protocol)
         self.views = request.views or ("id",)
         self.record: Record = {
             "tokens": {
@@ -110,14 +113,23 @@ class LiveOrigin:
             "license": vars(find_license(self.backbone.license)),
         }
 
-    def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, TokenSource]:
-        """Live sources of both splits."""
-        from argus_core.live import LiveSource
+    def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, Source]:
+        """Live sources of both splits; the one that is scored shows what the protocol looks at."""
+        from argus_core.live import FramedSource, LiveSource
 
+        framing = self.protocol.passes if self.protocol else self.canvas
         return (
             LiveSource(self.backbone, train, self.canvas, needs, self.views),
-            LiveSource(self.backbone, val, self.canvas, needs),
+            FramedSource(self.backbone, val, framing, needs),
         )
+
+
+def _canvas(request: RunRequest, protocol: Protocol | None) -> Canvas:
+    """The canvas that is trained on: the one asked for, else the protocol's where it has one, else 640 pixels."""
+    if request.canvas is None and protocol is not None and protocol.canvas is not None:
+        return protocol.canvas
+    height, width = parse_size(request.canvas or "640")
+    return Canvas(height, width, request.fit)  # type: ignore[arg-type]
 
 
 def backbone_record(backbone: Backbone, weights: Path | None, options: dict[str, Any]) -> Record:

@@ -54,6 +54,10 @@ class CacheSource:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}, "_buffers": {}}
 
+    def passes(self, index: int) -> list[Item]:
+        """One pass over the image as it is."""
+        return [(index, "id")]
+
     def placement(self, item: Item) -> Placement:
         """Where the item's image lies on the canvas; raises ArgusError if the image was skipped."""
         self._check([item])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -120,6 +120,20 @@ class Detect(Task):
         """No box reaches into padding."""
         limit = prediction.boxes.new_tensor([extent[1], extent[0]] * 2) + 1e-3
         assert (prediction.boxes <= limit).all(), f"boxes reach beyond the image, which ends at {extent}"
+
+    def summary(self, truths: Iterable[Boxes]) -> dict[str, Any]:
+        """Boxes in all and per class, crowd regions, images without boxes."""
+        counts = np.zeros(len(self.classes), dtype=np.int64)
+        empty, crowd = 0, 0
+        for truth in truths:
+            counts += np.bincount(truth.labels, minlength=len(self.classes))
+            empty, crowd = empty + (len(truth.labels) == 0), crowd + int(truth.crowd.sum())
+        return {
+            "boxes": int(counts.sum()),
+            "boxes_per_class": dict(zip(self.classes, counts.tolist(), strict=True)),
+            "images_without_boxes": empty,
+            "crowd": crowd,
+        }
 
     def nothing(self, canvas: tuple[int, int]) -> BoxTarget:
         """No boxes."""

@@ -74,7 +74,8 @@ def features_untouched(subject: Subject) -> None:
         given = [*_feature_tensors(features), *_target_tensors(targets)]
         before = [tensor.clone() for tensor in given]
         output = head(features)
-        head.loss(output, targets)
+        if head.trained:
+            head.loss(output, targets)
         head.decode(output, tokens.size)
         assert all_equal(before, given), "the head writes into its features or targets"
 
@@ -109,6 +110,8 @@ def padding(subject: Subject) -> None:
             predictions = head.decode(run(head, given), tokens.size)
         for prediction, extent in zip(predictions, tokens.extent.tolist(), strict=True):
             subject.task.inside(prediction, (extent[0], extent[1]))
+    if not head.trained:
+        return
     head.train()
     output = run(head, tokens)
     loss = total(head.loss(output, targets))

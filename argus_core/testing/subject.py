@@ -47,9 +47,12 @@ class Subject:
         return make_head(self.cls, self.name, INFO, self.task, self.options)
 
     def stirred(self, seed: int = 0) -> Head:
-        """A new instance in eval mode, every parameter moved off its start: a branch that starts at zero hides."""
+        """A new instance in eval mode, fitted, with every parameter moved: a branch that starts at zero hides."""
         head = self.build(seed)
         generator = torch.Generator().manual_seed(seed)
+        if head.fitted:
+            tokens, targets = self.example(head, (64, 96), 4)
+            head.fit([(tokens.features(head.needs), targets)])
         with torch.no_grad():
             for parameter in head.parameters():
                 fan = parameter[0].numel() if parameter.ndim > 1 else 100

@@ -19,6 +19,8 @@ LEAST_LR = 1e-3
 def loss(subject: Subject) -> None:
     """Named finite scalars with finite gradients, also where some or all images have no annotation."""
     head = subject.build()
+    if not head.trained:
+        return
     tokens, targets = subject.example(head, CANVAS, 2)
     nothing = subject.task.nothing(CANVAS)
     _check_loss(head, tokens, targets, "with annotations")
@@ -57,11 +59,13 @@ def gradients(subject: Subject) -> None:
 
 
 def learns(subject: Subject) -> None:
-    """Within 60 steps on one batch, at the head's own rate (at least 1e-3), the loss falls to half."""
+    """Fitted or within 60 steps on one batch, at the head's own rate (at least 1e-3), the loss falls to half."""
     head = subject.build()
-    if not _trainable(head):
-        return
     tokens, targets = subject.example(head, CANVAS, 2)
+    if head.fitted:
+        _check_fit(subject, head)
+    if not head.trained:
+        return
     rate = max(head.recipe.lr, LEAST_LR)
     optimizer = torch.optim.AdamW([p for _, p in _trainable(head)], rate, weight_decay=head.recipe.weight_decay)
     values: list[float] = []
@@ -76,13 +80,30 @@ def learns(subject: Subject) -> None:
     )
 
 
+def _check_fit(subject: Subject, head: Head) -> None:
+    """A fit moves the head, and does not depend on how the data come in batches."""
+    tokens, targets = subject.example(head, CANVAS, 4)
+    before = {key: value.clone() for key, value in head.state_dict().items()}
+    other = subject.build()
+    head.fit([(tokens.features(head.needs), targets)])
+    parts = [[0], [1, 2], [3]]
+    other.fit([(tokens[part].features(other.needs), [targets[i] for i in part]) for part in parts])
+    state, again = head.state_dict(), other.state_dict()
+    moved = [key for key in state if state[key].shape != before[key].shape or not torch.equal(state[key], before[key])]
+    assert moved, "fit changes nothing"
+    for key in state:
+        assert state[key].shape == again[key].shape and torch.allclose(state[key], again[key], atol=1e-4), (
+            f"{key} depends on how the training data were batched"
+        )
+
+
 def bfloat16(subject: Subject) -> None:
     """Under bfloat16 autocast the loss and its gradients stay finite and predictions well formed."""
     head = subject.stirred().train()
     tokens, targets = subject.example(head, CANVAS, 2)
     with torch.autocast("cpu", torch.bfloat16):
         output = run(head, tokens)
-        objective = total(head.loss(output, targets))
+        objective = total(head.loss(output, targets)) if head.trained else torch.zeros(())
     assert objective.isfinite(), f"the loss is {objective.item()} under bfloat16 autocast"
     _check_gradients_finite(head, objective, "under bfloat16 autocast")
     for prediction in head.eval().decode(output, tokens.size):

@@ -32,6 +32,11 @@ def build(
     backbone_set: BackboneSet = None,
     canvas: options.CanvasSize = "640",
     fit: Fit = "letterbox",
+    interpolation: Annotated[str, typer.Option("--interpolation", help="bilinear, bicubic or nearest")] = "bilinear",
+    short: Annotated[int, typer.Option("--short", help="with fit crop: short side in pixels before the crop")] = 0,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="take canvas and views from a published protocol, for all splits")
+    ] = None,
     layers: Annotated[str, typer.Option("--layers", help="blocks to store, such as 2,5,8,11; -1 is the last")] = "-1",
     cls: Annotated[bool, typer.Option("--cls", help="also store the CLS token")] = False,
     maps: Annotated[bool, typer.Option(help="store the patch tokens")] = True,
@@ -59,6 +64,9 @@ def build(
             backbone_options=options.pairs(backbone_set),
             canvas=parse_size(canvas),
             fit=fit,
+            interpolation=interpolation,
+            short=short,
+            protocol=protocol,
             layers=options.integers(layers),
             cls=cls,
             maps=maps,

@@ -13,6 +13,7 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(heads)
     app.command()(backbones)
+    app.command()(protocols)
     app.command()(plugins)
     app.command()(check)
 
@@ -29,6 +30,18 @@ def backbones() -> None:
     from argus_core.registry import BACKBONES
 
     _show(BACKBONES.entries())
+
+
+def protocols() -> None:
+    """List the published protocols that heads can be scored under, with what each is."""
+    from argus_core.protocol import find_protocol
+    from argus_core.registry import PROTOCOLS
+
+    entries = PROTOCOLS.entries()
+    width = max((len(entry.name) for entry in entries), default=0)
+    for entry in entries:
+        found = find_protocol(entry.name)
+        print(f"{entry.name:<{width}}  {found.task:<10}  {found.summary}")
 
 
 def plugins() -> None:

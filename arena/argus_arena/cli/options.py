@@ -22,6 +22,9 @@ Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1;
 MetricSet = Annotated[
     list[str] | None, typer.Option("--metric", metavar="KEY=VALUE", help="option of the scoring, e.g. backend=faster")
 ]
+Protocol = Annotated[
+    str | None, typer.Option("--protocol", help="score under a published protocol; `arena protocols` lists them")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="recipe field or head option; HEAD.KEY=VALUE for one head"),

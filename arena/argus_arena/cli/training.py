@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from argus_arena.cli import options
-from argus_arena.cli.options import BackboneSet, Device, MetricSet, Settings, Weights
+from argus_arena.cli.options import BackboneSet, Device, MetricSet, Protocol, Settings, Weights
 
 RunPath = Annotated[Path, typer.Option("--run", help="run folder, or one head's folder inside it")]
 
@@ -40,6 +40,7 @@ def train(
     workers: Annotated[int | None, typer.Option("--workers", help="processes that read batches ahead")] = None,
     eval_every: Annotated[float | None, typer.Option("--eval-every", help="epochs between evaluations")] = None,
     metric: MetricSet = None,
+    protocol: Protocol = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved configuration and stop")] = False,
 ) -> None:
     """Train heads side by side on cached or live tokens and score them; run it again to resume."""
@@ -62,6 +63,7 @@ def train(
         "workers": workers,
         "eval_every": eval_every,
         "metric": options.pairs(metric) or None,
+        "protocol": protocol,
     }
     train_run({k: v for k, v in given.items() if v is not None}, options.pairs(settings), config, out, dry_run)
 
@@ -75,13 +77,24 @@ def evaluate(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="decoding option, e.g. soft=true")
     ] = None,
     metric: MetricSet = None,
+    protocol: Protocol = None,
+    explain: Annotated[bool, typer.Option("--explain", help="print every choice behind the scores and stop")] = False,
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")] = 8,
     device: Device = None,
 ) -> None:
-    """Score saved heads on a split with live tokens."""
-    from argus_arena.commands import evaluate_run
+    """Score saved heads with live tokens: on a split, on other data, or under a published protocol."""
+    from argus_arena.rescore import EvalRequest, evaluate_run
 
-    evaluate_run(run, data, split, which, options.pairs(settings), options.pairs(metric), device, weights)
+    request = EvalRequest(
+        run, data, split, which, protocol, options.pairs(settings), options.pairs(metric), weights, device, batch
+    )
+    if explain:
+        from argus_arena.explain import print_explanation
+
+        print_explanation(request)
+    else:
+        evaluate_run(request)
 
 
 def board(

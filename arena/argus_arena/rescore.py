@@ -1,0 +1,134 @@
+"""Score saved heads again: on another split, other data, or under another protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from argus_arena.data import open_data, split_of
+from argus_arena.evaluate import evaluate
+from argus_arena.keeper import finite
+from argus_arena.report import ConsoleReporter, Reporter
+from argus_arena.saved import backbone_of, canvas_of, load_run, set_decoding
+from argus_arena.scoring import Scoring
+from argus_arena.setting import versions
+from argus_arena.world import World, join_world, leave_world
+from argus_core.backbones import Backbone
+from argus_core.compose import merged_needs
+from argus_core.data import Split
+from argus_core.files import json_sha256, write_json
+from argus_core.framing import Framing
+from argus_core.head import Head
+from argus_core.hooks import load_plugins
+from argus_core.live import FramedSource
+from argus_core.protocol import Protocol, find_protocol
+from argus_core.tensors import tensors_sha256
+
+
+@dataclass(frozen=True)
+class EvalRequest:
+    """Everything ``arena eval`` can be told."""
+
+    run: Path
+    data: str | None = None
+    split: str = "val"
+    which: str = "best"
+    protocol: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metric: Mapping[str, Any] = field(default_factory=dict)
+    weights: Path | None = None
+    device: str | None = None
+    batch: int = 8
+
+
+def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
+    """Score the saved heads of a run with live tokens; writes and returns a result row per head, and prints scores."""
+    heads, record = load_run(request.run, request.which)
+    protocol = find_protocol(request.protocol) if request.protocol else None
+    world = join_world(request.device)
+    reporter: Reporter = ConsoleReporter() if world.main else Reporter()
+    try:
+        backbone = backbone_of(record, request.weights, str(world.device))
+        spec = request.data or record["data"]["spec"]
+        split = split_of(open_data(spec, load_plugins()), request.split)
+        scoring = _scoring(heads, backbone, split, request, protocol, canvas_of(record), world)
+        reporter.begin(0, len(split))
+        metrics = evaluate(heads, scoring, world, request.batch, reporter.scored)
+    finally:
+        reporter.end()
+        leave_world(world)
+    scores = {name: finite(metric.compute()) for name, metric in metrics.items()}
+    described = {"spec": spec, "val": {"split": split.name, "images": len(split), "sha256": split.annotation_digest()}}
+    rows = {name: _row(name, head, scores[name], scoring, described, record, request.settings) for name, head in heads.items()}
+    if world.main:
+        _write(request, rows, scores)
+    return rows
+
+
+def _scoring(
+    heads: Mapping[str, Head],
+    backbone: Backbone,
+    split: Split,
+    request: EvalRequest,
+    protocol: Protocol | None,
+    canvas: Framing,
+    world: World,
+) -> Scoring:
+    for head in heads.values():
+        head.to(world.device)
+        if request.settings:
+            set_decoding(head, request.settings)
+    source = FramedSource(backbone, split, protocol.passes if protocol else canvas, merged_needs(heads))
+    return Scoring(source, split, request.metric, protocol)
+
+
+def _row(
+    name: str,
+    head: Head,
+    scores: Mapping[str, Any],
+    scoring: Scoring,
+    data: Mapping[str, Any],
+    record: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    metric = scoring.metric(head.task)
+    return {
+        "name": name,
+        "head": head.name,
+        "task": head.task.name,
+        "protocol": scoring.rules(head.task),
+        "primary": metric.primary,
+        "higher_is_better": metric.higher_is_better,
+        "metrics": dict(scores),
+        "selected": record["weights"],
+        "parameters": sum(p.numel() for p in head.parameters()),
+        "options": head.options,
+        "weights_sha256": tensors_sha256(head.state_dict()),
+        "notes": head.notes(),
+        "trained_on": record["data"],
+        "data": dict(data),
+        "tokens": {**record["tokens"], "from": "live"},
+        "framing": repr(scoring.protocol.passes) if scoring.protocol else "the canvas that was trained on",
+        "decoding": dict(settings),
+        "license": record["license"],
+        "versions": versions(),
+    }
+
+
+def _write(
+    request: EvalRequest, rows: Mapping[str, Mapping[str, Any]], scores: Mapping[str, Mapping[str, Any]]
+) -> None:
+    run = request.run if request.run.is_dir() else request.run.parent
+    asked = {
+        k: str(v) for k, v in vars(request).items() if k not in ("run", "device", "batch", "weights", "split", "which")
+    }
+    tag = json_sha256(asked)[:8]
+    for name, values in scores.items():
+        shown = {key: value for key, value in values.items() if "/" not in key}
+        print(f"{name}: " + ", ".join(f"{k} {'-' if v is None else format(v, '.4f')}" for k, v in shown.items()))
+        folder = run / name if (run / name).is_dir() else run
+        file = folder / "scores" / f"{rows[name]['protocol']}-{request.split}-{request.which}-{tag}.json"
+        write_json(file, rows[name])
+        print(f"result row: {file}")

@@ -1,0 +1,111 @@
+"""How a split is scored: which passes over each image, under which protocol, with which options of the metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from argus_arena.data import task_for
+from argus_core.cache import CacheSource
+from argus_core.data import Split
+from argus_core.errors import ArgusError, unknown
+from argus_core.head import Head
+from argus_core.live import FramedSource
+from argus_core.options import check_options, options_model
+from argus_core.protocol import Protocol
+from argus_core.source import Item
+from argus_core.tasks.base import Metric, Task
+from argus_core.tokens import Tokens
+
+Source = CacheSource | FramedSource
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """A split, the tokens of its images, and the rules; without a protocol each image is one pass as it is."""
+
+    source: Source
+    split: Split
+    options: Mapping[str, Any] = field(default_factory=dict)
+    protocol: Protocol | None = None
+
+    def passes(self, index: int) -> list[Item]:
+        """The items of every pass over an image."""
+        if self.protocol is not None and isinstance(self.source, CacheSource):
+            return [(index, view) for view in self.protocol.views]
+        return self.source.passes(index)
+
+    def batches(self, images: Sequence[int], size: int) -> Iterator[tuple[list[Item], Tokens]]:
+        """The tokens of all passes over some images, at most ``size`` of one canvas size at a time."""
+        items = [item for index in images for item in self.passes(index)]
+        for _, group in groupby(items, lambda item: self.source.placement(item).canvas_size):
+            alike = list(group)
+            for start in range(0, len(alike), size):
+                yield alike[start : start + size], self.source.read(alike[start : start + size])
+
+    def samples(self, task: str) -> list[tuple[int, tuple[int, ...]]]:
+        """Number and images of each sample of a task whose images all have tokens."""
+        skipped = getattr(self.source, "skipped", {})
+        return [
+            (number, images)
+            for number, images in enumerate(self.split.samples(task))
+            if not any(index in skipped for index in images)
+        ]
+
+    def key(self, number: int, images: Sequence[int]) -> str:
+        """A name of a sample that is unique in the split."""
+        keys = [self.split.key(index) for index in images]
+        return keys[0] if len(keys) == 1 else f"{number}: {' '.join(keys)}"
+
+    def metric(self, task: Task) -> Metric:
+        """A fresh metric of a task, with those options that it has."""
+        settings = {**(self.protocol.metric if self.protocol else {}), **self.options}
+        model = options_model(task.metric)
+        own = {key: value for key, value in settings.items() if key in model.model_fields}
+        return task.metric(**check_options(model, own, f"the metric of {task.name}"))
+
+    def rules(self, task: Task) -> str:
+        """The identifier under which scores of a task may be compared."""
+        return self.protocol.name if self.protocol else self.metric(task).protocol
+
+
+def check_scoring(heads: Mapping[str, Head], scoring: Scoring) -> None:
+    """Raise ArgusError unless the split, the protocol and every option of the metric fit the heads."""
+    known: set[str] = set()
+    for head in heads.values():
+        check_task(head, scoring.split)
+        known |= set(options_model(head.task.metric).model_fields)
+        if scoring.protocol is not None and scoring.protocol.task != head.task.name:
+            raise ArgusError(
+                f"protocol {scoring.protocol.name!r} is for {scoring.protocol.task}, head {head.name!r} solves "
+                f"{head.task.name}"
+            )
+        scoring.metric(head.task)
+    for key in scoring.options:
+        if key not in known:
+            raise unknown("option of the metric", key, known)
+        if scoring.protocol is not None and key in scoring.protocol.metric:
+            raise ArgusError(f"protocol {scoring.protocol.name!r} settles {key}; leave out --metric {key}=...")
+
+
+def check_task(head: Head, split: Split) -> None:
+    """Raise ArgusError unless the split is annotated for the head's task, with the same numbers (such as classes)."""
+    task = task_for(split, head.task.name)
+    if task != head.task:
+        raise ArgusError(f"head {head.name!r} was made for {head.task!r}, split {split.name!r} has {task!r}")
+
+
+def check_cache(source: CacheSource, protocol: Protocol) -> None:
+    """Raise ArgusError unless the cache holds what a protocol looks at."""
+    if protocol.canvas is None:
+        raise ArgusError(
+            f"protocol {protocol.name!r} takes several or differing canvases per image, which a cache does not hold; "
+            f"train without it and score with `arena eval --protocol {protocol.name}`"
+        )
+    if source.canvas != protocol.canvas or not set(protocol.views) <= set(source.views):
+        raise ArgusError(
+            f"protocol {protocol.name!r} looks at {protocol.canvas} with views {','.join(protocol.views)}; the cache "
+            f"holds {source.canvas} with {','.join(source.views)}: cache with `arena cache --protocol {protocol.name}`"
+        )

@@ -1,0 +1,159 @@
+"""One peak rate of a head: its weights, optimiser and average."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
+
+from argus_arena.schedule import beta1, factor
+from argus_arena.world import World
+from argus_core.errors import ArgusError
+from argus_core.head import Head
+from argus_core.recipe import Recipe
+from argus_core.tokens import Features
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of steps with one optimiser."""
+
+    start: int
+    steps: int
+    lr: float
+    only: tuple[str, ...]
+
+
+class Objective(nn.Module):
+    """Head and loss as one module, so that gradients are averaged over processes by the library's wrapper."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, features: Features, targets: Sequence[Any]) -> dict[str, Tensor]:
+        """The head's named loss terms on a batch."""
+        return self.head.loss(self.head(features), targets)
+
+
+class Trial:
+    """Trains one copy of a head; ``label`` tells the copies of a sweep apart and is empty without one."""
+
+    def __init__(self, label: str, scale: float, head: Head, recipe: Recipe, world: World) -> None:
+        self.label, self.scale, self.recipe, self.world = label, scale, recipe, world
+        self.head = head.to(world.device)
+        self.failure = ""
+
+    def begin(self, phase: Phase) -> None:
+        """Fresh optimiser and average for a phase, over the parameters it trains."""
+        self.phase = phase
+        chosen = {n: p for n, p in self.head.named_parameters() if not phase.only or _selects(phase.only, n)}
+        if not chosen:
+            raise ArgusError(f"stage only={list(phase.only)} selects no parameter of head {self.head.name!r}")
+        for parameter_name, parameter in self.head.named_parameters():
+            parameter.requires_grad_(parameter_name in chosen)
+        self.trained = chosen
+        self.optimizer = _optimizer(self.recipe, phase.lr, list(chosen.values()))
+        self.average = _average(self.head, self.recipe.ema) if self.recipe.ema else None
+        objective = Objective(self.head)
+        self.objective: nn.Module = DistributedDataParallel(objective) if self.world.size > 1 else objective
+
+    def step(self, step: int, features: Features, targets: Sequence[Any]) -> dict[str, float]:
+        """One optimiser step; returns the loss terms and the rate."""
+        place = (step - self.phase.start, self.phase.steps, self.recipe)
+        rate, beta = self.scale * self.phase.lr * factor(*place), beta1(*place)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+            if beta is not None:
+                group["betas"] = (beta, self.recipe.betas[1])
+        self.objective.train()
+        with self._autocast():
+            terms = self.objective(features, targets)
+            total = torch.stack(list(terms.values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_(list(self.trained.values()), self.recipe.clip)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.head)
+        return {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in terms.items()}, "lr": rate}
+
+    def variants(self) -> dict[str, Head]:
+        """The weights to evaluate: ``live``, and ``ema`` where the recipe averages; a sweep's say their rate."""
+        found = {self.label or "live": self.head}
+        if self.average is not None:
+            assert isinstance(self.average.module, Head)
+            found[f"{self.label} ema".strip()] = self.average.module
+        return found
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything a resumed run needs, as tensors by name."""
+        tensors = {f"head.{k}": v for k, v in self.head.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"ema.{k}": v for k, v in self.average.module.state_dict().items()}
+            tensors["averaged"] = self.average.n_averaged
+        for name, parameter in self.trained.items():
+            slots = self.optimizer.state.get(parameter, {})
+            tensors |= {f"opt.{slot}.{name}": v for slot, v in slots.items() if isinstance(v, Tensor)}
+        return {key: value.detach().cpu().clone() for key, value in tensors.items()}
+
+    def load(self, tensors: Mapping[str, Tensor], phase: Phase) -> None:
+        """Take up what ``state`` gave, in the middle of a phase."""
+        weights = under(tensors, "head.")
+        self.head.make_room(weights)
+        self.head.load_state_dict(weights)
+        self.begin(phase)
+        if self.average is not None:
+            self.average.module.load_state_dict(under(tensors, "ema."))
+            self.average.n_averaged.copy_(tensors["averaged"])
+        for name, parameter in self.trained.items():
+            slots = {
+                k.split(".")[1]: v for k, v in tensors.items() if k.startswith("opt.") and k.split(".", 2)[2] == name
+            }
+            if slots:
+                moved = {slot: v if slot == "step" else v.to(parameter.device) for slot, v in slots.items()}
+                self.optimizer.state[parameter] = moved
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.world.device.type != "cuda":
+            return nullcontext()
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+
+
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _selects(only: Sequence[str], name: str) -> bool:
+    return bool(set(only) & set(name.split(".")))
+
+
+def _optimizer(recipe: Recipe, lr: float, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    # Norms, biases and scales have one dimension or none: pulling them to zero only hurts.
+    decayed = [p for p in parameters if p.ndim > 1]
+    plain = [p for p in parameters if p.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=lr, momentum=recipe.momentum)
+    return torch.optim.AdamW(groups, lr=lr, betas=recipe.betas)
+
+
+def _average(head: Head, decay: float) -> AveragedModel:
+    def update(averaged: Any, current: Any, count: Any) -> None:
+        # An average of few steps must forget its random start faster.
+        share = min(decay, (1 + float(count)) / (10 + float(count)))
+        torch._foreach_lerp_(averaged, current, 1 - share)
+
+    return AveragedModel(head, multi_avg_fn=update)

@@ -1,0 +1,125 @@
+"""Cosine matching in enlarged feature maps that are never made: exact, at the cost of the small maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from argus_core.errors import ArgusError
+from argus_core.peaks import parabola, soft_argmax
+
+Refine = Literal["none", "parabola", "softargmax"]
+
+LIMIT = 1 << 20
+"""Cosines held at once while the best pixel is looked for."""
+
+EPS = 1e-12
+"""The shortest length that a feature is divided by, as in ``torch.nn.functional.normalize``."""
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """Features (C, h, w) as if enlarged to ``size`` pixels by ``F.interpolate`` (bilinear, half-pixel centres).
+
+    Only the first ``seen`` rows and columns of ``size`` hold image; cells beyond are neither read nor found.
+    Points are continuous x, y in pixels of ``size``: pixel (row, column) has its centre at column + .5, row + .5.
+    """
+
+    maps: Tensor
+    size: tuple[int, int]
+    seen: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if not all(0 < s <= n for s, n in zip(self.seen, self.size, strict=True)):
+            raise ArgusError(f"seen {self.seen} is not a part of the enlarged {self.size}")
+
+    def at(self, points: Tensor) -> Tensor:
+        """(N, C): the features at points (N, 2); beyond the outermost cells' centres they stay the same."""
+        cells = self._cells
+        (y, x) = (self._place(points[:, axis].double(), dim) for axis, dim in ((1, 0), (0, 1)))
+        top, left = y.floor().long(), x.floor().long()
+        below, right = (top + 1).clamp(max=cells.shape[1] - 1), (left + 1).clamp(max=cells.shape[2] - 1)
+        down, along = (y - top).to(cells.dtype), (x - left).to(cells.dtype)
+        upper = torch.lerp(cells[:, top, left], cells[:, top, right], along)  # (C, N)
+        lower = torch.lerp(cells[:, below, left], cells[:, below, right], along)
+        return torch.lerp(upper, lower, down).T
+
+    def similarity(self, queries: Tensor) -> Tensor:
+        """(N, rows, columns): cosines of features (N, C) with every seen pixel's feature.
+
+        An interpolated feature's dot product is the interpolated dot product; its length comes from ``_per_length``.
+        """
+        dots = F.normalize(queries, dim=1, eps=EPS) @ self._cells.flatten(1)  # (N, h w)
+        rows, columns = (weight.to(dots.dtype) for weight in self._weights)
+        small = dots.unflatten(1, self._cells.shape[1:])
+        return (rows @ small @ columns.T).mul_(self._per_length)
+
+    def nearest(self, queries: Tensor, refine: Refine = "none") -> tuple[Tensor, Tensor]:
+        """The most similar seen pixel of each query (N, C): its centre (N, 2), float64, and its cosine (N,).
+
+        ``refine`` moves the point between the pixels, by what the cosines around it say (see ``peaks.py``).
+        """
+        step = max(1, LIMIT // (self.seen[0] * self.seen[1]))
+        found = [self._peaks(part, refine) for part in queries.split(step)]
+        points, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return points, scores
+
+    def _peaks(self, queries: Tensor, refine: Refine) -> tuple[Tensor, Tensor]:
+        cosines = self.similarity(queries)
+        scores, index = cosines.flatten(1).max(dim=1)
+        peaks = torch.stack([index // self.seen[1], index % self.seen[1]], dim=1)  # row, column
+        cell = [n / m for n, m in zip(self.size, self.maps.shape[1:], strict=True)]
+        exact = peaks.double()
+        if refine == "parabola":
+            exact = parabola(cosines, peaks, [max(1, round(c / 2)) for c in cell])
+        elif refine == "softargmax":
+            exact = soft_argmax(cosines, peaks, [max(1, round(c)) for c in cell])
+        return exact.flip(1) + 0.5, scores
+
+    @cached_property
+    def _cells(self) -> Tensor:
+        """(C, h, w): the cells that hold image."""
+        rows, columns = (
+            -(-seen * cells // size) for seen, cells, size in zip(self.seen, self.maps.shape[1:], self.size, strict=True)
+        )
+        return self.maps[:, :rows, :columns]
+
+    def _place(self, position: Tensor, dim: int) -> Tensor:
+        """Positions on an axis of ``size`` in cells, where cell ``i`` has its centre at ``i``."""
+        cells = position * (self.maps.shape[1 + dim] / self.size[dim]) - 0.5
+        return cells.clamp(0, self._cells.shape[1 + dim] - 1)
+
+    @cached_property
+    def _weights(self) -> list[Tensor]:
+        """Per axis (seen, cells), float64: the share of each cell in each pixel."""
+        centres = [torch.arange(n, dtype=torch.float64, device=self.maps.device) + 0.5 for n in self.seen]
+        places = [self._place(centre, dim) for dim, centre in enumerate(centres)]
+        cells = [torch.arange(n, device=self.maps.device) for n in self._cells.shape[1:]]
+        return [(1 - (place[:, None] - cell).abs()).clamp(min=0) for place, cell in zip(places, cells, strict=True)]
+
+    @cached_property
+    def _per_length(self) -> Tensor:
+        """(rows, columns): 1 / length of each enlarged feature, from dot products of each cell with its neighbours.
+
+        In float64, as the lengths of features that nearly cancel are small differences.
+        """
+        f = self._cells.double()
+        own, right, below = _dot(f, f), _dot(f[:, :, 1:], f[:, :, :-1]), _dot(f[:, 1:], f[:, :-1])
+        across = _dot(f[:, 1:, 1:], f[:, :-1, :-1]) + _dot(f[:, 1:, :-1], f[:, :-1, 1:])
+        (rows, columns), (row_pairs, column_pairs) = (
+            [weight**2 for weight in self._weights],
+            [2 * weight[:, 1:] * weight[:, :-1] for weight in self._weights],
+        )
+        square = (rows @ own + row_pairs @ below) @ columns.T
+        square += (rows @ right + row_pairs @ (across / 2)) @ column_pairs.T
+        return square.clamp(min=EPS**2).rsqrt().to(self.maps.dtype)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """(h, w): the dot products of features (C, h, w)."""
+    return (a * b).sum(dim=0)

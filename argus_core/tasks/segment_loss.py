@@ -1,0 +1,62 @@
+"""Cross entropy of dense class logits, at canvas resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from argus_core.dense import enlarge
+from argus_core.processes import batch_total
+
+Denominator = Literal["valid", "all"]
+
+
+@dataclass(frozen=True)
+class MaskTarget:
+    """The class indices (H, W), long, of every canvas pixel; padding, cut parts and the unlabelled are ``ignore``."""
+
+    labels: Tensor
+
+    def to(self, device: torch.device | str) -> MaskTarget:
+        """The same target on ``device``."""
+        return MaskTarget(self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class DenseLogits:
+    """Class logits (B, K, h, w) of cells of ``stride`` canvas pixels; ``extent`` (B, 2) is where the images end."""
+
+    logits: Tensor
+    stride: int
+    extent: Tensor
+
+    def filled(self) -> Tensor:
+        """float32 logits in which padding repeats the image's last row and column, so that none of it is mixed in."""
+        maps = self.logits.float()
+        for dim in (2, 3):
+            last = (self.extent[:, dim - 2] + self.stride - 1) // self.stride - 1
+            cells = torch.arange(maps.shape[dim], device=maps.device).minimum(last[:, None])  # (B, h or w)
+            index = cells[:, None, :, None] if dim == 2 else cells[:, None, None, :]
+            maps = maps.gather(dim, index.expand_as(maps))
+        return maps
+
+
+def cross_entropy(
+    output: DenseLogits, targets: Sequence[MaskTarget], ignore: int, denominator: Denominator = "valid"
+) -> Tensor:
+    """The mean over labelled pixels of logits enlarged bilinearly to the canvas; 0 where nothing is labelled.
+
+    ``all`` divides by the number of all pixels instead, padding included, as the linear evaluation of DINOv3 does.
+    """
+    labels = torch.stack([target.labels for target in targets])  # (B, H, W)
+    size = (labels.shape[1], labels.shape[2])
+    with torch.autocast(labels.device.type, enabled=False):
+        logits = enlarge(output.filled(), output.stride, size)
+        total = F.cross_entropy(logits, labels, ignore_index=ignore, reduction="sum")
+        counted = (labels != ignore) if denominator == "valid" else torch.ones_like(labels)
+        return total / batch_total(counted.sum())

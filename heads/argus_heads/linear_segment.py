@@ -1,0 +1,57 @@
+"""The linear segmenter: what the tokens alone tell about every cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from argus_core.detection.levels import Taps
+from argus_core.head import Head
+from argus_core.masked_norm import MaskedBatchNorm2d
+from argus_core.recipe import Recipe
+from argus_core.tasks.segment import Segment
+from argus_core.tasks.segment_loss import DenseLogits, Denominator, MaskTarget, cross_entropy
+from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
+
+
+class LinearSegmenter(Head):
+    """Batch normalisation and one 1x1 convolution on the stacked ``layers`` (the linear probe of DINOv2, Oquab 2023).
+
+    ``dropout`` drops whole channels before the norm. ``denominator`` ``all`` divides the loss by all pixels, ignored
+    ones included, as the published probes do (with dropout 0.1).
+    """
+
+    solves = Segment
+    recipe = Recipe(
+        lr=1e-3, weight_decay=1e-3, batch=16, steps=40_000, schedule="onecycle", warmup=1500 / 40_000, clip=0
+    )
+
+    def __init__(
+        self,
+        info: FeatureInfo,
+        task: Segment,
+        *,
+        layers: tuple[int, ...] = (-1,),
+        dropout: float = 0.0,
+        denominator: Denominator = "valid",
+    ) -> None:
+        super().__init__(info, task)
+        self.needs = Needs(layers=layers)
+        self.ignore, self.denominator = task.ignore, denominator
+        self.taps = Taps(info, self.needs)
+        self.dropout = nn.Dropout2d(dropout)
+        self.norm = MaskedBatchNorm2d(self.taps.channels)
+        self.classify = nn.Conv2d(self.taps.channels, len(task.classes), 1)
+        nn.init.normal_(self.classify.weight, std=0.01)
+        nn.init.zeros_(self.classify.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Features) -> DenseLogits:
+        """Logits of every cell."""
+        x = self.taps(features.maps)
+        mask = cell_mask(features.extent, self.taps.stride, (x.shape[2], x.shape[3]))
+        return DenseLogits(self.classify(self.norm(self.dropout(x), mask)), self.taps.stride, features.extent)
+
+    def loss(self, output: DenseLogits, targets: Sequence[MaskTarget]) -> dict[str, Tensor]:
+        """Cross entropy at canvas resolution."""
+        return {"cross_entropy": cross_entropy(output, targets, self.ignore, self.denominator)}
