@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from argus_core.argus import Argus as Argus
     from argus_core.backbones import Backbone as Backbone
     from argus_core.backbones import load_backbone as load_backbone
     from argus_core.build import build_head as build_head
@@ -13,20 +14,25 @@ if TYPE_CHECKING:
     from argus_core.canvas import Placement as Placement
     from argus_core.checkpoint import load_head as load_head
     from argus_core.checkpoint import save_head as save_head
-    from argus_core.compose import Argus as Argus
     from argus_core.data import Split as Split
     from argus_core.detection.dense import DenseHead as DenseHead
     from argus_core.errors import ArgusError as ArgusError
     from argus_core.head import Head as Head
     from argus_core.hooks import hookimpl as hookimpl
     from argus_core.image import read_image as read_image
+    from argus_core.protocol import Protocol as Protocol
     from argus_core.recipe import Recipe as Recipe
     from argus_core.registry import BACKBONES as BACKBONES
     from argus_core.registry import HEADS as HEADS
+    from argus_core.registry import PROTOCOLS as PROTOCOLS
     from argus_core.registry import TASKS as TASKS
     from argus_core.tasks.base import Metric as Metric
     from argus_core.tasks.base import Task as Task
+    from argus_core.tasks.classify import Classify as Classify
+    from argus_core.tasks.correspond import Correspond as Correspond
+    from argus_core.tasks.depth import Depth as Depth
     from argus_core.tasks.detect import Detect as Detect
+    from argus_core.tasks.segment import Segment as Segment
     from argus_core.tokens import FeatureInfo as FeatureInfo
     from argus_core.tokens import Features as Features
     from argus_core.tokens import Needs as Needs
@@ -35,11 +41,11 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "argus": ("Argus",),
     "backbones": ("Backbone", "load_backbone"),
     "build": ("build_head",),
     "canvas": ("Canvas", "Placement"),
     "checkpoint": ("load_head", "save_head"),
-    "compose": ("Argus",),
     "data": ("Split",),
     "detection.dense": ("DenseHead",),
     "errors": ("ArgusError",),
@@ -47,7 +53,12 @@ _HOMES = {
     "hooks": ("hookimpl",),
     "image": ("read_image",),
     "recipe": ("Recipe",),
-    "registry": ("BACKBONES", "HEADS", "TASKS"),
+    "protocol": ("Protocol",),
+    "registry": ("BACKBONES", "HEADS", "PROTOCOLS", "TASKS"),
+    "tasks.classify": ("Classify",),
+    "tasks.segment": ("Segment",),
+    "tasks.depth": ("Depth",),
+    "tasks.correspond": ("Correspond",),
     "tasks.base": ("Metric", "Task"),
     "tasks.detect": ("Detect",),
     "tokens": ("FeatureInfo", "Features", "Needs", "Tokens"),

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from argus_core.build import build_head, head_class, task_from_dict, task_to_dict
+from argus_core.canvas import Canvas
 from argus_core.errors import ArgusError
-from argus_core.files import write_atomic
 from argus_core.head import Head
+from argus_core.scores import scores_beside
+from argus_core.tensors import tensors_sha256, write_tensors
 from argus_core.tokens import FeatureInfo
 
 FORMAT = "argus-head-1"
@@ -30,9 +31,7 @@ def save_head(path: Path, head: Head, record: Mapping[str, Any], tensors: Mappin
         "info": head.info.to_dict(),
         "record": dict(record),
     }
-    # Cloned, because safetensors refuses tensors that share memory, as tied weights do.
-    state = {k: v.detach().cpu().contiguous().clone() for k, v in (tensors or head.state_dict()).items()}
-    write_atomic(path, lambda to: save_file(state, to, {"argus": json.dumps(metadata)}))
+    write_tensors(path, tensors or head.state_dict(), {"argus": json.dumps(metadata)})
 
 
 def load_head(path: Path) -> tuple[Head, dict[str, Any]]:
@@ -44,6 +43,10 @@ def load_head(path: Path) -> tuple[Head, dict[str, Any]]:
     options = head_class(metadata["head"]).restore_options(metadata["options"])
     head = build_head(metadata["head"], info, task, options)
     load_state(head, state, str(path))
+    canvas = metadata["record"].get("tokens", {}).get("canvas")
+    head.canvas = Canvas(**canvas) if canvas else None
+    scores = scores_beside(path, tensors_sha256(state))
+    head.record = {**metadata["record"], **({"scores": scores} if scores else {})}
     return head.eval(), metadata["record"]
 
 

@@ -1,8 +1,9 @@
-"""Argus: any set of heads over one pass of one frozen backbone."""
+"""Any set of heads over one frozen backbone: which passes they take, and their predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -14,13 +15,138 @@ from PIL import Image
 from torch import nn
 
 from argus_core.canvas import Canvas, Placement
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, unknown
 from argus_core.head import Head
 from argus_core.image import read_image
 from argus_core.tokens import Needs, Tokens
 
 if TYPE_CHECKING:
     from argus_core.backbones import Backbone
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run of the backbone over an image on ``canvas``, and the heads that share it."""
+
+    canvas: Canvas
+    heads: tuple[str, ...]
+    needs: Needs
+
+
+class Composition(nn.Module):
+    """Several heads by name over one backbone; heads must have been built for a backbone of the same shape.
+
+    With ``canvas`` every head sees that canvas, so that an image takes one pass; without, each sees the canvas it
+    was trained on, and those with the same one share a pass.
+    """
+
+    def __init__(
+        self, backbone: Backbone, heads: Mapping[str, Head] | None = None, canvas: Canvas | None = None
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.heads = nn.ModuleDict()
+        self.canvas = canvas
+        for name, head in (heads or {}).items():
+            self.add(name, head)
+
+    def add(self, name: str, head: Head) -> None:
+        """Put in a head under a name of its own; raises ArgusError if it cannot work here."""
+        check_name(name)
+        if name in self.heads:
+            raise ArgusError(f"there is a head {name!r} already; remove it first or choose another name")
+        if head.info != self.backbone.info:
+            raise ArgusError(
+                f"head {name!r} was built for tokens of {head.info}, "
+                f"backbone {self.backbone.name!r} gives {self.backbone.info}"
+            )
+        self.heads[name] = head.to(self.backbone.device).eval()
+
+    def remove(self, name: str) -> Head:
+        """Take out a head, and return it."""
+        head = self.head(name)
+        del self.heads[name]
+        return head
+
+    def head(self, name: str) -> Head:
+        """A head by its name; raises ArgusError, with the nearest names, if there is none."""
+        if name not in self.heads:
+            raise unknown("head of this Argus", name, self.heads)
+        head = self.heads[name]
+        assert isinstance(head, Head)
+        return head
+
+    def canvas_of(self, name: str) -> Canvas:
+        """The canvas a head sees."""
+        canvas = self.canvas or self.head(name).canvas
+        if canvas is None:
+            raise ArgusError(f"head {name!r} does not know the canvas it was trained on: give Argus(..., canvas)")
+        return canvas
+
+    def passes(self, names: Sequence[str] | None = None) -> list[Pass]:
+        """The backbone passes that some heads take, all by default: one per canvas."""
+        groups: dict[Canvas, list[str]] = {}
+        for name in self._chosen(names):
+            groups.setdefault(self.canvas_of(name), []).append(name)
+        return [
+            Pass(canvas, tuple(members), merged_needs({name: self.head(name) for name in members}))
+            for canvas, members in groups.items()
+        ]
+
+    @property
+    def needs(self) -> Needs:
+        """The union of what the heads read."""
+        return merged_needs({name: self.head(name) for name in self._chosen(None)})
+
+    def features(self, images: Any, canvas: Canvas | None = None, needs: Needs | None = None) -> Tokens:
+        """The tokens of one image or a list of them, for ``run_heads`` or a cache of one's own; one backbone pass."""
+        return self.tokens(as_list(images), canvas, needs)[0]
+
+    def tokens(
+        self, images: Sequence[Any], canvas: Canvas | None = None, needs: Needs | None = None
+    ) -> tuple[Tokens, list[Placement]]:
+        """One backbone pass over images (paths, PIL images or arrays, of any sizes), and where each was placed."""
+        if isinstance(images, str | Path | np.ndarray | Image.Image):
+            raise ArgusError("argus(images) takes a list of images, even of one: argus([image])")
+        if not len(images):
+            raise ArgusError("there is no image to look at; give at least one path, PIL image or array")
+        chosen = canvas or self._one_canvas()
+        rendered = [chosen.render(read_image(image)) for image in images]
+        canvases = torch.from_numpy(np.stack([one for one, _ in rendered]))
+        placements = [placement for _, placement in rendered]
+        extent = torch.tensor([placement.extent for placement in placements])
+        return self.backbone.encode(canvases, extent, needs or self.needs), placements
+
+    @torch.no_grad()
+    def run_heads(self, tokens: Tokens, names: Sequence[str] | None = None) -> dict[str, list[Any]]:
+        """Predictions of some heads, all by default, on live or stored tokens, in canvas pixels."""
+        return {name: run_head(self.head(name), tokens) for name in self._chosen(names)}
+
+    def forward(self, images: Sequence[Any]) -> dict[str, list[Any]]:
+        """Every head's predictions in pixels of each original image, in the order of the heads."""
+        found: dict[str, list[Any]] = {key: [] for key in self.heads}
+        for one in self.passes():
+            tokens, placements = self.tokens(images, one.canvas, one.needs)
+            for name, predictions in self.run_heads(tokens, one.heads).items():
+                task = self.head(name).task
+                found[name] = [task.to_image(p, place) for p, place in zip(predictions, placements, strict=True)]
+        return found
+
+    def _one_canvas(self) -> Canvas:
+        canvases = [one.canvas for one in self.passes()]
+        if len(canvases) > 1:
+            raise ArgusError(f"the heads were trained on {len(canvases)} canvases; say which: canvas={canvases[0]}")
+        return canvases[0]
+
+    def _chosen(self, names: Sequence[str] | None) -> Iterator[str]:
+        if not len(self.heads):
+            raise ArgusError("Argus needs at least one head: Argus(backbone, {'boxes': head}, canvas)")
+        yield from self.heads if names is None else names
+
+
+def as_list(images: Any) -> list[Any]:
+    """The images as a list: one image, whatever it is, becomes a list of one."""
+    return list(images) if isinstance(images, list | tuple) else [images]
 
 
 def check_name(name: str) -> None:
@@ -32,61 +158,6 @@ def check_name(name: str) -> None:
 def merged_needs(heads: Mapping[str, Head]) -> Needs:
     """What one backbone pass must give to serve all ``heads``."""
     return reduce(or_, (head.needs.resolve(head.info) for head in heads.values()))
-
-
-class Argus(nn.Module):
-    """Several heads by name over one backbone; heads must have been built for a backbone of the same shape."""
-
-    def __init__(self, backbone: Backbone, heads: Mapping[str, Head], canvas: Canvas) -> None:
-        super().__init__()
-        if not heads:
-            raise ArgusError("Argus needs at least one head: Argus(backbone, {'boxes': head}, canvas)")
-        for name, head in heads.items():
-            check_name(name)
-            if head.info != backbone.info:
-                raise ArgusError(
-                    f"head {name!r} was built for tokens of {head.info}, "
-                    f"backbone {backbone.name!r} gives {backbone.info}"
-                )
-        self.backbone = backbone
-        self.heads = nn.ModuleDict(dict(heads))
-        self.canvas = canvas
-        self.eval()
-
-    @property
-    def needs(self) -> Needs:
-        """The union of what the heads read."""
-        return merged_needs({name: self._head(name) for name in self.heads})
-
-    def tokens(self, images: Sequence[Any]) -> tuple[Tokens, list[Placement]]:
-        """One backbone pass over images (paths, PIL images or arrays, of any sizes), and where each was placed."""
-        if isinstance(images, str | Path | np.ndarray | Image.Image):
-            raise ArgusError("argus(images) takes a list of images, even of one: argus([image])")
-        if not images:
-            raise ArgusError("there is no image to look at; give at least one path, PIL image or array")
-        rendered = [self.canvas.render(read_image(image)) for image in images]
-        canvases = torch.from_numpy(np.stack([canvas for canvas, _ in rendered]))
-        placements = [placement for _, placement in rendered]
-        extent = torch.tensor([placement.extent for placement in placements])
-        return self.backbone.encode(canvases, extent, self.needs), placements
-
-    @torch.no_grad()
-    def run_heads(self, tokens: Tokens) -> dict[str, list[Any]]:
-        """Every head's predictions on live or stored tokens, in canvas pixels."""
-        return {name: run_head(self._head(name), tokens) for name in self.heads}
-
-    def forward(self, images: Sequence[Any]) -> dict[str, list[Any]]:
-        """Every head's predictions in pixels of each original image."""
-        tokens, placements = self.tokens(images)
-        return {
-            name: [self._head(name).task.to_image(p, place) for p, place in zip(found, placements, strict=True)]
-            for name, found in self.run_heads(tokens).items()
-        }
-
-    def _head(self, name: str) -> Head:
-        head = self.heads[name]
-        assert isinstance(head, Head)
-        return head
 
 
 def run_head(head: Head, tokens: Tokens) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from argus_core.canvas import Canvas
 from argus_core.recipe import Recipe
 from argus_core.tasks.base import Task
 from argus_core.tokens import FeatureInfo, Features, Needs
@@ -27,6 +28,10 @@ class Head(nn.Module, ABC):
         super().__init__()
         self.info = info
         self.task = task
+        # Set by ``load_head``: what the head was trained on, where that is known.
+        self.canvas: Canvas | None = None
+        # Set by ``load_head``: how it was trained and scored, and its terms; plain JSON values that travel with it.
+        self.record: dict[str, Any] = {}
         # Set by ``build_head``: what a checkpoint needs to build the same head again.
         self.name = ""
         self.options: dict[str, Any] = {}

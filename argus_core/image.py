@@ -3,51 +3,66 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
 from argus_core.errors import ArgusError
+from argus_core.image_array import RGB, flatten, is_tensor, of_array, of_tensor
+from argus_core.image_file import load_whole, upright
+from argus_core.image_source import open_source, printable, unreadable
 
-ImageSource = str | os.PathLike[str] | Image.Image | npt.NDArray[Any]
-RGB = npt.NDArray[np.uint8]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ImageSource: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | npt.NDArray[Any] | Tensor"
+)
 
 
 def read_image(source: ImageSource) -> RGB:
-    """Read a path, PIL image or array as (h, w, 3) RGB bytes; ``ArgusError`` names what cannot be read.
+    """Read a path, bytes, file, PIL image, array or tensor as (h, w, 3) RGB; ``ArgusError`` names what is unreadable.
 
-    The EXIF orientation is applied. Grey is repeated, transparency is laid over white, CMYK and palettes are
-    converted by Pillow; of several frames the first counts. 16-bit values keep their high byte (as Pillow
-    does for 16-bit RGB); float values must lie in 0..1. Arrays are (h, w) or (h, w, 1, 3 or 4) of uint8,
-    uint16 or float; a uint8 RGB array is not copied. Above ``PIL.Image.MAX_IMAGE_PIXELS`` Pillow warns, above
-    twice that reading fails: set it higher (or to None) for files you trust.
+    Files are known by their content, whatever Pillow opens except PostScript; open ones are read from their start.
+    The EXIF orientation is applied, colour profiles are not. Grey is repeated, transparency is laid over white, CMYK,
+    LAB and palettes are converted by Pillow; of several frames the first counts, of a PIL image the current one.
+    16-bit values keep their high byte (as Pillow does for 16-bit RGB); float values must lie in 0..1, finite.
+
+    Arrays are (h, w) or (h, w, 1, 3 or 4) of uint8, uint16 or float, tensors also (1, 3 or 4, h, w) but not (h, w),
+    and not of a shape that may be either; a uint8 RGB array is not copied.
+
+    A truncated file is an error, unless ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES`` is set; flipped bits in a format
+    without check sums are not seen. Above ``PIL.Image.MAX_IMAGE_PIXELS`` Pillow warns, above twice that reading
+    fails: set it higher (or to None) for files you trust, lower for less memory.
     """
     if isinstance(source, np.ndarray):
-        return _from_array(source)
+        return of_array(source)
+    if is_tensor(source):
+        return of_array(of_tensor(source))  # type: ignore[arg-type]
     if isinstance(source, Image.Image):
-        return _from_pil(source, getattr(source, "filename", "") or f"the given {source.mode} image")
-    if not isinstance(source, (str, os.PathLike)):
-        raise ArgusError(f"an image is a path, a PIL image or an array, not {type(source).__name__}")
-    if not os.path.isfile(source):
-        raise ArgusError(f"{os.fspath(source)}: no such file")
-    try:
-        image = Image.open(source)
-    except Exception as error:  # decoders raise anything on a broken file
-        raise _unreadable(os.fspath(source), error) from error
-    with image:
-        return _from_pil(image, os.fspath(source))
+        filename = getattr(source, "filename", "")
+        return _from_pil(source, printable(filename) if filename else f"the given {source.mode} image")
+    file, name = open_source(source)
+    with file:
+        try:
+            image = Image.open(file)
+        except Exception as error:  # decoders raise anything on a broken file
+            raise unreadable(name, error) from error
+        with image:
+            return _from_pil(image, name, file)
 
 
-def _from_pil(image: Image.Image, name: str) -> RGB:
+def _from_pil(image: Image.Image, name: str, file: IO[bytes] | None = None) -> RGB:
     try:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
-            return _from_array(_wide(upright))
-        return _flatten(upright)
+        load_whole(image, file)
+        turned = upright(image, name)
+        if turned.mode in ("I", "F") or turned.mode.startswith("I;16"):
+            return of_array(_wide(turned))
+        return flatten(turned)
     except Exception as error:
-        raise _unreadable(name, error) from error
+        raise unreadable(name, error) from error
 
 
 def _wide(image: Image.Image) -> npt.NDArray[Any]:
@@ -58,42 +73,3 @@ def _wide(image: Image.Image) -> npt.NDArray[Any]:
     if values.min() < 0 or values.max() > 65535:
         raise ArgusError(f"32-bit values of {values.min()} to {values.max()} lie outside 0..65535: scale them")
     return values.astype(np.uint16)
-
-
-def _flatten(image: Image.Image) -> RGB:
-    """RGB bytes of an 8-bit image, over white where it is transparent."""
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image.convert("RGB"))  # a copy, because the view of a PIL image is read-only
-
-
-def _from_array(values: npt.NDArray[Any]) -> RGB:
-    channels = values.shape[2] if values.ndim == 3 else 1
-    if values.ndim not in (2, 3) or channels not in (1, 3, 4) or values.size == 0:
-        raise ArgusError(f"an image array is (h, w) or (h, w, 1, 3 or 4), not {values.shape}")
-    pixels = _to_bytes(values).reshape(*values.shape[:2], channels)
-    if channels == 4:
-        return _flatten(Image.fromarray(np.ascontiguousarray(pixels)))
-    # Writable, because torch warns of arrays that are not.
-    return np.require(pixels if channels == 3 else np.repeat(pixels, 3, axis=2), requirements=["C", "W"])
-
-
-def _to_bytes(values: npt.NDArray[Any]) -> RGB:
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        return (values >> 8).astype(np.uint8)
-    if values.dtype.kind != "f":
-        raise ArgusError(f"an image array of {values.dtype} has no agreed white: give uint8, uint16 or float in 0..1")
-    low, high = float(values.min()), float(values.max())
-    if not (low >= 0 and high <= 1):
-        raise ArgusError(f"a float image lies in 0..1, not in {low:g}..{high:g}: scale it first")
-    return np.rint(values.astype(np.float32) * 255).astype(np.uint8)
-
-
-def _unreadable(name: str, error: Exception) -> ArgusError:
-    hint = ""
-    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        hint = "; if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS"
-    return ArgusError(f"{name}: cannot be read as an image ({error}){hint}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from argus_core.errors import ArgusError, unknown
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class License:
 APACHE = License("apache-2.0", "Apache License 2.0", True, False, "Keep the notices.")
 MIT = License("mit", "MIT License", True, False, "Keep the notice.")
 BSD = License("bsd-3-clause", "BSD 3-Clause License", True, False, "Keep the notice.")
+PUBLIC = License("cc0-1.0", "Creative Commons Zero 1.0", True, False, "No conditions.")
+ATTRIBUTION = License("cc-by-4.0", "Creative Commons Attribution 4.0", True, False, "Name the authors.")
 NONCOMMERCIAL = License(
     "cc-by-nc-4.0", "Creative Commons Attribution-NonCommercial 4.0", False, True, "No commercial use."
 )
@@ -37,7 +42,7 @@ UNKNOWN = License(
     True,
     "Nobody stated the terms; find them out before passing anything on.",
 )
-_KNOWN = {record.id: record for record in (APACHE, MIT, BSD, NONCOMMERCIAL, EUPE, UNKNOWN)}
+_KNOWN = {record.id: record for record in (APACHE, MIT, BSD, PUBLIC, ATTRIBUTION, NONCOMMERCIAL, EUPE, UNKNOWN)}
 
 
 def find_license(id: str | None) -> License:
@@ -51,3 +56,85 @@ def find_license(id: str | None) -> License:
 def most_restrictive(licenses: Iterable[License]) -> License:
     """The terms that bind a work made from all of these; the first of equals, Apache-2.0 of none."""
     return min(licenses, key=lambda terms: (terms.commercial, not terms.outputs_covered), default=APACHE)
+
+
+class Licenses(Mapping[str, License]):
+    """The terms of every part of a work, by the part's name; printed as a table, the binding terms last."""
+
+    def __init__(self, parts: Mapping[str, License]) -> None:
+        self._parts = dict(parts)
+
+    def __getitem__(self, part: str) -> License:
+        return self._parts[part]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    @property
+    def binding(self) -> License:
+        """The terms that the whole is under."""
+        return most_restrictive(self.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: the identifier of every part, and the binding terms in full."""
+        return {"parts": {part: terms.id for part, terms in self.items()}, "binding": asdict(self.binding)}
+
+    def __str__(self) -> str:
+        width = max(len(part) for part in (*self, "binding"))
+        rows = (*self.items(), ("binding", self.binding))
+        return "\n".join(f"{part:{width}}  {terms.name} ({terms.id}). {terms.note}" for part, terms in rows)
+
+
+class Licensed(Protocol):
+    """Whatever can tell the terms of its parts, such as an Argus."""
+
+    def licenses(self) -> Mapping[str, License]:
+        """Terms by part."""
+        ...
+
+
+def work_licenses(backbone: str, heads: Mapping[str, Mapping[str, Any]]) -> Licenses:
+    """The terms of code, backbone and heads, from the backbone's licence identifier and the heads' records.
+
+    A head is under the terms of the weights it was trained on, by default the backbone's, and of its training data,
+    a part of its own where the record states them.
+    """
+    parts = {"code": APACHE, "backbone": find_license(backbone)}
+    for name, record in heads.items():
+        parts[f"head {name}"] = find_license(_stated(record) or backbone)
+        data = _stated(record.get("data") or {})
+        if data:
+            parts[f"data of {name}"] = find_license(data)
+    return Licenses(parts)
+
+
+def require(work: Licensed | Mapping[str, License | Mapping[str, Any]], level: str | None) -> None:
+    """Raise ArgusError, naming every part, unless all terms are of a ``level``; None allows any.
+
+    ``permissive`` are terms that allow commercial use. ``work`` is an Argus, or by part either terms or a record
+    that states them under ``license``.
+    """
+    if level is None:
+        return
+    if level != "permissive":
+        raise unknown("level of licences", level, ("permissive",))
+    parts = work if isinstance(work, Mapping) else work.licenses()
+    found = {
+        part: terms if isinstance(terms, License) else find_license(_stated(terms)) for part, terms in parts.items()
+    }
+    refused = [f"{part}: {terms.name} ({terms.id})" for part, terms in found.items() if not terms.commercial]
+    if refused:
+        raise ArgusError(
+            f"not permissive: {'; '.join(refused)}; choose other weights, heads or data, "
+            "or leave out --require-license if these terms allow what you do"
+        )
+
+
+def _stated(record: Mapping[str, Any]) -> str | None:
+    """The identifier of the terms that a record states, as text or as a record of a License."""
+    terms = record.get("license")
+    stated = terms.get("id") if isinstance(terms, Mapping) else terms
+    return str(stated) if stated else None

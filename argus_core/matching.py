@@ -18,6 +18,9 @@ Refine = Literal["none", "parabola", "softargmax"]
 LIMIT = 1 << 20
 """Cosines held at once while the best pixel is looked for."""
 
+CHANNELS = 64
+"""Channels that dot products of cells are summed over at a time: what is multiplied stays in the processor's cache."""
+
 EPS = 1e-12
 """The shortest length that a feature is divided by, as in ``torch.nn.functional.normalize``."""
 
@@ -62,7 +65,8 @@ class Enlarged:
     def nearest(self, queries: Tensor, refine: Refine = "none") -> tuple[Tensor, Tensor]:
         """The most similar seen pixel of each query (N, C): its centre (N, 2), float64, and its cosine (N,).
 
-        ``refine`` moves the point between the pixels, by what the cosines around it say (see ``peaks.py``).
+        ``refine`` moves the point between the pixels by the cosines around it: a parabola through those a quarter of
+        a cell away, or the soft argmax within half a cell.
         """
         step = max(1, LIMIT // (self.seen[0] * self.seen[1]))
         found = [self._peaks(part, refine) for part in queries.split(step)]
@@ -73,19 +77,20 @@ class Enlarged:
         cosines = self.similarity(queries)
         scores, index = cosines.flatten(1).max(dim=1)
         peaks = torch.stack([index // self.seen[1], index % self.seen[1]], dim=1)  # row, column
-        cell = [n / m for n, m in zip(self.size, self.maps.shape[1:], strict=True)]
+        cell = [n / cells for n, cells in zip(self.size, self.maps.shape[1:], strict=True)]
         exact = peaks.double()
         if refine == "parabola":
-            exact = parabola(cosines, peaks, [max(1, round(c / 2)) for c in cell])
+            exact = parabola(cosines, peaks, [max(1, round(n / 4)) for n in cell])
         elif refine == "softargmax":
-            exact = soft_argmax(cosines, peaks, [max(1, round(c)) for c in cell])
+            exact = soft_argmax(cosines, peaks, [max(1, round(n / 2)) for n in cell])
         return exact.flip(1) + 0.5, scores
 
     @cached_property
     def _cells(self) -> Tensor:
         """(C, h, w): the cells that hold image."""
         rows, columns = (
-            -(-seen * cells // size) for seen, cells, size in zip(self.seen, self.maps.shape[1:], self.size, strict=True)
+            -(-seen * cells // size)
+            for seen, cells, size in zip(self.seen, self.maps.shape[1:], self.size, strict=True)
         )
         return self.maps[:, :rows, :columns]
 
@@ -108,18 +113,27 @@ class Enlarged:
 
         In float64, as the lengths of features that nearly cancel are small differences.
         """
-        f = self._cells.double()
-        own, right, below = _dot(f, f), _dot(f[:, :, 1:], f[:, :, :-1]), _dot(f[:, 1:], f[:, :-1])
-        across = _dot(f[:, 1:, 1:], f[:, :-1, :-1]) + _dot(f[:, 1:, :-1], f[:, :-1, 1:])
-        (rows, columns), (row_pairs, column_pairs) = (
-            [weight**2 for weight in self._weights],
-            [2 * weight[:, 1:] * weight[:, :-1] for weight in self._weights],
-        )
+        own, right, below, across = _products(self._cells)
+        rows, columns = (weight**2 for weight in self._weights)
+        row_pairs, column_pairs = (2 * weight[:, 1:] * weight[:, :-1] for weight in self._weights)
         square = (rows @ own + row_pairs @ below) @ columns.T
         square += (rows @ right + row_pairs @ (across / 2)) @ column_pairs.T
-        return square.clamp(min=EPS**2).rsqrt().to(self.maps.dtype)
+        return square.clamp_(min=EPS**2).rsqrt_().to(self.maps.dtype)
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """(h, w): the dot products of features (C, h, w)."""
-    return (a * b).sum(dim=0)
+def _products(cells: Tensor) -> list[Tensor]:
+    """Dot products of neighbouring cells, float64: of each cell with itself, the one to its right and the one below.
+
+    The fourth (h - 1, w - 1) is the sum of the two that lie diagonally between four cells.
+    """
+    sums: list[Tensor] = []
+    for part in cells.split(CHANNELS):
+        f = part.double()
+        found = [
+            (f * f).sum(dim=0),
+            (f[:, :, 1:] * f[:, :, :-1]).sum(dim=0),
+            (f[:, 1:] * f[:, :-1]).sum(dim=0),
+            (f[:, 1:, 1:] * f[:, :-1, :-1] + f[:, 1:, :-1] * f[:, :-1, 1:]).sum(dim=0),
+        ]
+        sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
+    return sums

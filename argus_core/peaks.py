@@ -39,7 +39,9 @@ def soft_argmax(values: Tensor, peaks: Tensor, reach: Sequence[int]) -> Tensor:
     ``values`` are (N, H, W), ``peaks`` (N, 2) whole rows and columns; the mean is over ``reach`` to either side.
     """
     each = torch.arange(len(peaks), device=peaks.device)[:, None, None]
-    spans = [peaks[:, axis, None] + torch.arange(-step, step + 1, device=peaks.device) for axis, step in enumerate(reach)]
+    spans = [
+        peaks[:, axis, None] + torch.arange(-step, step + 1, device=peaks.device) for axis, step in enumerate(reach)
+    ]
     known = [(span >= 0) & (span < n) for span, n in zip(spans, values.shape[1:], strict=True)]
     rows, columns = (span.clamp(0, n - 1) for span, n in zip(spans, values.shape[1:], strict=True))
     window = values[each, rows[:, :, None], columns[:, None, :]].double() / TEMPERATURE

@@ -13,7 +13,7 @@ from argus_core.backbones import load_backbone
 from argus_core.build import build_head
 from argus_core.cache import Cache, CacheSource, CacheSpec, write_cache
 from argus_core.canvas import Canvas
-from argus_core.compose import Argus
+from argus_core.argus import Argus
 from argus_core.errors import ArgusError
 from argus_core.live import LiveSource
 from argus_core.tasks.detect import Detect
@@ -140,7 +140,7 @@ def test_heads_of_another_backbone_are_refused_by_name(backbone, heads):
 
 def test_what_cannot_work_is_said(backbone, heads):
     with pytest.raises(ArgusError, match="at least one head"):
-        Argus(backbone, {}, CANVAS)
+        Argus(backbone, {}, CANVAS)([np.zeros((8, 8, 3), dtype=np.uint8)])
     for name in ("detect.fcos", "items"):
         with pytest.raises(ArgusError, match=f"'{name}' cannot name a head"):
             Argus(backbone, {name: heads["boxes"]}, CANVAS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from argus_arena.schedule import factor
+from argus_arena.schedule import beta1, factor
 from argus_core.recipe import Recipe
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
@@ -27,10 +27,32 @@ def test_constant_only_warms_up():
     assert set(rates[10:]) == {1.0} and rates[0] < 0.1
 
 
-def test_one_cycle_is_the_published_table():
+@pytest.fixture
+def published():
     path = SHARED / "golden" / "eval_reference_values.json"
     if not path.exists():
-        pytest.skip("the published learning-rate table is not here")
+        pytest.skip("the published learning-rate tables are not here")
+    return json.loads(path.read_text())
+
+
+def test_one_cycle_is_the_published_table(published):
     recipe = Recipe(schedule="onecycle", warmup=1500 / 40000)
-    for step, (rate, _) in json.loads(path.read_text())["seg_lr"].items():
+    for step, (rate, _) in published["seg_lr"].items():
         assert 1e-3 * factor(int(step), 40000, recipe) == pytest.approx(rate, rel=1e-6), step
+        assert beta1(int(step), 40000, recipe) is None
+
+
+def test_one_cycle_with_momentum_is_the_published_table(published):
+    recipe = Recipe(schedule="onecycle-momentum", warmup=1 / 3)
+    for step, (rate, betas) in published["depth_lr"].items():
+        assert 3e-4 * factor(int(step), 38400, recipe) == pytest.approx(rate, rel=1e-6), step
+        assert beta1(int(step), 38400, recipe) == pytest.approx(betas[0], rel=1e-6), step
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 10, 1000])
+@pytest.mark.parametrize("warmup", [0.0, 1 / 3, 0.999])
+def test_one_cycle_with_momentum_stays_in_range_however_short(steps, warmup):
+    recipe = Recipe(schedule="onecycle-momentum", warmup=warmup)
+    for step in range(steps):
+        assert 0 < factor(step, steps, recipe) <= 1.001
+        assert beta1(step, steps, recipe) == 0 or 0.85 <= beta1(step, steps, recipe) <= 0.95

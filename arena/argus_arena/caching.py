@@ -17,6 +17,7 @@ from argus_core.cache.sealed import read_sealed, write_sealed
 from argus_core.canvas import Canvas
 from argus_core.errors import ArgusError
 from argus_core.hooks import load_plugins
+from argus_core.license import find_license, require
 from argus_core.protocol import find_protocol
 from argus_core.tokens import Needs
 
@@ -45,6 +46,7 @@ class CacheRequest:
     device: str | None = None
     compile: bool = False
     skip_bad: bool = False
+    require_license: str | None = None
 
 
 def build_cache(request: CacheRequest) -> None:
@@ -60,6 +62,7 @@ def build_cache(request: CacheRequest) -> None:
     options = request.backbone_options or {}
     device = find_device(request.device)
     backbone = load_backbone(request.backbone, request.weights, device, request.compile, **options)
+    require({"backbone": find_license(backbone.license)}, request.require_license)
     record = backbone_record(backbone, request.weights, options)
     _check_same_backbone(request.out / "backbone.json", record)
     console = Console(stderr=True)
@@ -140,12 +143,21 @@ def check_data(spec: str) -> int:
 
     reports = data_check.check_data(open_data(spec, load_plugins()))
     for name, report in reports.items():
-        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in report.summary.items()))
+        print(f"{name}: " + ", ".join(f"{key} {_shown(value)}" for key, value in report.summary.items()))
         for fault in report.faults:
             print(f"  {fault}")
     total = sum(len(report.faults) for report in reports.values())
     print(f"{total} faults" if total else "no faults")
     return total
+
+
+def _shown(value: Any) -> str:
+    """Counts and shares as a reader wants them."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_shown(one)}" for key, one in value.items()) + "}"
+    return str(value)
 
 
 def _check_same_backbone(file: Path, record: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from argus_core.files import json_sha256, write_json
 from argus_core.hooks import Plugins, load_plugins
 from argus_core.options import check_options
 
-FREE = ("device", "workers", "eval_batch", "save_every")
+FREE = ("device", "workers", "eval_batch", "save_every", "require_license")
 """Request fields that may change when a run is continued: they do not change what it computes."""
 
 

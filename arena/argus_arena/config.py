@@ -52,6 +52,7 @@ class RunRequest(BaseModel):
     eval_batch: int = Field(default=8, ge=1)
     metric: dict[str, Any] = Field(default_factory=dict, description="options of the scoring, such as backend")
     protocol: str | None = Field(default=None, description="score under this registered protocol")
+    require_license: str | None = Field(default=None, description="refuse weights under other terms, as 'permissive'")
     save_every: int = Field(default=0, ge=0, description="steps between saved states; 0 saves once an epoch")
     settings: dict[str, Any] = Field(default_factory=dict)
 
@@ -67,7 +68,7 @@ class RunConfig(BaseModel):
 
 def resolve(request: RunRequest) -> RunConfig:
     """Distribute settings over the heads; a key that fits no head is an error with a suggestion."""
-    names = dict(_instance(text) for text in request.heads)
+    names = _instances(request.heads)
     if len(names) < len(request.heads):
         raise ArgusError(f"two heads of a run share a name: {', '.join(request.heads)}; give one its own as NAME=HEAD")
     recipes: dict[str, dict[str, Any]] = {name: {} for name in names}
@@ -100,10 +101,18 @@ def flatten(settings: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
     return flat
 
 
-def _instance(text: str) -> tuple[str, str]:
-    name, equals, head = text.partition("=")
-    if not equals:
-        return HEADS.find(text).name.rpartition(".")[2], text
+def _instances(texts: Sequence[str]) -> dict[str, str]:
+    """Heads by their names in the run: the part after the task, or all of it where several tasks share that."""
+    full = [HEADS.find(text).name for text in texts if "=" not in text]
+    short = [name.partition(".")[2] for name in full]
+    plain = {
+        name: name.replace(".", "_") if short.count(end) > 1 else end for name, end in zip(full, short, strict=True)
+    }
+    return dict(_named(text) if "=" in text else (plain[HEADS.find(text).name], text) for text in texts)
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, _, head = text.partition("=")
     if not name.isidentifier():
         raise ArgusError(f"{name!r} is no name for a head; use letters, digits and _")
     return name, head

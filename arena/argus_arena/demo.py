@@ -11,12 +11,12 @@ from argus_arena.caching import CacheRequest, build_cache
 from argus_arena.commands import train_run
 from argus_arena.data import open_data
 from argus_arena.predict import above
-from argus_arena.saved import backbone_of, canvas_of, load_run
-from argus_core.compose import Argus
+from argus_core.argus import Argus
 from argus_core.draw import draw_boxes, side_by_side
 from argus_core.files import write_atomic
 from argus_core.hooks import load_plugins
 from argus_core.tasks.detect import Detect
+from argus_core.trained import backbone_of, canvas_of, load_run
 
 FOLDER = Path("demo")
 DATA = "scenes:images=384,val=48,size=192"

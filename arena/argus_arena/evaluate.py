@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any
 
 import torch
@@ -11,14 +11,13 @@ from argus_arena.scoring import Scoring, check_scoring
 from argus_arena.world import World
 from argus_core.compose import run_head
 from argus_core.head import Head
-from argus_core.source import TokenSource
 from argus_core.tasks.base import Metric
 
 Progress = Callable[[int, int], None]
 Samples = tuple[tuple[int, tuple[int, ...]], ...]
 
 
-def usable(source: TokenSource) -> list[int]:
+def usable(source: Sized) -> list[int]:
     """Images of the split that have tokens."""
     skipped = getattr(source, "skipped", {})
     return [index for index in range(len(source)) if index not in skipped]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from argus_arena.rescore import EvalRequest
-from argus_arena.saved import canvas_of, load_run
 from argus_core.head import Head
 from argus_core.options import options_model
 from argus_core.protocol import Protocol, find_protocol
+from argus_core.trained import canvas_of, load_run
 
 
 def print_explanation(request: EvalRequest) -> None:

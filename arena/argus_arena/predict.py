@@ -13,15 +13,15 @@ from PIL import Image
 from rich.console import Console
 
 from argus_arena.report import progress_bar
-from argus_arena.saved import backbone_of, canvas_of, load_run
 from argus_arena.world import find_device
-from argus_core.compose import Argus
+from argus_core.argus import Argus
 from argus_core.draw import draw_boxes
 from argus_core.errors import ArgusError
 from argus_core.files import write_atomic, write_json
 from argus_core.head import Head
 from argus_core.image import read_image
 from argus_core.tasks.detect import Detect, Detections
+from argus_core.trained import backbone_of, canvas_of, load_run
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 

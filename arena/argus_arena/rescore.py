@@ -11,7 +11,6 @@ from argus_arena.data import open_data, split_of
 from argus_arena.evaluate import evaluate
 from argus_arena.keeper import finite
 from argus_arena.report import ConsoleReporter, Reporter
-from argus_arena.saved import backbone_of, canvas_of, load_run, set_decoding
 from argus_arena.scoring import Scoring
 from argus_arena.setting import versions
 from argus_arena.world import World, join_world, leave_world
@@ -25,6 +24,7 @@ from argus_core.hooks import load_plugins
 from argus_core.live import FramedSource
 from argus_core.protocol import Protocol, find_protocol
 from argus_core.tensors import tensors_sha256
+from argus_core.trained import backbone_of, canvas_of, load_run, set_decoding
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -25,6 +25,7 @@ from argus_core.data import Split
 from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.hooks import Plugins
+from argus_core.license import require
 from argus_core.protocol import find_protocol
 from argus_core.source import TokenSource
 from argus_core.tokens import FeatureInfo
@@ -57,6 +58,7 @@ def prepare(config: RunConfig, plugins: Plugins, world: World) -> Setting:
     data = open_data(request.data, plugins)
     train, val = split_of(data, request.train_split), split_of(data, request.val_split)
     origin = open_origin(request, str(world.device))
+    require({"backbone": origin.record}, request.require_license)
     heads = _build_heads(config, origin.info, train)
     train_source, val_source = origin.open(merged_needs(heads), train, val)
     scoring = Scoring(val_source, val, request.metric, find_protocol(request.protocol) if request.protocol else None)
@@ -119,7 +121,7 @@ def _batch(wanted: int, images: int, world: World) -> int:
     return batch
 
 
-def _described(split: Split, source: TokenSource) -> dict[str, Any]:
+def _described(split: Split, source: Sized) -> dict[str, Any]:
     return {"split": split.name, "images": len(usable(source)), "sha256": split.annotation_digest()}
 
 

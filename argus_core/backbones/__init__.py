@@ -35,6 +35,7 @@ def load_backbone(
     except TypeError as error:
         raise ArgusError(f"backbone {name!r}: {error}; timm models are written timm:NAME") from error
     backbone: Backbone = factory(*arguments[0], **arguments[1])
+    backbone.options = dict(options)
     if device is not None:
         backbone = backbone.to(device)
     if compile:

@@ -45,6 +45,8 @@ class Backbone(nn.Module):
         self.model = model.eval().requires_grad_(False)
         self.info, self.name, self.mean, self.std = info, name, mean, std
         self.license, self._low = license, precision == "auto"
+        # Set by ``load_backbone``: what the factory was told besides the weights.
+        self.options: dict[str, Any] = {}
         self._periods = {key: value.clone() for key, value in rope_periods(model).items()}
         self.weights_sha256 = tensors_sha256({**model.state_dict(), **self._periods})
         self._compiled: Callable[..., Any] | None = None

@@ -1,11 +1,14 @@
-"""Published weights: found in the local cache, else fetched, else an error that says what to fetch."""
+"""What is published on the hub: found in the local cache, else fetched, else an error that says what to fetch."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import huggingface_hub
+from huggingface_hub.errors import LocalEntryNotFoundError
 from huggingface_hub.utils import get_session
 from timm.models import get_pretrained_cfg
 
@@ -26,14 +29,48 @@ def published_weights(name: str, official: str = "") -> Path:
     cached = huggingface_hub.try_to_load_from_cache(repository, _FILE)
     if isinstance(cached, str):
         return Path(cached)
-    if os.environ.get("ARGUS_OFFLINE", "") not in ("", "0"):
+    if _offline():
         raise _not_here(repository, official, "ARGUS_OFFLINE forbids fetching them")
     try:
-        # The hub's client repeats a failed request for most of a minute; one plain request tells at once.
-        get_session().head(huggingface_hub.constants.ENDPOINT, timeout=5)
+        _knock()
         return Path(huggingface_hub.hf_hub_download(repository, _FILE))
     except Exception as error:  # the client passes on its transport library's own errors
         raise _not_here(repository, official, f"fetching them failed: {error}") from error
+
+
+def published_folder(repository: str, files: Sequence[str], revision: str | None = None) -> Path:
+    """A folder with ``files`` of a repository, all of one revision; what is cached is not asked for again.
+
+    ARGUS_OFFLINE=1 leaves the network alone. Raises ArgusError, soon, when the files cannot be had.
+    """
+    fetch = partial(huggingface_hub.snapshot_download, repository, revision=revision, allow_patterns=list(files))
+    try:
+        folder = Path(fetch(local_files_only=True))
+        if all((folder / file).is_file() for file in files):
+            return folder
+    except LocalEntryNotFoundError:
+        pass
+    wanted = f"{' and '.join(files)} of {repository}"
+    if _offline():
+        raise ArgusError(f"{wanted} are not on this machine and ARGUS_OFFLINE forbids fetching them")
+    try:
+        _knock()
+        folder = Path(fetch())
+    except Exception as error:  # the client passes on its transport library's own errors
+        raise ArgusError(f"fetching {wanted} failed: {error}; check the name, or fetch them by hand") from error
+    absent = [file for file in files if not (folder / file).is_file()]
+    if absent:
+        raise ArgusError(f"the hub's {repository} has no {' and no '.join(absent)}; it was not saved by Argus.save")
+    return folder
+
+
+def _offline() -> bool:
+    return os.environ.get("ARGUS_OFFLINE", "") not in ("", "0")
+
+
+def _knock() -> None:
+    """Raise at once if the hub cannot be reached: its client repeats a failed request for most of a minute."""
+    get_session().head(huggingface_hub.constants.ENDPOINT, timeout=5)
 
 
 def _not_here(repository: str, official: str, reason: str) -> ArgusError:

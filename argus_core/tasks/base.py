@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
@@ -13,6 +15,9 @@ from torch import Tensor
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError
 from argus_core.tokens import FeatureInfo, Tokens
+
+if TYPE_CHECKING:
+    from argus_core.results.base import Result
 
 
 class Metric(ABC):
@@ -82,6 +87,15 @@ class Task(BaseModel, ABC):
         if len(predictions) > 1:
             raise ArgusError(f"predictions of task {self.name!r} cannot be merged over several passes of an image")
         return self.to_image(predictions[0], placements[0])
+
+    def result(self, prediction: Any, image: npt.NDArray[np.uint8]) -> Result:
+        """What a user gets for an image prediction: plain data and a picture.
+
+        Keyword-only parameters of an override are options of the question, such as a threshold.
+        """
+        from argus_core.results.plain import PlainResult
+
+        return PlainResult(image, prediction)
 
     @abstractmethod
     def metric(self) -> Metric:

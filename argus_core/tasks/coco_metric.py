@@ -38,7 +38,7 @@ class CocoMetric(Metric):
     """
 
     primary: ClassVar[str] = "AP"
-    protocol: ClassVar[str] = "coco-bbox-1"
+    protocol = "coco-bbox-1"
 
     def __init__(self, classes: Sequence[str], backend: Backend = "pycocotools") -> None:
         if backend not in get_args(Backend):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from argus_core.canvas import Placement
 from argus_core.errors import ArgusError
 from argus_core.tasks.base import Metric, Task
 from argus_core.tokens import FeatureInfo, Tokens, cell_mask
+
+if TYPE_CHECKING:
+    from argus_core.results.detections import DetectionResult
 
 LIMIT = 100
 """Detections per image that count, as in COCO."""
@@ -93,6 +96,16 @@ class Detect(Task):
         """The detections in image pixels, clipped to the image, on the CPU."""
         boxes = torch.from_numpy(placement.boxes_to_image(prediction.boxes.cpu().numpy())).float()
         return Detections(boxes, prediction.scores.cpu(), prediction.labels.cpu())
+
+    def result(
+        self, prediction: Detections, image: npt.NDArray[np.uint8], *, score_thresh: float = 0.3
+    ) -> DetectionResult:
+        """The detections that score at least ``score_thresh``."""
+        from argus_core.results.detections import DetectionResult
+
+        kept = prediction.scores >= score_thresh
+        found = Detections(prediction.boxes[kept], prediction.scores[kept], prediction.labels[kept])
+        return DetectionResult(image, found, self.classes)
 
     def metric(self, *, backend: Literal["pycocotools", "faster"] = "pycocotools") -> Metric:
         """COCO's average precision and recall; ``faster`` gives the same numbers and needs the ``fast-eval`` extra."""

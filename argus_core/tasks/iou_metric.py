@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from argus_core.errors import ArgusError
 from argus_core.tasks.base import Metric
@@ -39,11 +41,23 @@ class IoUMetric(Metric):
         """Add one image: a prediction and a mask of the same size (h, w)."""
         if key in self._keys:
             raise ArgusError(f"image {key!r} is counted twice; give each image once")
-        found = prediction.labels.cpu().numpy()
-        if found.shape != truth.shape:
-            raise ArgusError(f"image {key!r}: the prediction is {found.shape}, the mask {truth.shape}")
-        self._table += _count(found, truth, len(self.classes), self.ignore)
+        found = prediction.labels.cpu().int()
+        if tuple(found.shape) != truth.shape:
+            raise ArgusError(f"image {key!r}: the prediction is {tuple(found.shape)}, the mask {truth.shape}")
+        count = len(self.classes) + 1
+        index = self._rows(torch.from_numpy(truth.astype(np.int32)), f"image {key!r}: the mask") * count
+        index += self._rows(found, f"image {key!r}: the prediction")
+        self._table += torch.bincount(index.flatten(), minlength=count**2).view(count, count)[:-1].numpy()
         self._keys.add(key)
+
+    def _rows(self, labels: Tensor, what: str) -> Tensor:
+        """Labels with ``ignore`` as one more class."""
+        last = len(self.classes)
+        rows = torch.where(labels == self.ignore, last, labels)
+        low, high = rows.aminmax()
+        if low < 0 or high > last or (self.ignore != last and (labels == last).any()):
+            raise ArgusError(f"{what} has labels other than 0..{last - 1} and {self.ignore}: {_range(labels)}")
+        return rows
 
     def compute(self) -> dict[str, float]:
         """The means first, then the IoU of every class."""
@@ -75,14 +89,8 @@ class IoUMetric(Metric):
         self._keys, self._table = keys, sum(tables, np.zeros_like(self._table))
 
 
-def _count(
-    found: npt.NDArray[np.integer[Any]], truth: npt.NDArray[np.integer[Any]], classes: int, ignore: int
-) -> npt.NDArray[np.int64]:
-    """(K, K + 1) pixels by truth and prediction."""
-    labelled = truth != ignore
-    rows, columns = truth[labelled].astype(np.int64), found[labelled].astype(np.int64)
-    columns[(columns < 0) | (columns >= classes)] = classes
-    return np.bincount(rows * (classes + 1) + columns, minlength=classes * (classes + 1)).reshape(classes, classes + 1)
+def _range(labels: Tensor) -> str:
+    return "{} to {}".format(*(int(end) for end in labels.aminmax()))
 
 
 def _ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> Scores:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor
 
@@ -20,6 +19,9 @@ from argus_core.tasks.base import Metric, Task
 from argus_core.tasks.segment_example import draw_labels, paint
 from argus_core.tasks.segment_loss import DenseLogits, MaskTarget, cross_entropy
 from argus_core.tokens import FeatureInfo, Tokens
+
+if TYPE_CHECKING:
+    from argus_core.results.segments import SegmentResult
 
 Mask = npt.NDArray[np.integer[Any]]
 
@@ -82,6 +84,7 @@ class Segment(Task):
         """The most likely class of every image pixel."""
         return self.merge([prediction], [placement])
 
+    @torch.no_grad()
     def merge(self, predictions: Sequence[ClassMaps], placements: Sequence[Placement]) -> Segmentation:
         """The softmax of the passes' mean logits, at image pixels, on the CPU."""
         plane = merge_passes([one.logits for one in predictions], predictions[0].stride, placements)
@@ -89,6 +92,13 @@ class Segment(Task):
         labels, confidence = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
         unseen = ~plane.seen_in_image().cpu()
         return Segmentation(labels.masked_fill_(unseen, self.ignore), confidence.masked_fill_(unseen, 0))
+
+    def result(self, prediction: Segmentation, image: npt.NDArray[np.uint8]) -> SegmentResult:
+        """Labels and confidence as arrays."""
+        from argus_core.results.segments import SegmentResult
+
+        maps = prediction.labels.numpy(), prediction.confidence.numpy()
+        return SegmentResult(image, *maps, self.classes, self.ignore)
 
     def metric(self) -> Metric:
         """Mean intersection over union."""

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from argus_core.tasks.depth_example import draw_extents
 from argus_core.tokens import FeatureInfo, cell_mask
 
 
@@ -13,9 +14,7 @@ def draw_labels(
     classes: int, ignore: int, canvas: tuple[int, int], images: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Labels (B, H, W) with a few unlabelled pixels and padding, and the extents (B, 2) of the images."""
-    extent = torch.tensor(canvas).repeat(images, 1)
-    extent[1::4, 1] = extent[1::4, 1] * 3 // 4
-    extent[3::4, 0] = extent[3::4, 0] * 3 // 4
+    extent = draw_extents(canvas, images)
     quarters = torch.randint(classes, (images, 1, 2, 2), generator=generator).float()
     labels = F.interpolate(quarters, canvas)[:, 0].long()
     labels[torch.rand(labels.shape, generator=generator) < 0.05] = ignore

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from argus_core.border import repeat_border
 from argus_core.dense import enlarge
 from argus_core.processes import batch_total
 
@@ -36,14 +37,8 @@ class DenseLogits:
     extent: Tensor
 
     def filled(self) -> Tensor:
-        """float32 logits in which padding repeats the image's last row and column, so that none of it is mixed in."""
-        maps = self.logits.float()
-        for dim in (2, 3):
-            last = (self.extent[:, dim - 2] + self.stride - 1) // self.stride - 1
-            cells = torch.arange(maps.shape[dim], device=maps.device).minimum(last[:, None])  # (B, h or w)
-            index = cells[:, None, :, None] if dim == 2 else cells[:, None, None, :]
-            maps = maps.gather(dim, index.expand_as(maps))
-        return maps
+        """float32 logits whose padding repeats the image's border."""
+        return repeat_border(self.logits.float(), self.stride, self.extent)
 
 
 def cross_entropy(

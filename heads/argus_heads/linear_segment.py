@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from argus_core.detection.levels import Taps
+from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.masked_norm import MaskedBatchNorm2d
 from argus_core.recipe import Recipe
 from argus_core.tasks.segment import Segment
-from argus_core.tasks.segment_loss import DenseLogits, Denominator, MaskTarget, cross_entropy
+from argus_core.tasks.segment_loss import Denominator, DenseLogits, MaskTarget, cross_entropy
 from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 
 
@@ -37,6 +38,8 @@ class LinearSegmenter(Head):
         denominator: Denominator = "valid",
     ) -> None:
         super().__init__(info, task)
+        if not 0 <= dropout < 1:
+            raise ArgusError(f"dropout={dropout} is no share of channels to drop; give 0 or more, and less than 1")
         self.needs = Needs(layers=layers)
         self.ignore, self.denominator = task.ignore, denominator
         self.taps = Taps(info, self.needs)

@@ -14,6 +14,7 @@ from argus_data.imagenet import open_imagenet
 from argus_data.nyu import open_nyu
 from argus_data.pairs import open_pairs
 from argus_data.pf_willow import open_pf_willow
+from argus_data.scene_pairs import open_scene_pairs
 from argus_data.scenes import open_scenes
 from argus_data.spair import open_spair
 
@@ -31,6 +32,7 @@ def argus_datasets() -> Mapping[str, Opener]:
         "nyu": open_nyu,
         "pairs": open_pairs,
         "pf_willow": open_pf_willow,
+        "scene_pairs": open_scene_pairs,
         "scenes": open_scenes,
         "spair": open_spair,
     }

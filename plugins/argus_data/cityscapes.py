@@ -1,7 +1,74 @@
-"""To be written."""
+"""Cityscapes with fine annotations, as published, in its 19 training classes."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
+from argus_core.data import Split
 from argus_core.errors import ArgusError
+from argus_data.images import ImageFile, find_files
+from argus_data.masks import MaskLayer
+from argus_data.matching import MatchedSplit, check_limit, match, stem
+
+CLASSES = {
+    "road": 7,
+    "sidewalk": 8,
+    "building": 11,
+    "wall": 12,
+    "fence": 13,
+    "pole": 17,
+    "traffic light": 19,
+    "traffic sign": 20,
+    "vegetation": 21,
+    "terrain": 22,
+    "sky": 23,
+    "person": 24,
+    "rider": 25,
+    "car": 26,
+    "truck": 27,
+    "bus": 28,
+    "train": 31,
+    "motorcycle": 32,
+    "bicycle": 33,
+}
+"""Training classes in order, with the numbers they have in ``labelIds`` files (cityscapesScripts' labels)."""
+
+IGNORE = 255
+IMAGE, MASK = "_leftImg8bit", "_gtFine_"
 
 
-def open_cityscapes(path: str = ""):
-    raise ArgusError("not written yet")
+def open_cityscapes(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
+    """The splits ``train`` and ``val`` of leftImg8bit/SPLIT/CITY/ with gtFine/SPLIT/CITY/ beside it.
+
+    Masks are *_labelTrainIds.png where every image of a split has one, otherwise *_labelIds.png, whose other classes
+    are ignored. ``limit`` keeps the first images of every split; 0 keeps all.
+    """
+    root = Path(path).expanduser()
+    check_limit(limit)
+    found = [name for name in ("train", "val") if (root / "leftImg8bit" / name).is_dir()]
+    if not found:
+        raise ArgusError(f"{root} is not Cityscapes: it has neither leftImg8bit/train nor leftImg8bit/val")
+    return {name: _open(root, name, limit) for name in found}
+
+
+def _open(root: Path, name: str, limit: int) -> MatchedSplit:
+    files = [file for file in find_files(root / "leftImg8bit" / name) if stem(file.key).endswith(IMAGE)]
+    masks = root / "gtFine" / name
+    ready = _masks(masks, files, "labelTrainIds")
+    direct = len(ready) == len(files)
+    matched = match(name, files, {"mask": ready if direct else _masks(masks, files, "labelIds")}, limit)
+    return MatchedSplit(name, matched, [MaskLayer(matched.paths["mask"], list(CLASSES), IGNORE, _remap(direct))])
+
+
+def _masks(folder: Path, files: list[ImageFile], kind: str) -> dict[str, Path]:
+    """The masks of a kind that are there, by the stem of their image."""
+    paths = {stem(file.key): folder / f"{stem(file.key).removesuffix(IMAGE)}{MASK}{kind}.png" for file in files}
+    return {key: path for key, path in paths.items() if path.is_file()}
+
+
+def _remap(direct: bool) -> list[int] | None:
+    """From ``labelIds`` to training classes; nothing to do for masks that already hold them."""
+    if direct:
+        return None
+    train = {number: index for index, number in enumerate(CLASSES.values())}
+    return [train.get(number, IGNORE) for number in range(max(train) + 1)]

@@ -1,7 +1,97 @@
-"""To be written."""
+"""NYU Depth V2 with the lists that everybody trains and tests on."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from argus_core.data import Fault, Split
 from argus_core.errors import ArgusError
+from argus_data.depth_maps import DepthLayer
+from argus_data.images import ImageFile, ImageSplit
+
+LISTS = {
+    "train": ("nyu_train.txt", "nyudepthv2_train_files_with_gt.txt"),
+    "val": ("nyu_test.txt", "nyudepthv2_test_files_with_gt.txt"),
+}
+FOLDERS = {"train": ("", "sync", "train"), "val": ("", "test", "official_splits/test")}
+"""Below the data set, where the paths of a list may start."""
 
 
-def open_nyu(path: str = ""):
-    raise ArgusError("not written yet")
+@dataclass(frozen=True)
+class _Entry:
+    line: int
+    image: str
+    depth: str
+
+
+class NYULayer(DepthLayer):
+    """Depth in millimetres, and what was wrong with the list."""
+
+    def __init__(self, paths: Sequence[Path], faults: Sequence[Fault]) -> None:
+        super().__init__(paths)
+        self._left_out = tuple(faults)
+
+    def faults(self) -> list[Fault]:
+        """The entries that were left out, and depth maps that are not there."""
+        return [*self._left_out, *super().faults()]
+
+
+def open_nyu(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
+    """``train`` (24,231 images) and ``val`` (the 654 official test images), as far as their lists are there.
+
+    ``path`` holds nyu_train.txt and nyu_test.txt, each line an image, its 16-bit depth in millimetres and the focal
+    length, with paths from there (or from sync/, train/, test/ or official_splits/test/ there), as BTS (Lee 2019)
+    released them. An entry whose depth is "None" is left out. ``limit`` keeps the first images of every split; 0
+    keeps all.
+    """
+    root = Path(path).expanduser()
+    if limit < 0:
+        raise ArgusError(f"option limit={limit} must be 0 (all images) or the number of images to keep")
+    found = {name: root / file for name, files in LISTS.items() for file in files if (root / file).is_file()}
+    if not found:
+        looked = ", ".join(file for files in LISTS.values() for file in files)
+        raise ArgusError(f"{root} holds no NYU Depth V2; looked for {looked}")
+    return {name: _open_split(name, root, file, limit) for name, file in found.items()}
+
+
+def _open_split(name: str, root: Path, file: Path, limit: int) -> ImageSplit:
+    entries, faults = _read_list(file)
+    entries = entries[:limit] if limit else entries
+    if not entries:
+        raise ArgusError(f"{file} names no image with depth")
+    folder = _folder(name, root, file, entries[0])
+    images = [ImageFile(entry.image, folder / entry.image) for entry in entries]
+    return ImageSplit(name, images, [NYULayer([folder / entry.depth for entry in entries], faults)])
+
+
+def _read_list(file: Path) -> tuple[list[_Entry], list[Fault]]:
+    """The entries with depth, and a fault for each of the others."""
+    entries: dict[str, _Entry] = {}
+    faults = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        words = [word.lstrip("/") for word in line.split()]
+        if not words:
+            continue
+        if len(words) not in (2, 3):
+            raise ArgusError(f"{file}, line {number}: {line!r} is not an image, its depth and the focal length")
+        entry = _Entry(number, words[0], words[1])
+        if entry.depth == "None":
+            faults.append(Fault(f"{file.name}, line {number}", f"{entry.image} has no depth", dropped=True))
+        elif entry.image in entries:
+            raise ArgusError(
+                f"{file}, line {number}: {entry.image} is already in line {entries[entry.image].line}; keep one"
+            )
+        else:
+            entries[entry.image] = entry
+    return list(entries.values()), faults
+
+
+def _folder(name: str, root: Path, file: Path, first: _Entry) -> Path:
+    """Where the paths of a list start, told by its first image."""
+    for below in FOLDERS[name]:
+        if (root / below / first.image).is_file():
+            return root / below
+    looked = ", ".join(str(root / below / first.image) for below in FOLDERS[name])
+    raise ArgusError(f"the first image of {file} is not there; looked for {looked}")

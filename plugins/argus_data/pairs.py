@@ -1,7 +1,150 @@
-"""To be written."""
+"""Any images with points that correspond, listed in one JSON file."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from argus_core.data import Fault, Split
 from argus_core.errors import ArgusError
+from argus_core.files import read_json
+from argus_data.matching import check_limit
+from argus_data.pair_layer import Box, PairPoints, PairSplit, Point, Size
+
+NAME = "pairs.json"
+
+Points = Sequence[Point | None]
 
 
-def open_pairs(path: str = ""):
-    raise ArgusError("not written yet")
+class _Image(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    file: str
+    width: int | None = None
+    height: int | None = None
+    category: str = ""
+    bbox: Box | None = None
+    keypoints: list[Point | None] | None = None
+
+    @property
+    def size(self) -> Size | None:
+        return (self.height, self.width) if self.height is not None and self.width is not None else None
+
+
+class _Pair(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    src: str
+    trg: str
+    split: str
+    src_points: list[Point | None] | None = None
+    trg_points: list[Point | None] | None = None
+
+
+class _Content(BaseModel):
+    images: dict[str, _Image]
+    pairs: list[_Pair]
+
+
+def open_pairs(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
+    """The splits that the pairs of a JSON file name; ``path`` is the file, or a folder that holds it as pairs.json.
+
+    The file is ``{"images": {key: image}, "pairs": [pair]}``. An image has ``file`` (relative to the JSON file) and
+    may have ``width``, ``height``, ``category``, ``bbox`` [x1, y1, x2, y2] of its object and ``keypoints`` [[x, y],
+    null, ...]. A pair has ``src``, ``trg`` (keys of images) and ``split``; its points are the keypoints that both
+    images have, in order, or its own ``src_points`` and ``trg_points``. Pairs that name no image or whose points do
+    not correspond, and points outside their image, are faults and left out. ``limit`` keeps the first pairs of every
+    split; 0 keeps all.
+    """
+    check_limit(limit)
+    given = Path(path).expanduser()
+    file = given / NAME if given.is_dir() else given
+    if not file.is_file():
+        raise ArgusError(f"{file}: no such file; give a JSON file of pairs, or the folder that holds {NAME}")
+    try:
+        content = _Content.model_validate(read_json(file, "give a JSON file of pairs"))
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5]]
+        raise ArgusError(f"{file} is no file of pairs: " + "; ".join(lines)) from error
+    if not content.pairs:
+        raise ArgusError(f"{file} lists no pairs")
+    reader = _Reader(file, content)
+    return {name: reader.split(name, limit) for name in dict.fromkeys(pair.split for pair in content.pairs)}
+
+
+class _Reader:
+    """Splits from the checked content of a file; every fault is told once, by the first split that it concerns."""
+
+    def __init__(self, file: Path, content: _Content) -> None:
+        self.file, self.images, self.pairs = file, content.images, content.pairs
+        self._told: set[str] = set()
+
+    def split(self, name: str, limit: int) -> PairSplit:
+        """The pairs of one split that are in order."""
+        names: list[tuple[str, str]] = []
+        points: list[PairPoints] = []
+        faults: list[Fault] = []
+        for number, pair in enumerate(self.pairs):
+            if pair.split == name and (not limit or len(names) < limit):
+                where = f"{self.file}, pair {number} ({pair.src}, {pair.trg})"
+                found = self._points(pair, where, faults)
+                if isinstance(found, str):
+                    faults.append(Fault(where, found, dropped=True))
+                    continue
+                names.append((pair.src, pair.trg))
+                points.append(found)
+        sizes = {key: image.size for key, image in self.images.items() if image.size is not None}
+        return PairSplit(name, names, self._path, points.__getitem__, sizes, self._new(faults))
+
+    def _path(self, key: str) -> Path:
+        return self.file.parent / self.images[key].file
+
+    def _points(self, pair: _Pair, where: str, faults: list[Fault]) -> PairPoints | str:
+        """What corresponds in a pair, or why nothing does; adds to ``faults`` what else is wrong."""
+        for key in (pair.src, pair.trg):
+            if key not in self.images:
+                return f"there is no image {key!r} among the images"
+        lists = []
+        for side, key, own in (("src", pair.src, pair.src_points), ("trg", pair.trg, pair.trg_points)):
+            image = self.images[key]
+            given = own if pair.src_points or pair.trg_points else image.keypoints
+            if given is None:
+                return f"it has no {side}_points, and its image {key!r} no keypoints that could stand for them"
+            place = f"{where}, {side}_points" if given is own else f"{self.file}, image {key}"
+            lists.append(_inside(given, image.size, place, faults))
+        source, target = lists
+        if len(source) != len(target):
+            return f"{len(source)} source points cannot correspond to {len(target)} target points"
+        both = [(a, b) for a, b in zip(source, target, strict=True) if a is not None and b is not None]
+        ends = self.images[pair.src], self.images[pair.trg]
+        sizes = (ends[0].size, ends[1].size) if ends[0].size and ends[1].size else None
+        box = _box(ends[1], f"{self.file}, image {pair.trg}", faults)
+        return PairPoints([a for a, _ in both], [b for _, b in both], box, ends[1].category, sizes)
+
+    def _new(self, faults: Sequence[Fault]) -> list[Fault]:
+        fresh = list({str(fault): fault for fault in faults if str(fault) not in self._told}.values())
+        self._told |= {str(fault) for fault in fresh}
+        return fresh
+
+
+def _inside(points: Points, size: Size | None, where: str, faults: list[Fault]) -> list[Point | None]:
+    """The points that lie in the image; others become None and a fault."""
+    kept: list[Point | None] = []
+    for number, point in enumerate(points):
+        out = point is not None and size is not None and not (0 <= point[0] <= size[1] and 0 <= point[1] <= size[0])
+        if out and point is not None and size is not None:
+            what = f"point {number} at x={point[0]:g}, y={point[1]:g} lies outside the image of {size[1]}x{size[0]} px"
+            faults.append(Fault(where, f"{what} (width x height)", dropped=True))
+        kept.append(None if out else point)
+    return kept
+
+
+def _box(image: _Image, where: str, faults: list[Fault]) -> Box | None:
+    """The image's box if it is one."""
+    box = image.bbox
+    if box is not None and not (box[0] < box[2] and box[1] < box[3]):
+        faults.append(Fault(where, f"bbox {list(box)} is not x1 < x2, y1 < y2", dropped=True))
+        return None
+    return box

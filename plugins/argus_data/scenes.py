@@ -12,17 +12,21 @@ from argus_core.data import Split
 from argus_core.errors import ArgusError, unknown
 from argus_core.files import json_sha256
 from argus_data.procedural.render import photograph
-from argus_data.procedural.scene import Pair, Scene, make_pair, make_scene
+from argus_data.procedural.scene import SEGMENTS, Pair, Scene, make_pair, make_scene
 from argus_data.procedural.world import CLASSES, World, draw_world
 
 if TYPE_CHECKING:
     from argus_core.tasks.base import Task
-    from argus_core.tasks.detect import Boxes
 
 GENERATOR = 1
 """To be raised whenever the same parameters give other scenes."""
 SPLITS = ("train", "val")
 SMALLEST_SIDE = 32
+TASKS = ("classify", "depth", "detect", "segment")
+KINDS = (*CLASSES, "nothing")
+"""What a scene shows most of, as a class."""
+FAR = 50.0
+"""Metres beyond which depth is left unknown; the ground runs on to the horizon."""
 
 
 class SceneSplit(Split):
@@ -33,7 +37,7 @@ class SceneSplit(Split):
         self._images = images
         self._size = size
         self._seed = seed
-        self._truths: dict[int, Boxes] = {}
+        self._truths: dict[int, dict[str, Any]] = {}
 
     def __len__(self) -> int:
         return self._images
@@ -66,22 +70,22 @@ class SceneSplit(Split):
 
     @property
     def tasks(self) -> Mapping[str, Task]:
-        """Detection of the solids."""
+        """Boxes, masks and depth of what is seen, and the class of the largest solid."""
+        from argus_core.tasks.classify import Classify
+        from argus_core.tasks.depth import Depth
         from argus_core.tasks.detect import Detect
+        from argus_core.tasks.segment import Segment
 
-        return {"detect": Detect(classes=CLASSES)}
+        tasks = (Classify(classes=KINDS), Depth(high=FAR), Detect(classes=CLASSES), Segment(classes=SEGMENTS))
+        return {task.name: task for task in tasks}
 
-    def truth(self, index: int, task: str) -> Boxes:
-        """The boxes of the visible parts; remembered, because every epoch asks for them."""
-        from argus_core.tasks.detect import Boxes
-
-        if task != "detect":
-            raise unknown("task of the scenes", task, ["detect"])
-        if index not in self._truths:
-            scene = self.scene(index)
-            crowd = np.zeros(len(scene.labels), dtype=np.bool_)
-            self._truths[index] = Boxes(scene.boxes, scene.labels, crowd, scene.area)
-        return self._truths[index]
+    def truth(self, sample: int, task: str) -> Any:
+        """The annotation of one scene; remembered, because every epoch asks for it."""
+        if task not in TASKS:
+            raise unknown("task of the scenes", task, TASKS)
+        if sample not in self._truths:
+            self._truths[sample] = _truths(self.scene(sample))
+        return self._truths[sample][task]
 
     def annotation_digest(self) -> str:
         """sha256 (hex) of what all scenes are made from."""
@@ -100,6 +104,19 @@ class SceneSplit(Split):
         return np.random.default_rng([self._seed, SPLITS.index(self.name), index, purpose])
 
 
+def _truths(scene: Scene) -> dict[str, Any]:
+    """A scene's annotations by task."""
+    from argus_core.tasks.detect import Boxes
+
+    crowd = np.zeros(len(scene.labels), dtype=np.bool_)
+    return {
+        "classify": scene.label if scene.label >= 0 else KINDS.index("nothing"),
+        "depth": np.where(scene.depth < FAR, scene.depth, 0).astype(np.float32),
+        "detect": Boxes(scene.boxes, scene.labels, crowd, scene.area),
+        "segment": scene.mask,
+    }
+
+
 def open_scenes(
     path: str = "", *, images: int = 256, val: int = 64, size: int | str = 128, seed: int = 0
 ) -> dict[str, Split]:
@@ -107,9 +124,16 @@ def open_scenes(
 
     There is nothing to read, so ``path`` must be empty. Raises ArgusError for numbers that make no scenes.
     """
+    return dict(scene_splits(path, images=images, val=val, size=size, seed=seed))
+
+
+def scene_splits(
+    path: str, *, images: int, val: int, size: int | str, seed: int, points: int = 1
+) -> dict[str, SceneSplit]:
+    """Both splits, after checking every number."""
     if path:
         raise ArgusError(f"scenes are made, not read: leave out {path!r}, as in scenes:images=256,size=128")
-    for name, value, low in (("images", images, 1), ("val", val, 1), ("seed", seed, 0)):
+    for name, value, low in (("images", images, 1), ("val", val, 1), ("seed", seed, 0), ("points", points, 1)):
         if value < low:
             raise ArgusError(f"option {name}={value} of the scenes must be at least {low}")
     shape = _size(size)

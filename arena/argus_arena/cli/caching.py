@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from argus_arena.cli import options
-from argus_arena.cli.options import BackboneSet, Device, Fit, Weights
+from argus_arena.cli.options import BackboneSet, Device, Fit, RequireLicense, Weights
 from argus_core.options import parse_size
 
 cache = typer.Typer(help="Store a frozen backbone's tokens.", invoke_without_command=True, no_args_is_help=True)
@@ -47,6 +47,7 @@ def build(
     device: Device = None,
     compile: Annotated[bool, typer.Option("--compile", help="run the backbone through torch.compile")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave out unreadable images and list them")] = False,
+    require_license: RequireLicense = None,
 ) -> None:
     """Run the backbone once over a data set and store its tokens; killed runs resume."""
     if context.invoked_subcommand is not None:
@@ -77,6 +78,7 @@ def build(
             device=device,
             compile=compile,
             skip_bad=skip_bad,
+            require_license=require_license,
         )
     )
 

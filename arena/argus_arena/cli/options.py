@@ -25,6 +25,9 @@ MetricSet = Annotated[
 Protocol = Annotated[
     str | None, typer.Option("--protocol", help="score under a published protocol; `arena protocols` lists them")
 ]
+RequireLicense = Annotated[
+    str | None, typer.Option("--require-license", help="permissive: refuse weights under any other terms")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="recipe field or head option; HEAD.KEY=VALUE for one head"),

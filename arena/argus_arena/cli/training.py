@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from argus_arena.cli import options
-from argus_arena.cli.options import BackboneSet, Device, MetricSet, Protocol, Settings, Weights
+from argus_arena.cli.options import BackboneSet, Device, MetricSet, Protocol, RequireLicense, Settings, Weights
 
 RunPath = Annotated[Path, typer.Option("--run", help="run folder, or one head's folder inside it")]
 
@@ -41,6 +41,7 @@ def train(
     eval_every: Annotated[float | None, typer.Option("--eval-every", help="epochs between evaluations")] = None,
     metric: MetricSet = None,
     protocol: Protocol = None,
+    require_license: RequireLicense = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved configuration and stop")] = False,
 ) -> None:
     """Train heads side by side on cached or live tokens and score them; run it again to resume."""
@@ -64,6 +65,7 @@ def train(
         "eval_every": eval_every,
         "metric": options.pairs(metric) or None,
         "protocol": protocol,
+        "require_license": require_license,
     }
     train_run({k: v for k, v in given.items() if v is not None}, options.pairs(settings), config, out, dry_run)
 

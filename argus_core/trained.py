@@ -1,14 +1,15 @@
-"""Saved heads of a run, and the backbone they were trained on."""
+"""Trained heads as files: those of a run, the backbone they were trained on, and an Argus of several runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from argus_core.argus import Argus
 from argus_core.backbones import Backbone, load_backbone
 from argus_core.canvas import Canvas
 from argus_core.checkpoint import load_head
@@ -30,6 +31,31 @@ def load_run(path: Path, which: str = "best") -> tuple[dict[str, Head], dict[str
     loaded = {file.resolve().parent.name: load_head(file) for file in files}
     record = next(iter(loaded.values()))[1]
     return {name: head for name, (head, _) in loaded.items()}, record
+
+
+def assemble(
+    paths: Sequence[Path], which: str = "best", weights: Path | None = None, device: str | None = None
+) -> Argus:
+    """An Argus of the heads of several runs (or head folders or files), each on the canvas it was trained on.
+
+    Heads are called as in their runs; of two with one name the later gets its task in front. Raises ArgusError for
+    heads that were trained on different backbones.
+    """
+    loaded = [load_run(path, which) for path in paths]
+    records = [record for _, record in loaded]
+    first = records[0]["tokens"]["backbone"]
+    for path, record in zip(paths, records, strict=True):
+        other = record["tokens"]["backbone"]
+        if other["sha256"] != first["sha256"]:
+            raise ArgusError(
+                f"{path} was trained on {other['name']} weights {other['sha256'][:12]}, {paths[0]} on {first['name']} "
+                f"weights {first['sha256'][:12]}; one Argus has one backbone"
+            )
+    argus = Argus(backbone_of(records[0], weights, device))
+    for heads, _ in loaded:
+        for name, head in heads.items():
+            argus.add(name if name not in argus.heads else f"{head.task.name}_{name}", head)
+    return argus
 
 
 def backbone_of(record: Mapping[str, Any], weights: Path | None, device: str | None) -> Backbone:

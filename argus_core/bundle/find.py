@@ -1,0 +1,27 @@
+"""Where a bundle is: a folder, else a repository of the Hugging Face hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from argus_core.backbones.hub import published_folder
+from argus_core.bundle.config import CONFIG
+from argus_core.errors import ArgusError
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def find_folder(source: str | Path, file: str, revision: str | None = None) -> Path:
+    """The folder that holds config.json and the weights ``file``; only an ``owner/name`` that is no path is fetched."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise ArgusError(f"{path} is a file; give the folder that it lies in")
+    if isinstance(source, Path) or not _HUB_ID.fullmatch(source):
+        raise ArgusError(f"there is no folder {path}; give a folder that Argus.save wrote, or a hub id OWNER/NAME")
+    try:
+        return published_folder(source, (CONFIG, file), revision)
+    except ArgusError as error:
+        raise ArgusError(f"there is no folder {source} here, and as a hub id: {error}") from error

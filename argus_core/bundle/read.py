@@ -1,0 +1,127 @@
+"""Loading an Argus: everything is built by registered name, and no code of the folder is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from pydantic import TypeAdapter
+
+from argus_core.argus import Argus
+from argus_core.backbones import Backbone, load_backbone
+from argus_core.build import build_head, head_class, task_from_dict
+from argus_core.bundle.config import BackboneEntry, BundleConfig, HeadEntry, check_local, file_of, read_config
+from argus_core.bundle.find import find_folder
+from argus_core.bundle.tensors import State, read_heads
+from argus_core.checkpoint import load_state
+from argus_core.errors import ArgusError
+from argus_core.head import Head
+from argus_core.registry import HEADS, TASKS
+from argus_core.tensors import tensors_sha256
+from argus_core.tokens import FeatureInfo
+
+A = TypeVar("A", bound=Argus)
+
+
+def load(
+    source: str | Path,
+    variant: str | None = None,
+    device: torch.device | str | None = None,
+    allow_missing: bool = False,
+    revision: str | None = None,
+    kind: type[A] = Argus,  # type: ignore[assignment]
+) -> A:
+    """The Argus saved in a folder or published under a hub id, in float32 whatever the variant.
+
+    Heads whose package is not installed raise ArgusError, or are left out with ``allow_missing``: ``Argus.missing``
+    tells why. ``revision`` picks a version of a hub repository. Raises ArgusError for whatever does not fit.
+    """
+    file = file_of(variant)
+    folder = find_folder(source, file, revision)
+    config = read_config(folder)
+    if file not in config.files:
+        raise ArgusError(f"{folder} was not saved with variant {variant!r}; it has {', '.join(config.files)}")
+    argus = kind(_backbone(config, folder / file), canvas=config.canvas)
+    states = read_heads(folder / file)
+    missing = {name: why for name, entry in config.heads.items() if (why := _absent(entry))}
+    if missing and not allow_missing:
+        raise ArgusError(_needed(folder, missing))
+    for name, entry in config.heads.items():
+        if name not in missing:
+            argus.add(name, _head(name, entry, config.backbone.info, states.get(name, {}), folder / file))
+    strays = states.keys() - config.heads.keys()
+    if strays:
+        raise ArgusError(f"{folder / file} holds tensors of {sorted(strays)}, heads that config.json does not have")
+    argus.missing = missing
+    return argus if device is None else argus.to(device)
+
+
+def _backbone(config: BundleConfig, path: Path) -> Backbone:
+    """The network by name with the folder's tensors; its preprocessing and terms are those that were saved."""
+    entry = config.backbone
+    check_local(entry)
+    backbone = load_backbone(entry.name, path, **entry.options)
+    if backbone.weights_sha256 != config.files[path.name]:
+        raise ArgusError(
+            f"the backbone in {path} has sha256 {backbone.weights_sha256[:12]}, config.json says "
+            f"{config.files[path.name][:12]}: the files are damaged or of different models; fetch or save both again"
+        )
+    _check_info(entry, backbone, path)
+    backbone.mean, backbone.std, backbone.license = entry.mean, entry.std, entry.license
+    return backbone
+
+
+def _check_info(entry: BackboneEntry, backbone: Backbone, path: Path) -> None:
+    if backbone.info != entry.info:
+        raise ArgusError(
+            f"backbone {entry.name!r} gives {backbone.info} here, {path.parent} was saved with {entry.info}; "
+            "install the timm it was saved with"
+        )
+
+
+def _absent(entry: HeadEntry) -> str | None:
+    """Why a head cannot be built here, if so: its class, or that of its task, cannot be imported."""
+    try:
+        head_class(entry.head)
+        TASKS.load(entry.task["task"])
+    except ArgusError as error:
+        return f"{entry.head} of {entry.distribution} {entry.version}".rstrip() + f": {error}"
+    return None
+
+
+def _needed(folder: Path, missing: Mapping[str, str]) -> str:
+    named = "; ".join(f"{name!r} is {why}" for name, why in missing.items())
+    return (
+        f"{folder} holds heads that cannot be built here: {named}. Install the packages named "
+        "(register by hand what was registered by hand), or leave these heads out with allow_missing=True"
+    )
+
+
+def _head(name: str, entry: HeadEntry, info: FeatureInfo, state: State, path: Path) -> Head:
+    options = head_class(entry.head).restore_options(entry.options)
+    try:
+        head = build_head(entry.head, info, task_from_dict(entry.task), options)
+        load_state(head, state, f"{path}, heads.{name},")
+    except ArgusError as error:
+        raise ArgusError(f"head {name!r}: {error}{_versions(entry)}") from error
+    if tensors_sha256(state) != entry.weights_sha256:
+        raise ArgusError(f"head {name!r} in {path} is not the one config.json tells of; fetch or save both again")
+    if entry.decoding is not None:
+        decoding: Any = getattr(head, "decoding", None)
+        head.decoding = TypeAdapter(type(decoding)).validate_python(entry.decoding)
+    head.canvas, head.record = entry.canvas, entry.record
+    return head.eval()
+
+
+def _versions(entry: HeadEntry) -> str:
+    """What to install, if the head was saved by another version of its distribution."""
+    try:
+        here = version(entry.distribution)
+    except PackageNotFoundError:
+        here = HEADS.find(entry.head).version
+    if here == entry.version:
+        return ""
+    return f" It was saved with {entry.distribution} {entry.version}, here is {here}: install that, or train it again"

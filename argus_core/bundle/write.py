@@ -1,0 +1,137 @@
+"""Saving an Argus."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import asdict, is_dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from argus_core.build import head_class, task_to_dict
+from argus_core.bundle.config import (
+    CONFIG,
+    FORMAT,
+    KEY,
+    BackboneEntry,
+    BundleConfig,
+    HeadEntry,
+    check_local,
+    file_of,
+    read_config,
+)
+from argus_core.bundle.plain import portable
+from argus_core.bundle.tensors import backbone_state, flatten, restored_sha256, rounded
+from argus_core.checkpoint import save_head
+from argus_core.errors import ArgusError
+from argus_core.files import write_json
+from argus_core.head import Head
+from argus_core.registry import BACKBONES, HEADS
+from argus_core.tensors import tensors_sha256, write_tensors
+
+if TYPE_CHECKING:
+    from argus_core.argus import Argus
+    from argus_core.backbones import Backbone
+
+
+def save(
+    argus: Argus,
+    folder: str | Path,
+    variant: str | None = None,
+    per_head: bool = False,
+    beside: dict[str, Any] | None = None,
+) -> None:
+    """Write the weights file of a variant and config.json, which then knows all variants saved of this Argus.
+
+    ``bf16_backbone`` stores the backbone, and nothing else, in bfloat16. ``per_head`` also writes every head as
+    ``heads/NAME.safetensors``, as ``load_head`` reads them. ``beside`` are values for other libraries. Raises
+    ArgusError for parts that could not be built again by name.
+    """
+    folder, file = Path(folder), file_of(variant)
+    state = backbone_state(argus.backbone)
+    stored = rounded(state) if variant else state
+    made = _config(argus, {file: restored_sha256(stored, state)})
+    heads = {name: dict(argus.head(name).state_dict()) for name in argus.heads}
+    config = _with_other_files(made, folder)
+    write_tensors(folder / file, flatten(stored, heads), {"format": "pt"})
+    if per_head:
+        for name in argus.heads:
+            write_head(folder / "heads" / f"{name}.safetensors", argus.head(name), made.heads[name])
+    write_json(folder / CONFIG, {**(beside or {}), KEY: config.model_dump(mode="json")})
+
+
+def write_head(path: Path, head: Head, entry: HeadEntry) -> None:
+    """One head alone; its record gets the canvas and the terms, where it did not have them."""
+    canvas = {"canvas": entry.canvas.to_dict()} if entry.canvas else {}
+    tokens = {**canvas, **(entry.record.get("tokens") or {})}
+    save_head(path, head, {"license": {"id": entry.license}, **entry.record, "tokens": tokens})
+
+
+def _config(argus: Argus, files: dict[str, str]) -> BundleConfig:
+    licenses = argus.licenses()
+    return BundleConfig(
+        format=FORMAT,
+        version=version("argus-perception"),
+        canvas=argus.canvas,
+        backbone=_backbone(argus.backbone),
+        heads={name: _head(name, argus.head(name), licenses[f"head {name}"].id) for name in argus.heads},
+        licenses=licenses.to_dict(),
+        files=files,
+    )
+
+
+def _backbone(backbone: Backbone) -> BackboneEntry:
+    BACKBONES.find(backbone.name.partition(":")[0])
+    entry = BackboneEntry(
+        name=backbone.name,
+        options=_options(f"backbone {backbone.name!r}", backbone.options),
+        info=backbone.info,
+        mean=backbone.mean,
+        std=backbone.std,
+        license=backbone.license,
+        weights_sha256=backbone.weights_sha256,
+    )
+    check_local(entry)
+    return entry
+
+
+def _head(name: str, head: Head, license: str) -> HeadEntry:
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ArgusError(f"head {name!r} cannot be saved under this name; use letters, digits, _ and -")
+    if not head.name or head_class(head.name) is not type(head):
+        raise ArgusError(
+            f"head {name!r} ({type(head).__name__}) could not be built again: register its class "
+            "and make it with build_head(NAME, ...)"
+        )
+    entry, decoding = HEADS.find(head.name), getattr(head, "decoding", None)
+    changed = is_dataclass(decoding) and decoding != getattr(type(head), "decoding", None)
+    return HeadEntry(
+        head=entry.name,
+        distribution=entry.distribution,
+        version=entry.version,
+        options=_options(f"head {name!r}", head.restore_options(head.options)),
+        task=task_to_dict(head.task),
+        canvas=head.canvas,
+        decoding=asdict(decoding) if changed and is_dataclass(decoding) else None,  # type: ignore[arg-type]
+        parameters=sum(p.numel() for p in head.parameters()),
+        license=license,
+        weights_sha256=tensors_sha256(head.state_dict()),
+        record=portable(head.record),
+    )
+
+
+def _options(what: str, options: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {key: portable(value) for key, value in options.items()}
+    except ArgusError as error:
+        raise ArgusError(f"options of {what}: {error}") from error
+
+
+def _with_other_files(made: BundleConfig, folder: Path) -> BundleConfig:
+    """Keep what a configuration in the folder says of other variants, if it is of the same Argus."""
+    with suppress(ArgusError):
+        held = read_config(folder)
+        if held.model_copy(update={"files": made.files}) == made:
+            return made.model_copy(update={"files": {**held.files, **made.files}})
+    return made

@@ -1,0 +1,37 @@
+"""The ``argus`` command: what images show. Nothing here imports torch until a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from argus_core.cli import asking, models
+from argus_core.errors import ArgusError
+
+app = typer.Typer(
+    name="argus",
+    help="Perception from one frozen vision backbone: classes, masks, depth, objects, correspondences.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (asking, models):
+    module.add_to(app)
+
+
+def main() -> None:
+    """Run the command; faults the user can mend are one message and exit code 2, Ctrl-C is 130."""
+    try:
+        app()
+    except (ArgusError, OSError) as error:
+        if os.environ.get("ARGUS_DEBUG") == "1":
+            raise
+        named = isinstance(error, OSError) and error.filename is not None
+        what = f"{error.filename}: {error.strerror}" if named else str(error)  # type: ignore[union-attr]
+        print(f"error: {what}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

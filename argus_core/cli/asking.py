@@ -1,0 +1,169 @@
+"""Commands that look at images: perceive, classify, segment, depth, detect, correspond, features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Inputs = Annotated[list[str], typer.Argument(help="images, folders, globs, videos, stream addresses, or webcam:0")]
+Model = Annotated[str, typer.Option("--model", help="folder or hub id of a saved Argus, or a run of `arena train`")]
+Out = Annotated[Path, typer.Option("--out", help="folder to write")]
+HeadName = Annotated[str | None, typer.Option("--head", help="which head answers, where several could")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1; default: a GPU where there is one")]
+Batch = Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")]
+CanvasSize = Annotated[
+    str | None, typer.Option("--canvas", help="SIZE or HEIGHTxWIDTH: all heads on one pass of this canvas")
+]
+Pictures = Annotated[bool, typer.Option(help="also write a picture of each answer")]
+Every = Annotated[int, typer.Option("--every", min=1, help="of videos and streams, look at every n-th frame")]
+Limit = Annotated[int, typer.Option("--limit", min=0, help="stop after so many frames of each video; 0 is all")]
+Require = Annotated[str | None, typer.Option("--require-license", help="permissive: refuse weights that are not")]
+
+OUT = Path("argus-out")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (perceive, classify, segment, depth, detect, correspond, features):
+        app.command()(command)
+
+
+def perceive(
+    inputs: Inputs,
+    model: Model,
+    out: Out = OUT,
+    tasks: Annotated[str | None, typer.Option("--tasks", help="comma-separated tasks or heads; default: all")] = None,
+    threshold: Annotated[float, typer.Option("--threshold", min=0, max=1, help="lowest score of a detection")] = 0.3,
+    canvas: CanvasSize = None,
+    pictures: Pictures = True,
+    every: Every = 1,
+    limit: Limit = 0,
+    batch: Batch = 8,
+    device: Device = None,
+    require_license: Require = None,
+) -> None:
+    """Everything at once: classes, masks, depth and objects of every image, one backbone pass per canvas."""
+    from argus_core.cli.look import Question, look
+
+    names = [part.strip() for part in tasks.split(",") if part.strip()] if tasks else None
+    look(Question(inputs, model, out, names, threshold, canvas, pictures, every, limit, batch, device, require_license))
+
+
+def classify(
+    inputs: Inputs,
+    model: Model,
+    out: Out = OUT,
+    head: HeadName = None,
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="classes listed per image")] = 5,
+    canvas: CanvasSize = None,
+    pictures: Pictures = True,
+    every: Every = 1,
+    limit: Limit = 0,
+    batch: Batch = 8,
+    device: Device = None,
+    require_license: Require = None,
+) -> None:
+    """The best classes of every image."""
+    from argus_core.cli.look import Question, look
+
+    names = [head or "classify"]
+    asked = Question(inputs, model, out, names, 0.0, canvas, pictures, every, limit, batch, device, require_license)
+    look(asked, top_k=top_k)
+
+
+def segment(
+    inputs: Inputs,
+    model: Model,
+    out: Out = OUT,
+    head: HeadName = None,
+    canvas: CanvasSize = None,
+    pictures: Pictures = True,
+    every: Every = 1,
+    limit: Limit = 0,
+    batch: Batch = 8,
+    device: Device = None,
+    require_license: Require = None,
+) -> None:
+    """The class of every pixel: index masks, and overlays with a legend."""
+    from argus_core.cli.look import Question, look
+
+    names = [head or "segment"]
+    look(Question(inputs, model, out, names, 0.0, canvas, pictures, every, limit, batch, device, require_license))
+
+
+def depth(
+    inputs: Inputs,
+    model: Model,
+    out: Out = OUT,
+    head: HeadName = None,
+    canvas: CanvasSize = None,
+    pictures: Pictures = True,
+    every: Every = 1,
+    limit: Limit = 0,
+    batch: Batch = 8,
+    device: Device = None,
+    require_license: Require = None,
+) -> None:
+    """Metres for every pixel: 16-bit PNG in millimetres, and pictures with a scale."""
+    from argus_core.cli.look import Question, look
+
+    names = [head or "depth"]
+    look(Question(inputs, model, out, names, 0.0, canvas, pictures, every, limit, batch, device, require_license))
+
+
+def detect(
+    inputs: Inputs,
+    model: Model,
+    out: Out = OUT,
+    head: HeadName = None,
+    threshold: Annotated[float, typer.Option("--threshold", min=0, max=1, help="lowest score that is kept")] = 0.3,
+    canvas: CanvasSize = None,
+    pictures: Pictures = True,
+    every: Every = 1,
+    limit: Limit = 0,
+    batch: Batch = 8,
+    device: Device = None,
+    require_license: Require = None,
+) -> None:
+    """The objects of every image: COCO results, and pictures with named boxes."""
+    from argus_core.cli.look import Question, look
+
+    names = [head or "detect"]
+    look(Question(inputs, model, out, names, threshold, canvas, pictures, every, limit, batch, device, require_license))
+
+
+def correspond(
+    first: Annotated[Path, typer.Argument(help="the image that the points are in")],
+    second: Annotated[Path, typer.Argument(help="the image to find them in")],
+    points: Annotated[list[str], typer.Option("--point", help="X,Y in pixels of the first image; repeatable")],
+    model: Model,
+    out: Out = OUT,
+    head: HeadName = None,
+    canvas: CanvasSize = None,
+    device: Device = None,
+    require_license: Require = None,
+) -> None:
+    """Where points of one image lie in another: matches.json, and a picture with lines."""
+    from argus_core.cli.pairs import match_images
+
+    match_images(first, second, points, model, out, head, canvas, device, require_license)
+
+
+def features(
+    inputs: Inputs,
+    model: Model,
+    out: Out = OUT,
+    point: Annotated[str | None, typer.Option("--point", help="X,Y in pixels: also show what is like it")] = None,
+    layer: Annotated[int, typer.Option("--layer", help="block whose tokens are looked at; -1 is the last")] = -1,
+    canvas: CanvasSize = None,
+    every: Every = 1,
+    limit: Limit = 0,
+    device: Device = None,
+    require_license: Require = None,
+) -> None:
+    """The backbone's tokens: safetensors files, their principal components as colours, similarity to a point."""
+    from argus_core.cli.tokens import show_tokens
+
+    show_tokens(inputs, model, out, point, layer, canvas, every, limit, device, require_license)

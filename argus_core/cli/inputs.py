@@ -1,0 +1,121 @@
+"""What a user points at, as images one by one: files, folders, globs, videos, streams, webcams."""
+
+from __future__ import annotations
+
+import glob
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from argus_core.errors import ArgusError
+from argus_core.image import RGB, read_image
+
+IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".jp2", ".avif"}
+VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv"}
+WEBCAM = "webcam:"
+WEBCAMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An image with where it came from and a name for its files; ``fault`` instead of an image if it is unreadable."""
+
+    source: str
+    name: str
+    image: RGB | None
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image file, or something with frames."""
+
+    address: str
+    name: str
+    moving: bool = False
+
+
+def find_sources(inputs: Sequence[str], out: Path) -> list[Source]:
+    """Everything that ``inputs`` name, in order, without what lies in ``out``; ArgusError for what is not there."""
+    found: dict[str, Source] = {}
+    for text in inputs:
+        for address, moving in _expand(text, out):
+            found.setdefault(address, Source(address, Path(address).stem, moving))
+    if not found:
+        raise ArgusError(f"no images or videos in {', '.join(inputs)}; looked for {' '.join(sorted(IMAGES | VIDEOS))}")
+    return _named(list(found.values()))
+
+
+def frames(source: Source, every: int, limit: int) -> Iterator[Frame]:
+    """The image of a source, or every n-th frame, at most ``limit`` of them; what cannot be read is a fault."""
+    if source.moving:
+        yield from _video(source, every, limit)
+        return
+    try:
+        yield Frame(source.address, source.name, read_image(source.address))
+    except ArgusError as error:
+        yield Frame(source.address, source.name, None, str(error))
+
+
+def _expand(text: str, out: Path) -> list[tuple[str, bool]]:
+    if text.startswith(WEBCAM) or "://" in text:
+        return [(text, True)]
+    path = Path(text)
+    if path.is_dir():
+        inside = [
+            one for one in sorted(path.rglob("*")) if one.is_file() and out.resolve() not in one.resolve().parents
+        ]
+        return [(str(one), one.suffix.lower() in VIDEOS) for one in inside if one.suffix.lower() in IMAGES | VIDEOS]
+    if path.exists():
+        return [(text, path.suffix.lower() in VIDEOS)]
+    matches = sorted(glob.glob(text, recursive=True))
+    if not matches:
+        raise ArgusError(f"there is no file or folder {text}, and nothing matches it as a pattern")
+    return [pair for match in matches for pair in _expand(match, out)]
+
+
+def _named(sources: list[Source]) -> list[Source]:
+    """Sources whose files get names of their own: numbered where several share a stem."""
+    taken: dict[str, int] = {}
+    named = []
+    for source in sources:
+        base = "".join(c if c.isalnum() or c in "-_. " else "_" for c in source.name) or "input"
+        count = taken.get(base, 0)
+        taken[base] = count + 1
+        name = base if not count else f"{base}-{count}"
+        while count and name in taken:
+            count += 1
+            name = f"{base}-{count}"
+        taken.setdefault(name, 1)
+        named.append(Source(source.address, name, source.moving))
+    return named
+
+
+def _video(source: Source, every: int, limit: int) -> Iterator[Frame]:
+    try:
+        import av
+    except ImportError as error:
+        raise ArgusError("videos, streams and webcams need the extra: pip install 'argus-perception[video]'") from error
+    count = 0
+    try:
+        with _open(av, source.address) as container:
+            for number, frame in enumerate(container.decode(video=0)):
+                if number % every == 0:
+                    yield Frame(source.address, f"{source.name}-{number:06d}", frame.to_ndarray(format="rgb24"))
+                    count += 1
+                if limit and count >= limit:
+                    return
+    except (OSError, ValueError, IndexError) as error:  # PyAV's own errors are among these
+        yield Frame(source.address, source.name, None, f"{source.address}: cannot be read as a video ({error})")
+        return
+    if not count:
+        yield Frame(source.address, source.name, None, f"{source.address}: holds no frames")
+
+
+def _open(av: Any, address: str) -> Any:
+    if not address.startswith(WEBCAM):
+        return av.open(address)
+    format, pattern = WEBCAMS.get(sys.platform, WEBCAMS["linux"])
+    return av.open(pattern.format(address.removeprefix(WEBCAM) or "0"), format=format)

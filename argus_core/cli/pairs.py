@@ -1,0 +1,42 @@
+"""Match points of one image in another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from argus_core.cli.opening import open_model
+from argus_core.errors import ArgusError
+from argus_core.files import write_json
+
+
+def match_images(
+    first: Path,
+    second: Path,
+    points: Sequence[str],
+    model: str,
+    out: Path,
+    head: str | None,
+    canvas: str | None,
+    device: str | None,
+    license: str | None,
+) -> None:
+    """Write ``matches.json`` and ``matches.png``, and print every match."""
+    asked = [parse_point(text) for text in points]
+    argus = open_model(model, device, canvas, license)
+    result = argus.correspond(first, second, asked, head)
+    write_json(out / "matches.json", {"first": str(first), "second": str(second), **result.to_dict()})
+    result.save_picture(out / "matches.png")
+    for row in result.to_dict()["matches"]:
+        there = "nowhere" if row["match"] is None else "{:.1f},{:.1f} cosine {:.3f}".format(*row["match"], row["score"])
+        print("{:g},{:g} -> ".format(*row["point"]) + there)
+    print(f"picture: {out / 'matches.png'}")
+
+
+def parse_point(text: str) -> tuple[float, float]:
+    """``X,Y`` as two numbers."""
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ArgusError(f"{text!r} is not a point X,Y in pixels, such as 120,64") from error
+    return x, y

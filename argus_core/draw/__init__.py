@@ -1,0 +1,37 @@
+"""Pictures of predictions, and the files that hold them: pure functions from arrays to RGB bytes.
+
+``draw_*`` functions give a picture with its explanation beside or below it, never over it; ``paint_*`` functions give
+the same without, in the size of what they are given.
+"""
+
+from __future__ import annotations
+
+from argus_core.draw.boxes import draw_boxes
+from argus_core.draw.classes import draw_classes
+from argus_core.draw.depth import draw_depth, paint_depth
+from argus_core.draw.depth_png import depth_image, write_depth_png
+from argus_core.draw.index_png import index_image, index_png, write_index_png
+from argus_core.draw.masks import draw_mask, paint_mask
+from argus_core.draw.matches import draw_matches
+from argus_core.draw.palette import class_color
+from argus_core.draw.panel import side_by_side
+from argus_core.draw.tokens import draw_pca, draw_similarity
+
+__all__ = [
+    "class_color",
+    "depth_image",
+    "draw_boxes",
+    "draw_classes",
+    "draw_depth",
+    "draw_mask",
+    "draw_matches",
+    "draw_pca",
+    "draw_similarity",
+    "index_image",
+    "index_png",
+    "paint_depth",
+    "paint_mask",
+    "side_by_side",
+    "write_depth_png",
+    "write_index_png",
+]

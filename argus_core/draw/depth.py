@@ -1,0 +1,67 @@
+"""Depth in colours, with a scale in metres."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from argus_core.draw.palette import GREY, Pixels
+from argus_core.draw.panel import attach, lies
+from argus_core.draw.scale import Scale, scale_bar
+from argus_core.draw.text import font_for
+from argus_core.draw.values import as_array
+from argus_core.errors import ArgusError
+
+Metres = npt.NDArray[np.float64]
+
+OUTLIERS = 1.0
+"""The per cent of known pixels that may lie below, and above, a range that is not given."""
+
+
+def draw_depth(depth: Any, low: float | None = None, high: float | None = None) -> Pixels:
+    """``paint_depth`` with a scale bar beside it, or below a wide map; a pointed end stands for depths beyond."""
+    metres = known(depth)
+    size = (metres.shape[0], metres.shape[1])
+    scale, face = depth_scale(metres, low, high), font_for(size)
+    bar = scale_bar(scale, size[lies(size)], face, lies(size))
+    return attach(_paint(metres, scale), bar, face.size / 2, lies(size))
+
+
+def paint_depth(depth: Any, low: float | None = None, high: float | None = None) -> Pixels:
+    """RGB bytes (h, w, 3) of metres (h, w): near is light, far is dark, unknown (0 or not finite) is grey.
+
+    Depths beyond ``low`` and ``high`` get the colours of the ends. Where they are not given they are the depths that
+    1 % and 99 % of the known pixels do not exceed.
+    """
+    metres = known(depth)
+    return _paint(metres, depth_scale(metres, low, high))
+
+
+def depth_scale(metres: Metres, low: float | None = None, high: float | None = None) -> Scale:
+    """The colours of a map as ``known`` gives it; raises ArgusError for an empty range."""
+    values = metres[metres > 0]
+    if low is None or high is None:
+        first, last = np.percentile(values, (OUTLIERS, 100 - OUTLIERS)).tolist() if len(values) else (0.0, 1.0)
+        low = low if low is not None else first if high is None else min(first, high)
+        high = high if high is not None else max(last, low)
+    if not -np.inf < low <= high < np.inf:
+        raise ArgusError(f"depths from low={low} to high={high} m are no range; give low <= high")
+    beyond = (bool((values < low).any()), bool((values > high).any()))
+    return Scale(float(low), float(high), "m", True, *beyond, "unknown" if len(values) < metres.size else "")
+
+
+def known(depth: Any) -> Metres:
+    """Metres (h, w) with 0 where the depth is 0, negative or not finite, which is unknown."""
+    values = as_array(depth)
+    if values.ndim != 2 or not values.size or values.dtype.kind not in "fui":
+        raise ArgusError(f"a depth map is an array of metres (h, w), not {values.dtype} {values.shape}")
+    values = values.astype(np.float64)
+    return np.where(np.isfinite(values) & (values > 0), values, 0.0)
+
+
+def _paint(metres: Metres, scale: Scale) -> Pixels:
+    colors = scale.paint(metres)
+    colors[metres == 0] = GREY
+    return colors

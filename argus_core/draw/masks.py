@@ -1,0 +1,92 @@
+"""Index masks: in colours over their image, with a legend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from argus_core.draw.legend import Entry, legend
+from argus_core.draw.palette import COLORS, GREY, WHITE, Pixels, class_color, class_colors
+from argus_core.draw.panel import attach, lies
+from argus_core.draw.text import font_for
+from argus_core.draw.values import as_array, blend, checked, grey
+from argus_core.errors import ArgusError
+
+OPACITY = 0.55
+LINE = 150
+"""How opaque the white lines between classes are, of 255."""
+
+
+def draw_mask(
+    image: Pixels, labels: Any, classes: Sequence[str], ignore: int = 255, opacity: float = OPACITY
+) -> Pixels:
+    """``paint_mask`` with a legend beside it, or below a wide picture: the classes present and their shares.
+
+    The largest come first; pixels without a label last.
+    """
+    picture = paint_mask(image, labels, len(classes), ignore, opacity)
+    size = (image.shape[0], image.shape[1])
+    entries = [
+        Entry(GREY if label < 0 else class_color(label), "none" if label < 0 else classes[label], _percent(share))
+        for label, share in shares(labels, ignore)
+    ]
+    panel = legend(entries, size[lies(size)], font_for(size), lies(size))
+    return attach(picture, panel, font_for(size).size / 2, lies(size))
+
+
+def paint_mask(image: Pixels, labels: Any, classes: int, ignore: int = 255, opacity: float = OPACITY) -> Pixels:
+    """A copy of an RGB image (h, w, 3) under the colours of the classes of its pixels (h, w), with light borders.
+
+    Pixels of the index ``ignore`` keep the image's brightness but lose its colours. Raises ArgusError where labels and
+    image do not have one size and for labels that are no class.
+    """
+    values = check_labels(labels, classes, ignore)
+    if values.shape != checked(image).shape[:2]:
+        sizes = [f"{one[0]}x{one[1]}" for one in (values.shape, image.shape)]
+        raise ArgusError("the mask is {} (height x width), the image {}: they must be the same".format(*sizes))
+    unlabelled = values == ignore
+    picture = blend(image, class_colors()[values % COLORS], opacity)
+    picture.paste(Image.fromarray(grey(image)), (0, 0), Image.fromarray(unlabelled.astype(np.uint8) * 255))
+    picture.paste(WHITE, (0, 0), _borders(values))
+    return np.array(picture)
+
+
+def check_labels(labels: Any, classes: int, ignore: int) -> npt.NDArray[np.int64]:
+    """Labels (h, w) as they are; raises ArgusError if one is neither ``ignore`` nor one of 0..classes - 1."""
+    values = as_array(labels)
+    if values.ndim != 2 or not values.size or values.dtype.kind not in "ui":
+        raise ArgusError(f"a mask is an integer array (h, w), not {values.dtype} {values.shape}")
+    if 0 <= ignore < classes:
+        raise ArgusError(f"ignore={ignore} is the index of one of {classes} classes; choose another")
+    values = values.astype(np.int64)
+    wrong = values[(values != ignore) & ((values < 0) | (values >= classes))]
+    if len(wrong):
+        raise ArgusError(f"label {wrong[0]} ({len(wrong)} pixels) is none of 0..{classes - 1} and not {ignore}")
+    return values
+
+
+def shares(labels: Any, ignore: int = 255) -> list[tuple[int, float]]:
+    """The labels present and their shares of all pixels, largest first; -1 stands for ``ignore`` and comes last."""
+    values = as_array(labels)
+    known = np.bincount(values[values != ignore].astype(np.int64))
+    rows = [(int(label), known[label] / values.size) for label in np.flatnonzero(known)]
+    rest = values.size - int(known.sum())
+    return sorted(rows, key=lambda row: (-row[1], row[0])) + [(-1, rest / values.size)] * (rest > 0)
+
+
+def _percent(share: float) -> str:
+    return "< 0.1 %" if share < 0.0005 else f"{100 * share:.1f} %"
+
+
+def _borders(labels: npt.NDArray[np.int64]) -> Image.Image:
+    """A paste mask of where one class meets another: a line as wide as suits the size, none on thumbnails."""
+    line, width = np.zeros(labels.shape, dtype=np.uint8), round(math.sqrt(labels.size) / 400)
+    for lines, rows in ((line, labels), (line.T, labels.T)) if width else ():
+        half, n = width // 2, len(rows)
+        lines[half : half + n - width] |= rows[width:] != rows[:-width]
+    return Image.fromarray(line * np.uint8(LINE))

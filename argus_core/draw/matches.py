@@ -1,0 +1,119 @@
+"""Points of two images that belong together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from argus_core.draw.legend import Entry, legend
+from argus_core.draw.palette import COLORS, GREY, Color, Pixels, class_colors
+from argus_core.draw.panel import PAPER, attach
+from argus_core.draw.scale import Scale, scale_bar
+from argus_core.draw.strokes import strokes
+from argus_core.draw.text import font_for
+from argus_core.draw.values import as_array, as_points, checked
+from argus_core.errors import ArgusError
+
+RIGHT: Color = (66, 205, 100)
+WRONG: Color = (226, 40, 60)
+
+Array = npt.NDArray[Any]
+
+
+def draw_matches(
+    image_a: Pixels, image_b: Pixels, points_a: Any, points_b: Any, scores: Any = None, right: Any = None
+) -> Pixels:
+    """Two RGB images side by side, the smaller one enlarged, with lines between their points (N, 2) x, y.
+
+    Colours tell right from wrong where ``right`` (N,) is given, else the ``scores`` (N,), else nothing but the matches
+    apart; what they mean stands below. The best scores are on top. A point whose match is nan is a grey dot. Raises
+    ArgusError if the numbers of points, scores and answers differ.
+    """
+    starts, ends = as_points(points_a, "points of the first image"), as_points(points_b, "points of the second image")
+    values, answers = (None if one is None else as_array(one).reshape(-1) for one in (scores, right))
+    counts = [len(one) for one in (starts, ends, values, answers) if one is not None]
+    if len(set(counts)) > 1:
+        raise ArgusError(f"every match needs a point in both images, a score and an answer if any: given are {counts}")
+    whole: Array = np.isfinite(np.concatenate([starts, ends], axis=1)).all(axis=1)
+    sheet, spots = _join(checked(image_a), checked(image_b))
+    scale = None if values is None or answers is not None else _score_scale(values[whole])
+    colors = _colors(whole, values, scale, answers)
+    ranks = np.zeros(len(whole)) if values is None else np.where(whole & np.isfinite(values), values, -np.inf)
+    order = np.argsort(ranks, kind="stable")
+    starts, ends = (points * zoom + corner for points, (zoom, corner) in zip((starts, ends), spots, strict=True))
+    _draw(sheet, starts[order], ends[order], colors[order])
+    return _caption(np.array(sheet), whole, scale, answers)
+
+
+def _join(image_a: Pixels, image_b: Pixels) -> tuple[Image.Image, list[tuple[Array, Array]]]:
+    """Both images on one sheet, and how points get there: times one x, y, plus another.
+
+    An image is enlarged as far as it stays within the larger height and the larger width of the two.
+    """
+    images = [Image.fromarray(image_a), Image.fromarray(image_b)]
+    most = np.array([image.size for image in images]).max(axis=0)
+    sizes = [np.rint(np.array(image.size) * (most / image.size).min()).astype(int) for image in images]
+    gap = max(4, round(font_for((most[1], most[0])).size / 2))
+    sheet = Image.new("RGB", (int(sizes[0][0] + gap + sizes[1][0]), int(max(sizes[0][1], sizes[1][1]))), PAPER)
+    spots = []
+    for image, size, left in zip(images, sizes, (0, sizes[0][0] + gap), strict=True):
+        corner = np.array([left, (sheet.height - size[1]) // 2])
+        sheet.paste(image.resize(tuple(size.tolist()), Image.Resampling.BICUBIC), tuple(corner.tolist()))
+        spots.append((size / image.size, corner))
+    return sheet, spots
+
+
+def _score_scale(scores: Array) -> Scale:
+    known = scores[np.isfinite(scores)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    return Scale(low, high, title="score")
+
+
+def _colors(whole: Array, scores: Array | None, scale: Scale | None, right: Array | None) -> Pixels:
+    """(N, 3): a colour for each match, grey where there is none or its score is not finite."""
+    if right is not None:
+        colors = np.where(right.astype(bool)[:, None], RIGHT, WRONG)
+    elif scores is not None and scale is not None:
+        finite = np.isfinite(scores)
+        colors = scale.paint(np.where(finite, scores, scale.low))
+        whole = whole & finite
+    else:
+        colors = class_colors()[np.arange(len(whole)) % COLORS]
+    return np.where(whole[:, None], colors, GREY).astype(np.uint8)
+
+
+def _draw(sheet: Image.Image, starts: Array, ends: Array, colors: Pixels) -> None:
+    """Lines, the fainter the more there are, and over them the points, the smaller."""
+    unit = font_for((sheet.height, sheet.width)).size / 12 * min(1.0, (60 / (len(starts) + 1)) ** 0.25)
+    opacity = min(0.9, max(0.3, 8 / (len(starts) + 1) ** 0.5))
+    rows = [
+        ((start[0], start[1]), (end[0], end[1]), (color[0], color[1], color[2]))
+        for start, end, color in zip(starts.tolist(), ends.tolist(), colors.tolist(), strict=True)
+    ]
+    with strokes(sheet) as pen:
+        for start, end, color in rows:
+            if np.isfinite((*start, *end)).all():
+                pen.line(start, end, color, 2.6 * unit, opacity)
+        for start, end, color in rows:
+            for point in (start, end):
+                if np.isfinite(point).all():
+                    pen.dot(point, 3.4 * unit, color)
+
+
+def _caption(picture: Pixels, whole: Array, scale: Scale | None, right: Array | None) -> Pixels:
+    """The picture with what its colours mean below it."""
+    face = font_for((picture.shape[0], picture.shape[1]))
+    if scale is not None:
+        return attach(picture, scale_bar(scale, picture.shape[1], face, lying=True), face.size / 2, below=True)
+    entries = []
+    if right is not None:
+        good = right.astype(bool)
+        entries = [Entry(RIGHT, "right", str((whole & good).sum())), Entry(WRONG, "wrong", str((whole & ~good).sum()))]
+    if not whole.all():
+        entries.append(Entry(GREY, "not matched", str((~whole).sum())))
+    if not entries:
+        return picture
+    return attach(picture, legend(entries, picture.shape[1], face, lying=True), face.size / 2, below=True)

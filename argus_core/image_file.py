@@ -1,0 +1,72 @@
+"""What Pillow opened, decoded: refused where it would read past a fault, and turned upright."""
+
+from __future__ import annotations
+
+import warnings
+from typing import IO
+
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, PHOTOMETRIC_INTERPRETATION, TiffImageFile
+
+from argus_core.errors import ArgusError
+from argus_core.jpeg import cut_short
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def load_whole(image: Image.Image, file: IO[bytes] | None) -> None:
+    """Decode all pixels; raises where some are missing, or where Pillow is known to get them wrong.
+
+    ``file`` is what the image was opened from, where that is known.
+    """
+    if image.format == "EPS":
+        raise ArgusError("PostScript is a program, which is not run: convert it first")
+    if wrong := _misread(image):
+        raise ArgusError(wrong)
+    image.load()
+    if 0 in image.size:
+        raise ArgusError("it has no pixels")
+    if file is not None and image.format in ("JPEG", "MPO"):
+        file.seek(0)
+        if cut_short(file.read(), image):
+            raise ArgusError("the image data end too early")
+
+
+def upright(image: Image.Image, name: str) -> Image.Image:
+    """The image turned as its EXIF orientation says; a record that cannot be read is a warning.
+
+    Unlike ``ImageOps.exif_transpose`` this writes no new EXIF record, which fails where other entries are odd.
+    """
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception as error:
+        warnings.warn(f"{name}: the EXIF record cannot be read, so the image is not turned ({error})", stacklevel=4)
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _misread(image: Image.Image) -> str:
+    """What Pillow would silently get wrong in an image that is not decoded yet."""
+    if not (tiles := getattr(image, "tile", [])):
+        return ""
+    layout = str(tiles[0][3])
+    if image.format == "PNG" and "transparency" in image.info and layout in ("L;2", "L;4", "I;16B", "RGB;16B"):
+        return "a transparent colour in 2, 4 or 16 bits is not supported: save it with an alpha channel"
+    if image.format == "PNG" and image.mode == "P" and image.palette is None:
+        return "its palette is missing"
+    if not isinstance(image, TiffImageFile):
+        return ""
+    if image.mode[0] in "IF" and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0:
+        return "white as 0 is supported up to 8 bits: save it with black as 0"
+    covered = [max(tile[1][side] for tile in tiles) for side in (2, 3)]
+    if any(have < image.tag_v2[tag] for have, tag in zip(covered, (IMAGEWIDTH, IMAGELENGTH), strict=True)):
+        return "the image data end too early"
+    return ""

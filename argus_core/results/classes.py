@@ -1,0 +1,51 @@
+"""The class of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from argus_core.draw import draw_classes
+from argus_core.results.base import Pixels, Result
+from argus_core.tasks.classify import Classes
+
+
+@dataclass(frozen=True)
+class ClassResult(Result):
+    """Scores of all classes; iterating gives the ``top_k`` best as ``{"class_id", "class_name", "score"}``.
+
+    The first entry also carries ``margin``, its score minus the second best.
+    """
+
+    prediction: Classes = field(repr=False)
+    classes: tuple[str, ...] = field(repr=False)
+    top_k: int = 5
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """The best classes, best first."""
+        found: list[dict[str, Any]] = [
+            {"class_id": label, "class_name": self.classes[label], "score": score}
+            for label, score in self.prediction.top(self.top_k)
+        ]
+        found[0]["margin"] = self.prediction.margin
+        return found
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        return self.entries[place]
+
+    @property
+    def class_name(self) -> str:
+        """The best class."""
+        return str(self.entries[0]["class_name"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The best classes with their scores."""
+        return {"classes": self.entries}
+
+    def draw(self) -> Pixels:
+        """The image with the best classes under it."""
+        return draw_classes(self.image, [(one["class_name"], one["score"]) for one in self.entries])

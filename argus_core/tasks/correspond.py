@@ -1,0 +1,164 @@
+"""Semantic correspondence: where points of one image lie in another image of the same kind of thing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from argus_core.canvas import Placement
+from argus_core.tasks.base import Metric, Task
+from argus_core.tasks.described import Described, DescriptorMaps
+from argus_core.tokens import FeatureInfo, Tokens, cell_mask
+
+LANDMARKS = 4
+"""Points that the images of an example share."""
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Points ``source`` (N, 2) of one image and ``target`` (N, 2) of another that are the same: x, y image pixels.
+
+    ``box`` (x1, y1, x2, y2) holds the target's object, ``sizes`` are those of both images (height, width); None
+    where they are not annotated. Only points that both images show are listed.
+    """
+
+    source: npt.NDArray[np.float64]
+    target: npt.NDArray[np.float64]
+    box: tuple[float, float, float, float] | None = None
+    category: str = ""
+    sizes: tuple[tuple[int, int], tuple[int, int]] | None = None
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Points (K, 2) of one image on the canvas, in an order that all images share."""
+
+    points: Tensor
+
+    def to(self, device: torch.device | str) -> Landmarks:
+        """The same points on ``device``."""
+        return Landmarks(self.points.to(device))
+
+
+class Correspond(Task):
+    """Find points of one image in another; scored by the percentage of correct keypoints (PCK).
+
+    A sample is a pair of images (source, target), its truth ``Matches``; predictions are per image.
+    """
+
+    name: ClassVar[str] = "correspond"
+
+    def target(self, truth: Matches, placement: Placement) -> Landmarks:
+        """The points of the source image on its canvas."""
+        return Landmarks(torch.from_numpy(placement.points_to_canvas(truth.source)).float())
+
+    def decode(self, output: DescriptorMaps, canvas: tuple[int, int]) -> list[Described]:
+        """The descriptors of each image."""
+        return [
+            Described(maps.float(), output.stride, (rows, columns), canvas, output.search)
+            for maps, (rows, columns) in zip(output.maps, output.extent.tolist(), strict=True)
+        ]
+
+    def to_image(self, prediction: Described, placement: Placement) -> Described:
+        """The same descriptors, which can now be matched in image pixels."""
+        return prediction.put(placement)
+
+    def metric(
+        self,
+        *,
+        alpha: float = 0.1,
+        threshold: Literal["box", "image"] = "box",
+        average: Literal["point", "pair"] = "pair",
+    ) -> Metric:
+        """PCK: a point is right within ``alpha`` times the longer side of the target's box or image.
+
+        ``average`` counts every point alike, or every pair.
+        """
+        from argus_core.tasks.pck_metric import PCKMetric
+
+        return PCKMetric(alpha, threshold, average)
+
+    def check(self, prediction: Described, canvas: tuple[int, int]) -> None:
+        """Finite descriptors on a grid that covers the canvas and no cell more."""
+        maps, stride = prediction.maps, prediction.stride
+        grid = tuple(-(-n // stride) for n in canvas)
+        assert maps.ndim == 3 and maps.shape[1:] == grid, f"maps are {tuple(maps.shape)}, expected (C, {grid})"
+        assert maps.is_floating_point(), f"descriptors are {maps.dtype}"
+        assert maps.isfinite().all(), "descriptors are not finite"
+        assert prediction.canvas == canvas, f"the canvas is {canvas}, the prediction says {prediction.canvas}"
+        inside = (0 < end <= n for end, n in zip(prediction.extent, canvas, strict=True))
+        assert all(inside), f"the image's extent {prediction.extent} is none on a canvas of {canvas}"
+
+    def fault(self, truth: Any, size: tuple[int, int]) -> str:
+        """What is wrong with a pair's points; ``size`` is the source's, where the annotation states none."""
+        if not isinstance(truth, Matches):
+            return f"it is {type(truth).__name__}, not Matches"
+        source, target = truth.sizes or (size, None)
+        if source != size:
+            return f"the annotation says {source[0]}x{source[1]} (height x width), the image has {size[0]}x{size[1]}"
+        if truth.source.shape != truth.target.shape or truth.source.shape[1:] != (2,):
+            return f"points are {truth.source.shape} in the source, {truth.target.shape} in the target, not (N, 2)"
+        if outside := _outside("source", truth.source, source) or _outside("target", truth.target, target):
+            return outside
+        if truth.box is not None and not (truth.box[0] < truth.box[2] and truth.box[1] < truth.box[3]):
+            return f"the target's box {truth.box} is not x1 < x2, y1 < y2"
+        return ""
+
+    def summary(self, truths: Iterable[Matches]) -> dict[str, Any]:
+        """Numbers of pairs, of points, and of pairs per category, without points and without a box."""
+        pairs = list(truths)
+        counts = [len(pair.source) for pair in pairs]
+        return {
+            "pairs": len(pairs),
+            "points": sum(counts),
+            "points_per_pair": [min(counts, default=0), max(counts, default=0)],
+            "pairs_without_points": counts.count(0),
+            "pairs_without_box": sum(pair.box is None for pair in pairs),
+            "pairs_per_category": dict(sorted(Counter(pair.category for pair in pairs if pair.category).items())),
+        }
+
+    def example(
+        self,
+        info: FeatureInfo,
+        layers: Sequence[int],
+        canvas: tuple[int, int],
+        images: int,
+        generator: torch.Generator,
+    ) -> tuple[Tokens, list[Landmarks]]:
+        """The same landmarks somewhere in every image, in noise; half of the images have padding."""
+        extent = torch.tensor(canvas).repeat(images, 1)
+        extent[1::4, 1] = extent[1::4, 1] * 3 // 4
+        extent[3::4, 0] = extent[3::4, 0] * 3 // 4
+        points = torch.rand(images, LANDMARKS, 2, generator=generator) * extent.flip(1)[:, None]
+        maps, prefix = {}, {}
+        for layer in sorted({layer % info.depth for layer in layers}):
+            grid, stride, width = info.grid(canvas, layer), info.strides[layer], info.channels[layer]
+            cells = 0.3 * torch.randn(images, *grid, width, generator=generator)
+            x, y = (points / stride).long().unbind(dim=2)
+            cells[torch.arange(images)[:, None], y, x] += 3 * torch.randn(LANDMARKS, width, generator=generator)
+            maps[layer] = cells.permute(0, 3, 1, 2) * cell_mask(extent, stride, grid)
+            prefix[layer] = torch.randn(images, max(1, info.prefix), width, generator=generator)
+        return Tokens(maps, prefix, extent, canvas, info), [Landmarks(one) for one in points]
+
+    @classmethod
+    def small(cls) -> Correspond:
+        """There is but one."""
+        return cls()
+
+
+def _outside(which: str, points: npt.NDArray[np.float64], size: tuple[int, int] | None) -> str:
+    """The first point that is not a place in an image of ``size``, in words."""
+    far = (np.inf, np.inf) if size is None else size[::-1]
+    wrong = ~((points >= 0) & (points <= far)).all(axis=1)
+    if not wrong.any():
+        return ""
+    x, y = points[wrong][0]
+    where = f"the image of {size[0]}x{size[1]} (height x width)" if size else "any image"
+    return f"{which} point {int(np.flatnonzero(wrong)[0])} at x={x:g}, y={y:g} lies outside {where}"

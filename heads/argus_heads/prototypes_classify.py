@@ -1,0 +1,50 @@
+"""Class prototypes: one mean feature per class, compared by cosine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from argus_core.head import Head
+from argus_core.recipe import Recipe
+from argus_core.tasks.classify import Classes, Classify, ClassTarget
+from argus_core.tokens import FeatureInfo, Features, Needs
+
+
+class Prototypes(Head):
+    """The cosine of an image's CLS token to the mean of each class's L2-normalised ones (Snell 2017).
+
+    One pass over the training split, no gradient. Scores are cosines in -1..1, not probabilities; a class without
+    images, and a head that was not fitted, score 0.
+    """
+
+    solves = Classify
+    needs = Needs(maps=False, cls=True)
+    recipe = Recipe(batch=256)
+
+    prototypes: Tensor
+
+    def __init__(self, info: FeatureInfo, task: Classify) -> None:
+        super().__init__(info, task)
+        channels = info.channels[self.needs.resolve(info).layers[-1]]
+        self.register_buffer("prototypes", torch.zeros(len(task.classes), channels))
+
+    def fit(self, batches: Iterable[tuple[Features, Sequence[ClassTarget]]]) -> None:
+        """Average the normalised tokens of each class, in float64 so that the order of images does not matter."""
+        sums = torch.zeros_like(self.prototypes, dtype=torch.float64)
+        for features, targets in batches:
+            labels = torch.stack([target.label for target in targets])
+            sums.index_add_(0, labels, F.normalize(features.cls[-1], dim=1).double())
+        # The length of a sum does not matter to a cosine, so the mean needs no count.
+        self.prototypes.copy_(F.normalize(sums, dim=1))
+
+    def forward(self, features: Features) -> Tensor:
+        """Cosines (B, K)."""
+        return F.normalize(features.cls[-1], dim=1) @ self.prototypes.T
+
+    def decode(self, output: Tensor, canvas: tuple[int, int]) -> list[Classes]:
+        """The cosines themselves."""
+        return [Classes(cosines) for cosines in output.float()]

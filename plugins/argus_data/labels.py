@@ -1,0 +1,90 @@
+"""Image classes: a class per image, from folders or from a file of labels."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from argus_core.errors import ArgusError
+from argus_core.files import json_sha256, read_json
+from argus_data.images import Layer
+
+if TYPE_CHECKING:
+    from argus_core.tasks.base import Task
+
+
+class LabelLayer(Layer):
+    """One class index per image."""
+
+    def __init__(self, classes: Sequence[str], labels: Sequence[int]) -> None:
+        self.classes, self.labels = tuple(classes), tuple(int(label) for label in labels)
+
+    @property
+    def task(self) -> Task:
+        """Classification into the layer's classes."""
+        from argus_core.tasks.classify import Classify
+
+        return Classify(classes=self.classes)
+
+    def truth(self, sample: int) -> int:
+        """The class index of an image."""
+        return self.labels[sample]
+
+    def digest(self) -> str:
+        """sha256 (hex) over classes and labels."""
+        return json_sha256([self.classes, self.labels])
+
+
+def read_labels(path: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Class names, sorted, and the class index of every key, of a CSV (file, class) or JSON ({file: class}) file.
+
+    A key is found by its whole path or, failing that, by its file name or stem. Raises ArgusError naming keys
+    without a class.
+    """
+    named = _read_json(path) if path.suffix.lower() == ".json" else _read_csv(path)
+    lookup = {**_unique(named, lambda key: Path(key).stem), **_unique(named, lambda key: Path(key).name), **named}
+    found = [lookup.get(key, lookup.get(Path(key).name, lookup.get(Path(key).stem))) for key in keys]
+    missing = [key for key, name in zip(keys, found, strict=True) if name is None]
+    if missing:
+        raise ArgusError(f"{path} gives no class for {len(missing)} images, such as {missing[0]}; add them")
+    classes = tuple(sorted(set(named.values())))
+    return classes, tuple(classes.index(str(name)) for name in found)
+
+
+def _unique(named: Mapping[str, str], short: object) -> dict[str, str]:
+    """Classes by a shorter name, where that names one file only."""
+    assert callable(short)
+    counts: dict[str, int] = {}
+    for key in named:
+        counts[short(key)] = counts.get(short(key), 0) + 1
+    return {short(key): name for key, name in named.items() if counts[short(key)] == 1}
+
+
+def _read_json(path: Path) -> dict[str, str]:
+    held = read_json(path, 'write {"file": "class", ...}')
+    if not isinstance(held, dict) or not all(isinstance(name, str | int) for name in held.values()):
+        raise ArgusError(f'{path} is not a table of classes; write {{"file": "class", ...}}')
+    return {str(key): str(name) for key, name in held.items()}
+
+
+def _read_csv(path: Path) -> dict[str, str]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = [row for row in csv.reader(stream) if any(cell.strip() for cell in row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ArgusError(f"{path} cannot be read as a table of labels: {error}") from error
+    named: dict[str, str] = {}
+    for number, row in enumerate(rows, 1):
+        if len(row) != 2:
+            raise ArgusError(f"{path}: row {number} has {len(row)} columns, not 2 (file, class): {','.join(row)}")
+        key, name = (cell.strip() for cell in row)
+        if number == 1 and key.lower() in ("file", "image", "filename", "path", "name"):
+            continue
+        if named.get(key, name) != name:
+            raise ArgusError(f"{path}: row {number} says {key} is {name}, an earlier one {named[key]}; keep one")
+        named[key] = name
+    if not named:
+        raise ArgusError(f"{path} holds no labels; write one file,class per line")
+    return named

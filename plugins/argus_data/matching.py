@@ -1,0 +1,76 @@
+"""Images and the annotation files that bear their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from argus_core.data import Fault
+from argus_core.errors import ArgusError
+from argus_data.images import ImageFile, ImageSplit, Layer, find_files
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Images that have every kind of annotation, and the files of each kind in the same order."""
+
+    files: list[ImageFile]
+    paths: Mapping[str, list[Path]]
+    faults: list[Fault]
+
+
+class MatchedSplit(ImageSplit):
+    """A split that also tells what was left out when images and annotations were matched."""
+
+    def __init__(self, name: str, matched: Matched, layers: Sequence[Layer]) -> None:
+        super().__init__(name, matched.files, layers)
+        self._unmatched = matched.faults
+
+    def faults(self) -> list[Fault]:
+        """Images without annotation, annotations without image, and what is wrong with the layers."""
+        return [*self._unmatched, *super().faults()]
+
+
+def match(split: str, files: Sequence[ImageFile], kinds: Mapping[str, Mapping[str, Path]], limit: int = 0) -> Matched:
+    """The first ``limit`` images (0: all) that every one of ``kinds`` has an annotation for.
+
+    ``kinds`` maps a word such as ``mask`` to files by stem. Images that lack one are faults and left out,
+    annotations without an image are faults. Raises ArgusError if no image is left.
+    """
+    faults, kept = [], []
+    for file in files:
+        missing = [kind for kind, found in kinds.items() if stem(file.key) not in found]
+        faults += [Fault(f"{split}, image {file.key}", f"it has no {kind}", dropped=True) for kind in missing]
+        kept += [] if missing else [file]
+    stems = {stem(file.key) for file in files}
+    for kind, found in kinds.items():
+        faults += [Fault(str(path), f"a {kind} without an image") for key, path in found.items() if key not in stems]
+    if not kept:
+        raise ArgusError(
+            f"split {split!r}: none of {len(files)} images has a {' and a '.join(kinds)} of its name; "
+            + "; ".join(map(str, faults[:2]))
+        )
+    kept = kept[:limit] if limit else kept
+    return Matched(kept, {kind: [found[stem(file.key)] for file in kept] for kind, found in kinds.items()}, faults)
+
+
+def by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    """The files below ``folder`` by path without suffix; raises ArgusError if two have one stem."""
+    found: dict[str, Path] = {}
+    for file in find_files(folder, suffixes):
+        first = found.setdefault(stem(file.key), file.path)
+        if first != file.path:
+            raise ArgusError(f"{first} and {file.path} both claim to annotate one image; keep one of them")
+    return found
+
+
+def stem(key: str) -> str:
+    """A key without its suffix."""
+    return PurePosixPath(key).with_suffix("").as_posix()
+
+
+def check_limit(limit: int) -> None:
+    """Raise ArgusError for a limit that is none."""
+    if limit < 0:
+        raise ArgusError(f"option limit={limit} must be 0 (all images) or the number of images to keep")

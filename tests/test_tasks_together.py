@@ -1,0 +1,164 @@
+"""Every task through one arena: one cache, one read, one loop, whatever the company."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from argus_arena.caching import CacheRequest, build_cache
+from argus_arena.commands import train_run
+from argus_arena.rescore import EvalRequest, evaluate_run
+from argus_core.checkpoint import load_head, read_tensors
+from argus_core.errors import ArgusError
+from argus_core.tensors import tensors_sha256
+
+DATA = "scenes:images=12,val=6,size=64"
+TRAINED = ("classify.linear", "segment.linear", "depth.linear", "depth.dpt", "detect.fcos")
+NAMES = {
+    "classify.linear": "classify_linear",
+    "segment.linear": "segment_linear",
+    "depth.linear": "depth_linear",
+    "depth.dpt": "dpt",
+    "detect.fcos": "fcos",
+}
+SETTINGS = {
+    "batch": 4,
+    "epochs": 2,
+    "fcos.width": 32,
+    "fcos.depth": 1,
+    "dpt.width": 16,
+    "dpt.bins": 32,
+    "classify_linear.lr": 1.0,
+    "classify_linear.sweep": [3.0],
+}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("together") / "cache"
+    build_cache(CacheRequest(DATA, folder, "tiny", canvas=(64, 96), layers=(2, 5, 8, 11), cls=True))
+    return folder
+
+
+def train(cache, out, *heads, **more):
+    named = [head if "=" in head else f"{NAMES[head]}={head}" for head in heads]
+    own = {name.partition("=")[0] for name in named}
+    chosen = {k: v for k, v in SETTINGS.items() if "." not in k or k.partition(".")[0] in own}
+    given = {"heads": tuple(named), "data": DATA, "cache": str(cache), "eval_every": 1.0}
+    return train_run({**given, **more}, chosen, None, out)
+
+
+@pytest.fixture(scope="module")
+def together(cache, tmp_path_factory):
+    out = tmp_path_factory.mktemp("together") / "run"
+    return out, train(cache, out, *TRAINED)
+
+
+@pytest.mark.parametrize("head", TRAINED)
+def test_a_head_ends_as_it_would_alone(cache, together, tmp_path, head):
+    name = NAMES[head]
+    alone = train(cache, tmp_path / "alone", head)[name]
+    assert alone["weights_sha256"] == together[1][name]["weights_sha256"]
+    assert alone["metrics"] == together[1][name]["metrics"]
+
+
+def test_scoring_again_with_live_tokens_gives_nearly_the_same(together):
+    # The cache rounds tokens to fp16, live ones are float32.
+    for name, row in together[1].items():
+        again = evaluate_run(EvalRequest(together[0] / name, device="cpu"))[name]
+        value, held = again["metrics"][row["primary"]], row["metrics"][row["primary"]]
+        assert value == pytest.approx(held, abs=0.05), name
+        assert again["protocol"] == row["protocol"]
+
+
+def test_a_head_of_two_tasks_share_no_short_name(cache, tmp_path):
+    rows = train_run(
+        {"heads": ("classify.linear", "depth.linear"), "data": DATA, "cache": str(cache)},
+        {"batch": 4, "epochs": 1, "classify_linear.sweep": []},
+        None,
+        tmp_path / "run",
+    )
+    assert set(rows) == {"classify_linear", "depth_linear"}
+
+
+def test_fitted_heads_and_trained_ones_share_a_run(cache, tmp_path):
+    heads = ("knn=classify.knn", "prototypes=classify.prototypes", "classify.linear", "match=segment.linear")
+    rows = train(cache, tmp_path / "mixed", *heads)
+    assert rows["knn"]["parameters"] == rows["prototypes"]["parameters"] == 0
+    assert rows["knn"]["steps"] == 0 and rows["classify_linear"]["steps"] == 6
+    head, _ = load_head(tmp_path / "mixed" / "knn" / "best.safetensors")
+    assert tensors_sha256(head.state_dict()) == rows["knn"]["weights_sha256"]
+
+
+def test_a_resumed_run_of_fitted_heads_is_not_fitted_twice(cache, tmp_path, monkeypatch):
+    from argus_core.build import head_class
+
+    heads = ("knn=classify.knn", "classify.linear")
+    first = train(cache, tmp_path / "run", *heads)
+    monkeypatch.setattr(head_class("classify.knn"), "fit", lambda *_: pytest.fail("fitted again"))
+    (tmp_path / "run" / "knn" / "result.json").unlink()
+    again = train(cache, tmp_path / "run", *heads)
+    assert again["knn"]["metrics"] == first["knn"]["metrics"]
+    assert again["knn"]["weights_sha256"] == first["knn"]["weights_sha256"]
+
+
+def test_a_sweep_keeps_the_best_rate_and_each_rate_equals_a_run_of_its_own(cache, tmp_path):
+    settings = {"batch": 4, "epochs": 3, "lr": 0.5, "sweep": [1.0, 3.0]}
+    given = {"heads": ("classify.linear",), "data": DATA, "cache": str(cache), "eval_every": 1.0}
+    row = train_run(given, settings, None, tmp_path / "sweep")["linear"]
+    assert set(row["sweep"]) == {"lr=0.5", "lr=1", "lr=3"}
+    assert row["metrics"]["top1"] == max(row["sweep"].values())
+    for rate in (0.5, 1.0, 3.0):
+        alone = train_run(given, {**settings, "lr": rate, "sweep": []}, None, tmp_path / str(rate))["linear"]
+        assert alone["metrics"]["top1"] == row["sweep"][f"lr={rate:g}"]
+        if row["selected"]["variant"] == f"lr={rate:g}":
+            best, same = (read_tensors(tmp_path / f / "linear" / "best.safetensors")[1] for f in ("sweep", str(rate)))
+            assert tensors_sha256(best) == tensors_sha256(same)
+
+
+def test_a_rate_that_diverges_stops_alone(cache, tmp_path):
+    given = {"heads": ("depth.linear",), "data": DATA, "cache": str(cache), "eval_every": 1.0}
+    settings = {
+        "batch": 4,
+        "epochs": 2,
+        "lr": 1e-3,
+        "sweep": [1e38],
+        "optimizer": "sgd",
+        "clip": 0,
+        "schedule": "constant",
+    }
+    row = train_run(given, {**settings, "warmup": 0}, None, tmp_path / "run")["linear"]
+    assert row["selected"]["variant"] == "lr=0.001"
+    assert row["metrics"]["abs_rel"] is not None
+
+
+def test_a_sweep_with_stages_is_refused(cache, tmp_path):
+    with pytest.raises(ArgusError, match="cannot have further stages"):
+        train_run(
+            {"heads": ("classify.linear",), "data": DATA, "cache": str(cache)},
+            {"sweep": [1.0], "stages": [{"epochs": 1, "lr": 0.1}], "batch": 4},
+            None,
+            tmp_path / "run",
+        )
+
+
+@pytest.mark.slow
+def test_two_processes_score_as_one(cache, tmp_path):
+    heads = {"knn": "classify.knn", "seg": "segment.linear", "depth": "depth.linear"}
+    options = [part for name, head in heads.items() for part in ("--head", f"{name}={head}")]
+    common = ["--data", DATA, "--cache", str(cache), "--set", "batch=4", "--set", "epochs=1", "--device", "cpu"]
+    arguments = ["-m", "argus_arena", "train", *options, *common]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    one = [sys.executable, *arguments, "--out", str(tmp_path / "one")]
+    two = [sys.executable, *launch, *arguments, "--out", str(tmp_path / "two")]
+    for command in (one, two):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    for name in heads:
+        rows = [json.loads((tmp_path / n / name / "result.json").read_text()) for n in ("one", "two")]
+        if name == "knn":  # no gradients: exactly the same head, so exactly the same scores
+            assert rows[0]["metrics"] == rows[1]["metrics"]
+        assert set(rows[0]["metrics"]) == set(rows[1]["metrics"])
