@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from argus_core.canvas import Canvas, Placement
@@ -106,7 +104,7 @@ class Composition(nn.Module):
         self, images: Sequence[Any], canvas: Canvas | None = None, needs: Needs | None = None
     ) -> tuple[Tokens, list[Placement]]:
         """One backbone pass over images (paths, PIL images or arrays, of any sizes), and where each was placed."""
-        if isinstance(images, str | Path | np.ndarray | Image.Image):
+        if not isinstance(images, list | tuple):
             raise ArgusError("argus(images) takes a list of images, even of one: argus([image])")
         if not len(images):
             raise ArgusError("there is no image to look at; give at least one path, PIL image or array")

@@ -91,7 +91,7 @@ def _annotations(split: Split, name: str, sizes: Mapping[int, Size], faults: lis
                 faults.append(Fault(where, str(error)))
                 continue
             known = [sizes[index] for index in images if index in sizes]
-            wrong = task.fault(truth, known[0]) if len(known) == len(images) == 1 else ""
+            wrong = task.fault(truth, known[0]) if len(known) == len(images) else ""
             if wrong:
                 faults.append(Fault(where, wrong))
             else:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torchvision import tv_tensors
 
-from hostile_files import Case, bad, good
+from hostile_case import Case, bad, good
 from hostile_images import ALPHA, COLOURS, GREY, over_white, thrice
 
 SHARES = COLOURS / 255

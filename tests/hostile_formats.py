@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, features
 
-from hostile_files import Case, good
+from hostile_case import Case, good
 from hostile_images import ALPHA, COLOURS, GREY, SMOOTH, TABLE, encode, over_white, thrice
 
 HEIGHT, WIDTH = GREY.shape
@@ -31,9 +31,9 @@ def still() -> Iterator[Case]:
     yield good("lossy.webp", encode(SMOOTH, "WEBP", quality=95), SMOOTH, 12)
     clear = encode(np.dstack([COLOURS, ALPHA]), "WEBP", lossless=True, exact=True)
     yield good("alpha.webp", clear, over_white(COLOURS, ALPHA), 1)
-    if features.check("jpg_2000"):
+    if "jpg_2000" in features.get_supported():
         yield good("lossless.jp2", encode(COLOURS, "JPEG2000"), COLOURS)
-    if features.check("avif"):
+    if "avif" in features.get_supported():
         yield good("lossy.avif", encode(SMOOTH, "AVIF", quality=90), SMOOTH, 12)
 
 
@@ -48,7 +48,8 @@ def portable() -> Iterator[Case]:
     ten_bits = ((GREY.astype(int) << 2) + 3).astype(">u2")
     yield good("ten-bits.pgm", f"P5\n{head}1023\n".encode() + ten_bits.tobytes(), thrice(GREY), 1)
     shares = (GREY[::-1] / 255).astype("<f4")  # from the bottom up
-    yield good("shares.pfm", f"Pf\n{head}-1.0\n".encode() + shares.tobytes(), thrice(GREY))
+    if ".pfm" in Image.registered_extensions():
+        yield good("shares.pfm", f"Pf\n{head}-1.0\n".encode() + shares.tobytes(), thrice(GREY))
 
 
 def moving() -> Iterator[Case]:

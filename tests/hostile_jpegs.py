@@ -6,9 +6,10 @@ import struct
 from collections.abc import Iterator
 
 import numpy as np
+import PIL
 from PIL import Image
 
-from hostile_files import Case, bad, good
+from hostile_case import Case, bad, good
 from hostile_images import SMOOTH, encode, thrice
 
 LOSS = 12
@@ -63,7 +64,10 @@ def wrapped() -> Iterator[Case]:
     yield good("profile.jpg", jpeg(icc_profile=b"no profile" * 9), SMOOTH, LOSS)
     thumbnail = turned(1) + jpeg(SMOOTH[::4, ::4])
     yield good("thumbnail.jpg", jpeg(exif=thumbnail), SMOOTH, LOSS)
-    yield good("xmp.jpg", jpeg(xmp=XMP), UPRIGHT[6], LOSS)
+    packet = b"http://ns.adobe.com/xap/1.0/\0" + XMP
+    segment = b"\xff\xe1" + struct.pack(">H", 2 + len(packet)) + packet
+    if int(PIL.__version__.partition(".")[0]) >= 12:  # earlier ones know no orientation but that of EXIF
+        yield good("xmp.jpg", jpeg()[:2] + segment + jpeg()[2:], UPRIGHT[6], LOSS)
 
 
 def records() -> Iterator[Case]:

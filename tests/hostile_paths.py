@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hostile_files import Case, bad, good
+from hostile_case import Case, bad, good
 from hostile_images import ALPHA, COLOURS, GREY, encode, over_white, thrice
 
 PNG = encode(COLOURS, "PNG")
@@ -94,6 +94,7 @@ def pillow() -> Iterator[Case]:
     image = Image.fromarray(COLOURS)
     both = np.dstack([COLOURS, ALPHA])
     yield good("mode-hsv", image.convert("HSV"), COLOURS, 12)
+    yield good("mode-ycbcr", image.convert("YCbCr"), COLOURS, 4)
     yield good("mode-rgbx", image.convert("RGBX"), COLOURS)
     yield good("mode-rgba-premultiplied", Image.fromarray(both).convert("RGBa"), over_white(COLOURS, ALPHA), 2)
     grey = Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(ALPHA)])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageCms
 
-from hostile_files import Case, bad, good
+from hostile_case import Case, bad, good
 from hostile_images import ALPHA, COLOURS, GREY, TABLE, chunk, encode, over_white, png, rows, thrice
 
 WIDE = np.random.default_rng(1).integers(0, 65536, (9, 13, 4), dtype=np.uint16)
@@ -84,7 +84,7 @@ def structure() -> Iterator[Case]:
     yield bad("no-size.png", png((0, 0), 8, 2, b""), "no format that Pillow knows")
     yield bad("bomb.png", png((30000, 30000), 8, 2, b""), "900000000 pixels.*MAX_IMAGE_PIXELS")
     text = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 23)))
-    yield bad("text-bomb.png", png(SIZE, 8, 2, rows(COLOURS), text), "Decompressed data too large")
+    yield bad("text-bomb.png", png(SIZE, 8, 2, rows(COLOURS), text), "(?i)decompressed data too large")
 
 
 def cases() -> Iterator[Case]:

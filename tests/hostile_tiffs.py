@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from hostile_files import Case, bad, good
+from hostile_case import Case, bad, good
 from hostile_images import COLOURS, GREY, SMOOTH, encode, over_white, thrice, tiff
 
 WIDE = np.random.default_rng(1).integers(0, 65536, (9, 13, 3), dtype=np.uint16)
@@ -38,8 +38,6 @@ def colours() -> Iterator[Case]:
     inks = np.random.default_rng(1).integers(0, 256, (9, 13, 4), dtype=np.uint8)
     light = (255 - inks.astype(float)) / 255
     yield good("inks.tif", tiff(inks, 5), np.rint(255 * light[..., :3] * light[..., 3:]), 1)
-    luma = Image.fromarray(SMOOTH).convert("YCbCr")
-    yield good("luma.tif", encode(luma, "TIFF"), SMOOTH, 4)
     # L*a*b* of sRGB red, green and blue under D50, as in the ICC's profile; a and b are signed bytes.
     lab = np.array([[[54.29, 80.81, 69.89], [87.82, -79.27, 80.99], [29.57, 68.30, -112.03]]])
     coded = np.rint(lab * (2.55, 1, 1)).astype(np.int64).astype(np.uint8)

@@ -56,6 +56,12 @@ def test_heads_do_not_mix(tmp_path):
     assert curves(tmp_path)["train/loss"] == [(1, 1.0)]
 
 
+def test_the_rates_of_a_sweep_have_curves_of_their_own(tmp_path):
+    play(tmp_path, [{**train_record(1, loss=loss), "trial": rate} for rate, loss in (("lr=3", 2.0), ("lr=1", 4.0))], {})
+    found = curves(tmp_path)
+    assert found["train lr=3/loss"] == [(1, 2.0)] and found["train lr=1/loss"] == [(1, 4.0)]
+
+
 def test_a_killed_run_that_resumes_has_one_value_per_step(tmp_path):
     play(tmp_path, [train_record(step, loss=9.0) for step in range(1, 9)])  # killed: never finished
     play(tmp_path, [train_record(step, loss=1.0) for step in range(5, 11)], {})

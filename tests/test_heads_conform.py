@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from argus_core.testing import head_suite
 
-test_head = head_suite("detect.fcos", "detect.split_tower")
+test_head = head_suite("detect.fcos", "detect.split_tower", "correspond.match")

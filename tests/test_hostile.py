@@ -16,11 +16,6 @@ from hostile_files import every_case
 CASES = every_case()
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("hostile")
-
-
 def test_the_cases_are_many_and_have_names_of_their_own():
     assert not [name for name, count in Counter(case.name for case in CASES).items() if count > 1]
     assert sum(case.pixels is not None for case in CASES) >= 60 and sum(bool(case.error) for case in CASES) >= 60
@@ -71,3 +66,15 @@ def test_an_open_file_stays_open(tmp_path):
         first = read_image(file)
         assert not file.closed
         np.testing.assert_array_equal(read_image(file), first)
+
+
+def test_files_and_arrays_are_read_without_torch(python, tmp_path):
+    path = next(case for case in CASES if case.name == "plain.jpg").put(tmp_path)
+    code = f"""
+import sys
+from argus_core.image import read_image
+assert read_image(read_image({str(path)!r})[..., :1]).any()
+assert "torch" not in sys.modules
+"""
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr

@@ -130,8 +130,10 @@ def test_wrong_options_are_told(tmp_path, options, words):
 
 def test_limit_keeps_the_first_that_are_whole(tmp_path):
     folders(tmp_path)
-    (tmp_path / "masks/train/a.png").unlink()
+    for name in "ac":
+        (tmp_path / f"masks/train/{name}.png").unlink()
     split = open_images(tmp_path, **MASKS, limit=1)["train"]
+    assert texts(split) == ["train, image a.jpg: it has no mask (left out)"]
     assert len(split) == 1 and split.key(0) == "b.jpg" and split.truth(0, "segment").max() == 1
 
 

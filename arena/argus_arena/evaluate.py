@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from itertools import islice
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from argus_core.tasks.base import Metric
 
 Progress = Callable[[int, int], None]
 Samples = tuple[tuple[int, tuple[int, ...]], ...]
+KEPT = 256
+"""Images whose predictions are kept for later samples, as images of many pairs are."""
 
 
 def usable(source: Sized) -> list[int]:
@@ -34,10 +37,11 @@ def evaluate(
         head.eval()
     for samples, names in _groups(heads, scoring).items():
         own = samples[world.rank :: world.size]
+        predict = Predictor({name: heads[name] for name in names}, scoring, world, batch)
         for start in range(0, len(own), batch):
-            chunk = own[start : start + batch]
-            _score(chunk, {name: heads[name] for name in names}, metrics, scoring, world, batch)
-            progress(min((start + len(chunk)) * world.size, len(samples)), len(samples))
+            _score(own[start : start + batch], predict, metrics)
+            predict.forget_all_but(index for _, members in own[start + batch :] for index in members)
+            progress(min((start + batch) * world.size, len(samples)), len(samples))
     for metric in metrics.values():
         metric.merge(world.gather(metric.state()))
     return metrics
@@ -51,32 +55,44 @@ def _groups(heads: Mapping[str, Head], scoring: Scoring) -> dict[Samples, list[s
     return groups
 
 
-def _score(
-    chunk: Samples, heads: Mapping[str, Head], metrics: Mapping[str, Metric], scoring: Scoring, world: World, batch: int
-) -> None:
-    """Predict on the images of some samples, each image once, and hand the samples to the metrics."""
-    images = list(dict.fromkeys(index for _, members in chunk for index in members))
-    predictions = _predict(images, heads, scoring, world, batch)
+def _score(chunk: Samples, predict: Predictor, metrics: Mapping[str, Metric]) -> None:
+    """Hand some samples to the metrics, each image of theirs looked at once."""
+    predictions = predict(list(dict.fromkeys(index for _, members in chunk for index in members)))
     for number, members in chunk:
-        key = scoring.key(number, members)
-        for name, head in heads.items():
-            found = [predictions[name][index] for index in members]
-            truth = scoring.split.truth(number, head.task.name)
+        key = predict.scoring.key(number, members)
+        for name, head in predict.heads.items():
+            found = [predictions[index][name] for index in members]
+            truth = predict.scoring.split.truth(number, head.task.name)
             metrics[name].update(key, found[0] if len(found) == 1 else tuple(found), truth)
 
 
-def _predict(
-    images: Sequence[int], heads: Mapping[str, Head], scoring: Scoring, world: World, batch: int
-) -> dict[str, dict[int, Any]]:
-    """Every head's prediction for each image, in image pixels, its passes merged."""
-    parts: dict[str, dict[int, list[Any]]] = {name: {index: [] for index in images} for name in heads}
-    places = {index: [scoring.source.placement(item) for item in scoring.passes(index)] for index in images}
-    for items, tokens in scoring.batches(images, batch):
-        there = tokens.to(world.device)
-        for name, head in heads.items():
-            for (index, _), prediction in zip(items, run_head(head, there), strict=True):
-                parts[name][index].append(prediction)
-    return {
-        name: {index: heads[name].task.merge(found, places[index]) for index, found in by_image.items()}
-        for name, by_image in parts.items()
-    }
+class Predictor:
+    """Every head's predictions for images, in image pixels; those of images that are needed again are kept."""
+
+    def __init__(self, heads: Mapping[str, Head], scoring: Scoring, world: World, batch: int) -> None:
+        self.heads, self.scoring, self.world, self.batch = heads, scoring, world, batch
+        self._held: dict[int, dict[str, Any]] = {}
+
+    def __call__(self, images: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
+        """By image, by head: the prediction, its passes merged."""
+        missing = [index for index in images if index not in self._held]
+        self._held |= self._predict(missing)
+        return self._held
+
+    def forget_all_but(self, images: Iterable[int]) -> None:
+        """Keep the predictions of at most ``KEPT`` of these images, the first ones."""
+        wanted = islice((index for index in dict.fromkeys(images) if index in self._held), KEPT)
+        self._held = {index: self._held[index] for index in wanted}
+
+    def _predict(self, images: Sequence[int]) -> dict[int, dict[str, Any]]:
+        parts: dict[int, dict[str, list[Any]]] = {index: {name: [] for name in self.heads} for index in images}
+        places = {index: [self.scoring.source.placement(one) for one in self.scoring.passes(index)] for index in images}
+        for items, tokens in self.scoring.batches(images, self.batch):
+            there = tokens.to(self.world.device)
+            for name, head in self.heads.items():
+                for (index, _), prediction in zip(items, run_head(head, there), strict=True):
+                    parts[index][name].append(prediction)
+        return {
+            index: {name: self.heads[name].task.merge(found, places[index]) for name, found in by_head.items()}
+            for index, by_head in parts.items()
+        }

@@ -61,7 +61,10 @@ def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
         leave_world(world)
     scores = {name: finite(metric.compute()) for name, metric in metrics.items()}
     described = {"spec": spec, "val": {"split": split.name, "images": len(split), "sha256": split.annotation_digest()}}
-    rows = {name: _row(name, head, scores[name], scoring, described, record, request.settings) for name, head in heads.items()}
+    rows = {
+        name: _row(name, head, scores[name], scoring, described, record, request.settings)
+        for name, head in heads.items()
+    }
     if world.main:
         _write(request, rows, scores)
     return rows

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import huggingface_hub
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from huggingface_hub.utils import get_session
 from timm.models import get_pretrained_cfg
 
@@ -48,6 +48,8 @@ def published_folder(repository: str, files: Sequence[str], revision: str | None
         folder = Path(fetch(local_files_only=True))
         if all((folder / file).is_file() for file in files):
             return folder
+    except HFValidationError as error:
+        raise ArgusError(f"{repository!r} is no hub id: {error}") from error
     except LocalEntryNotFoundError:
         pass
     wanted = f"{' and '.join(files)} of {repository}"

@@ -81,7 +81,7 @@ class BundleConfig(Entry):
 def file_of(variant: str | None) -> str:
     """The name of a variant's weights file."""
     if variant not in FILES:
-        raise unknown("variant", str(variant), [str(each) for each in FILES])
+        raise unknown("variant", str(variant), filter(None, FILES))
     return FILES[variant]
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
-from pydantic import TypeAdapter
 
 from argus_core.argus import Argus
 from argus_core.backbones import Backbone, load_backbone
@@ -22,6 +21,7 @@ from argus_core.head import Head
 from argus_core.registry import HEADS, TASKS
 from argus_core.tensors import tensors_sha256
 from argus_core.tokens import FeatureInfo
+from argus_core.trained import set_decoding
 
 A = TypeVar("A", bound=Argus)
 
@@ -56,7 +56,7 @@ def load(
     if strays:
         raise ArgusError(f"{folder / file} holds tensors of {sorted(strays)}, heads that config.json does not have")
     argus.missing = missing
-    return argus if device is None else argus.to(device)
+    return argus.eval() if device is None else argus.eval().to(device)
 
 
 def _backbone(config: BundleConfig, path: Path) -> Backbone:
@@ -86,7 +86,7 @@ def _absent(entry: HeadEntry) -> str | None:
     """Why a head cannot be built here, if so: its class, or that of its task, cannot be imported."""
     try:
         head_class(entry.head)
-        TASKS.load(entry.task["task"])
+        TASKS.load(str(entry.task.get("task")))
     except ArgusError as error:
         return f"{entry.head} of {entry.distribution} {entry.version}".rstrip() + f": {error}"
     return None
@@ -110,8 +110,7 @@ def _head(name: str, entry: HeadEntry, info: FeatureInfo, state: State, path: Pa
     if tensors_sha256(state) != entry.weights_sha256:
         raise ArgusError(f"head {name!r} in {path} is not the one config.json tells of; fetch or save both again")
     if entry.decoding is not None:
-        decoding: Any = getattr(head, "decoding", None)
-        head.decoding = TypeAdapter(type(decoding)).validate_python(entry.decoding)
+        set_decoding(head, entry.decoding)
     head.canvas, head.record = entry.canvas, entry.record
     return head.eval()
 

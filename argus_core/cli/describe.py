@@ -48,7 +48,7 @@ def export_model(model: str, out: Path, format: str, verify: bool, variant: str 
     elif format == "hf":
         argus.export_hf(out, variant=variant)
     else:
-        write = argus.export_onnx if format == "onnx" else argus.export_torch
-        for key, value in write(out, verify=verify).items():
+        report = argus.export_onnx(out, verify=verify) if format == "onnx" else argus.export_torch(out, verify=verify)
+        for key, value in report.items():
             print(f"{key}: {value}")
     print(f"written: {out}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ class Accuracy(Metric):
     are left out of the mean, their own accuracy is nan; so is everything without images.
     """
 
-    primary: ClassVar[str] = "top1"
+    primary = "top1"
     protocol: str = "accuracy-1"
 
     def __init__(self, classes: Sequence[str]) -> None:

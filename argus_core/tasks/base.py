@@ -27,7 +27,7 @@ class Metric(ABC):
     of one protocol are ranked together.
     """
 
-    primary: ClassVar[str]
+    primary: str
     protocol: str
     higher_is_better: ClassVar[bool] = True
 

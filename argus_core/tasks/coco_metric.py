@@ -6,7 +6,7 @@ import contextlib
 import io
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ class CocoMetric(Metric):
     ``backend="faster"`` needs the ``fast-eval`` extra and gives the same numbers.
     """
 
-    primary: ClassVar[str] = "AP"
+    primary = "AP"
     protocol = "coco-bbox-1"
 
     def __init__(self, classes: Sequence[str], backend: Backend = "pycocotools") -> None:

@@ -36,7 +36,7 @@ class DepthMetric(Metric):
     depth are not scored. ``silog`` is in percent, as on the KITTI board; the errors ``rmse``, ``mae`` in metres.
     """
 
-    primary: ClassVar[str] = "abs_rel"
+    primary = "abs_rel"
     higher_is_better: ClassVar[bool] = False
 
     def __init__(self, low: float, high: float, *, average: Average = "image", eigen: bool = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ class IoUMetric(Metric):
     score is nan. A labelled pixel without a prediction is wrong; pixels of ``ignore`` do not count.
     """
 
-    primary: ClassVar[str] = "mIoU"
+    primary = "mIoU"
     protocol = "miou-1"
 
     def __init__(self, classes: Sequence[str], ignore: int) -> None:

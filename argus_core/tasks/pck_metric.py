@@ -35,7 +35,7 @@ class PCKMetric(Metric):
         if not 0 < alpha < math.inf:
             raise ArgusError(f"alpha={alpha} must be above 0, such as 0.1")
         self.alpha, self.threshold, self.average = alpha, threshold, average
-        self.primary = f"PCK@{alpha:g}"  # type: ignore[misc]
+        self.primary = f"PCK@{alpha:g}"
         self.protocol = f"pck{'' if alpha == 0.1 else f'@{alpha:g}'}-{threshold}-{average}-1"
         self._pairs: dict[str, Pair] = {}
 

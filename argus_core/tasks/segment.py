@@ -143,7 +143,7 @@ class Segment(Task):
         labelled = max(1, int(counts.sum()))
         return {
             "ignored_share": 1 - counts.sum().item() / max(1, pixels),
-            "class_shares": {name: n / labelled for name, n in zip(self.classes, counts.tolist(), strict=True)},
+            "class_shares": {name: n / labelled for name, n in zip(self.classes, counts.tolist(), strict=True) if n},
             "classes_never_seen": [name for name, n in zip(self.classes, counts, strict=True) if not n],
         }
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-NO_CURVE = ("step", "head", "epoch")
+NO_CURVE = ("step", "head", "epoch", "trial")
 """Fields of a training record that say where it belongs."""
 
 
 class Curves:
     """Event files below ``folder``, one directory per head.
 
-    Tags are ``train/loss``, ``train/lr`` and the like, ``live/AP`` or ``ema/AP`` by the weights scored, and
-    ``best/AP`` for what the result row holds.
+    Tags are ``train/loss``, ``train/lr`` and the like (``train lr=3/loss`` in a sweep), ``live/AP`` or ``ema/AP`` by
+    the weights scored, and ``best/AP`` for what the result row holds.
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
@@ -28,7 +28,8 @@ class Curves:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Add a training step or an evaluation, and flush, since a run may be killed at any time."""
-        values = {f"train/{name}": value for name, value in record.items() if name not in NO_CURVE}
+        stage = f"train {record['trial']}" if "trial" in record else "train"
+        values = {f"{stage}/{name}": value for name, value in record.items() if name not in NO_CURVE}
         if "eval" in record:
             values = {f"{record['weights']}/{name}": value for name, value in record["eval"].items()}
         self._write(record["head"], values, record["step"])

@@ -38,11 +38,14 @@ def match(split: str, files: Sequence[ImageFile], kinds: Mapping[str, Mapping[st
     ``kinds`` maps a word such as ``mask`` to files by stem. Images that lack one are faults and left out,
     annotations without an image are faults. Raises ArgusError if no image is left.
     """
-    faults, kept = [], []
+    faults: list[Fault] = []
+    kept: list[ImageFile] = []
     for file in files:
         missing = [kind for kind, found in kinds.items() if stem(file.key) not in found]
         faults += [Fault(f"{split}, image {file.key}", f"it has no {kind}", dropped=True) for kind in missing]
         kept += [] if missing else [file]
+        if limit and len(kept) == limit:
+            break
     stems = {stem(file.key) for file in files}
     for kind, found in kinds.items():
         faults += [Fault(str(path), f"a {kind} without an image") for key, path in found.items() if key not in stems]
@@ -51,7 +54,6 @@ def match(split: str, files: Sequence[ImageFile], kinds: Mapping[str, Mapping[st
             f"split {split!r}: none of {len(files)} images has a {' and a '.join(kinds)} of its name; "
             + "; ".join(map(str, faults[:2]))
         )
-    kept = kept[:limit] if limit else kept
     return Matched(kept, {kind: [found[stem(file.key)] for file in kept] for kind, found in kinds.items()}, faults)
 
 
