@@ -46,11 +46,12 @@ def assemble(
     first = records[0]["tokens"]["backbone"]
     for path, record in zip(paths, records, strict=True):
         other = record["tokens"]["backbone"]
-        if other["sha256"] != first["sha256"]:
-            raise ArgusError(
-                f"{path} was trained on {other['name']} weights {other['sha256'][:12]}, {paths[0]} on {first['name']} "
-                f"weights {first['sha256'][:12]}; one Argus has one backbone"
-            )
+        for field in ("name", "sha256", "options"):  # options such as mean decide what the network sees
+            if other[field] != first[field]:
+                raise ArgusError(
+                    f"{path} was trained on a backbone with {field} {other[field]}, {paths[0]} with {first[field]}; "
+                    "one Argus has one backbone"
+                )
     argus = Argus(backbone_of(records[0], weights, device))
     for heads, _ in loaded:
         for name, head in heads.items():

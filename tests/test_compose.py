@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from argus_core.argus import Argus
 from argus_core.backbones import load_backbone
 from argus_core.build import build_head
 from argus_core.cache import Cache, CacheSource, CacheSpec, write_cache
 from argus_core.canvas import Canvas
-from argus_core.argus import Argus
 from argus_core.errors import ArgusError
 from argus_core.live import LiveSource
 from argus_core.tasks.detect import Detect

@@ -32,8 +32,7 @@ def _head(argus: Argus, name: str) -> list[str]:
 
 
 def _licenses(argus: Argus) -> list[str]:
-    records = argus.licenses()
-    return [f"license   {part}: {terms.name} ({terms.id})" for part, terms in records.items()]
+    return str(argus.licenses()).splitlines()
 
 
 def export_model(model: str, out: Path, format: str, verify: bool, variant: str | None, license: str | None) -> None:
