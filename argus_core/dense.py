@@ -12,8 +12,8 @@ from torch import Tensor
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError
 
-STRIP = 1 << 24
-"""Values held at once while a stack of maps is enlarged to the image."""
+STRIP = 1 << 18
+"""Values held at once while a stack of maps is enlarged to the image: few enough to stay in a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,9 @@ class Plane:
         """The maps at the image's pixel centres, bilinear, a strip of rows (C, r, w) at a time."""
         height, width = self.image_size
         rows = max(1, STRIP // (len(self.values) * width))
-        columns = _bilinear(self.values, width, slice(0, width), dim=2)
         for start in range(0, height, rows):
             part = slice(start, min(start + rows, height))
-            yield part, _bilinear(columns, height, part, dim=1)
+            yield part, _bilinear(_bilinear(self.values, height, part, dim=1), width, slice(0, width), dim=2)
 
     def to_image(self) -> Tensor:
         """(C, H, W): the maps at the image's pixel centres."""

@@ -237,8 +237,8 @@ def test_a_change_of_format_batch_or_field_name_is_refused(plain, monkeypatch):
         write(plain.path, spec=PLAIN, batch=3)
     with pytest.raises(ArgusError, match="unknown fingerprint field 'weigths'; did you mean 'weights'"):
         Cache.open(plain.path, {"weigths": ""})
-    monkeypatch.setattr("argus_core.cache.manifest.FORMAT", 2)
-    with pytest.raises(ArgusError, match="its format is 1, this run's is 2"):
+    monkeypatch.setattr("argus_core.cache.manifest.FORMAT", 3)
+    with pytest.raises(ArgusError, match="its format is 2, this run's is 3"):
         Cache.open(plain.path)
 
 

@@ -87,6 +87,8 @@ def test_commands_and_options_in_the_text_exist(page):
         while words and words[0] in getattr(found, "commands", {}):
             found = found.commands[words.pop(0)]
         assert found is not command or not line.count("--"), f"{page.name}: {line}"
-        known = {option for parameter in found.params for option in parameter.opts} | {"--help"}
+        known = {option for parameter in found.params for option in (*parameter.opts, *parameter.secondary_opts)} | {
+            "--help"
+        }
         used = {word.partition("=")[0].rstrip(".,)") for word in words if re.match(r"--[a-z]", word)}
         assert used <= known, f"{page.name}: {line}"

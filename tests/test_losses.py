@@ -14,7 +14,8 @@ from torchvision.ops import generalized_box_iou
 
 from argus_core.detection.assign import FCOSAssigner, assign
 from argus_core.detection.geometry import boxes_to_ltrb, centerness, grid_points, ltrb_to_boxes
-from argus_core.detection.losses import batch_total, dense_losses
+from argus_core.detection.losses import dense_losses
+from argus_core.processes import batch_total
 from argus_core.tasks.detect import BoxTarget
 
 SIZE, CLASSES = 128, 4

@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from argus_core.detection.assign import IGNORE
 from argus_core.detection.geometry import boxes_to_ltrb, centerness, ltrb_to_boxes
+from argus_core.processes import batch_total
 from argus_core.tasks.detect import BoxTarget
-
-
-def batch_total(value: Tensor) -> Tensor:
-    """A loss's normaliser over the whole batch, at least 1; with several processes the mean over them."""
-    total = value.detach().float().clone()
-    if dist.is_available() and dist.is_initialized():
-        # Gradients are averaged over processes, so the mean of the totals makes the sum of losses exact.
-        dist.all_reduce(total)
-        total /= dist.get_world_size()
-    return total.clamp(min=1)
 
 
 def dense_losses(

@@ -8,8 +8,9 @@ from typing import Literal
 from argus_core.detection.assign import FCOSAssigner
 from argus_core.detection.blocks import PRIOR, DenseTowers, prediction
 from argus_core.detection.dense import DenseHead, DenseOutput
-from argus_core.detection.levels import SimplePyramid, Taps, pyramid_strides
+from argus_core.detection.levels import SimplePyramid, pyramid_strides
 from argus_core.recipe import Recipe
+from argus_core.taps import Taps
 from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo, Features, Needs
 

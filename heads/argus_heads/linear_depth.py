@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from argus_core.depth_bins import BinLogits, canvas_depth
 from argus_core.depth_losses import SigLoss
-from argus_core.detection.levels import Taps
 from argus_core.head import Head
 from argus_core.masked_norm import MaskedBatchNorm2d
 from argus_core.recipe import Recipe
+from argus_core.taps import Taps
 from argus_core.tasks.depth import Depth, DepthTarget
 from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from argus_core.detection.levels import Taps
 from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.masked_norm import MaskedBatchNorm2d
 from argus_core.recipe import Recipe
+from argus_core.taps import Taps
 from argus_core.tasks.segment import Segment
 from argus_core.tasks.segment_loss import Denominator, DenseLogits, MaskTarget, cross_entropy
 from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask

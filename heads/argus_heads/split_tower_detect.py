@@ -15,9 +15,10 @@ from argus_core.detection.assign import ATSS
 from argus_core.detection.blocks import PRIOR, ConvGN, DenseTowers, UpGN, group_norm, prediction
 from argus_core.detection.cosine import CosineClassifier
 from argus_core.detection.dense import DenseHead, DenseOutput
-from argus_core.detection.levels import Taps, pyramid_strides, sine_code
+from argus_core.detection.levels import pyramid_strides, sine_code
 from argus_core.errors import ArgusError
 from argus_core.recipe import Recipe, Stage
+from argus_core.taps import Taps
 from argus_core.tasks.detect import Detect
 from argus_core.tensors import tensors_sha256
 from argus_core.text import ClassText, stand_in
