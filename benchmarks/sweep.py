@@ -22,7 +22,7 @@ from argus_core.tasks.classify import Classify
 from argus_core.tokens import FeatureInfo, Needs
 from timing import compare, random_backbone, show
 
-IMAGES, SIDE, STEPS = 2048, 32, 20
+IMAGES, SIDE, STEPS = 1024, 32, 5
 RATES = (10.0, 3.0, 1.0, 0.5)
 
 
@@ -48,7 +48,7 @@ def main(classes: int) -> None:
     torch.set_num_threads(2)
     world, task = World(0, 1, torch.device("cpu")), Classify(classes=tuple(map(str, range(classes))))
     with TemporaryDirectory() as folder:
-        backbone = random_backbone("vit_base_patch16_dinov3_qkvb")
+        backbone = random_backbone()
         write_cache(Path(folder), backbone, Noise(), CacheSpec(Canvas(SIDE), Needs(maps=False, cls=True)), batch=64)
         source = CacheSource(Cache.open(Path(folder)), reuse=True)
 

@@ -136,6 +136,8 @@ def test_label_files(tmp_path):
     assert read_labels(held, ["1.png", "2.jpg"]) == (("w", "x"), (1, 0))
     with pytest.raises(ArgusError, match=r"no class for 1 images, such as 3\.png"):
         read_labels(table, ["1.png", "3.png"])
+    table.write_text("id,breed\n1.png,cat\n")
+    assert read_labels(table, ["1.png"]) == (("cat",), (0,))
     table.write_text("1.png,cat\n1.png,dog\n")
     with pytest.raises(ArgusError, match="row 2"):
         read_labels(table, ["1.png"])

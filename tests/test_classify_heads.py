@@ -75,12 +75,13 @@ def test_prototypes_are_cosines_to_class_means(data):
     assert first.margin == pytest.approx(float(best[0] - best[1]), abs=1e-6)
 
 
-def test_a_class_without_images_scores_nothing(data):
+def test_a_class_without_images_is_never_chosen(data):
     vectors, labels = data
     made = head("prototypes")
     kept = labels != 2
     made.fit(in_batches(vectors[kept], labels[kept], 10))
-    assert made(features(vectors))[:, 2].eq(0).all()
+    assert made(features(vectors))[:, 2].eq(-1).all()
+    assert made.notes() == ["no images of the classes c"]
 
 
 @pytest.mark.parametrize(("k", "neighbours"), [(1, 1), (10, 200), (20, 20), (7, 33)])

@@ -18,7 +18,7 @@ class Prototypes(Head):
     """The cosine of an image's CLS token to the mean of each class's L2-normalised ones (Snell 2017).
 
     One pass over the training split, no gradient. Scores are cosines in -1..1, not probabilities; a class without
-    images, and a head that was not fitted, score 0.
+    images scores -1, and a head that was not fitted scores 0.
     """
 
     solves = Classify
@@ -43,7 +43,23 @@ class Prototypes(Head):
 
     def forward(self, features: Features) -> Tensor:
         """Cosines (B, K)."""
-        return F.normalize(features.cls[-1], dim=1) @ self.prototypes.T
+        cosines = F.normalize(features.cls[-1], dim=1) @ self.prototypes.T
+        empty = self._empty()
+        return cosines.masked_fill(empty & ~empty.all(), -1.0)
+
+    def notes(self) -> list[str]:
+        """The classes that had no images to be averaged."""
+        empty = self._empty()
+        missing = [name for name, none in zip(self._classes, empty.tolist(), strict=True) if none]
+        return [] if empty.all() or not missing else [f"no images of the classes {', '.join(missing)}"]
+
+    def _empty(self) -> Tensor:
+        return ~self.prototypes.any(dim=1)
+
+    @property
+    def _classes(self) -> tuple[str, ...]:
+        assert isinstance(self.task, Classify)
+        return self.task.classes
 
     def decode(self, output: Tensor, canvas: tuple[int, int]) -> list[Classes]:
         """The cosines themselves."""

@@ -61,7 +61,10 @@ def class_split(name: str, folder: Path, folders: Sequence[str], classes: Sequen
 
 
 def _first(root: Path, names: Sequence[str]) -> Path | None:
-    return next((root / name for name in names if (root / name).is_dir()), None)
+    found = [root / name for name in names if (root / name).is_dir()]
+    if len(found) > 1:
+        raise ArgusError(f"{' and '.join(map(str, found))} are the same split; keep one of them")
+    return found[0] if found else None
 
 
 def _class_folders(folder: Path) -> list[Path]:

@@ -81,7 +81,11 @@ def _val_synsets(root: Path, val_labels: str) -> tuple[list[str], Path]:
             "or give val_labels=FILE with a synset per line"
         )
     by_number = _devkit_synsets(meta)
-    return [by_number[int(number)] for number in file.read_text(encoding="utf-8").split()], file
+    numbers = [int(number) for number in file.read_text(encoding="utf-8").split()]
+    strange = sorted(set(numbers) - set(by_number))
+    if strange:
+        raise ArgusError(f"{file} names synset {strange[0]}, which {meta} does not have; unpack the devkit again")
+    return [by_number[number] for number in numbers], file
 
 
 def _devkit_synsets(meta: Path) -> dict[int, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,19 +43,20 @@ def read_labels(path: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], tuple
     A key is found by its whole path or, failing that, by its file name or stem. Raises ArgusError naming keys
     without a class.
     """
-    named = _read_json(path) if path.suffix.lower() == ".json" else _read_csv(path)
+    short = {name for key in keys for name in (key, Path(key).name, Path(key).stem)}
+    named = _read_json(path) if path.suffix.lower() == ".json" else _read_csv(path, short)
     lookup = {**_unique(named, lambda key: Path(key).stem), **_unique(named, lambda key: Path(key).name), **named}
     found = [lookup.get(key, lookup.get(Path(key).name, lookup.get(Path(key).stem))) for key in keys]
     missing = [key for key, name in zip(keys, found, strict=True) if name is None]
     if missing:
         raise ArgusError(f"{path} gives no class for {len(missing)} images, such as {missing[0]}; add them")
     classes = tuple(sorted(set(named.values())))
-    return classes, tuple(classes.index(str(name)) for name in found)
+    number = {name: label for label, name in enumerate(classes)}
+    return classes, tuple(number[str(name)] for name in found)
 
 
-def _unique(named: Mapping[str, str], short: object) -> dict[str, str]:
+def _unique(named: Mapping[str, str], short: Callable[[str], str]) -> dict[str, str]:
     """Classes by a shorter name, where that names one file only."""
-    assert callable(short)
     counts: dict[str, int] = {}
     for key in named:
         counts[short(key)] = counts.get(short(key), 0) + 1
@@ -69,7 +70,8 @@ def _read_json(path: Path) -> dict[str, str]:
     return {str(key): str(name) for key, name in held.items()}
 
 
-def _read_csv(path: Path) -> dict[str, str]:
+def _read_csv(path: Path, images: Set[str]) -> dict[str, str]:
+    """Classes by file; a first row that names neither an image nor a file is a header."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             rows = [row for row in csv.reader(stream) if any(cell.strip() for cell in row)]
@@ -80,7 +82,7 @@ def _read_csv(path: Path) -> dict[str, str]:
         if len(row) != 2:
             raise ArgusError(f"{path}: row {number} has {len(row)} columns, not 2 (file, class): {','.join(row)}")
         key, name = (cell.strip() for cell in row)
-        if number == 1 and key.lower() in ("file", "image", "filename", "path", "name"):
+        if number == 1 and not Path(key).suffix and key not in images:
             continue
         if named.get(key, name) != name:
             raise ArgusError(f"{path}: row {number} says {key} is {name}, an earlier one {named[key]}; keep one")
