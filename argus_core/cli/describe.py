@@ -6,9 +6,9 @@ from pathlib import Path
 
 from argus_core.argus import Argus
 from argus_core.cli.opening import open_model
-from argus_core.errors import ArgusError, unknown
+from argus_core.errors import unknown
 
-FORMATS = ("onnx", "torch", "hf", "bundle")
+FORMATS = ("hf", "bundle")
 SHOWN = 8
 """Class names listed per head."""
 
@@ -35,19 +35,13 @@ def _licenses(argus: Argus) -> list[str]:
     return str(argus.licenses()).splitlines()
 
 
-def export_model(model: str, out: Path, format: str, verify: bool, variant: str | None, license: str | None) -> None:
+def export_model(model: str, out: Path, format: str, variant: str | None, license: str | None) -> None:
     """Write the model in one of ``FORMATS`` and say what was written."""
     if format not in FORMATS:
         raise unknown("export format", format, FORMATS)
-    if variant is not None and format not in ("hf", "bundle"):
-        raise ArgusError(f"--variant {variant} is for the formats hf and bundle; {format} graphs hold float32 weights")
     argus = open_model(model, "cpu", None, license)
     if format == "bundle":
         argus.save(out, variant=variant)
-    elif format == "hf":
-        argus.export_hf(out, variant=variant)
     else:
-        report = argus.export_onnx(out, verify=verify) if format == "onnx" else argus.export_torch(out, verify=verify)
-        for key, value in report.items():
-            print(f"{key}: {value}")
+        argus.export_hf(out, variant=variant)
     print(f"written: {out}")

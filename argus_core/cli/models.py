@@ -45,15 +45,14 @@ def info(model: Annotated[str, typer.Argument(help="folder or hub id of a saved 
 def export(
     model: Model,
     out: Annotated[Path, typer.Option("--out", help="folder to write")],
-    format: Annotated[str, typer.Option("--format", help="onnx, torch, hf, or bundle")] = "onnx",
-    verify: Annotated[bool, typer.Option(help="compare the exported graphs with the model at other shapes")] = True,
-    variant: Annotated[str | None, typer.Option("--variant", help="for hf and bundle: bf16_backbone")] = None,
+    format: Annotated[str, typer.Option("--format", help="hf or bundle")] = "bundle",
+    variant: Annotated[str | None, typer.Option("--variant", help="bf16_backbone: half the size on disk")] = None,
     require_license: Require = None,
 ) -> None:
-    """Write a model for other programs: ONNX, torch.export, transformers, or a bundle of Argus itself."""
+    """Write a model for other programs: a folder for transformers, or a bundle of Argus itself."""
     from argus_core.cli.describe import export_model
 
-    export_model(model, out, format, verify, variant, require_license)
+    export_model(model, out, format, variant, require_license)
 
 
 def bench(
