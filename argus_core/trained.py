@@ -41,6 +41,8 @@ def assemble(
     Heads are called as in their runs; of two with one name the later gets its task in front. Raises ArgusError for
     heads that were trained on different backbones.
     """
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise ArgusError(f"a run is named twice: {', '.join(map(str, paths))}")
     loaded = [load_run(path, which) for path in paths]
     records = [record for _, record in loaded]
     first = records[0]["tokens"]["backbone"]

@@ -146,19 +146,27 @@ def test_a_sweep_with_stages_is_refused(cache, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_score_as_one(cache, tmp_path):
-    heads = {"knn": "classify.knn", "seg": "segment.linear", "depth": "depth.linear"}
-    options = [part for name, head in heads.items() for part in ("--head", f"{name}={head}")]
-    common = ["--data", DATA, "--cache", str(cache), "--set", "batch=4", "--set", "epochs=1", "--device", "cpu"]
-    arguments = ["-m", "argus_arena", "train", *options, *common]
+def test_two_processes_score_as_one(together, cache, tmp_path):
+    """Heads of every task, by `arena eval`; a fitted head also by `arena train`, where it must be the same head."""
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    one = [sys.executable, *arguments, "--out", str(tmp_path / "one")]
-    two = [sys.executable, *launch, *arguments, "--out", str(tmp_path / "two")]
-    for command in (one, two):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    for name in heads:
-        rows = [json.loads((tmp_path / n / name / "result.json").read_text()) for n in ("one", "two")]
-        if name == "knn":  # no gradients: exactly the same head, so exactly the same scores
-            assert rows[0]["metrics"] == rows[1]["metrics"]
-        assert set(rows[0]["metrics"]) == set(rows[1]["metrics"])
+    single = evaluate_run(EvalRequest(together[0], device="cpu"))
+    script = tmp_path / "score.py"  # torchrun takes an option --run for its own
+    script.write_text(
+        "import sys, pathlib\nfrom argus_arena.rescore import EvalRequest, evaluate_run\n"
+        "evaluate_run(EvalRequest(pathlib.Path(sys.argv[1]), device='cpu', metric={'backend': 'faster'}))\n"
+    )
+    finish([*launch, str(script), str(together[0])])
+    for name, row in single.items():
+        files = sorted((together[0] / name / "scores").glob("*.json"), key=lambda file: file.stat().st_mtime)
+        double = json.loads(files[-1].read_text())
+        assert double["metrics"] == pytest.approx(row["metrics"], abs=1e-4, nan_ok=True), name
+    train = ["train", "--head", "knn", "--data", DATA, "--cache", str(cache), "--device", "cpu"]
+    finish(["-m", "argus_arena", *train, "--out", str(tmp_path / "one")])
+    finish([*launch, "-m", "argus_arena", *train, "--out", str(tmp_path / "two")])
+    rows = [json.loads((tmp_path / n / "knn" / "result.json").read_text()) for n in ("one", "two")]
+    assert rows[0]["metrics"] == rows[1]["metrics"] and rows[0]["weights_sha256"] == rows[1]["weights_sha256"]
+
+
+def finish(arguments):
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -17,7 +17,7 @@ def print_explanation(request: EvalRequest) -> None:
     protocol = find_protocol(request.protocol) if request.protocol else None
     for name, head in heads.items():
         print(f"{name}:")
-        for key, value in explain(head, record, request, protocol).items():
+        for key, value in explain(head, head.record or record, request, protocol).items():
             print(f"  {key}: {value}")
 
 

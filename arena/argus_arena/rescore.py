@@ -17,6 +17,7 @@ from argus_arena.world import World, join_world, leave_world
 from argus_core.backbones import Backbone
 from argus_core.compose import merged_needs
 from argus_core.data import Split
+from argus_core.errors import ArgusError
 from argus_core.files import json_sha256, write_json
 from argus_core.framing import Framing
 from argus_core.head import Head
@@ -47,6 +48,7 @@ def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
     """Score the saved heads of a run with live tokens; writes and returns a result row per head, and prints scores."""
     heads, record = load_run(request.run, request.which)
     protocol = find_protocol(request.protocol) if request.protocol else None
+    heads = _fitting(heads, protocol)
     world = join_world(request.device)
     reporter: Reporter = ConsoleReporter() if world.main else Reporter()
     try:
@@ -62,7 +64,7 @@ def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
     scores = {name: finite(metric.compute()) for name, metric in metrics.items()}
     described = {"spec": spec, "val": {"split": split.name, "images": len(split), "sha256": split.annotation_digest()}}
     rows = {
-        name: _row(name, head, scores[name], scoring, described, record, request.settings)
+        name: _row(name, head, scores[name], scoring, described, head.record or record, request.settings)
         for name, head in heads.items()
     }
     if world.main:
@@ -87,6 +89,22 @@ def _scoring(
     return Scoring(source, split, request.metric, protocol)
 
 
+def _fitting(heads: Mapping[str, Head], protocol: Protocol | None) -> dict[str, Head]:
+    """The heads that a protocol is for; raises ArgusError if there are none."""
+    fitting = {name: head for name, head in heads.items() if protocol is None or head.task.name == protocol.task}
+    if protocol is not None and not fitting:
+        tasks = ", ".join(sorted({head.task.name for head in heads.values()}))
+        raise ArgusError(f"protocol {protocol.name!r} is for {protocol.task}; the heads of this run solve {tasks}")
+    return fitting
+
+
+def _reminder(scoring: Scoring, spec: str) -> list[str]:
+    """What a reader must know who sees a published protocol's name."""
+    if scoring.protocol is None:
+        return []
+    return [f"the rules of {scoring.protocol.name}, applied to {spec}: published numbers are of its own data only"]
+
+
 def _row(
     name: str,
     head: Head,
@@ -109,7 +127,7 @@ def _row(
         "parameters": sum(p.numel() for p in head.parameters()),
         "options": head.options,
         "weights_sha256": tensors_sha256(head.state_dict()),
-        "notes": head.notes(),
+        "notes": [*head.notes(), *_reminder(scoring, str(data["spec"]))],
         "trained_on": record["data"],
         "data": dict(data),
         "tokens": {**record["tokens"], "from": "live"},

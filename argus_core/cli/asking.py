@@ -68,9 +68,8 @@ def classify(
     """The best classes of every image."""
     from argus_core.cli.look import Question, look
 
-    names = [head or "classify"]
-    asked = Question(inputs, model, out, names, 0.0, canvas, pictures, every, limit, batch, device, require_license)
-    look(asked, top_k=top_k)
+    asked = Question(inputs, model, out, None, 0.0, canvas, pictures, every, limit, batch, device, require_license)
+    look(asked, "classify", head, top_k=top_k)
 
 
 def segment(
@@ -89,8 +88,8 @@ def segment(
     """The class of every pixel: index masks, and overlays with a legend."""
     from argus_core.cli.look import Question, look
 
-    names = [head or "segment"]
-    look(Question(inputs, model, out, names, 0.0, canvas, pictures, every, limit, batch, device, require_license))
+    asked = Question(inputs, model, out, None, 0.0, canvas, pictures, every, limit, batch, device, require_license)
+    look(asked, "segment", head)
 
 
 def depth(
@@ -109,8 +108,8 @@ def depth(
     """Metres for every pixel: 16-bit PNG in millimetres, and pictures with a scale."""
     from argus_core.cli.look import Question, look
 
-    names = [head or "depth"]
-    look(Question(inputs, model, out, names, 0.0, canvas, pictures, every, limit, batch, device, require_license))
+    asked = Question(inputs, model, out, None, 0.0, canvas, pictures, every, limit, batch, device, require_license)
+    look(asked, "depth", head)
 
 
 def detect(
@@ -130,8 +129,10 @@ def detect(
     """The objects of every image: COCO results, and pictures with named boxes."""
     from argus_core.cli.look import Question, look
 
-    names = [head or "detect"]
-    look(Question(inputs, model, out, names, threshold, canvas, pictures, every, limit, batch, device, require_license))
+    asked = Question(
+        inputs, model, out, None, threshold, canvas, pictures, every, limit, batch, device, require_license
+    )
+    look(asked, "detect", head)
 
 
 def correspond(

@@ -40,12 +40,15 @@ class Question:
     license: str | None
 
 
-def look(asked: Question, **options: Any) -> None:
-    """Write results.jsonl, detections.json, maps and pictures; unreadable files are listed at the end, exit code 1."""
+def look(asked: Question, task: str | None = None, head: str | None = None, **options: Any) -> None:
+    """Write results.jsonl, detections.json, maps and pictures; unreadable files are listed at the end, exit code 1.
+
+    With ``task`` one head answers: ``head``, or the first that solves it.
+    """
     sources = find_sources(asked.inputs, asked.out)
     argus = open_model(asked.model, asked.device, asked.canvas, asked.license)
     argus.batch = asked.batch
-    names = argus.names(asked.tasks)
+    names = argus.names(asked.tasks) if task is None else [argus.find(task, head)]
     writer = Writer(asked.out, asked.pictures)
     faults: list[str] = []
     seen = 0

@@ -28,7 +28,9 @@ class MatchResult(Result):
         rows = zip(self.points.tolist(), self.found.points.tolist(), self.found.scores.tolist(), strict=True)
         return {
             "matches": [
-                {"point": point, "match": None if np.isnan(match).any() else match, "score": score}
+                {"point": point, "match": match, "score": score}
+                if np.isfinite([*match, score]).all()
+                else {"point": point, "match": None, "score": None}
                 for point, match, score in rows
             ]
         }

@@ -134,7 +134,9 @@ def open_coco(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
     found = {name: where for name in SPLITS if (where := _find(root, name))}
     if not found:
         looked = ", ".join(layout.format(split="{train,val,test}") for layout in LAYOUTS)
-        raise ArgusError(f"{root} holds no COCO data set; looked for {looked}")
+        raise ArgusError(
+            f"{root} holds no COCO data set; looked for {looked}. Class folders are folder:PATH, masks and depth images:PATH"
+        )
     contents = {name: read_coco(where.file, limit) for name, where in found.items()}
     classes = common_classes({str(found[name].file): content for name, content in contents.items()})
     return {name: CocoSplit(name, found[name].folder, content, classes) for name, content in contents.items()}

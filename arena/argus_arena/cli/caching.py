@@ -25,7 +25,9 @@ def add_to(app: typer.Typer) -> None:
 @cache.callback()
 def build(
     context: typer.Context,
-    data: Annotated[str | None, typer.Option("--data", help="data spec: coco:FOLDER, scenes:, or a folder")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="data spec, such as coco:PATH, folder:PATH or images:PATH,masks=DIR")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder to write; the same command resumes it")] = None,
     backbone: Annotated[str, typer.Option("--backbone")] = "eupe_vitb16",
     weights: Weights = None,

@@ -22,7 +22,9 @@ def add_to(app: typer.Typer) -> None:
 
 def train(
     head: Annotated[list[str] | None, typer.Option("--head", help="registered head, or NAME=HEAD; repeatable")] = None,
-    data: Annotated[str | None, typer.Option("--data", help="data spec: coco:FOLDER, scenes:, or a folder")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="data spec, such as coco:PATH, folder:PATH or images:PATH,masks=DIR")
+    ] = None,
     cache: Annotated[Path | None, typer.Option("--cache", help="folder written by `arena cache`")] = None,
     backbone: Annotated[str | None, typer.Option("--backbone", help="train on live tokens of this backbone")] = None,
     weights: Weights = None,

@@ -1,0 +1,154 @@
+"""The ``argus`` command on real files: what it writes, what it says, and how it fails."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from argus_core import Argus, Canvas, Classify, Correspond, Depth, Detect, Segment, build_head, load_backbone
+from argus_core.cli import app
+from argus_core.errors import ArgusError
+
+HEADS = {
+    "kinds": ("classify.linear", Classify(classes=("a", "b", "c")), {}),
+    "masks": ("segment.linear", Segment(classes=("x", "y")), {}),
+    "metres": ("depth.linear", Depth(), {"bins": 16}),
+    "boxes": ("detect.fcos", Detect(classes=("cat", "dog")), {"width": 32, "depth": 1}),
+    "points": ("correspond.match", Correspond(), {}),
+}
+
+
+def size(path):
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    backbone = load_backbone("tiny")
+    torch.manual_seed(0)
+    argus = Argus(backbone, {n: build_head(h, backbone.info, t, o) for n, (h, t, o) in HEADS.items()})
+    for head in argus.heads.values():
+        head.canvas = Canvas(64, 96)
+        with torch.no_grad():
+            for parameter in head.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    folder = tmp_path_factory.mktemp("model")
+    argus.save(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    random = np.random.default_rng(0)
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for name, size in (("a.png", (50, 80)), ("b.jpg", (90, 40)), ("more/a.png", (30, 30))):
+        Image.fromarray(random.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+def test_perceive_writes_every_answer_and_lists_what_it_could_not_read(model, photos, tmp_path):
+    (photos / "c.jpg").write_text("no image")
+    done = run("perceive", photos, "--model", model, "--out", tmp_path / "out", "--threshold", 0)
+    assert done.exit_code == 1 and "c.jpg" in done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
+    assert [line["name"] for line in lines] == ["a", "b", "a-1"]
+    assert all(len(line["kinds"]) == 3 and "margin" in line["kinds"][0] for line in lines)
+    assert "points" not in lines[0]
+    mask = pixels(tmp_path / "out/masks/b.png")
+    depth = pixels(tmp_path / "out/metres/b.png")
+    assert mask.shape == depth.shape == (90, 40) and mask.max() <= 1
+    assert depth.min() > 0 and depth.max() <= 10_000
+    boxes = json.loads((tmp_path / "out/boxes/detections.json").read_text())
+    assert boxes and {"image_id", "category_id", "bbox", "score"} <= set(boxes[0])
+    assert len(list((tmp_path / "out").glob("*/pictures/*.jpg"))) == 12
+
+
+@pytest.mark.parametrize(("command", "head"), [("segment", "masks"), ("depth", "metres"), ("classify", "kinds")])
+def test_one_task_asks_one_head(model, photos, tmp_path, command, head):
+    done = run(command, photos / "*.png", "--model", model, "--out", tmp_path / "out", "--no-pictures", "--canvas", 96)
+    assert done.exit_code == 0, done.output
+    (line,) = (tmp_path / "out/results.jsonl").read_text().splitlines()
+    assert set(json.loads(line)) == {"image", "name", head}
+
+
+def test_a_head_of_another_task_does_not_answer(model, photos, tmp_path):
+    done = run("depth", photos, "--model", model, "--out", tmp_path / "out", "--head", "kinds")
+    assert isinstance(done.exception, ArgusError) and "no head for 'depth' is called 'kinds'" in str(done.exception)
+
+
+def test_points_are_matched_and_those_outside_are_nowhere(model, photos, tmp_path):
+    points = ["--point", "10,10", "--point", "999,10"]
+    done = run("correspond", photos / "a.png", photos / "b.jpg", *points, "--model", model, "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "matches.json").read_text())["matches"]
+    assert found[0]["match"] is not None and found[1]["match"] is None
+    assert size(tmp_path / "matches.png")[0] > 80
+
+
+def test_features_are_files_and_pictures(model, photos, tmp_path):
+    done = run("features", photos / "a.png", "--model", model, "--out", tmp_path, "--point", "5,5")
+    assert done.exit_code == 0, done.output
+    tensors = load_file(tmp_path / "a.safetensors")
+    assert tensors["map"].shape[1:] == (4, 6) and tensors["cls"].ndim == 1
+    assert size(tmp_path / "a-pca.png") == (80, 50) and (tmp_path / "a-similar.png").exists()
+
+
+def test_info_tells_passes_heads_and_licences(model):
+    done = run("info", model)
+    assert done.exit_code == 0
+    for text in ("64x96", "segment.linear", "2 classes: cat, dog", "binding"):
+        assert text in done.output
+
+
+def test_bench_and_export(model, tmp_path):
+    assert "times the backbone" in run("bench", "--model", model, "--rounds", 1).output
+    done = run(
+        "export", "--model", model, "--out", tmp_path / "copy", "--format", "bundle", "--variant", "bf16_backbone"
+    )
+    assert done.exit_code == 0 and (tmp_path / "copy/model.bf16_backbone.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("segment", "nowhere.jpg"), "no file or folder nowhere.jpg"),
+        (("segment", "nowhere/*.jpg"), "nothing matches"),
+        (("correspond", "x.png", "y.png", "--point", "5"), "is not a point"),
+    ],
+)
+def test_what_cannot_work_is_said(model, tmp_path, arguments, message):
+    done = run(*arguments, "--model", model, "--out", tmp_path / "out")
+    assert isinstance(done.exception, ArgusError) and message in str(done.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_videos_give_frames(model, tmp_path):
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for shade in range(6):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), shade * 40, dtype=np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    done = run("classify", tmp_path / "clip.mp4", "--model", model, "--out", tmp_path / "out", "--every", 2)
+    assert done.exit_code == 0, done.output
+    names = [json.loads(line)["name"] for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
+    assert names == ["clip-000000", "clip-000002", "clip-000004"]
