@@ -135,7 +135,8 @@ def open_coco(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
     if not found:
         looked = ", ".join(layout.format(split="{train,val,test}") for layout in LAYOUTS)
         raise ArgusError(
-            f"{root} holds no COCO data set; looked for {looked}. Class folders are folder:PATH, masks and depth images:PATH"
+            f"{root} holds no COCO data set; looked for {looked}. "
+            "Class folders are folder:PATH, masks and depth maps images:PATH"
         )
     contents = {name: read_coco(where.file, limit) for name, where in found.items()}
     classes = common_classes({str(found[name].file): content for name, content in contents.items()})
