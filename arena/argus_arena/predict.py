@@ -67,7 +67,10 @@ def predict_images(
 
 def _classes(head: Head) -> tuple[str, ...]:
     if not isinstance(head.task, Detect):
-        raise ArgusError(f"head {head.name!r} solves {head.task.name}; `arena predict` draws detections only")
+        raise ArgusError(
+            f"head {head.name!r} solves {head.task.name}; `arena predict` draws detections, "
+            "`argus perceive --model RUN` all tasks"
+        )
     return head.task.classes
 
 
