@@ -127,6 +127,30 @@ class Argus(Composition):
 
         export_hf(self, folder, variant)
 
+    def export_onnx(self, folder: str | Path, verify: bool = True) -> dict[str, Any]:
+        """Write ONNX graphs for any batch, height and width, see ``export.onnx``; needs the extra ``onnx``."""
+        from argus_core.export.onnx import export_onnx
+
+        return export_onnx(self, folder, verify)
+
+    def export_torch(self, folder: str | Path, verify: bool = True) -> dict[str, Any]:
+        """Write exported PyTorch programs of the same graphs, see ``export.program``."""
+        from argus_core.export.program import export_torch
+
+        return export_torch(self, folder, verify)
+
+    def quantize_int8(self) -> Self:
+        """Hold the backbone's linear weights as int8, in place, see ``export.int8``; needs the extra ``quant``."""
+        from argus_core.export.int8 import quantize_int8
+
+        return quantize_int8(self)
+
+    def compile(self, engine: str = "inductor", int8: bool = False) -> Self:  # type: ignore[override]
+        """Run the backbone by ``inductor``, ``openvino`` or ``eager`` from now on, see ``export.engines``."""
+        from argus_core.export.engines import compile_backbone
+
+        return compile_backbone(self, engine, int8)
+
     def plan(self) -> Plan:
         """The passes an image takes, and the cost of backbone and heads; prints as a table."""
         from argus_core.plan import make_plan

@@ -1,0 +1,18 @@
+"""Libraries that come with an extra, imported when asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from argus_core.errors import ArgusError
+
+
+def need(module: str, extra: str) -> Any:
+    """The module; raises ArgusError with what to install where it is missing."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ArgusError(
+            f"this needs {module.partition('.')[0]} ({error}): pip install 'argus-perception[{extra}]'"
+        ) from error

@@ -1,0 +1,101 @@
+"""The modules that are traced: pixels to tokens, tokens to one head's answers, and all of it in one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from argus_core.backbones import Backbone
+from argus_core.export.answers import answers
+from argus_core.head import Head
+from argus_core.tokens import Features, FinalNorm, Needs, Tokens, cell_mask
+
+FAR = 1 << 30
+"""Pixels that no canvas has."""
+
+
+class Encode(nn.Module):
+    """A backbone as a graph: RGB bytes to the raw tokens that ``needs`` asks for."""
+
+    def __init__(self, backbone: Backbone, needs: Needs) -> None:
+        super().__init__()
+        self.backbone, self.needs = backbone, needs.resolve(backbone.info)
+
+    def forward(self, images: Tensor, extent: Tensor) -> dict[str, Tensor]:
+        """``map_L`` (B, C, h, w) and ``prefix_L`` (B, P, C) of each layer L, and ``ends`` (B, 2): where images end.
+
+        ``images`` are RGB bytes (B, 3, H, W); ``extent`` (B, 2) says where they end (height, width), 0 for the canvas.
+        """
+        known = torch.where(extent > 0, extent, FAR)
+        ends = [known[:, axis].clamp(max=images.shape[2 + axis]) for axis in (0, 1)]
+        tokens = self.backbone.encode(images.permute(0, 2, 3, 1), torch.stack(ends, dim=1), self.needs)
+        maps = {f"map_{layer}": tokens.maps[layer] for layer in tokens.maps}
+        prefix = {f"prefix_{layer}": tokens.prefix[layer] for layer in tokens.prefix}
+        return {**maps, **prefix, "ends": tokens.extent}
+
+
+class Answer(nn.Module):
+    """A head as a graph: the tokens it needs, by the names that ``Encode`` gives them, to what it answers.
+
+    The backbone's final ``norm`` is part of it, as tokens are raw.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, head: Head, norm: FinalNorm | None) -> None:
+        super().__init__()
+        self.head, self.norm = head, norm
+        self.needs = head.needs.resolve(head.info)
+        self.register_buffer("weight", norm.weight.clone() if norm else torch.zeros(0))
+        self.register_buffer("bias", norm.bias.clone() if norm else torch.zeros(0))
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of the tokens that are read."""
+        maps = [f"map_{layer}" for layer in dict.fromkeys(self.needs.layers) if self.needs.maps]
+        prefix = [f"prefix_{layer}" for layer in dict.fromkeys(self.needs.layers) if self.needs.cls]
+        return [*maps, *prefix, *(["ends"] if maps else [])]
+
+    def forward(self, tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The head's answers by name, in canvas pixels."""
+        seen = self.view(tokens)
+        return answers(self.head, self.head(seen), seen.size)
+
+    def view(self, tokens: Mapping[str, Tensor]) -> Features:
+        """What the head sees."""
+        layers = self.needs.layers
+        maps = {layer: tokens[f"map_{layer}"] for layer in layers if self.needs.maps}
+        prefix = {layer: tokens[f"prefix_{layer}"] for layer in layers if self.needs.cls}
+        # A head that reads no map has no use for where images end: neither input exists then.
+        extent = tokens["ends"] if maps else torch.zeros(1, 2)
+        stride = self.head.info.strides[layers[0]]
+        size = (maps[layers[0]].shape[2] * stride, maps[layers[0]].shape[3] * stride) if maps else (0, 0)
+        norm = replace(self.norm, weight=self.weight, bias=self.bias) if self.norm else None
+        return _Traced(maps, prefix, extent, size, self.head.info, norm).features(self.head.needs)
+
+
+class Whole(nn.Module):
+    """All heads over one pass of the backbone."""
+
+    def __init__(self, encode: Encode, heads: Mapping[str, Answer]) -> None:
+        super().__init__()
+        self.encode, self.heads = encode, nn.ModuleDict(heads)
+
+    def forward(self, images: Tensor, extent: Tensor) -> dict[str, Tensor]:
+        """``HEAD_ANSWER`` for every answer of every head; inputs as in ``Encode``."""
+        tokens = self.encode(images, extent)
+        return {f"{name}_{key}": value for name, head in self.heads.items() for key, value in head(tokens).items()}
+
+
+@dataclass(frozen=True)
+class _Traced(Tokens):
+    """Tokens without the copies that shield one head from another, which ask where tensors lie in memory."""
+
+    def _map(self, layer: int, norm: bool) -> Tensor:
+        raw = self.maps[layer]
+        out = self._normed(raw.permute(0, 2, 3, 1), layer, norm).permute(0, 3, 1, 2)
+        return out * cell_mask(self.extent, self.info.strides[layer], (raw.shape[2], raw.shape[3]))

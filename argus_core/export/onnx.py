@@ -1,0 +1,134 @@
+"""An Argus as ONNX files: one graph of everything, and one of each part."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from argus_core.argus import Argus
+from argus_core.export.extras import need
+from argus_core.export.metadata import KEY, as_text, describe
+from argus_core.export.parts import Part, Parts, at_rest, take_apart
+from argus_core.export.trace import trace
+from argus_core.export.verify import LIMIT, Run, check_graphs
+
+if TYPE_CHECKING:
+    import onnx_ir
+    from torch.onnx import ONNXProgram
+
+
+def export_onnx(argus: Argus, folder: str | Path, verify: bool = True, limit: float = LIMIT) -> dict[str, Any]:
+    """Write ``argus.onnx`` and a file per part to ``folder``, and return where they are and how far they are off.
+
+    Batch, height and width are free. With ``verify`` each is run in ONNX Runtime at six other sizes. Raises
+    ArgusError where a library is missing, a head cannot be exported, or a graph differs by more than ``limit`` of an
+    output's largest value.
+    """
+    for module in ("onnx", "onnxscript", *(["onnxruntime"] if verify else [])):
+        need(module, "onnx")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with at_rest(argus):
+        parts = take_apart(argus)
+        files = _write(argus, parts, folder)
+        report: dict[str, Any] = {"files": files, "licenses": argus.licenses().to_dict()}
+        if verify:
+            found = check_graphs(argus, parts, {name: open_graph(path) for name, path in files.items()}, limit)
+            report |= {"limit": limit, "largest": found.largest(), "differences": found.differences}
+    return report
+
+
+def _write(argus: Argus, parts: Parts, folder: Path) -> dict[str, Path]:
+    """Convert each part, save it, and then join all of them."""
+    programs = {}
+    files = {name: folder / f"{name}.onnx" for name in ("argus", *parts.parts)}
+    for name, part in parts.parts.items():
+        programs[name] = convert(part, name)
+        _save(programs[name], files[name], describe(argus, parts, name, part))
+    heads = {name: programs[f"head_{name}"] for name in argus.heads}
+    _save(_join(programs["backbone"], heads), files["argus"], describe(argus, parts, "argus", parts.whole))
+    return files
+
+
+def convert(part: Part, name: str) -> ONNXProgram:
+    """One part as an ONNX program whose free axes have names."""
+    program = trace(part.module, part.example, part.axes, name)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        converted = torch.onnx.export(
+            program, dynamo=True, verbose=False, input_names=part.inputs, output_names=part.outputs
+        )
+    assert converted is not None
+    converted.rename_axes(_axis_names(part, converted))
+    return converted
+
+
+def _axis_names(part: Part, program: ONNXProgram) -> dict[str | onnx_ir.SymbolicDim, str]:
+    """The names of the symbols that the free axes became."""
+    names: dict[str | onnx_ir.SymbolicDim, str] = {}
+    axes = part.axes[0].values() if isinstance(part.axes[0], dict) and isinstance(part.example[0], dict) else part.axes
+    for value, free in zip(program.model.graph.inputs, axes, strict=True):
+        for axis, dim in (free or {}).items():
+            assert value.shape is not None
+            symbols = re.findall(r"[a-z]\w*", str(value.shape[axis]))  # in 16*s77 as well
+            names[symbols[0]] = str(getattr(dim, "root", dim).__name__)
+    return names
+
+
+def _join(backbone: ONNXProgram, heads: Mapping[str, ONNXProgram]) -> ONNXProgram:
+    """The heads' graphs put behind the backbone's, which is changed; what several compute is computed once."""
+    import onnx_ir
+    from onnx_ir.passes import common
+
+    graph = backbone.model.graph
+    tokens = {value.name: value for value in graph.outputs}
+    graph.outputs.clear()
+    for name, head in heads.items():
+        own = head.model.graph
+        for value in [*own.inputs]:
+            onnx_ir.convenience.replace_all_uses_with(value, tokens[value.name])
+        for value in [*own.initializers.values()]:
+            own.initializers.pop(str(value.name))
+            value.name = f"{name}/{value.name}"
+            graph.register_initializer(value)
+        answers, nodes = [*own.outputs], [*own]
+        own.outputs.clear()
+        own.remove(nodes)
+        graph.extend(nodes)
+        for value in answers:
+            value.name = f"{name}_{value.name}"
+        graph.outputs.extend(answers)
+    for step in (
+        common.NameFixPass(),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+    ):
+        step(backbone.model)
+    return backbone
+
+
+def _save(program: ONNXProgram, path: Path, record: Mapping[str, Any]) -> None:
+    """One file with its record; weights go into a second one only beyond the format's 2 GB."""
+    program.model.metadata_props[KEY] = as_text(record)
+    program.save(path)
+
+
+def open_graph(path: Path) -> Run:
+    """A file as a function from inputs by name to outputs by name."""
+    runtime = need("onnxruntime", "onnx")
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(**inputs: Tensor) -> dict[str, Tensor]:
+        arrays = {name: np.ascontiguousarray(value.numpy()) for name, value in inputs.items()}
+        return {name: torch.from_numpy(found) for name, found in zip(names, session.run(None, arrays), strict=True)}
+
+    return run

@@ -1,0 +1,118 @@
+"""Which graphs an Argus becomes, and what each is traced on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from argus_core.compose import Composition
+from argus_core.errors import ArgusError
+from argus_core.export.answers import stride_of
+from argus_core.export.graph import Answer, Encode, Whole
+from argus_core.export.int8 import quantized
+from argus_core.export.match import matcher
+from argus_core.export.trace import coarsest, example_images, image_axes, token_axes
+from argus_core.tasks.described import DescriptorMaps
+
+POINTS = 5
+"""Points that matching is traced with."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One graph: the module that is traced, on which example, which axes are free, and what goes in and out by name.
+
+    ``strides`` are canvas pixels of a cell, of those outputs that are maps.
+    """
+
+    module: nn.Module
+    example: tuple[Any, ...]
+    axes: tuple[Any, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    strides: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """An Argus as graphs: the whole of it, and each of its parts by name.
+
+    Parts are ``backbone``, ``head_NAME`` of every head, and ``match_NAME`` of heads whose descriptors are matched.
+    ``unit`` is the number of pixels of which a canvas must hold whole numbers.
+    """
+
+    whole: Part
+    parts: Mapping[str, Part]
+    unit: int
+
+
+@torch.no_grad()
+def take_apart(argus: Composition) -> Parts:
+    """The graphs of an Argus; raises ArgusError for a head that cannot become one."""
+    needs = argus.needs
+    unit = coarsest([argus.backbone.info.strides[layer] for layer in needs.layers])
+    encode, example, axes = Encode(argus.backbone, needs), example_images(unit), image_axes(unit)
+    tokens = encode(*example)
+    strides = {name: argus.backbone.info.strides[int(name[4:])] for name in tokens if name.startswith("map_")}
+    parts = {"backbone": Part(encode, example, axes, ("images", "extent"), tuple(tokens), strides)}
+    heads = {}
+    for name in argus.heads:
+        if not re.fullmatch(r"[\w-]+", name):
+            raise ArgusError(f"head {name!r} cannot name a file; add it under a name of letters, digits and _")
+        heads[name] = Answer(argus.head(name), argus.backbone.norm)
+        parts |= _head_parts(name, heads[name], tokens)
+    own = {name: parts[f"head_{name}"] for name in heads}
+    outputs = tuple(f"{name}_{key}" for name, part in own.items() for key in part.outputs)
+    strides = {f"{name}_{key}": stride for name, part in own.items() for key, stride in part.strides.items()}
+    whole = Part(Whole(encode, heads), example, axes, ("images", "extent"), outputs, strides)
+    return Parts(whole, parts, unit)
+
+
+def _head_parts(name: str, answer: Answer, tokens: Mapping[str, Tensor]) -> dict[str, Part]:
+    """A head's graph, and that of matching where it describes images."""
+    seen = {key: tokens[key] for key in answer.inputs}
+    output, found = answer.head(answer.view(seen)), answer(seen)
+    strides = {key: stride for key in found if (stride := stride_of(output))}
+    axes = token_axes(answer.inputs, answer.head.info.strides)
+    parts = {f"head_{name}": Part(answer, (seen,), (axes,), tuple(seen), tuple(found), strides)}
+    if isinstance(output, DescriptorMaps):
+        parts[f"match_{name}"] = _match_part(answer, output)
+    return parts
+
+
+def _match_part(answer: Answer, output: DescriptorMaps) -> Part:
+    maps, extents = output.maps.float(), output.extent
+    cells = {1: Dim("rows", min=2), 2: Dim("columns", min=2)}
+    return Part(
+        matcher(answer.head, output),
+        (maps[0], maps[1], torch.zeros(POINTS, 2), extents),
+        (cells, cells, {0: Dim("points", min=1)}, None),
+        ("first", "second", "points", "extents"),
+        ("matches", "scores"),
+        {},
+    )
+
+
+@contextmanager
+def at_rest(argus: Composition) -> Iterator[None]:
+    """An Argus on the CPU, in eval mode and not compiled, for as long as it is traced."""
+    if quantized(argus):
+        raise ArgusError("quantised weights cannot be exported: export before quantize_int8()")
+    device, compiled = argus.backbone.device, argus.backbone._compiled
+    training = [module for module in argus.modules() if module.training]
+    try:
+        argus.backbone._compiled = None
+        argus.to("cpu").eval()
+        yield
+    finally:
+        argus.backbone._compiled = compiled
+        argus.to(device)
+        for module in training:
+            module.training = True

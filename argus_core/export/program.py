@@ -1,0 +1,51 @@
+"""An Argus as exported PyTorch programs (``.pt2``): one of everything, and one of each part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from argus_core.argus import Argus
+from argus_core.export.metadata import KEY, as_text, describe
+from argus_core.export.parts import at_rest, take_apart
+from argus_core.export.trace import trace
+from argus_core.export.verify import LIMIT, Run, check_graphs
+
+
+def export_torch(argus: Argus, folder: str | Path, verify: bool = True, limit: float = LIMIT) -> dict[str, Any]:
+    """Write ``argus.pt2`` and a file per part to ``folder``, and return where they are and how far they are off.
+
+    ``torch.export.load(file).module()`` is called like the graphs of ``export_onnx``: with (images, extent), heads
+    with their tokens in a dictionary. The record is in the extra file ``argus.json``. Raises ArgusError as there.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with at_rest(argus):
+        parts = take_apart(argus)
+        files = {}
+        for name, part in {**parts.parts, "argus": parts.whole}.items():
+            files[name] = folder / f"{name}.pt2"
+            record = as_text(describe(argus, parts, name, part))
+            program = trace(part.module, part.example, part.axes, name)
+            torch.export.save(program, files[name], extra_files={f"{KEY}.json": record})
+        report: dict[str, Any] = {"files": files, "licenses": argus.licenses().to_dict()}
+        if verify:
+            loaded = {name: _callable(torch.export.load(path)) for name, path in files.items()}
+            found = check_graphs(argus, parts, loaded, limit)
+            report |= {"limit": limit, "largest": found.largest(), "differences": found.differences}
+    return report
+
+
+def _callable(program: ExportedProgram) -> Run:
+    """A program as a function of its inputs by name."""
+    module = program.module()
+    takes_tokens = not {"images", "points"} & set(program.graph_signature.user_inputs)
+
+    def run(**inputs: Tensor) -> dict[str, Tensor]:
+        return module(inputs) if takes_tokens else module(*inputs.values())
+
+    return run

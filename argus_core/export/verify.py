@@ -1,0 +1,175 @@
+"""Exported graphs against the Argus they came from, at sizes they were not traced at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from argus_core.compose import Composition, run_head
+from argus_core.errors import ArgusError
+from argus_core.export.parts import Parts
+from argus_core.tasks.described import Described
+from argus_core.tasks.detect import Detections
+
+SHAPES = ((1, 14, 14), (2, 10, 17), (3, 9, 6), (1, 24, 11), (2, 6, 21), (1, 18, 28))
+"""Batches, rows and columns of cells that graphs are run at; they are traced at another."""
+
+LIMIT = 1e-4
+"""Of an output's largest value: the largest difference that is rounding."""
+
+MISSED = 0.02
+"""Of all detections: those that rounding may let win or lose against another."""
+
+Answers = dict[str, Tensor]
+Run = Callable[..., Mapping[str, Tensor]]
+
+
+@dataclass
+class Report:
+    """The largest absolute difference of every output of every graph, by the shape of the images.
+
+    Of detections those of pairs that show the same, and as ``missed`` the share of those without a partner.
+    """
+
+    limit: float = LIMIT
+    differences: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+
+    def compare(self, graph: str, shape: str, expected: Mapping[str, Any], found: Mapping[str, Tensor]) -> None:
+        """Note the differences of one run; raises ArgusError for one beyond the limit."""
+        for name, difference, allowed in _differences(expected, found, self.limit):
+            self.differences.setdefault(graph, {}).setdefault(name, {})[shape] = difference
+            if not difference <= allowed:  # what is no number is not small either
+                raise ArgusError(
+                    f"output {name!r} of the exported graph {graph!r} differs by {difference:.3g} at {shape} "
+                    f"(batch x height x width), which is more than {allowed:.3g}: do not use these files"
+                )
+
+    def largest(self) -> dict[str, dict[str, float]]:
+        """The worst shape of each output."""
+        return {
+            graph: {name: max(shapes.values()) for name, shapes in outputs.items()}
+            for graph, outputs in self.differences.items()
+        }
+
+
+@torch.no_grad()
+def check_graphs(
+    argus: Composition, parts: Parts, graphs: Mapping[str, Run], limit: float = LIMIT, shapes: Sequence[Any] = SHAPES
+) -> Report:
+    """Run every graph at every shape and compare; ``graphs`` are called with the inputs by name."""
+    report = Report(limit)
+    for images, extent in _cases(parts.unit, shapes):
+        shape = "x".join(str(n) for n in (len(images), *images.shape[2:]))
+        expected = _eager(argus, images, extent)
+        tokens = graphs["backbone"](images=images, extent=extent)
+        report.compare("backbone", shape, expected["backbone"], tokens)
+        for name in argus.heads:
+            part = parts.parts[f"head_{name}"]
+            found = graphs[f"head_{name}"](**{key: tokens[key] for key in part.inputs})
+            report.compare(f"head_{name}", shape, expected[name], found)
+            if f"match_{name}" in graphs:
+                _compare_matching(report, name, shape, expected[name], extent, graphs[f"match_{name}"])
+        together = graphs["argus"](images=images, extent=extent)
+        for name in argus.heads:
+            own = {key: together[f"{name}_{key}"] for key in parts.parts[f"head_{name}"].outputs}
+            report.compare(f"argus/{name}", shape, expected[name], own)
+    return report
+
+
+def _cases(unit: int, shapes: Sequence[tuple[int, int, int]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Random bytes, the last image of each batch ending before its canvas does."""
+    generator = torch.Generator().manual_seed(0)
+    for batch, rows, columns in shapes:
+        height, width = rows * unit, columns * unit
+        images = torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8, generator=generator)
+        extent = torch.tensor([[height, width]] * batch)
+        extent[-1] = torch.tensor([height - unit // 3, width * 2 // 3])
+        yield images, extent
+
+
+def _eager(argus: Composition, images: Tensor, extent: Tensor) -> dict[str, dict[str, Any]]:
+    """What the Argus says, under the names of the graphs' outputs."""
+    tokens = argus.backbone.encode(images.permute(0, 2, 3, 1), extent, argus.needs)
+    maps = {f"map_{layer}": value for layer, value in tokens.maps.items()}
+    prefix = {f"prefix_{layer}": value for layer, value in tokens.prefix.items()}
+    said = {name: run_head(argus.head(name), tokens) for name in argus.heads}
+    return {"backbone": {**maps, **prefix}, **{name: _stacked(found) for name, found in said.items()}}
+
+
+def _stacked(predictions: Sequence[Any]) -> dict[str, Any]:
+    """The tensors of a batch's predictions, by field; detections and descriptions as they are."""
+    if isinstance(predictions[0], Detections):
+        return {"detections": predictions}
+    if isinstance(predictions[0], Described):
+        return {"descriptors": torch.stack([one.maps for one in predictions]), "described": predictions}
+    tensors = [{key: value for key, value in vars(one).items() if isinstance(value, Tensor)} for one in predictions]
+    return {key: torch.stack([one[key] for one in tensors]) for key in tensors[0]}
+
+
+def _differences(
+    expected: Mapping[str, Any], found: Mapping[str, Tensor], limit: float
+) -> Iterator[tuple[str, float, float]]:
+    """Name, largest absolute difference and what is allowed, of every output."""
+    if "detections" in expected:
+        yield from _of_detections(expected["detections"], found, limit)
+    for name, value in expected.items():
+        if isinstance(value, Tensor):
+            yield name, _apart(value, found[name]), limit * max(1.0, float(value.abs().max()))
+
+
+def _apart(a: Tensor, b: Tensor) -> float:
+    if a.shape != b.shape:
+        return float("inf")
+    return float((a.double() - b.double()).abs().max()) if a.numel() else 0.0
+
+
+def _of_detections(
+    expected: Sequence[Detections], found: Mapping[str, Tensor], limit: float
+) -> Iterator[tuple[str, float, float]]:
+    """Boxes and scores of pairs of one class, and the share of detections that have no partner."""
+    boxes, scores, alone, total = 0.0, 0.0, 0, 0
+    for index, one in enumerate(expected):
+        count = int(found["count"][index])
+        other = Detections(*(found[key][index, :count] for key in ("boxes", "scores", "labels")))
+        same = _pairs(one, other, limit)
+        boxes = max(boxes, _apart(one.boxes[same[0]], other.boxes[same[1]]))
+        scores = max(scores, _apart(one.scores[same[0]], other.scores[same[1]]))
+        alone += max(len(one.scores), count) - len(same[0])
+        total += max(len(one.scores), count)
+    reach = max((float(one.boxes.max()) for one in expected if len(one.boxes)), default=1.0)
+    yield "boxes", boxes, limit * reach
+    yield "scores", scores, limit
+    yield "missed", alone / max(1, total), MISSED
+
+
+def _pairs(one: Detections, other: Detections, limit: float) -> tuple[Tensor, Tensor]:
+    """The indices of detections in both that show the same."""
+    if not len(one.scores) or not len(other.scores):
+        return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)
+    alike = (one.labels[:, None] == other.labels) & ((one.scores[:, None] - other.scores).abs() <= limit)
+    overlap, partner = torch.where(alike, box_iou(one.boxes, other.boxes), 0.0).max(dim=1)
+    kept = (overlap > 0.99).nonzero()[:, 0]
+    return kept, partner[kept]
+
+
+def _compare_matching(
+    report: Report, name: str, shape: str, expected: Mapping[str, Any], extent: Tensor, graph: Run
+) -> None:
+    """Matches of points of the first image in the last one: their cosines, and those of the places that were found.
+
+    Places themselves are not compared: neighbouring pixels may be alike to rounding.
+    """
+    first, last = expected["described"][0], expected["described"][-1]
+    points = torch.rand(7, 2, generator=torch.Generator().manual_seed(1)) * extent[0].flip(0)
+    _, cosines = first._find(last, points.double())
+    found = graph(first=first.maps, second=last.maps, points=points, extents=extent[[0, -1]])
+    queries = first.enlarged.at(points.double() * first._fine)
+    there = last.enlarged.at(found["matches"].double() * last._fine)
+    expected = {"scores": cosines, "matches": cosines}
+    reached = torch.cosine_similarity(queries, there)
+    report.compare(f"match_{name}", shape, expected, {"scores": found["scores"], "matches": reached})
