@@ -72,10 +72,11 @@ class Argus(Composition):
         assert isinstance(described[0], Described)
         return MatchResult(pictures[0], pictures[1], asked, described[0].match(described[1], asked))
 
-    def perceive(self, images: Any, tasks: Sequence[str] | None = None) -> Any:
+    def perceive(self, images: Any, tasks: Sequence[str] | None = None, return_confidence: bool = False) -> Any:
         """Everything at once: a ``Perception`` per image, with results and ``timings_ms``; one pass per canvas.
 
         ``tasks`` are names of tasks or of heads; by default every head but those that compare images.
+        ``return_confidence`` adds ``segmentation_confidence`` and ``depth_uncertainty``.
         """
         names = self.names(tasks)
         pictures = [read_image(image) for image in as_list(images)]
@@ -83,7 +84,10 @@ class Argus(Composition):
         found = self._predict(pictures, names, timings)
         answers = [
             Perception(
-                {name: self._result(name, found[name][n], picture) for name in names}, self._nouns(names), timings
+                {name: self._result(name, found[name][n], picture) for name in names},
+                self._nouns(names),
+                timings,
+                return_confidence,
             )
             for n, picture in enumerate(pictures)
         ]

@@ -11,6 +11,7 @@ import pytest
 import typer.main
 
 from argus_arena.cli import app
+from argus_core.cli import app as argus_app
 from argus_core.hooks import Hooks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,10 +79,11 @@ def test_links_lead_to_files(page):
     assert not [link for link in links if not (page.parent / link).exists()]
 
 
+@pytest.mark.parametrize(("name", "program"), [("arena", app), ("argus", argus_app)])
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_and_options_in_the_text_exist(page):
-    command = typer.main.get_command(app)
-    for line in re.findall(r"\barena [a-z][^`\n]*", re.sub(r" \\\n\s*", " ", page.read_text(encoding="utf-8"))):
+def test_commands_and_options_in_the_text_exist(page, name, program):
+    command = typer.main.get_command(program)
+    for line in re.findall(rf"\b{name} [a-z][^`\n]*", re.sub(r" \\\n\s*", " ", page.read_text(encoding="utf-8"))):
         words = line.split()[1:]
         found = command
         while words and words[0] in getattr(found, "commands", {}):

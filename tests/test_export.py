@@ -7,11 +7,14 @@ import json
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from argus_core.argus import Argus
+from argus_core.backbones import load_backbone
 from argus_core.backbones.timm_models import build, wrap
 from argus_core.build import build_head
 from argus_core.canvas import Canvas
+from argus_core.cli import app
 from argus_core.errors import ArgusError
 from argus_core.export import onnx as onnx_export
 from argus_core.export.metadata import KEY
@@ -116,7 +119,10 @@ def test_onnx_answers_as_the_argus_at_six_other_sizes(exported):
     checked(report, argus.heads)
     assert set(report["files"]) == {"argus", "backbone", *(f"head_{n}" for n in argus.heads), "match_places"}
     assert {path.suffix for path in report["files"].values()} == {".onnx"}
-    assert {path.suffix for path in report["files"]["argus"].parent.iterdir()} == {".onnx"}  # no second file of weights
+    folder = report["files"]["argus"].parent
+    assert {path.name for path in folder.iterdir()} == {"export.json", *(f"{name}.onnx" for name in report["files"])}
+    written = json.loads((folder / "export.json").read_text())
+    assert written == {**report, "files": {name: f"{name}.onnx" for name in report["files"]}}
     assert max(report["largest"]["argus/masks"].values()) < 1e-4
     assert argus.training and argus.head("masks").training  # as it was before
 
@@ -222,6 +228,27 @@ def test_a_graph_with_frozen_positions_is_refused(tmp_path, monkeypatch):
     expected = {"map_0": argus.features(images[0].permute(1, 2, 0).numpy(), Canvas(224)).maps[0]}
     with pytest.raises(ArgusError, match=r"'map_0' of the exported graph 'backbone' differs by .* at 1x224x224"):
         Report().compare("backbone", "1x224x224", expected, found)
+
+
+def test_nothing_is_left_of_a_failed_export(tmp_path, monkeypatch):
+    argus = small_argus(rotary(1), "kind")
+    (tmp_path / "argus.pt2").write_text("of yesterday")
+    monkeypatch.setattr("argus_core.export.verify._apart", lambda a, b: 1.0)
+    with pytest.raises(ArgusError, match="do not use these files"):
+        argus.export_torch(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["argus.pt2"]
+    assert (tmp_path / "argus.pt2").read_text() == "of yesterday"
+
+
+def test_the_command_exports_and_says_what_was_written(tmp_path):
+    backbone = load_backbone("tiny")
+    small_argus(backbone, "kind").save(tmp_path / "model")
+    arguments = ["export", "--model", str(tmp_path / "model"), "--out", str(tmp_path / "out"), "--format"]
+    done = CliRunner().invoke(app, [*arguments, "torch", "--no-verify"])
+    assert done.exit_code == 0 and "head_kind.pt2" in done.stdout and "not verified" in done.stdout
+    assert (tmp_path / "out/argus.pt2").exists()
+    refused = CliRunner().invoke(app, [*arguments, "onnx", "--variant", "bf16_backbone"])
+    assert isinstance(refused.exception, ArgusError) and "hold float32 weights" in str(refused.exception)
 
 
 def test_names_that_are_no_file_names_are_refused(tmp_path):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from argus_core.argus import Argus
 from argus_core.cli.opening import open_model
-from argus_core.errors import unknown
+from argus_core.errors import ArgusError, unknown
 
-FORMATS = ("hf", "bundle")
+FORMATS = ("bundle", "hf", "onnx", "torch")
 SHOWN = 8
 """Class names listed per head."""
 
@@ -35,13 +37,29 @@ def _licenses(argus: Argus) -> list[str]:
     return str(argus.licenses()).splitlines()
 
 
-def export_model(model: str, out: Path, format: str, variant: str | None, license: str | None) -> None:
+def export_model(model: str, out: Path, format: str, variant: str | None, license: str | None, verify: bool) -> None:
     """Write the model in one of ``FORMATS`` and say what was written."""
     if format not in FORMATS:
         raise unknown("export format", format, FORMATS)
+    graphs = format in ("onnx", "torch")
+    if graphs and variant is not None:
+        raise ArgusError(f"--variant {variant} is of bundles and hf folders; {format} graphs hold float32 weights")
     argus = open_model(model, "cpu", None, license)
-    if format == "bundle":
+    if graphs:
+        report = argus.export_onnx(out, verify) if format == "onnx" else argus.export_torch(out, verify)
+        print("\n".join(_graphs(report)))
+    elif format == "bundle":
         argus.save(out, variant=variant)
     else:
         argus.export_hf(out, variant=variant)
     print(f"written: {out}")
+
+
+def _graphs(report: Mapping[str, Any]) -> Iterator[str]:
+    """A line per graph: its file, and the largest difference of each output from the model's own."""
+    for graph, path in report["files"].items():
+        yield f"{path.name}  {path.stat().st_size / 2**20:.1f} MiB"
+        found = report.get("largest", {})
+        for name in [key for key in found if key == graph or (graph == "argus" and key.startswith("argus/"))]:
+            yield f"    {name}: " + ", ".join(f"{key} {value:.1e}" for key, value in found[name].items())
+    yield "largest differences at six sizes" if "largest" in report else "not verified"

@@ -45,14 +45,15 @@ def info(model: Annotated[str, typer.Argument(help="folder or hub id of a saved 
 def export(
     model: Model,
     out: Annotated[Path, typer.Option("--out", help="folder to write")],
-    format: Annotated[str, typer.Option("--format", help="hf or bundle")] = "bundle",
+    format: Annotated[str, typer.Option("--format", help="bundle, hf, onnx or torch")] = "bundle",
     variant: Annotated[str | None, typer.Option("--variant", help="bf16_backbone: half the size on disk")] = None,
+    verify: Annotated[bool, typer.Option(help="compare graphs with the model at six sizes")] = True,
     require_license: Require = None,
 ) -> None:
-    """Write a model for other programs: a folder for transformers, or a bundle of Argus itself."""
+    """Write a model for other programs: ONNX or PyTorch graphs, a folder for transformers, or a bundle of Argus."""
     from argus_core.cli.describe import export_model
 
-    export_model(model, out, format, variant, require_license)
+    export_model(model, out, format, variant, require_license, verify)
 
 
 def bench(

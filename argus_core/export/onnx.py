@@ -14,6 +14,7 @@ from torch import Tensor
 
 from argus_core.argus import Argus
 from argus_core.export.extras import need
+from argus_core.export.folder import record, staged
 from argus_core.export.metadata import KEY, as_text, describe
 from argus_core.export.parts import Part, Parts, at_rest, take_apart
 from argus_core.export.trace import trace
@@ -29,20 +30,15 @@ def export_onnx(argus: Argus, folder: str | Path, verify: bool = True, limit: fl
 
     Batch, height and width are free. With ``verify`` each is run in ONNX Runtime at six other sizes. Raises
     ArgusError where a library is missing, a head cannot be exported, or a graph differs by more than ``limit`` of an
-    output's largest value.
+    output's largest value; then nothing is written. The same report lies in ``export.json``.
     """
     for module in ("onnx", "onnxscript", *(["onnxruntime"] if verify else [])):
         need(module, "onnx")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with at_rest(argus):
+    with at_rest(argus), staged(Path(folder)) as stage:
         parts = take_apart(argus)
-        files = _write(argus, parts, folder)
-        report: dict[str, Any] = {"files": files, "licenses": argus.licenses().to_dict()}
-        if verify:
-            found = check_graphs(argus, parts, {name: open_graph(path) for name, path in files.items()}, limit)
-            report |= {"limit": limit, "largest": found.largest(), "differences": found.differences}
-    return report
+        files = _write(argus, parts, stage)
+        found = check_graphs(argus, parts, {k: open_graph(v) for k, v in files.items()}, limit) if verify else None
+        return record(argus, files, found, Path(folder), stage)
 
 
 def _write(argus: Argus, parts: Parts, folder: Path) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from argus_core.argus import Argus
+from argus_core.export.folder import record, staged
 from argus_core.export.metadata import KEY, as_text, describe
 from argus_core.export.parts import at_rest, take_apart
 from argus_core.export.trace import trace
@@ -22,22 +23,16 @@ def export_torch(argus: Argus, folder: str | Path, verify: bool = True, limit: f
     ``torch.export.load(file).module()`` is called like the graphs of ``export_onnx``: with (images, extent), heads
     with their tokens in a dictionary. The record is in the extra file ``argus.json``. Raises ArgusError as there.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with at_rest(argus):
+    with at_rest(argus), staged(Path(folder)) as stage:
         parts = take_apart(argus)
-        files = {}
+        files = {name: stage / f"{name}.pt2" for name in (*parts.parts, "argus")}
         for name, part in {**parts.parts, "argus": parts.whole}.items():
-            files[name] = folder / f"{name}.pt2"
-            record = as_text(describe(argus, parts, name, part))
+            about = as_text(describe(argus, parts, name, part))
             program = trace(part.module, part.example, part.axes, name)
-            torch.export.save(program, files[name], extra_files={f"{KEY}.json": record})
-        report: dict[str, Any] = {"files": files, "licenses": argus.licenses().to_dict()}
-        if verify:
-            loaded = {name: _callable(torch.export.load(path)) for name, path in files.items()}
-            found = check_graphs(argus, parts, loaded, limit)
-            report |= {"limit": limit, "largest": found.largest(), "differences": found.differences}
-    return report
+            torch.export.save(program, files[name], extra_files={f"{KEY}.json": about})
+        loaded = {name: _callable(torch.export.load(path)) for name, path in files.items()} if verify else None
+        found = check_graphs(argus, parts, loaded, limit) if loaded else None
+        return record(argus, files, found, Path(folder), stage)
 
 
 def _callable(program: ExportedProgram) -> Run:

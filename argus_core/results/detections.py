@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from argus_core.draw import draw_boxes
 from argus_core.errors import ArgusError
 from argus_core.results.base import Pixels, Result
@@ -58,13 +60,13 @@ class DetectionResult(Result):
         try:
             import supervision
         except ImportError as error:
-            raise ArgusError("to_supervision needs the package supervision: pip install supervision") from error
+            raise ArgusError("to_supervision needs its package: pip install 'argus-perception[supervision]'") from error
         names = [self.classes[label] for label in self.found.labels.tolist()]
         return supervision.Detections(
             xyxy=self.found.boxes.numpy().reshape(-1, 4),
             confidence=self.found.scores.numpy(),
             class_id=self.found.labels.numpy(),
-            data={"class_name": names},
+            data={"class_name": np.array(names, dtype=str)},
         )
 
     def draw(self) -> Pixels:

@@ -17,28 +17,40 @@ NOUNS = {
 }
 """What a task's result is called."""
 
+MAPS = {"segmentation_confidence": ("segmentation", "confidence"), "depth_uncertainty": ("depth", "deviation")}
+"""What is known of the answers pixel by pixel: which field of which result."""
+
 
 @dataclass(frozen=True)
 class Perception(Mapping[str, Any]):
     """Results by head name; the first head of each task also answers to the task's noun, as in ``["depth"]``.
 
     ``timings_ms`` holds the milliseconds of the call, all its images together, for the backbone and every head.
+    If ``confident``, ``segmentation_confidence`` (h, w) is the probability of each pixel's class, and
+    ``depth_uncertainty`` (h, w) the standard deviation of each pixel's depth in metres.
     """
 
     results: Mapping[str, Result]
     nouns: Mapping[str, str] = field(repr=False)
     timings_ms: Mapping[str, float] = field(repr=False)
+    confident: bool = False
 
     def __getitem__(self, key: str) -> Any:
         if key == "timings_ms":
             return self.timings_ms
+        if key in self._maps():
+            noun, name = MAPS[key]
+            return getattr(self[noun], name)
         return self.results[self.nouns.get(key, key)]
 
     def __iter__(self) -> Iterator[str]:
-        yield from dict.fromkeys((*self.nouns, *self.results, "timings_ms"))
+        yield from dict.fromkeys((*self.nouns, *self._maps(), *self.results, "timings_ms"))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
+
+    def _maps(self) -> list[str]:
+        return [key for key, (noun, _) in MAPS.items() if self.confident and noun in self.nouns]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: every head's answer and the times."""
