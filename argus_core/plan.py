@@ -82,17 +82,17 @@ def make_plan(argus: Composition) -> Plan:
 def _pass(argus: Composition, one: Pass) -> PassCost:
     canvas = torch.zeros(1, *one.canvas.size, 3, dtype=torch.uint8)
     extent = torch.tensor([one.canvas.size])
-    tokens, macs = _counted(lambda: argus.backbone.encode(canvas, extent, one.needs))
+    tokens, macs = counted(lambda: argus.backbone.encode(canvas, extent, one.needs))
     heads = []
     for name in one.heads:
         head = argus.head(name)
-        _, work = _counted(lambda head=head: run_head(head, tokens))  # type: ignore[misc]
+        _, work = counted(lambda head=head: run_head(head, tokens))  # type: ignore[misc]
         heads.append(Cost(name, head.name or type(head).__name__, _parameters(head), work))
     backbone = Cost("backbone", argus.backbone.name, _parameters(argus.backbone), macs)
     return PassCost(one.canvas, backbone, tuple(heads))
 
 
-def _counted(work: Callable[[], Any]) -> tuple[Any, int]:
+def counted(work: Callable[[], Any]) -> tuple[Any, int]:
     """What ``work`` returns, and its multiply-accumulates: half the floating-point operations."""
     with FlopCounterMode(display=False) as counter:
         result = work()

@@ -9,15 +9,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock
 
 from arena_help import DATA, settings, small_cache
 from argus_arena.commands import make_request, train_run
 from argus_arena.config import resolve
 from argus_arena.learner import Learner
+from argus_arena.scoring import check_task
 from argus_core.checkpoint import read_tensors
 from argus_core.errors import ArgusError
+from argus_core.tasks.classify import Classify
 from argus_core.tensors import tensors_sha256
 
 
@@ -165,6 +169,33 @@ def test_another_runs_folder_is_refused_by_the_name_of_what_differs(cache, tmp_p
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     with pytest.raises(ArgusError, match="not empty"):
         run(cache, tmp_path / "mine", "fcos", epochs=1)
+
+
+def test_a_folder_that_another_process_trains_in_is_refused(cache, tmp_path):
+    (tmp_path / "run").mkdir()
+    with (
+        FileLock(tmp_path / "run" / "run.lock"),
+        pytest.raises(ArgusError, match=f"another process is training in {tmp_path / 'run'}"),
+    ):
+        run(cache, tmp_path / "run", "fcos", epochs=1)
+    assert not (tmp_path / "run" / "run.json").exists()
+    assert run(cache, tmp_path / "run", "fcos", epochs=1)["fcos"]["steps"] == 5
+
+
+def test_a_head_for_other_classes_is_told_by_counts_and_three_names():
+    task, other = (Classify(classes=tuple(f"{word}{n}" for n in range(20))) for word in ("a", "b"))
+    head, split = SimpleNamespace(name="classify.linear", task=task), SimpleNamespace(name="val")
+    split.tasks = {"classify": other}
+    with pytest.raises(
+        ArgusError, match=r"20 classes of the head, 20 of .* differing in 20 places \(0: a0 and b0,"
+    ) as told:
+        check_task(head, split)
+    assert "b2" in str(told.value) and "b3" not in str(told.value)
+    split.tasks = {"classify": Classify(classes=(*task.classes, "more"))}
+    with pytest.raises(ArgusError, match=r"20 classes of the head, 21 of .* in 1 place \(20: nothing and more"):
+        check_task(head, split)
+    split.tasks = {"classify": task}
+    check_task(head, split)
 
 
 def test_a_diverged_head_is_named_and_does_not_stop_the_other(cache, tmp_path):

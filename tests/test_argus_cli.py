@@ -80,6 +80,20 @@ def test_perceive_writes_every_answer_and_lists_what_it_could_not_read(model, ph
     assert len(list((tmp_path / "out").glob("*/pictures/*.jpg"))) == 12
 
 
+def test_a_missing_path_is_told_at_the_end_and_stops_nothing(model, photos, tmp_path):
+    done = run("classify", tmp_path / "no.jpg", photos / "a.png", "--model", model, "--out", tmp_path / "out")
+    assert done.exit_code == 1 and "no.jpg" in done.stderr
+    assert "1 image, 1 head (kinds)" in done.stdout
+    assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("canvas", "near"), [("50", "48x48 and --canvas 64x64"), ("64x7", "64x16")])
+def test_a_canvas_that_does_not_fit_the_cells_is_refused_first(model, photos, tmp_path, canvas, near):
+    done = run("perceive", photos, "--model", model, "--out", tmp_path / "out", "--canvas", canvas)
+    assert isinstance(done.exception, ArgusError) and str(done.exception).endswith(f"--canvas {near}")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(("command", "head"), [("segment", "masks"), ("depth", "metres"), ("classify", "kinds")])
 def test_one_task_asks_one_head(model, photos, tmp_path, command, head):
     done = run(command, photos / "*.png", "--model", model, "--out", tmp_path / "out", "--no-pictures", "--canvas", 96)
@@ -91,6 +105,17 @@ def test_one_task_asks_one_head(model, photos, tmp_path, command, head):
 def test_a_head_of_another_task_does_not_answer(model, photos, tmp_path):
     done = run("depth", photos, "--model", model, "--out", tmp_path / "out", "--head", "kinds")
     assert isinstance(done.exception, ArgusError) and "no head for 'depth' is called 'kinds'" in str(done.exception)
+
+
+def test_of_several_heads_the_one_that_answers_is_told(photos, tmp_path):
+    backbone = load_backbone("tiny")
+    heads = {name: build_head("depth.linear", backbone.info, Depth(), {"bins": 16}) for name in ("near", "far")}
+    Argus(backbone, heads, Canvas(64)).save(tmp_path / "model")
+    asked = ("depth", photos / "a.png", "--model", tmp_path / "model", "--out", tmp_path / "out", "--no-pictures")
+    done = run(*asked)
+    assert done.exit_code == 0 and "near answers, of near, far; choose with --head NAME" in done.stderr
+    done = run(*asked, "--head", "far")
+    assert done.exit_code == 0 and "answers" not in done.stderr and (tmp_path / "out/far/a.png").exists()
 
 
 def test_points_are_matched_and_those_outside_are_nowhere(model, photos, tmp_path):
@@ -108,6 +133,21 @@ def test_features_are_files_and_pictures(model, photos, tmp_path):
     tensors = load_file(tmp_path / "a.safetensors")
     assert tensors["map"].shape[1:] == (4, 6) and tensors["cls"].ndim == 1
     assert size(tmp_path / "a-pca.png") == (80, 50) and (tmp_path / "a-similar.png").exists()
+
+
+def test_a_point_outside_an_image_is_refused_before_anything_is_written(model, photos, tmp_path):
+    out = tmp_path / "out"
+    done = run("features", photos, "--model", model, "--out", out, "--point", "35,5")  # b is 40 wide, more/a 30
+    assert isinstance(done.exception, ArgusError)
+    assert "35,5 is outside" in str(done.exception) and "of 30x30 px" in str(done.exception)
+    assert not out.exists()
+
+
+def test_a_folder_without_a_model_is_told_what_it_should_hold(tmp_path):
+    done = run("info", tmp_path)
+    assert isinstance(done.exception, ArgusError)
+    for words in (str(tmp_path), "config.json", "a run of `arena train`", "one head"):
+        assert words in str(done.exception)
 
 
 def test_info_tells_passes_heads_and_licences(model):

@@ -57,6 +57,18 @@ def test_a_folder_of_classes_alone_is_one_split(tmp_path):
     assert split.name == "all" and [split.key(i) for i in range(2)] == ["a/deeper/2.png", "b/1.png"]
 
 
+def test_images_outside_class_folders_are_told(folders):
+    picture(folders / "train/loose.png", 8)
+    picture(folders / "train/other.png", 9)
+    (fault,) = open_folder(folders)["train"].faults()
+    assert "2 images outside class folders, such as loose.png (left out)" in str(fault) and len(fault.where) > 7
+    for kind in ("cat", "dog"):
+        (folders / "train" / kind).rename(folders / f"{kind}s")
+    (folders / "valid/dog").rename(folders / "kept")
+    with pytest.raises(ArgusError, match="no class folders, but 2 images without a class"):
+        open_folder(folders)
+
+
 def test_limit_is_spread_over_classes(tmp_path):
     for number in range(6):
         picture(tmp_path / f"train/{'ab'[number > 3]}/{number}.png", number)
@@ -146,4 +158,15 @@ def test_label_files(tmp_path):
         read_labels(table, ["1.png"])
     held.write_text("[1, 2]")
     with pytest.raises(ArgusError, match="not a table"):
+        read_labels(held, ["1.png"])
+
+
+def test_wrong_labels_are_told_up_to_five_with_their_number(tmp_path):
+    table, held = tmp_path / "labels.csv", tmp_path / "labels.json"
+    table.write_text("1.png,cat\n1.png,dog\n" + "a,b,c\n" * 5)
+    with pytest.raises(ArgusError, match=r"row 2 says 1\.png is dog.*row 3 has 3 columns.*row 6.*; 6 in all$") as told:
+        read_labels(table, ["1.png"])
+    assert "row 7" not in str(told.value)
+    held.write_text(json.dumps({"1.png": "cat", "2.png": None, "3.png": ["dog"]}))
+    with pytest.raises(ArgusError, match=r"labels\.json.*'2\.png': None; '3\.png': \['dog'\]$"):
         read_labels(held, ["1.png"])

@@ -10,7 +10,22 @@ import pytest
 
 from argus_arena.cli import main
 
-COMMANDS = ("heads", "backbones", "plugins", "check", "cache", "data", "train", "eval", "board", "predict", "text")
+COMMANDS = (
+    "heads",
+    "backbones",
+    "plugins",
+    "check",
+    "cache",
+    "data",
+    "train",
+    "eval",
+    "compare",
+    "board",
+    "reproduce",
+    "domains",
+    "predict",
+    "text",
+)
 INNER = ("cache info", "cache verify", "data check")
 
 
@@ -62,6 +77,10 @@ def test_every_command_explains_itself(arena, command):
     assert sentence[0].isupper()
 
 
+def test_help_of_train_tells_how_heads_are_called(arena):
+    assert "depth_linear" in arena("train --help")[1]
+
+
 @pytest.mark.parametrize("command", ["heads", "backbones"])
 def test_lists_hold_all_that_is_installed(arena, command):
     code, out, _ = arena(command)
@@ -107,6 +126,9 @@ def test_a_name_taken_twice_is_listed_twice_and_refused_on_use(arena, install):
     ("line", "message"),
     [
         ("train --head detect.fcso --data scenes:", "did you mean 'detect.fcos'"),
+        ("train --head linera --data scenes:", "'depth.linear'"),
+        ("train --head mine=fsoc --data scenes:", "did you mean 'detect.fcos'"),
+        ("train --head zzzzzz --data scenes:", "known: classify.knn, classify.linear"),
         ("train --data scenes:", "--head NAME"),
         ("train --head fcos", "--data SPEC"),
         ("train --head fcos --data scenes: --set widht=3 --dry-run", "did you mean 'width'"),

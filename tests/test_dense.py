@@ -165,7 +165,7 @@ def test_knobs() -> None:
     class Weighted(Plain):
         box_weight = 2.0
 
-        def extra_loss(self, output: DenseOutput, targets: list[BoxTarget]) -> dict[str, Tensor]:
+        def extra_loss(self, output: DenseOutput, targets: list[BoxTarget], matched: Tensor) -> dict[str, Tensor]:
             return {"more": output.levels[0].cls.mean()}
 
     features, targets = batch(2)

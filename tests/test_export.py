@@ -169,6 +169,27 @@ def test_the_record_says_how_to_feed_it_and_under_which_terms(exported):
     assert report["licenses"] == argus.licenses().to_dict()
 
 
+def names_of(graph):
+    """All values that a graph computes, loop bodies included."""
+    for node in graph.node:
+        yield from (name for name in node.output if name)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from (value.name for value in attribute.g.input)
+                yield from names_of(attribute.g)
+
+
+@pytest.mark.slow
+def test_no_two_values_of_the_joined_graph_share_a_name(exported):
+    """Heads are traced one by one, and each has loops with names of their own."""
+    onnx = pytest.importorskip("onnx")
+    _, report = exported
+    graph = onnx.load(report["files"]["argus"]).graph
+    names = list(names_of(graph))
+    assert len(names) == len(set(names)) > 100
+    assert any(attribute.HasField("g") for node in graph.node for attribute in node.attribute)
+
+
 @pytest.mark.slow
 def test_an_extent_of_nothing_means_the_whole_canvas(exported):
     _, report = exported

@@ -80,7 +80,8 @@ def test_no_partner_at_all_is_refused(tmp_path):
 def test_two_masks_of_one_image_are_refused(tmp_path):
     folders(tmp_path)
     save_mask(tmp_path / "masks/train/a.bmp", 0)
-    with pytest.raises(ArgusError, match="both claim"):
+    save_mask(tmp_path / "masks/train/c.bmp", 0)
+    with pytest.raises(ArgusError, match=r"both claim.*: a\.bmp and a\.png; c\.bmp and c\.png$"):
         open_images(tmp_path, **MASKS)
 
 

@@ -10,7 +10,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 from torchvision.models.detection.fcos import FCOSHead
-from torchvision.ops import generalized_box_iou
+from torchvision.ops import box_iou, generalized_box_iou
 
 from argus_core.detection.assign import FCOSAssigner, assign
 from argus_core.detection.geometry import boxes_to_ltrb, centerness, grid_points, ltrb_to_boxes
@@ -146,3 +146,18 @@ def test_two_processes_average_to_the_whole_batch(tmp_path: Path) -> None:
     whole = dense_losses(*predictions(2), POINTS.xy, matches(targets), targets)
     found = [float(x) for x in (tmp_path / "loss").read_text().split()]
     assert found == pytest.approx([v.item() for v in whole.values()], rel=1e-5)
+
+
+def test_quality_as_overlap_learns_how_well_the_predicted_boxes_fit() -> None:
+    targets = [scene(0, 5), scene(2, 9)]
+    cls, ltrb, quality = predictions(2)
+    matched = matches(targets)
+    terms = dense_losses(cls, ltrb, quality, POINTS.xy, matched, targets, "iou")
+    image, point = (matched >= 0).nonzero(as_tuple=True)
+    boxes = torch.stack([targets[i].boxes[matched[i, p]] for i, p in zip(image, point, strict=True)])
+    found = ltrb_to_boxes(POINTS.xy[point], ltrb[image, point])
+    overlap = box_iou(found, boxes).diagonal().detach()
+    wanted = torch.nn.functional.binary_cross_entropy_with_logits(quality[image, point], overlap)
+    torch.testing.assert_close(terms["quality"], wanted)
+    torch.testing.assert_close(terms["box"], 1 - generalized_box_iou(found, boxes).diagonal().mean())
+    assert torch.autograd.grad(terms["quality"], ltrb, allow_unused=True)[0] is None

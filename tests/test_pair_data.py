@@ -119,15 +119,28 @@ def test_faults_are_told_once_and_left_out(tmp_path, images, pairs, fault, left)
             assert not truth.sizes or not split.tasks["correspond"].fault(truth, truth.sizes[0])
 
 
+def test_entries_that_lack_a_field_are_named(tmp_path):
+    bad = [{"src": "a", "trg": "b"}, {"src": "a", "split": "train"}, 5]
+    write(tmp_path, pairs=[*PAIRS, *bad])
+    with pytest.raises(
+        ArgusError, match="3, split: it is missing; pair 4, trg: it is missing; pair 5: it is no"
+    ) as told:
+        open_pairs(tmp_path)
+    assert "_Pair" not in str(told.value) and "pairs.json" in str(told.value)
+    write(tmp_path, pairs=[*PAIRS, *7 * [{"src": "a", "trg": "b"}]])
+    with pytest.raises(ArgusError, match=r"pair 7, split: it is missing; 7 in all$"):
+        open_pairs(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("{", "cannot be read as JSON"),
-        ('{"images": {}}', "pairs: Field required"),
-        ('{"images": {"a": {}}, "pairs": []}', "images.a.file"),
+        ('{"images": {}}', "pairs: it is missing"),
+        ('{"images": {"a": {}}, "pairs": []}', "image a, file: it is missing"),
         ('{"images": {}, "pairs": []}', "lists no pairs"),
-        ('{"images": {"a": {"file": "a", "keypoints": [[1, NaN]]}}, "pairs": [{}]}', "images.a.keypoints"),
-        ('{"images": {"a": {"file": "a", "keypoints": [[1, 2, 3]]}}, "pairs": [{}]}', "images.a.keypoints"),
+        ('{"images": {"a": {"file": "a", "keypoints": [[1, NaN]]}}, "pairs": [{}]}', "image a, keypoints"),
+        ('{"images": {"a": {"file": "a", "keypoints": [[1, 2, 3]]}}, "pairs": [{}]}', "image a, keypoints"),
     ],
 )
 def test_a_file_that_is_none_of_pairs_is_refused(tmp_path, text, words):

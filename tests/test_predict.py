@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from arena_help import DATA, settings
 from argus_arena.commands import train_run
 from argus_arena.predict import predict_images
+from argus_arena.report import progress_bar
 from argus_arena.rescore import EvalRequest, evaluate_run
-from argus_core.errors import ArgusError
+from argus_core.cli.building import build_model
+from argus_core.cli.progress import progress_bar as argus_bar
+from argus_core.errors import ArgusError, counted
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +67,26 @@ def test_one_head_of_a_run_and_a_threshold(run, photos, tmp_path):
 
 def test_a_bad_file_is_reported_and_stops_nothing(run, photos, tmp_path):
     (photos / "broken.jpg").write_bytes((photos / "wide.jpg").read_bytes()[:300])
-    bad = predict(run, [photos], tmp_path / "out")
-    assert len(bad) == 1 and "broken.jpg" in bad[0]
+    bad = predict(run, [photos, photos / "missing.jpg"], tmp_path / "out")
+    assert len(bad) == 2 and "broken.jpg" in bad[0] and "missing.jpg" in bad[1]
     assert len(list((tmp_path / "out" / "fcos").glob("*.jpg"))) == 3
+
+
+def test_a_model_of_two_runs_tells_its_names_and_overwrites_only_when_told(run, tmp_path, capsys):
+    def build(*runs, overwrite=False):
+        build_model(runs, tmp_path / "model", None, "best", None, None, overwrite)
+        return capsys.readouterr()
+
+    shutil.copytree(run / "fcos", tmp_path / "other" / "fcos")
+    told = build(run, tmp_path / "other")
+    assert "heads: again (detect.fcos), fcos (detect.fcos), detect_fcos (detect.fcos)" in told.out
+    assert "notice: detect_fcos has its task in front" in told.err and "notice: fcos" not in told.err
+    held = (tmp_path / "model" / "config.json").read_bytes()
+    with pytest.raises(ArgusError, match=r"model exists already; choose another --out, or .* --overwrite"):
+        build(run)
+    assert (tmp_path / "model" / "config.json").read_bytes() == held
+    assert "notice" not in build(run, overwrite=True).err
+    assert "detect_fcos" not in (tmp_path / "model" / "config.json").read_text()
 
 
 def test_nothing_to_look_at_is_an_error(run, tmp_path):
@@ -89,3 +112,12 @@ def test_scoring_again_gives_the_recorded_score(run):
     assert soft["AR100"] >= scores["AR100"]
     with pytest.raises(ArgusError, match="did you mean 'soft'"):
         _scores(run, sofd=True)
+
+
+def test_a_bar_is_wiped_away_and_one_is_no_plural():
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    with progress_bar(console) as progress:
+        progress.add_task("score", total=3)
+    assert console.file.getvalue().endswith("\x1b[1A\x1b[2K")
+    assert argus_bar().live.transient
+    assert (counted(1, "image"), counted(0, "image")) == ("1 image", "0 images")

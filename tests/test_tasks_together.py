@@ -10,6 +10,7 @@ import pytest
 
 from argus_arena.caching import CacheRequest, build_cache
 from argus_arena.commands import train_run
+from argus_arena.explain import print_explanation
 from argus_arena.rescore import EvalRequest, evaluate_run
 from argus_core.checkpoint import load_head, read_tensors
 from argus_core.errors import ArgusError
@@ -143,6 +144,36 @@ def test_a_sweep_with_stages_is_refused(cache, tmp_path):
             None,
             tmp_path / "run",
         )
+
+
+def test_a_protocol_of_another_task_is_refused_with_those_that_fit(cache, together, tmp_path):
+    words = r"'nyu-416-1' is for depth, head 'classify.linear' solves classify; protocols for classify: imagenet-knn-1,"
+    for run in (together[0], together[0] / "classify_linear"):
+        for explain in (evaluate_run, print_explanation):
+            with pytest.raises(ArgusError, match=words):
+                explain(EvalRequest(run, protocol="nyu-416-1", device="cpu"))
+    with pytest.raises(ArgusError, match=words):
+        train(cache, tmp_path / "run", "depth.linear", "classify.linear", protocol="nyu-416-1")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_option_of_another_tasks_metric_makes_no_row(together):
+    def rows(name):
+        return {file.name for file in (together[0] / name / "scores").glob("*.json")}
+
+    evaluate_run(EvalRequest(together[0], device="cpu"))
+    before = {name: rows(name) for name in together[1]}
+    evaluate_run(EvalRequest(together[0], device="cpu", metric={"average": "pixel"}))
+    assert {name for name in before if rows(name) != before[name]} == {"depth_linear", "dpt"}
+    print_explanation(EvalRequest(together[0], metric={"average": "pixel"}))
+
+
+@pytest.mark.parametrize("settings", [{"epochs": 3}, {"knn.lr": 0.1}])
+def test_settings_of_steps_that_no_head_takes_are_refused(cache, tmp_path, settings):
+    given = {"heads": ("classify.knn", "classify.prototypes"), "data": DATA, "cache": str(cache)}
+    with pytest.raises(ArgusError, match=f"{next(iter(settings)).split('.')[-1]} is about gradient steps, and knn"):
+        train_run(given, settings, None, tmp_path / "run")
+    assert set(train_run(given, {"batch": 3}, None, tmp_path / "run")) == {"knn", "prototypes"}
 
 
 @pytest.mark.slow

@@ -1,9 +1,10 @@
-"""Result rows side by side; only rows of one protocol on the same data share a ranking."""
+"""Standings side by side; only those of one protocol on the same data share a ranking."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,75 +13,123 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from argus_core.errors import ArgusError
-from argus_core.files import read_json
+from argus_arena.rows import Row, read_rows
+from argus_arena.standings import COSTS, Ring, Standing, rankings
+from argus_core.errors import ArgusError, counted, unknown
 
-Row = Mapping[str, Any]
 COLUMNS = 6
-"""Scores shown per row, the first ones a metric gives; the others are in the JSON."""
+"""Scores shown per entry, the first ones a metric gives; the others are in the exports."""
+FORMATS = ("table", "json", "csv", "markdown")
+UNITS = {"macs": ("GMACs", 1e9), "milliseconds": ("ms", 1.0), "train_seconds": ("train s", 1.0)}
+"""The costs shown beside the parameters: heading and divisor."""
 
 
-def print_board(folders: Sequence[Path], as_json: bool) -> None:
-    """Print every result below the folders, ranked."""
-    patterns = ("result.json", "scores/*.json")
-    paths = sorted({path for folder in folders for pattern in patterns for path in folder.rglob(pattern)})
-    if not paths:
-        raise ArgusError(f"no result.json below {', '.join(map(str, folders))}; finish a run first")
-    rows = [row for path in paths if (row := _read(path)) is not None]
-    if as_json:
-        print(json.dumps(rows, indent=2))
+def print_board(
+    folders: Sequence[Path], format: str = "table", heads: Sequence[str] = (), task: str = "", sort: str | None = None
+) -> None:
+    """Print the standings of every result below the folders, of some heads or one task if asked."""
+    if format not in FORMATS:
+        raise unknown("format of the board", format, FORMATS)
+    rows = [row for row in read_rows(folders) if _wanted(row, heads, task)]
+    if not rows:
+        raise ArgusError(f"no row below {', '.join(map(str, folders))} is of {' '.join([*heads, task]).strip()}")
+    found = rankings(rows, sort)
+    if format == "table":
+        _print(found)
+    elif format == "json":
+        print(json.dumps(plain(found), indent=2))
     else:
-        print_rows(rows)
-
-
-def _read(path: Path) -> Row | None:
-    """A result row; one that cannot be used is reported and leaves the others alone."""
-    try:
-        row = read_json(path, "it is left out")
-    except ArgusError as error:
-        print(f"warning: {error}", file=sys.stderr)
-        return None
-    if isinstance(row, dict) and {"protocol", "data", "metrics", "primary"} <= set(row):
-        return row
-    print(f"warning: {path} is no result row; it is left out", file=sys.stderr)
-    return None
+        print(as_csv(found) if format == "csv" else as_markdown(found), end="")
 
 
 def print_rows(rows: Sequence[Row]) -> None:
-    """A table per protocol and data, best row first."""
-    groups: dict[tuple[str, str, int], list[Row]] = {}
-    for row in rows:
-        scored = row["data"]["val"]
-        groups.setdefault((row["protocol"], scored["sha256"], scored["images"]), []).append(row)
+    """A table per protocol and data, best entry first, and what must be known of them."""
+    _print(rankings(rows))
+
+
+def as_csv(found: Mapping[Ring, Sequence[Standing]]) -> str:
+    """Every entry with all its scores (mean and deviation over seeds) and costs; the rank counts within a ring."""
+    entries = [(rank, one) for held in found.values() for rank, one in enumerate(held, 1)]
+    scores = list(dict.fromkeys(key for _, one in entries for key in one.rows[0]["metrics"]))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    ring = ["protocol", "data", "data_sha256", "images"]
+    writer.writerow(
+        ["rank", "name", "head", "seeds", *ring, *COSTS, *(f"{k}{e}" for k in scores for e in ("", " std"))]
+    )
+    for rank, one in entries:
+        first, where = one.rows[0], Ring.of(one.rows[0])
+        about = [where.protocol, first["data"]["spec"], where.sha256, where.images]
+        values = [number for key in scores for number in (one.mean(key), one.deviation(key))]
+        writer.writerow([rank, one.name, first["head"], len(one.rows), *about, *map(one.mean, COSTS), *values])
+    return out.getvalue()
+
+
+def as_markdown(found: Mapping[Ring, Sequence[Standing]]) -> str:
+    """A table per ring, as it is printed."""
+    parts = []
+    for held in found.values():
+        columns, cells = _cells(held)
+        rule = ["---" if n == 0 else "---:" for n in range(len(columns))]
+        lines = ["| " + " | ".join(line) + " |" for line in (columns, rule, *cells)]
+        parts.append("\n".join([f"**{_title(held)}**", "", *lines, ""]))
+    return "\n".join(parts)
+
+
+def _wanted(row: Row, heads: Sequence[str], task: str) -> bool:
+    names = {row["name"], row["head"], row["head"].partition(".")[2]}
+    return (not heads or bool(names & set(heads))) and task in ("", row["task"])
+
+
+def _print(found: Mapping[Ring, Sequence[Standing]]) -> None:
     console = Console()
-    console.width = max(console.width, 100)  # a cut number is worse than a wrapped line
-    for (protocol, digest, images), group in groups.items():
-        console.print(_table(group, f"{protocol}, {group[0]['data']['spec']} ({digest[:8]}), {images} images"))
-        for row in group:
-            for note in row["notes"]:
-                console.print(f"{row['name']}: {note}")
+    console.width = max(console.width, 200)  # a cut number is worse than a wrapped line
+    for held in found.values():
+        columns, cells = _cells(held)
+        table = Table(title=_title(held), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for n, column in enumerate(columns):
+            table.add_column(column, justify="right" if n else "left", no_wrap=True)
+        for line in cells:
+            table.add_row(*line)
+        console.print(table)
+        for one in held:
+            for note in one.to_dict()["notes"]:
+                console.print(f"{one.name}: {note}")
 
 
-def _table(rows: Sequence[Row], title: str) -> Table:
-    primary = rows[0]["primary"]
-    shown = [key for key in rows[0]["metrics"] if "/" not in key][:COLUMNS]
-    ordered = sorted(rows, key=lambda row: _rank(row, primary))
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("head", "parameters", *shown, "train s"):
-        table.add_column(column, justify="left" if column == "head" else "right", no_wrap=True)
-    for row in ordered:
-        scores = [_score(row["metrics"].get(key)) for key in shown]
-        seconds = row.get("train_seconds")
-        table.add_row(row["name"], f"{row['parameters']:,}", *scores, "-" if seconds is None else f"{seconds:.0f}")
-    return table
+def _title(held: Sequence[Standing]) -> str:
+    ring = Ring.of(held[0].rows[0])
+    return f"{ring.protocol}, {held[0].rows[0]['data']['spec']} ({ring.sha256[:8]}), {counted(ring.images, 'image')}"
 
 
-def _rank(row: Row, primary: str) -> float:
-    value: float | None = row["metrics"].get(primary)
-    if value is None:
-        return float("inf")
-    return -value if row["higher_is_better"] else value
+def _cells(held: Sequence[Standing]) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells: names, seeds where there are several, costs that are known, and the first scores."""
+    shown = [key for key in held[0].rows[0]["metrics"] if "/" not in key][:COLUMNS]
+    costs = [key for key in UNITS if any(one.mean(key) is not None for one in held)]
+    seeds = any(len(one.rows) > 1 for one in held)
+    columns = ["head", *(["seeds"] if seeds else []), "parameters", *(UNITS[key][0] for key in costs), *shown]
+    return columns, [
+        [
+            one.name,
+            *([str(len(one.rows))] if seeds else []),
+            f"{one.rows[0]['parameters']:,}",
+            *(_cost(one.mean(key), UNITS[key][1]) for key in costs),
+            *(_score(one, key) for key in shown),
+        ]
+        for one in held
+    ]
 
 
-def _score(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _cost(value: float | None, unit: float) -> str:
+    return "-" if value is None else f"{value / unit:.3g}" if value / unit < 100 else f"{value / unit:.0f}"
+
+
+def _score(one: Standing, key: str) -> str:
+    mean, deviation = one.mean(key), one.deviation(key)
+    spread = f" ±{deviation:.3f}" if deviation is not None else ""
+    return "-" if mean is None else f"{mean:.3f}{spread}"
+
+
+def plain(found: Mapping[Ring, Sequence[Standing]]) -> list[dict[str, Any]]:
+    """Every entry with its rank, for files."""
+    return [{"rank": rank, **one.to_dict()} for held in found.values() for rank, one in enumerate(held, 1)]

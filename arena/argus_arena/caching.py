@@ -15,7 +15,7 @@ from argus_arena.tokens import backbone_record
 from argus_arena.world import find_device
 from argus_core.cache.sealed import read_sealed, write_sealed
 from argus_core.canvas import Canvas
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, counted
 from argus_core.hooks import load_plugins
 from argus_core.license import find_license, require
 from argus_core.protocol import find_protocol
@@ -71,7 +71,9 @@ def build_cache(request: CacheRequest) -> None:
         needs = Needs(request.layers, maps=request.maps, cls=request.cls)
         spec = CacheSpec(canvas, needs, views, request.dtype)  # type: ignore[arg-type]
         size, free = estimate(split, backbone.info, spec), shutil.disk_usage(_existing(request.out)).free
-        console.print(f"{split.name}: {len(split)} images, about {size / 1e9:.2f} GB of {free / 1e9:.0f} GB free")
+        console.print(
+            f"{split.name}: {counted(len(split), 'image')}, about {size / 1e9:.2f} GB of {free / 1e9:.0f} GB free"
+        )
         with progress_bar(console) as progress:
             bar = progress.add_task(split.name, total=len(split))
 
@@ -147,7 +149,7 @@ def check_data(spec: str) -> int:
         for fault in report.faults:
             print(f"  {fault}")
     total = sum(len(report.faults) for report in reports.values())
-    print(f"{total} faults" if total else "no faults")
+    print(counted(total, "fault") if total else "no faults")
     return total
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from argus_arena.board import print_rows
 from argus_arena.config import RunConfig, RunRequest, resolve
 from argus_arena.data import open_data, task_for
 from argus_arena.interrupt import Interrupted
+from argus_arena.learner import Learner
 from argus_arena.loop import Loop
 from argus_arena.report import ConsoleReporter, Reporter
 from argus_arena.results import result_rows
@@ -46,7 +48,7 @@ def train_run(
         print(f"warning: plugin {name} was left out: {reason}", file=sys.stderr)
     world = join_world(request.device)
     try:
-        return _run(resolved, plugins, world, out)
+        return run_config(resolved, plugins, world, out)
     finally:
         leave_world(world)
 
@@ -70,10 +72,18 @@ def make_request(given: Mapping[str, Any], settings: Mapping[str, Any], config: 
     return RunRequest(**checked)
 
 
-def _run(config: RunConfig, plugins: Plugins, world: World, out: Path | None) -> dict[str, Any]:
+def run_config(config: RunConfig, plugins: Plugins, world: World, out: Path | None) -> dict[str, Any]:
+    """Train, or continue, a resolved run; returns and prints its result rows, raises ArgusError if a head failed."""
     setting = prepare(config, plugins, world)
     folder = RunFolder(out or _default_folder(config))
     learners = make_learners(config, setting, world)
+    with folder.locked() if world.main else nullcontext():
+        return _train(config, setting, learners, folder, world)
+
+
+def _train(
+    config: RunConfig, setting: Setting, learners: Sequence[Learner], folder: RunFolder, world: World
+) -> dict[str, Any]:
     record = {
         "identity": _identity(config, setting, world.size),
         "config": config.model_dump(mode="json"),
@@ -83,7 +93,7 @@ def _run(config: RunConfig, plugins: Plugins, world: World, out: Path | None) ->
     }
     if world.main:
         folder.open(record)
-        plugins.tell("arena_started", run=folder.path, config=record["config"])
+        setting.plugins.tell("arena_started", run=folder.path, config=record["config"])
     world.barrier()
     reporter: Reporter = ConsoleReporter() if world.main else Reporter()
     loop = Loop(setting, learners, folder, world, reporter)
@@ -103,7 +113,7 @@ def _run(config: RunConfig, plugins: Plugins, world: World, out: Path | None) ->
     if world.main:
         for name, row in rows.items():
             write_json(folder.result(name), row)
-        plugins.tell("arena_finished", run=folder.path, results=rows)
+        setting.plugins.tell("arena_finished", run=folder.path, results=rows)
         print_rows(list(rows.values()))
         print(f"run folder: {folder.path}")
     failures = [f"{one.name}: {one.failure}" for one in learners if one.failure]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def flatten(settings: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
 
 def _instances(texts: Sequence[str]) -> dict[str, str]:
     """Heads by their names in the run: the part after the task, or all of it where several tasks share that."""
-    full = [HEADS.find(text).name for text in texts if "=" not in text]
+    full = [_registered(text) for text in texts if "=" not in text]
     short = [name.partition(".")[2] for name in full]
     plain = {
         name: name.replace(".", "_") if short.count(end) > 1 else end for name, end in zip(full, short, strict=True)
@@ -115,7 +116,16 @@ def _named(text: str) -> tuple[str, str]:
     name, _, head = text.partition("=")
     if not name.isidentifier():
         raise ArgusError(f"{name!r} is no name for a head; use letters, digits and _")
-    return name, head
+    return name, _registered(head)
+
+
+def _registered(text: str) -> str:
+    """The full name of a head; a wrong one is answered with full names, as their parts may be ambiguous."""
+    parts = {entry.name: entry.name.partition(".")[2] or entry.name for entry in HEADS.entries()}
+    if "." in text or text in parts.values():
+        return HEADS.find(text).name
+    near = difflib.get_close_matches(text, parts.values(), cutoff=0.5)
+    raise unknown("head", text, parts, [name for name, part in parts.items() if part in near])
 
 
 def _put(field: str, value: Any, head: str, recipe: dict[str, Any], options: dict[str, Any]) -> bool:

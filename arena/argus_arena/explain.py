@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from argus_arena.rescore import EvalRequest
+from argus_arena.scoring import check_protocol, own_options
 from argus_core.head import Head
 from argus_core.options import options_model
 from argus_core.protocol import Protocol, find_protocol
@@ -15,6 +16,8 @@ def print_explanation(request: EvalRequest) -> None:
     """Print how `arena eval` would score the heads of a run."""
     heads, record = load_run(request.run, request.which)
     protocol = find_protocol(request.protocol) if request.protocol else None
+    for head in heads.values():
+        check_protocol(head, protocol)
     for name, head in heads.items():
         print(f"{name}:")
         for key, value in explain(head, head.record or record, request, protocol).items():
@@ -24,7 +27,7 @@ def print_explanation(request: EvalRequest) -> None:
 def explain(head: Head, record: dict[str, Any], request: EvalRequest, protocol: Protocol | None) -> dict[str, str]:
     """The choices for one head, in the order in which they act."""
     backbone = record["tokens"]["backbone"]
-    options = {**(protocol.metric if protocol else {}), **request.metric}
+    options = own_options(head.task, {**(protocol.metric if protocol else {}), **request.metric})
     metric = head.task.metric(**options)
     defaults = {key: field.default for key, field in options_model(head.task.metric).model_fields.items()}
     framing = {"framing": repr(canvas_of(record)), "test-time augmentation": "none"}

@@ -60,6 +60,12 @@ class Learner:
         for trial in self.trials:
             trial.begin(self.phases[0])
 
+    def fail(self, reason: str) -> None:
+        """Stop for good; the best weights so far stay."""
+        self.failure = reason
+        for trial in self.trials:
+            trial.failure = trial.failure or reason
+
     def begin(self, phase: Phase) -> None:
         """A further stage, with a fresh optimiser and average."""
         for trial in self.trials:

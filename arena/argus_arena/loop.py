@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from argus_arena.evaluate import evaluate
@@ -73,8 +74,9 @@ class Loop:
     def _start(self) -> int:
         """Fit what is fitted, and score heads that take no steps: they are done before the first one."""
         for learner in self.learners:
-            learner.start(FitBatches(self.setting, learner.head, learner.recipe.batch, self.world))
-        done = [learner for learner in self.learners if not learner.steps]
+            with self._contained(learner, 0):
+                learner.start(FitBatches(self.setting, learner.head, learner.recipe.batch, self.world))
+        done = [learner for learner in self.learners if not learner.steps and not learner.failure]
         self._score(done, 0)
         if done:
             self._save(0)
@@ -82,10 +84,24 @@ class Loop:
 
     def _train(self, step: int, tokens: Tokens, targets: Mapping[str, Sequence[Any]]) -> None:
         for learner in self._active(step):
-            for label, values in learner.step(step, tokens, targets[learner.head.task.name]).items():
+            found: dict[str, dict[str, float]] = {}
+            with self._contained(learner, step):
+                found = learner.step(step, tokens, targets[learner.head.task.name])
+            for label, values in found.items():
                 if self._logs(step + 1) or not math.isfinite(values["loss"]):
                     self.keeper.log(learner.name, step + 1, {**({"trial": label} if label else {}), **finite(values)})
         self.reporter.step(step + 1, self.learners)
+
+    @contextmanager
+    def _contained(self, learner: Learner, step: int) -> Iterator[None]:
+        """Let a head that raises stop alone where others run beside it; one by itself is its author's to see."""
+        try:
+            yield
+        except Exception as error:
+            # Other processes wait for each other's numbers: there a fault must end them all.
+            if len(self.learners) == 1 or self.world.size > 1:
+                raise
+            learner.fail(f"{type(error).__name__} at step {step}: {error}")
 
     def _begin_stages(self, done: int) -> bool:
         """Start the stages that begin at step ``done``, from the best weights so far; whether there was one.
@@ -105,8 +121,18 @@ class Loop:
         heads = {f"{one.name}/{variant}": head for one in due for variant, head in one.variants().items()}
         if not heads:
             return
-        batch = self.setting.request.eval_batch
-        metrics = evaluate(heads, self.setting.scoring, self.world, batch, self.reporter.evaluating)
+        try:
+            metrics = evaluate(
+                heads, self.setting.scoring, self.world, self.setting.request.eval_batch, self.reporter.evaluating
+            )
+        except Exception:
+            if len(due) == 1:
+                with self._contained(due[0], done):
+                    raise
+                return
+            for learner in due:  # one by one, so that the one that raises is known
+                self._score([learner], done)
+            return
         for learner in due:
             self.keeper.judge(learner, done, {v: metrics[f"{learner.name}/{v}"] for v in learner.variants()})
 

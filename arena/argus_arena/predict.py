@@ -16,7 +16,7 @@ from argus_arena.report import progress_bar
 from argus_arena.world import find_device
 from argus_core.argus import Argus
 from argus_core.draw import draw_boxes
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, counted
 from argus_core.files import write_atomic, write_json
 from argus_core.head import Head
 from argus_core.image import read_image
@@ -57,9 +57,10 @@ def predict_images(
         progress.update(task, completed=len(paths))
     if len(bad) == len(paths):
         raise ArgusError("none of the images could be read:\n" + "\n".join(bad))
+    seen = len(paths) - len(bad)
     for name, found in results.items():
         write_json(out / name / "predictions.json", found)
-        print(f"{name}: {len(found)} detections in {len(paths) - len(bad)} images, {out / name}")
+        print(f"{name}: {counted(len(found), 'detection')} in {counted(seen, 'image')}, {out / name}")
     for fault in bad:
         print(f"left out: {fault}", file=sys.stderr)
     return bad
@@ -80,10 +81,10 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
     for path in inputs:
         if path.is_dir():
             found += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        elif path.exists():
-            found.append(path)
         else:
-            raise ArgusError(f"there is no file or folder {path}")
+            found.append(path)  # one that is missing is told with those that cannot be read
+    if found and not any(path.exists() for path in found):
+        raise ArgusError(f"there is no file or folder {', '.join(map(str, found))}")
     if not found:
         raise ArgusError(f"no images in {', '.join(map(str, inputs))}; looked for {' '.join(sorted(SUFFIXES))}")
     return list(dict.fromkeys(found))

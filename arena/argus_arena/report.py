@@ -79,7 +79,7 @@ class ConsoleReporter(Reporter):
 
 
 def progress_bar(console: Console) -> Progress:
-    """A bar with count, elapsed and remaining time."""
+    """A bar with count, elapsed and remaining time, which goes when it is done."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -87,4 +87,4 @@ def progress_bar(console: Console) -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console)
+    return Progress(*columns, console=console, transient=True)

@@ -11,13 +11,12 @@ from argus_arena.data import open_data, split_of
 from argus_arena.evaluate import evaluate
 from argus_arena.keeper import finite
 from argus_arena.report import ConsoleReporter, Reporter
-from argus_arena.scoring import Scoring
+from argus_arena.scoring import Scoring, check_protocol, own_options
 from argus_arena.setting import versions
 from argus_arena.world import World, join_world, leave_world
 from argus_core.backbones import Backbone
 from argus_core.compose import merged_needs
 from argus_core.data import Split
-from argus_core.errors import ArgusError
 from argus_core.files import json_sha256, write_json
 from argus_core.framing import Framing
 from argus_core.head import Head
@@ -48,7 +47,8 @@ def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
     """Score the saved heads of a run with live tokens; writes and returns a result row per head, and prints scores."""
     heads, record = load_run(request.run, request.which)
     protocol = find_protocol(request.protocol) if request.protocol else None
-    heads = _fitting(heads, protocol)
+    for head in heads.values():
+        check_protocol(head, protocol)
     world = join_world(request.device)
     reporter: Reporter = ConsoleReporter() if world.main else Reporter()
     try:
@@ -68,7 +68,7 @@ def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
         for name, head in heads.items()
     }
     if world.main:
-        _write(request, rows, scores)
+        _write(request, heads, rows, scores)
     return rows
 
 
@@ -87,15 +87,6 @@ def _scoring(
             set_decoding(head, request.settings)
     source = FramedSource(backbone, split, protocol.passes if protocol else canvas, merged_needs(heads))
     return Scoring(source, split, request.metric, protocol)
-
-
-def _fitting(heads: Mapping[str, Head], protocol: Protocol | None) -> dict[str, Head]:
-    """The heads that a protocol is for; raises ArgusError if there are none."""
-    fitting = {name: head for name, head in heads.items() if protocol is None or head.task.name == protocol.task}
-    if protocol is not None and not fitting:
-        tasks = ", ".join(sorted({head.task.name for head in heads.values()}))
-        raise ArgusError(f"protocol {protocol.name!r} is for {protocol.task}; the heads of this run solve {tasks}")
-    return fitting
 
 
 def _reminder(scoring: Scoring, spec: str) -> list[str]:
@@ -138,18 +129,25 @@ def _row(
     }
 
 
+def _tag(request: EvalRequest, head: Head) -> str:
+    """Tells rows of one head apart; options of other heads' metrics make no row of their own."""
+    asked = {**vars(request), "metric": own_options(head.task, request.metric)}
+    beside = ("run", "device", "batch", "weights", "split", "which")
+    return json_sha256({key: str(value) for key, value in asked.items() if key not in beside})[:8]
+
+
 def _write(
-    request: EvalRequest, rows: Mapping[str, Mapping[str, Any]], scores: Mapping[str, Mapping[str, Any]]
+    request: EvalRequest,
+    heads: Mapping[str, Head],
+    rows: Mapping[str, Mapping[str, Any]],
+    scores: Mapping[str, Mapping[str, Any]],
 ) -> None:
     run = request.run if request.run.is_dir() else request.run.parent
-    asked = {
-        k: str(v) for k, v in vars(request).items() if k not in ("run", "device", "batch", "weights", "split", "which")
-    }
-    tag = json_sha256(asked)[:8]
     for name, values in scores.items():
         shown = {key: value for key, value in values.items() if "/" not in key}
         print(f"{name}: " + ", ".join(f"{k} {'-' if v is None else format(v, '.4f')}" for k, v in shown.items()))
         folder = run / name if (run / name).is_dir() else run
-        file = folder / "scores" / f"{rows[name]['protocol']}-{request.split}-{request.which}-{tag}.json"
+        parts = (rows[name]["protocol"], request.split, request.which, _tag(request, heads[name]))
+        file = folder / "scores" / f"{'-'.join(parts)}.json"
         write_json(file, rows[name])
         print(f"result row: {file}")

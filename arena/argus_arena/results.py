@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from argus_arena.config import RunConfig
+from argus_arena.cost import image_cost
 from argus_arena.evaluate import usable
 from argus_arena.learner import Learner
 from argus_arena.loop import Loop
 from argus_arena.setting import Setting
+from argus_core.head import Head
 from argus_core.tensors import tensors_sha256
 
 
@@ -37,6 +41,7 @@ def _row(config: RunConfig, setting: Setting, learner: Learner, loop: Loop) -> d
         "last": scores["last"],
         **({"sweep": scores["sweep"]} if "sweep" in scores else {}),
         "parameters": sum(p.numel() for p in head.parameters()),
+        **({} if learner.failure else _image_cost(setting, head)),
         "options": head.options,
         "recipe": config.heads[learner.name].recipe.model_dump(mode="json"),
         "steps": learner.steps,
@@ -47,6 +52,14 @@ def _row(config: RunConfig, setting: Setting, learner: Learner, loop: Loop) -> d
         "notes": [*head.notes(), *_warnings(setting, learner)],
         **setting.record,
     }
+
+
+def _image_cost(setting: Setting, head: Head) -> dict[str, Any]:
+    """The cost of the first image that was scored."""
+    scoring = setting.scoring
+    first = scoring.passes(usable(scoring.source)[0])[:1]
+    device = next((t.device for t in (*head.parameters(), *head.buffers())), torch.device("cpu"))
+    return image_cost(head, scoring.source.read(first).to(device))
 
 
 def _warnings(setting: Setting, learner: Learner) -> list[str]:

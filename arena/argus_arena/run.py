@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from safetensors.torch import save_file
 from torch import Tensor
 
 from argus_core.checkpoint import read_tensors
 from argus_core.errors import ArgusError
 from argus_core.files import read_json, write_atomic, write_json
+
+LOCK = "run.lock"
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,23 @@ class RunFolder:
         """A head's result row."""
         return self.path / head / "result.json"
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out; raises ArgusError if one is at work here. A killed one's lock ends with it."""
+        self._check_ours()
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise ArgusError(
+                f"another process is training in {self.path}; wait until it ends, or choose another --out"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
     def open(self, record: Mapping[str, Any]) -> None:
         """Claim the folder for a run described by ``record``; another run's folder is refused."""
         if self.config.exists() and (self.state.exists() or self.log.exists()):  # else nothing was done under it
@@ -55,9 +76,7 @@ class RunFolder:
                     f"{self.path} holds a run with another {name}; choose another --out, or remove the folder"
                 )
             return
-        # A run that was killed or refused in its first moments leaves no more than its configuration.
-        if self.path.exists() and not self.config.exists() and any(p.suffix != ".tmp" for p in self.path.iterdir()):
-            raise ArgusError(f"{self.path} is not empty and holds no run; choose another --out")
+        self._check_ours()
         write_json(self.config, record)
 
     def save_state(self, step: int, scores: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -79,6 +98,12 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         with self.log.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record) + "\n")
+
+    def _check_ours(self) -> None:
+        # A run that was killed or refused in its first moments leaves no more than its lock and configuration.
+        found = list(self.path.iterdir()) if self.path.exists() and not self.config.exists() else []
+        if any(p.name != LOCK and p.suffix != ".tmp" for p in found):
+            raise ArgusError(f"{self.path} is not empty and holds no run; choose another --out")
 
     def _rewind(self, step: int) -> None:
         if not self.log.exists():

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Any
 
 from argus_arena.data import task_for
 from argus_core.cache import CacheSource
 from argus_core.data import Split
-from argus_core.errors import ArgusError, unknown
+from argus_core.errors import ArgusError, counted, unknown
 from argus_core.head import Head
 from argus_core.live import FramedSource
 from argus_core.options import check_options, options_model
-from argus_core.protocol import Protocol
+from argus_core.protocol import Protocol, find_protocol
+from argus_core.registry import PROTOCOLS
 from argus_core.source import Item
 from argus_core.tasks.base import Metric, Task
 from argus_core.tokens import Tokens
@@ -61,10 +62,8 @@ class Scoring:
 
     def metric(self, task: Task) -> Metric:
         """A fresh metric of a task, with those options that it has."""
-        settings = {**(self.protocol.metric if self.protocol else {}), **self.options}
-        model = options_model(task.metric)
-        own = {key: value for key, value in settings.items() if key in model.model_fields}
-        return task.metric(**check_options(model, own, f"the metric of {task.name}"))
+        own = own_options(task, {**(self.protocol.metric if self.protocol else {}), **self.options})
+        return task.metric(**check_options(options_model(task.metric), own, f"the metric of {task.name}"))
 
     def rules(self, task: Task) -> str:
         """The identifier under which scores of a task may be compared."""
@@ -77,11 +76,7 @@ def check_scoring(heads: Mapping[str, Head], scoring: Scoring) -> None:
     for head in heads.values():
         check_task(head, scoring.split)
         known |= set(options_model(head.task.metric).model_fields)
-        if scoring.protocol is not None and scoring.protocol.task != head.task.name:
-            raise ArgusError(
-                f"protocol {scoring.protocol.name!r} is for {scoring.protocol.task}, head {head.name!r} solves "
-                f"{head.task.name}"
-            )
+        check_protocol(head, scoring.protocol)
         scoring.metric(head.task)
     for key in scoring.options:
         if key not in known:
@@ -90,11 +85,46 @@ def check_scoring(heads: Mapping[str, Head], scoring: Scoring) -> None:
             raise ArgusError(f"protocol {scoring.protocol.name!r} settles {key}; leave out --metric {key}=...")
 
 
+def own_options(task: Task, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of some scoring options that the task's metric has."""
+    known = options_model(task.metric).model_fields
+    return {key: value for key, value in options.items() if key in known}
+
+
+def check_protocol(head: Head, protocol: Protocol | None) -> None:
+    """Raise ArgusError, with the protocols that fit, for one that is for another task than the head's."""
+    if protocol is None or protocol.task == head.task.name:
+        return
+    task = head.task.name
+    fitting = [entry.name for entry in PROTOCOLS.entries() if find_protocol(entry.name).task == task]
+    raise ArgusError(
+        f"protocol {protocol.name!r} is for {protocol.task}, head {head.name!r} solves {task}; "
+        f"protocols for {task}: {', '.join(fitting) or 'none'}. "
+        "Heads of several tasks are scored one by one: arena eval --run RUN/HEAD --protocol NAME"
+    )
+
+
 def check_task(head: Head, split: Split) -> None:
     """Raise ArgusError unless the split is annotated for the head's task, with the same numbers (such as classes)."""
     task = task_for(split, head.task.name)
     if task != head.task:
-        raise ArgusError(f"head {head.name!r} was made for {head.task!r}, split {split.name!r} has {task!r}")
+        wrong = [_difference(key, getattr(head.task, key), getattr(task, key)) for key in type(task).model_fields]
+        raise ArgusError(
+            f"head {head.name!r} and split {split.name!r} do not fit: {'; '.join(filter(None, wrong))}. "
+            "Score the head on data like those it was trained on"
+        )
+
+
+def _difference(field: str, made: Any, given: Any) -> str:
+    """How a number of a head's task is another in a split; of names the counts and the first three that differ."""
+    if made == given:
+        return ""
+    if not isinstance(made, tuple) or not isinstance(given, tuple):
+        return f"{field} of the head {made!r}, of the split {given!r}"
+    pairs = [(n, a, b) for n, (a, b) in enumerate(zip_longest(made, given, fillvalue="nothing")) if a != b]
+    shown = ", ".join(f"{n}: {a} and {b}" for n, a, b in pairs[:3])
+    where = f"differing in {counted(len(pairs), 'place')} ({shown})"
+    return f"{len(made)} {field} of the head, {len(given)} of the split, {where}"
 
 
 def check_cache(source: CacheSource, protocol: Protocol) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from argus_arena.config import RunConfig, RunRequest
+from argus_arena.config import RunConfig, RunRequest, flatten
 from argus_arena.data import open_data, split_of, task_for
 from argus_arena.evaluate import usable
 from argus_arena.learner import Learner
@@ -27,6 +27,7 @@ from argus_core.head import Head
 from argus_core.hooks import Plugins
 from argus_core.license import require
 from argus_core.protocol import find_protocol
+from argus_core.recipe import Recipe
 from argus_core.source import TokenSource
 from argus_core.tokens import FeatureInfo
 
@@ -62,9 +63,10 @@ def prepare(config: RunConfig, plugins: Plugins, world: World) -> Setting:
     heads = _build_heads(config, origin.info, train)
     train_source, val_source = origin.open(merged_needs(heads), train, val)
     scoring = Scoring(val_source, val, request.metric, find_protocol(request.protocol) if request.protocol else None)
+    check_scoring(heads, scoring)
     if scoring.protocol is not None and isinstance(val_source, CacheSource):
         check_cache(val_source, scoring.protocol)
-    check_scoring(heads, scoring)
+    _check_settings(config, heads)
     for head in heads.values():
         _check_learnable(head, train)
     images = tuple(usable(train_source))
@@ -92,6 +94,18 @@ def _check_learnable(head: Head, split: Split) -> None:
     samples = split.samples(head.task.name)
     if (head.trained or head.fitted) and any(len(images) != 1 for images in samples):
         raise ArgusError(f"head {head.name!r} learns, but samples of task {head.task.name!r} compare several images")
+
+
+def _check_settings(config: RunConfig, heads: Mapping[str, Head]) -> None:
+    """Raise ArgusError for settings of gradient steps that reach only heads without any."""
+    for key in flatten(config.request.settings, {name: made.head for name, made in config.heads.items()}):
+        owner, _, field = key.rpartition(".")
+        reached = [owner] if owner else list(heads)
+        if field in Recipe.model_fields and field != "batch" and not any(heads[name].trained for name in reached):
+            raise ArgusError(
+                f"--set {key}=...: {field} is about gradient steps, and {' and '.join(reached)} takes none "
+                "(it is fitted, or has nothing to learn); leave it out"
+            )
 
 
 def _shared_batch(config: RunConfig, heads: Mapping[str, Head]) -> int:

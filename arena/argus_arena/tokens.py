@@ -78,6 +78,7 @@ class CachedOrigin:
                 "backbone": _cached_backbone(request.cache, held["weights"]),
             },
             "license": dict(self.train.manifest.license),
+            "cache_bytes": self.train.bytes + self.val.bytes,
         }
 
     def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, Source]:

@@ -176,7 +176,7 @@ def check_grid(size: tuple[int, int], multiple: int) -> None:
     high = " x ".join(str(max(-(-n // multiple), 1) * multiple) for n in size)
     raise ArgusError(
         f"an input of {size[0]} x {size[1]} px (height x width) does not divide into {multiple} px cells; "
-        f"use a canvas of {low} or {high}, or crop or pad explicitly with fit_to_grid"
+        f"use {low} or {high}"
     )
 
 

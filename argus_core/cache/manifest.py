@@ -163,6 +163,11 @@ class Cache:
         return cls(path, manifest, [image for shard in shards for image in shard.images])
 
     @property
+    def bytes(self) -> int:
+        """What its shards take on disk."""
+        return sum(shard_path(self.path, number).stat().st_size for number in range(len(self.manifest.shards)))
+
+    @property
     def id(self) -> str:
         """sha256 (hex) over every field of the fingerprint and every image's bytes, for records of results."""
         return json_sha256([self.manifest.fingerprint, [image.sha256 for image in self.images]])

@@ -127,5 +127,4 @@ class CacheSource:
 
 
 def _exceeds_memory(cache: Cache) -> bool:
-    total = sum(shard_path(cache.path, number).stat().st_size for number in range(len(cache.manifest.shards)))
-    return total > 0.8 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return cache.bytes > 0.8 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

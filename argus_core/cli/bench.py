@@ -7,6 +7,7 @@ import statistics
 import numpy as np
 
 from argus_core.cli.opening import open_model
+from argus_core.errors import counted
 
 
 def bench_model(model: str, canvas: str | None, batch: int, rounds: int, device: str | None) -> None:
@@ -21,7 +22,7 @@ def bench_model(model: str, canvas: str | None, batch: int, rounds: int, device:
     medians = {name: statistics.median(one[name] for one in laps) for name in laps[0]}
     total = sum(medians.values())
     print(argus.plan())
-    print(f"{batch} images, {argus.backbone.device}, median of {rounds} passes:")
+    print(f"{counted(batch, 'image')}, {argus.backbone.device}, median of {counted(rounds, 'round')}:")
     for name, value in medians.items():
         print(f"{name:<20} {value:9.1f} ms  {value / total:6.1%}")
     print(f"{'total':<20} {total:9.1f} ms, {total / medians['backbone']:.2f} times the backbone")

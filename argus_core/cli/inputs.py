@@ -5,11 +5,11 @@ from __future__ import annotations
 import glob
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, several
 from argus_core.image import RGB, read_image
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".jp2", ".avif"}
@@ -30,19 +30,28 @@ class Frame:
 
 @dataclass(frozen=True)
 class Source:
-    """An image file, or something with frames."""
+    """An image file, or something with frames; ``fault`` if nothing is there."""
 
     address: str
     name: str
     moving: bool = False
+    fault: str = ""
 
 
 def find_sources(inputs: Sequence[str], out: Path) -> list[Source]:
-    """Everything that ``inputs`` name, in order, without what lies in ``out``; ArgusError for what is not there."""
+    """Everything that ``inputs`` name, in order, without what lies in ``out``; ArgusError if nothing is there."""
     found: dict[str, Source] = {}
     for text in inputs:
-        for address, moving in _expand(text, out):
+        expanded = _expand(text, out)
+        for address, moving in expanded or ():
             found.setdefault(address, Source(address, Path(address).stem, moving))
+        if expanded is None:
+            found[text] = Source(
+                text, Path(text).stem, fault=f"there is no file or folder {text}, and nothing matches it"
+            )
+    missing = [source.fault for source in found.values() if source.fault]
+    if missing and len(missing) == len(found):
+        raise ArgusError(several(missing))
     if not found:
         raise ArgusError(f"no images or videos in {', '.join(inputs)}; looked for {' '.join(sorted(IMAGES | VIDEOS))}")
     return _named(list(found.values()))
@@ -50,6 +59,9 @@ def find_sources(inputs: Sequence[str], out: Path) -> list[Source]:
 
 def frames(source: Source, every: int, limit: int) -> Iterator[Frame]:
     """The image of a source, or every n-th frame, at most ``limit`` of them; what cannot be read is a fault."""
+    if source.fault:
+        yield Frame(source.address, source.name, None, source.fault)
+        return
     if source.moving:
         yield from _video(source, every, limit)
         return
@@ -59,7 +71,8 @@ def frames(source: Source, every: int, limit: int) -> Iterator[Frame]:
         yield Frame(source.address, source.name, None, str(error))
 
 
-def _expand(text: str, out: Path) -> list[tuple[str, bool]]:
+def _expand(text: str, out: Path) -> list[tuple[str, bool]] | None:
+    """Addresses, and whether each has frames; None if there is nothing called ``text``."""
     if text.startswith(WEBCAM) or "://" in text:
         return [(text, True)]
     path = Path(text)
@@ -71,9 +84,7 @@ def _expand(text: str, out: Path) -> list[tuple[str, bool]]:
     if path.exists():
         return [(text, path.suffix.lower() in VIDEOS)]
     matches = sorted(glob.glob(text, recursive=True))
-    if not matches:
-        raise ArgusError(f"there is no file or folder {text}, and nothing matches it as a pattern")
-    return [pair for match in matches for pair in _expand(match, out)]
+    return [pair for match in matches for pair in _expand(match, out) or ()] if matches else None
 
 
 def _named(sources: list[Source]) -> list[Source]:
@@ -89,7 +100,7 @@ def _named(sources: list[Source]) -> list[Source]:
             count += 1
             name = f"{base}-{count}"
         taken.setdefault(name, 1)
-        named.append(Source(source.address, name, source.moving))
+        named.append(replace(source, name=name))
     return named
 
 

@@ -14,10 +14,10 @@ import typer
 
 from argus_core.argus import Argus
 from argus_core.cli.inputs import Frame, find_sources, frames
-from argus_core.cli.opening import open_model
+from argus_core.cli.opening import one_head, open_model
 from argus_core.cli.progress import progress_bar
 from argus_core.draw import write_depth_png, write_index_png
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, counted
 from argus_core.files import write_json
 from argus_core.results import ClassResult, DepthResult, DetectionResult, Result, SegmentResult
 
@@ -48,7 +48,7 @@ def look(asked: Question, task: str | None = None, head: str | None = None, **op
     sources = find_sources(asked.inputs, asked.out)
     argus = open_model(asked.model, asked.device, asked.canvas, asked.license)
     argus.batch = asked.batch
-    names = argus.names(asked.tasks) if task is None else [argus.find(task, head)]
+    names = argus.names(asked.tasks) if task is None else [one_head(argus, task, head)]
     writer = Writer(asked.out, asked.pictures)
     faults: list[str] = []
     seen = 0
@@ -60,7 +60,7 @@ def look(asked: Question, task: str | None = None, head: str | None = None, **op
                 writer.write(frame, results)
             seen += len(chunk)
             progress.update(bar, completed=seen + len(faults))
-    print(f"{seen} images, {len(names)} heads ({', '.join(names)}): {asked.out}")
+    print(f"{counted(seen, 'image')}, {counted(len(names), 'head')} ({', '.join(names)}): {asked.out}")
     for fault in faults:
         print(f"left out: {fault}", file=sys.stderr)
     if not seen:

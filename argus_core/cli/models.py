@@ -22,17 +22,13 @@ def build(
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
     which: Annotated[str, typer.Option("--weights-of", help="best or last")] = "best",
     variant: Annotated[str | None, typer.Option("--variant", help="bf16_backbone: half the size on disk")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="write into a folder that holds something")] = False,
     require_license: Require = None,
 ) -> None:
     """Make one model of the heads of several runs on the same backbone."""
-    from argus_core.license import require
-    from argus_core.trained import assemble
+    from argus_core.cli.building import build_model
 
-    argus = assemble(runs, which, weights, "cpu")
-    require(argus, require_license)
-    argus.save(out, variant=variant)
-    print(argus.plan())
-    print(f"model: {out}")
+    build_model(runs, out, weights, which, variant, require_license, overwrite)
 
 
 def info(model: Annotated[str, typer.Argument(help="folder or hub id of a saved Argus, or a run")]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from argus_core.cli.opening import open_model
+from argus_core.cli.opening import one_head, open_model
 from argus_core.errors import ArgusError
 from argus_core.files import write_json
 
@@ -24,7 +24,7 @@ def match_images(
     """Write ``matches.json`` and ``matches.png``, and print every match."""
     asked = [parse_point(text) for text in points]
     argus = open_model(model, device, canvas, license)
-    result = argus.correspond(first, second, asked, head)
+    result = argus.correspond(first, second, asked, one_head(argus, "correspond", head))
     write_json(out / "matches.json", {"first": str(first), "second": str(second), **result.to_dict()})
     result.save_picture(out / "matches.png")
     for row in result.to_dict()["matches"]:

@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def progress_bar() -> Progress:
-    """A bar on standard error with count, elapsed and remaining time."""
+    """A bar on standard error with count, elapsed and remaining time, which goes when it is done."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -15,4 +15,4 @@ def progress_bar() -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=Console(stderr=True))
+    return Progress(*columns, console=Console(stderr=True), transient=True)

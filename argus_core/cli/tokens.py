@@ -13,11 +13,12 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from argus_core.canvas import Canvas
-from argus_core.cli.inputs import find_sources, frames
+from argus_core.cli.inputs import Source, find_sources, frames
 from argus_core.cli.opening import open_model
 from argus_core.cli.pairs import parse_point
 from argus_core.cli.progress import progress_bar
 from argus_core.draw import draw_pca, draw_similarity
+from argus_core.errors import ArgusError
 from argus_core.files import write_atomic
 from argus_core.tokens import Needs
 
@@ -37,6 +38,8 @@ def show_tokens(
     """NAME.safetensors (map, cls), NAME-pca.png and, with a point, NAME-similar.png for every image."""
     asked = None if point is None else parse_point(point)
     sources = find_sources(inputs, out)
+    if asked is not None:
+        _check_point(asked, sources)
     argus = open_model(model, device, canvas, license)
     chosen = argus.canvas or next(iter(argus.passes())).canvas
     faults = []
@@ -53,6 +56,20 @@ def show_tokens(
         print(f"left out: {fault}", file=sys.stderr)
     if faults:
         raise typer.Exit(1)
+
+
+def _check_point(point: tuple[float, float], sources: Sequence[Source]) -> None:
+    """Raise ArgusError, before anything is written, if the point is not in every image; of videos the first counts."""
+    for source in sources:
+        for frame in frames(source, 1, 1):
+            if frame.image is None:
+                continue
+            height, width = frame.image.shape[:2]
+            if not (0 <= point[0] <= width and 0 <= point[1] <= height):
+                raise ArgusError(
+                    f"--point {point[0]:g},{point[1]:g} is outside {frame.source} of {width}x{height} px "
+                    "(width x height); give X,Y inside every image"
+                )
 
 
 def _show(argus: Any, canvas: Canvas, layer: int, image: Any, base: Path, point: tuple[float, float] | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from argus_core.detection.blocks import PRIOR, logit
 from argus_core.errors import ArgusError
+from argus_core.precision import full_precision
 
 EPS = 1e-6
 
@@ -35,11 +35,42 @@ class CosineClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, h, w) to (B, K, h, w) logits."""
-        with _full_precision(x.device):
-            flat = x.float().flatten(2)  # (B, width, h * w)
-            cos = self._direct(flat) if self.training else self._folded(flat)
-            logits = self.logit_scale.exp().clamp(max=100) * cos + self.cls_bias[:, None]
+        with full_precision(x.device):
+            logits = self.logits(self.cosines(x.float().flatten(2)))
         return logits.unflatten(2, (x.shape[2], x.shape[3]))
+
+    def cosines(self, x: Tensor) -> Tensor:
+        """(B, width, N) to (B, K, N) cosines in -1..1."""
+        return self._direct(x) if self.training else self._folded(x)
+
+    def logits(self, cosines: Tensor) -> Tensor:
+        """What (B, K, N) cosines count for; no other class has a say."""
+        return self.scale * cosines + self.cls_bias[:, None]
+
+    @property
+    def scale(self) -> Tensor:
+        """What a cosine is multiplied by, at most 100."""
+        return self.logit_scale.exp().clamp(max=100)
+
+    @torch.no_grad()
+    def replace(self, vectors: Tensor) -> None:
+        """Take other vectors (K, d) for the classes, before training: W turns to span them; a zero row is no class."""
+        self.vectors.copy_(F.normalize(vectors, dim=1))
+        weight = self.cls_project.weight
+        weight.copy_(pc_init(self.vectors, weight.shape[1], others=weight))
+
+    @torch.no_grad()
+    def append(self, vector: Tensor) -> None:
+        """Add a class by its vector (d,); what is learned per class starts at the mean of the other classes."""
+        dim = self.vectors.shape[1]
+        if vector.shape != (dim,) or not vector.isfinite().all() or not vector.any():
+            raise ArgusError(
+                f"a class vector has {dim} finite numbers, not all zero; this one is {tuple(vector.shape)}"
+            )
+        self.vectors = torch.cat([self.vectors, F.normalize(vector.to(self.vectors), dim=0)[None]])
+        for name, one in list(self.named_parameters(recurse=False)):
+            if one.ndim == 1:
+                setattr(self, name, nn.Parameter(torch.cat([one, one.mean()[None]]), one.requires_grad))
 
     def _direct(self, x: Tensor) -> Tensor:
         return self.vectors @ F.normalize(self.cls_project.weight @ x, dim=1, eps=EPS)
@@ -51,8 +82,8 @@ class CosineClassifier(nn.Module):
         return (self.vectors @ weight) @ x / square.clamp(min=EPS**2).sqrt()
 
 
-def pc_init(vectors: Tensor, width: int) -> Tensor:
-    """(d, width) with orthonormal columns: principal directions of (K, d) ``vectors``, then random others.
+def pc_init(vectors: Tensor, width: int, others: Tensor | None = None) -> Tensor:
+    """(d, width) with orthonormal columns: principal directions of (K, d) ``vectors``, then ``others`` or random ones.
 
     With ``width`` >= K nothing of the vectors is lost; below, the ``width`` strongest directions are kept.
     The first is the mean that all class names share, which a bias cannot stand in for.
@@ -61,12 +92,8 @@ def pc_init(vectors: Tensor, width: int) -> Tensor:
     if width > dim:
         raise ArgusError(f"a width of {width} exceeds the {dim} dimensions of the class vectors; use width <= {dim}")
     leading = torch.linalg.svd(vectors, full_matrices=False).Vh.T[:, :width]  # (d, min(K, d, width))
-    others = torch.randn(dim, width - leading.shape[1], dtype=vectors.dtype)
-    completed = torch.linalg.qr(torch.cat([leading, others], dim=1)).Q
+    rest = width - leading.shape[1]
+    filling = torch.randn(dim, rest, dtype=vectors.dtype) if others is None else others[:, width - rest :]
+    completed = torch.linalg.qr(torch.cat([leading, filling], dim=1)).Q
     # QR may turn a column round, and its directions are exact only to rounding: keep those of the SVD.
     return torch.cat([leading, completed[:, leading.shape[1] :]], dim=1)
-
-
-def _full_precision(device: torch.device) -> AbstractContextManager[object]:
-    available = torch.amp.is_autocast_available(device.type)
-    return torch.autocast(device.type, enabled=False) if available else nullcontext()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from argus_core.detection.assign import ATSS, Assigner, assign
 from argus_core.detection.geometry import Points, grid_points
-from argus_core.detection.losses import dense_losses
+from argus_core.detection.losses import Quality, dense_losses
 from argus_core.detection.postprocess import DecodeOptions, candidates, suppress
 from argus_core.head import Head
 from argus_core.tasks.detect import BoxTarget, Detect, Detections
@@ -19,7 +19,7 @@ from argus_core.tasks.detect import BoxTarget, Detect, Detections
 @dataclass(frozen=True)
 class Level:
     """One level's answer: ``cls`` (B, K, h, w) logits, ``ltrb`` (B, 4, h, w) positive canvas pixels,
-    ``quality`` (B, 1, h, w) logits of centre-ness."""
+    ``quality`` (B, 1, h, w) logits of centre-ness or overlap."""
 
     cls: Tensor
     ltrb: Tensor
@@ -60,6 +60,7 @@ class DenseHead(Head):
     cls_weight: float = 1.0
     box_weight: float = 1.0
     quality_weight: float = 1.0
+    quality: Quality = "centerness"
     decoding: DecodeOptions = DecodeOptions()
 
     def assign(self, points: Points, targets: Sequence[BoxTarget], output: DenseOutput) -> Tensor:
@@ -67,8 +68,8 @@ class DenseHead(Head):
         pairs = zip(targets, output.extent, strict=True)
         return torch.stack([assign(self.assigner, points, target, extent) for target, extent in pairs])
 
-    def extra_loss(self, output: DenseOutput, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
-        """Further named terms of a subclass."""
+    def extra_loss(self, output: DenseOutput, targets: Sequence[BoxTarget], matched: Tensor) -> dict[str, Tensor]:
+        """Further named terms of a subclass; ``matched`` (B, N) is what ``assign`` said."""
         return {}
 
     def loss(self, output: DenseOutput, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
@@ -77,9 +78,9 @@ class DenseHead(Head):
             points = output.points()
             with torch.no_grad():
                 matched = self.assign(points, targets, output)
-            terms = dense_losses(*output.flat(), points.xy, matched, targets)
+            terms = dense_losses(*output.flat(), points.xy, matched, targets, self.quality)
             weighted = {name: getattr(self, f"{name}_weight") * term for name, term in terms.items()}
-            return weighted | self.extra_loss(output, targets)
+            return weighted | self.extra_loss(output, targets, matched)
 
     @torch.no_grad()
     def decode(self, output: DenseOutput, canvas: tuple[int, int]) -> list[Detections]:

@@ -60,6 +60,14 @@ def centres(boxes: Tensor) -> Tensor:
     return (boxes[..., :2] + boxes[..., 2:]) / 2
 
 
+def paired_iou(a: Tensor, b: Tensor) -> Tensor:
+    """(...) overlap in 0..1 of boxes (..., 4) with those at the same place; 0 between boxes without area."""
+    sides = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
+    common = sides.clamp(min=0).prod(dim=-1)
+    areas = (a[..., 2:] - a[..., :2]).prod(dim=-1) + (b[..., 2:] - b[..., :2]).prod(dim=-1)
+    return common / (areas - common).clamp(min=1e-9)
+
+
 def centerness(ltrb: Tensor) -> Tensor:
     """Centre-ness in 0..1 of points with distances (..., 4); a point outside its box counts as 1 (Tian 2019).
 

@@ -1,8 +1,9 @@
-"""The objective of dense detectors: focal classification, weighted GIoU and centre-ness (FCOS, ATSS)."""
+"""The objective of dense detectors: focal classification, GIoU, and centre-ness (FCOS, ATSS) or overlap."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,31 +11,46 @@ from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from argus_core.detection.assign import IGNORE
-from argus_core.detection.geometry import boxes_to_ltrb, centerness, ltrb_to_boxes
+from argus_core.detection.geometry import boxes_to_ltrb, centerness, ltrb_to_boxes, paired_iou
 from argus_core.processes import batch_total
 from argus_core.tasks.detect import BoxTarget
 
+Quality = Literal["centerness", "iou"]
+"""What a location's quality is to say: how central it is in its box, or how well its predicted box fits."""
+
 
 def dense_losses(
-    cls: Tensor, ltrb: Tensor, quality: Tensor, xy: Tensor, matched: Tensor, targets: Sequence[BoxTarget]
+    cls: Tensor,
+    ltrb: Tensor,
+    quality: Tensor,
+    xy: Tensor,
+    matched: Tensor,
+    targets: Sequence[BoxTarget],
+    kind: Quality = "centerness",
 ) -> dict[str, Tensor]:
     """``cls``, ``box`` and ``quality`` terms; without any box only ``cls`` is non-zero, none is detached.
 
     ``cls`` (B, N, K) and ``quality`` (B, N) are logits, ``ltrb`` (B, N, 4) and points ``xy`` (N, 2) canvas
-    pixels; ``matched`` (B, N) comes from ``assign``.
+    pixels; ``matched`` (B, N) comes from ``assign``. Central locations weigh more in ``box`` if quality means that.
     """
     image, point = (matched >= 0).nonzero(as_tuple=True)
     boxes, labels = _matched_targets(matched, image, point, targets)
     wanted = torch.zeros_like(cls)
     wanted[image, point, labels] = 1
     used = matched != IGNORE
-    weight = centerness(boxes_to_ltrb(xy[point], boxes))
-    giou = generalized_box_iou_loss(ltrb_to_boxes(xy[point], ltrb[image, point]), boxes)
+    predicted = ltrb_to_boxes(xy[point], ltrb[image, point])
+    giou = generalized_box_iou_loss(predicted, boxes)
+    central = centerness(boxes_to_ltrb(xy[point], boxes))
+    weight, goal = (
+        (central, central)
+        if kind == "centerness"
+        else (torch.ones_like(central), paired_iou(predicted.detach(), boxes))
+    )
     found = batch_total(torch.tensor(len(image), device=cls.device))
     return {
         "cls": sigmoid_focal_loss(cls[used], wanted[used], alpha=0.25, gamma=2, reduction="sum") / found,
         "box": (weight * giou).sum() / batch_total(weight.sum()),
-        "quality": F.binary_cross_entropy_with_logits(quality[image, point], weight, reduction="sum") / found,
+        "quality": F.binary_cross_entropy_with_logits(quality[image, point], goal, reduction="sum") / found,
     }
 
 

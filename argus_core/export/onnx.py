@@ -94,6 +94,7 @@ def _join(backbone: ONNXProgram, heads: Mapping[str, ONNXProgram]) -> ONNXProgra
             own.initializers.pop(str(value.name))
             value.name = f"{name}/{value.name}"
             graph.register_initializer(value)
+        _rename_inside(own, name)
         answers, nodes = [*own.outputs], [*own]
         own.outputs.clear()
         own.remove(nodes)
@@ -109,6 +110,22 @@ def _join(backbone: ONNXProgram, heads: Mapping[str, ONNXProgram]) -> ONNXProgra
     ):
         step(backbone.model)
     return backbone
+
+
+def _rename_inside(graph: onnx_ir.Graph, prefix: str) -> None:
+    """Names of their own for all that a graph computes, loop bodies included, which share names with no other graph."""
+    import onnx_ir
+
+    def rename(body: Any) -> None:
+        if body is not graph:  # the inputs of the graph itself are other graphs' outputs
+            for value in body.inputs:
+                value.name = f"{prefix}/{value.name}"
+
+    keep = {id(value) for value in graph.outputs}
+    for node in onnx_ir.traversal.RecursiveGraphIterator(graph, enter_graph=rename):
+        for value in node.outputs:
+            if id(value) not in keep:
+                value.name = f"{prefix}/{value.name}"
 
 
 def _save(program: ONNXProgram, path: Path, record: Mapping[str, Any]) -> None:

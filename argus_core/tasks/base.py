@@ -60,6 +60,8 @@ class Task(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: ClassVar[str]
+    floor: ClassVar[str] = ""
+    """A head solved in closed form that every comparison includes, by its registered name; empty if there is none."""
 
     @abstractmethod
     def target(self, truth: Any, placement: Placement) -> Any:

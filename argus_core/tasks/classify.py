@@ -59,6 +59,7 @@ class Classify(Task):
     """Tell which of ``classes`` an image shows; scored by accuracy. The truth is a class index."""
 
     name: ClassVar[str] = "classify"
+    floor: ClassVar[str] = "classify.prototypes"
     classes: tuple[str, ...]
 
     @field_validator("classes")

@@ -67,6 +67,7 @@ class Detect(Task):
     """Find every object of ``classes``; scored by COCO's average precision."""
 
     name: ClassVar[str] = "detect"
+    floor: ClassVar[str] = "detect.analytic_person"
     classes: tuple[str, ...]
 
     @field_validator("classes")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,14 +13,12 @@ from argus_core.cofiber import Mode, decompose, upsample2
 from argus_core.detection.assign import ATSS
 from argus_core.detection.blocks import PRIOR, ConvGN, DenseTowers, UpGN, group_norm, prediction
 from argus_core.detection.cosine import CosineClassifier
-from argus_core.detection.dense import DenseHead, DenseOutput
+from argus_core.detection.dense import DenseOutput
 from argus_core.detection.levels import pyramid_strides, sine_code
-from argus_core.errors import ArgusError
+from argus_core.detection.named_classes import NamedClasses, class_vectors
 from argus_core.recipe import Recipe, Stage
 from argus_core.taps import Taps
 from argus_core.tasks.detect import Detect
-from argus_core.tensors import tensors_sha256
-from argus_core.text import ClassText, stand_in
 from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 
 BANDS = 4
@@ -61,7 +58,7 @@ class BandPyramid(nn.Module):
         return torch.cat([band, code], dim=1)  # (B, C + extra, h, w)
 
 
-class SplitTower(DenseHead):
+class SplitTower(NamedClasses):
     """Cofiber bands, two towers of ``convs`` 3x3 and ``residuals`` depthwise blocks, classes by cosine.
 
     ``text`` is a file of class vectors, looked up by class name; without one, seeded random vectors stand in.
@@ -101,7 +98,7 @@ class SplitTower(DenseHead):
         extra = (64 if classifier == "cosine" else 0) if extra_channels is None else extra_channels
         self.pyramid = BandPyramid(self.taps.channels, width, self.taps.stride, extra, mode)
         scores = (
-            CosineClassifier(width, _vectors(task.classes, text, text_dim))
+            CosineClassifier(width, class_vectors(task.classes, text, text_dim, "text_dim"))
             if classifier == "cosine"
             # The name that the last stage of the recipe trains.
             else nn.Sequential(OrderedDict(cls_project=prediction(width, len(task.classes), prior=PRIOR)))
@@ -112,27 +109,3 @@ class SplitTower(DenseHead):
         """Logits, distances and centre-ness at five levels, at ``strides`` pixels."""
         levels = self.pyramid(self.taps(features.maps), features.extent, features.size)
         return DenseOutput(self.towers(levels), self.strides, features.extent)
-
-    @classmethod
-    def restore_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Without the text file: the saved buffer holds its vectors."""
-        return {**options, "text": None}
-
-    def notes(self) -> list[str]:
-        """Where the class vectors come from."""
-        classifier = self.towers.classifier
-        if not isinstance(classifier, CosineClassifier):
-            return []
-        vectors = classifier.vectors.cpu()
-        if torch.allclose(vectors, stand_in(*vectors.shape), atol=1e-6):
-            return ["class vectors are seeded stand-ins (no text file)"]
-        return [f"class vectors: sha256 {tensors_sha256({'vectors': vectors})}"]
-
-
-def _vectors(classes: tuple[str, ...], text: Path | None, dim: int) -> Tensor:
-    if text is None:
-        return stand_in(len(classes), dim)
-    vectors = ClassText.load(text).select(classes)
-    if vectors.shape[1] != dim:
-        raise ArgusError(f"{text} holds vectors of {vectors.shape[1]} dimensions; set text_dim={vectors.shape[1]}")
-    return vectors

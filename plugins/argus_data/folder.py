@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from argus_core.data import Fault, Split
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, counted
 from argus_data.images import SUFFIXES, ImageFile, ImageSplit
 from argus_data.labels import LabelLayer
 
@@ -21,7 +21,7 @@ class FolderLayer(LabelLayer):
         self._faults = list(faults)
 
     def faults(self) -> list[Fault]:
-        """Classes without images, or without a folder in this split."""
+        """Classes without images or without a folder in this split, and images outside class folders."""
         return list(self._faults)
 
 
@@ -40,7 +40,11 @@ def open_folder(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
     folders = {name: folder for name, folder in found.items() if folder is not None} or {"all": root}
     classes = sorted({folder.name for split in folders.values() for folder in _class_folders(split)})
     if not classes:
-        raise ArgusError(f"{root} holds no class folders; looked for {root}/train/CLASS and {root}/CLASS")
+        loose = sum(len(_loose(folder)) for folder in folders.values())
+        but = (
+            f", but {counted(loose, 'image')} without a class; images without classes are images:PATH" if loose else ""
+        )
+        raise ArgusError(f"{root} holds no class folders{but}; looked for {root}/train/CLASS and {root}/CLASS")
     return {name: class_split(name, folder, classes, classes, limit) for name, folder in folders.items()}
 
 
@@ -52,6 +56,9 @@ def class_split(name: str, folder: Path, folders: Sequence[str], classes: Sequen
         for one, paths in zip(folders, groups, strict=True)
         if not paths
     ]
+    if loose := _loose(folder):
+        what = f"{counted(len(loose), 'image')} outside class folders, such as {loose[0].name}"
+        faults.append(Fault(f"{name}, {folder}", what, dropped=True))
     kept = _spread([len(paths) for paths in groups], limit)
     chosen = [(path, label) for label, paths in enumerate(groups) for path in paths[: kept[label]]]
     if not chosen:
@@ -71,15 +78,20 @@ def _class_folders(folder: Path) -> list[Path]:
     return sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
 
 
+def _loose(folder: Path) -> list[Path]:
+    """Images that lie in a split's folder itself, where nothing says their class."""
+    return [one for one in sorted(folder.iterdir()) if _is_image(one)]
+
+
 def _images(folder: Path) -> list[Path]:
     """Every image below a class folder, in order of name; hidden files are none."""
     if not folder.is_dir():
         return []
-    return sorted(
-        one
-        for one in folder.rglob("*")
-        if one.suffix.lower() in SUFFIXES and not one.name.startswith(".") and one.is_file()
-    )
+    return sorted(filter(_is_image, folder.rglob("*")))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def _spread(sizes: Sequence[int], limit: int) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, several
 from argus_core.files import json_sha256, read_json
 from argus_data.images import Layer
 
@@ -65,8 +65,11 @@ def _unique(named: Mapping[str, str], short: Callable[[str], str]) -> dict[str, 
 
 def _read_json(path: Path) -> dict[str, str]:
     held = read_json(path, 'write {"file": "class", ...}')
-    if not isinstance(held, dict) or not all(isinstance(name, str | int) for name in held.values()):
+    if not isinstance(held, dict):
         raise ArgusError(f'{path} is not a table of classes; write {{"file": "class", ...}}')
+    wrong = [f"{key!r}: {name!r}" for key, name in held.items() if not isinstance(name, str | int)]
+    if wrong:
+        raise ArgusError(f'{path} gives what is no class, write "file": "class": {several(wrong)}')
     return {str(key): str(name) for key, name in held.items()}
 
 
@@ -78,15 +81,18 @@ def _read_csv(path: Path, images: Set[str]) -> dict[str, str]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ArgusError(f"{path} cannot be read as a table of labels: {error}") from error
     named: dict[str, str] = {}
+    wrong = []
     for number, row in enumerate(rows, 1):
         if len(row) != 2:
-            raise ArgusError(f"{path}: row {number} has {len(row)} columns, not 2 (file, class): {','.join(row)}")
+            wrong.append(f"row {number} has {len(row)} columns, not 2 (file, class): {','.join(row)}")
+            continue
         key, name = (cell.strip() for cell in row)
         if number == 1 and not Path(key).suffix and key not in images:
             continue
-        if named.get(key, name) != name:
-            raise ArgusError(f"{path}: row {number} says {key} is {name}, an earlier one {named[key]}; keep one")
-        named[key] = name
+        if named.setdefault(key, name) != name:
+            wrong.append(f"row {number} says {key} is {name}, an earlier one {named[key]}")
+    if wrong:
+        raise ArgusError(f"{path}: {several(wrong)}")
     if not named:
         raise ArgusError(f"{path} holds no labels; write one file,class per line")
     return named

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from argus_core.data import Fault
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, several
 from argus_data.images import ImageFile, ImageSplit, Layer, find_files
 
 
@@ -58,12 +58,15 @@ def match(split: str, files: Sequence[ImageFile], kinds: Mapping[str, Mapping[st
 
 
 def by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    """The files below ``folder`` by path without suffix; raises ArgusError if two have one stem."""
+    """The files below ``folder`` by path without suffix; raises ArgusError, naming them, if several have one stem."""
     found: dict[str, Path] = {}
+    doubles = []
     for file in find_files(folder, suffixes):
         first = found.setdefault(stem(file.key), file.path)
         if first != file.path:
-            raise ArgusError(f"{first} and {file.path} both claim to annotate one image; keep one of them")
+            doubles.append(f"{first.name} and {file.key}")
+    if doubles:
+        raise ArgusError(f"{folder}: both claim to annotate one image, keep one of them: {several(doubles)}")
     return found
 
 

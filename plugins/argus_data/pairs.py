@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from argus_core.data import Fault, Split
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, several
 from argus_core.files import read_json
 from argus_data.matching import check_limit
 from argus_data.pair_layer import Box, PairPoints, PairSplit, Point, Size
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 NAME = "pairs.json"
 
@@ -66,12 +70,19 @@ def open_pairs(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
     try:
         content = _Content.model_validate(read_json(file, "give a JSON file of pairs"))
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5]]
-        raise ArgusError(f"{file} is no file of pairs: " + "; ".join(lines)) from error
+        raise ArgusError(f"{file} is no file of pairs: {several([_wrong(one) for one in error.errors()])}") from error
     if not content.pairs:
         raise ArgusError(f"{file} lists no pairs")
     reader = _Reader(file, content)
     return {name: reader.split(name, limit) for name in dict.fromkeys(pair.split for pair in content.pairs)}
+
+
+def _wrong(error: ErrorDetails) -> str:
+    """What a check found, at the entry it found it in: ``pair 3, trg: it is missing``."""
+    kind, *rest = map(str, error["loc"]) if error["loc"] else ("the file",)
+    where = {"pairs": "pair", "images": "image"}[kind] + " " + ", ".join(rest) if rest else kind
+    what = {"missing": "it is missing", "model_type": "it is no object {...}"}
+    return f"{where}: {what.get(error['type'], error['msg'])}"
 
 
 class _Reader:

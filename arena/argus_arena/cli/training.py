@@ -1,4 +1,4 @@
-"""Commands that train, score and rank: train, eval, board."""
+"""Commands that train and score: train, eval."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(train)
     app.command(name="eval")(evaluate)
-    app.command()(board)
 
 
 def train(
-    head: Annotated[list[str] | None, typer.Option("--head", help="registered head, or NAME=HEAD; repeatable")] = None,
+    head: Annotated[
+        list[str] | None, typer.Option("--head", help="registered head such as depth.linear, or NAME=HEAD; repeatable")
+    ] = None,
     data: Annotated[
         str | None, typer.Option("--data", help="data spec, such as coco:PATH, folder:PATH or images:PATH,masks=DIR")
     ] = None,
@@ -46,7 +47,12 @@ def train(
     require_license: RequireLicense = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved configuration and stop")] = False,
 ) -> None:
-    """Train heads side by side on cached or live tokens and score them; run it again to resume."""
+    """Train heads side by side on cached or live tokens and score them; run it again to resume.
+
+    A head is called by what follows the task in its name, linear for
+    depth.linear, or by all of it, depth_linear, where several heads of the run
+    share that part. NAME=HEAD gives it another name.
+    """
     from argus_arena.commands import train_run
 
     given: dict[str, Any] = {
@@ -99,13 +105,3 @@ def evaluate(
         print_explanation(request)
     else:
         evaluate_run(request)
-
-
-def board(
-    runs: Annotated[list[Path], typer.Argument(help="run folders, or folders of runs")],
-    json: Annotated[bool, typer.Option("--json", help="print rows as JSON")] = False,
-) -> None:
-    """Rank the results of runs; rows of different protocols or data are never ranked together."""
-    from argus_arena.board import print_board
-
-    print_board(runs, json)

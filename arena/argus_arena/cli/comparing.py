@@ -1,0 +1,96 @@
+"""Commands about several results: compare, board, reproduce."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from argus_arena.cli import options
+from argus_arena.cli.options import BackboneSet, Device, MetricSet, Protocol, RequireLicense, Settings, Weights
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (compare, board, reproduce):
+        app.command()(command)
+
+
+def compare(
+    out: Annotated[Path, typer.Option("--out", help="folder of the comparison; the same command resumes it")],
+    heads: Annotated[
+        list[str] | None, typer.Option("--heads", "--head", help="all, or registered heads, or NAME=HEAD; repeatable")
+    ] = None,
+    data: Annotated[str | None, typer.Option("--data", help="data spec, such as coco:PATH")] = None,
+    task: Annotated[str, typer.Option("--task", help="which task, where the data has several")] = "",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="trainings of every head, with seeds 0, 1, ...")] = 1,
+    cache: Annotated[Path | None, typer.Option("--cache", help="folder written by `arena cache`")] = None,
+    backbone: Annotated[str | None, typer.Option("--backbone", help="train on live tokens of this backbone")] = None,
+    weights: Weights = None,
+    backbone_set: BackboneSet = None,
+    canvas: Annotated[str | None, typer.Option("--canvas", help="SIZE or HEIGHTxWIDTH, for live tokens")] = None,
+    fit: Annotated[str | None, typer.Option("--fit", help="letterbox, stretch or crop, for live tokens")] = None,
+    views: Annotated[str | None, typer.Option("--views", help="views to train on, such as id,hflip")] = None,
+    settings: Settings = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file with the same keys; options win")] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option("--memory", min=0.1, help="GiB for heads side by side; default: half of what is free"),
+    ] = None,
+    device: Device = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="processes that read batches ahead")] = None,
+    eval_every: Annotated[float | None, typer.Option("--eval-every", help="epochs between evaluations")] = None,
+    metric: MetricSet = None,
+    protocol: Protocol = None,
+    require_license: RequireLicense = None,
+) -> None:
+    """Train many heads on the same tokens, many per read, over several seeds, and rank them beside the floor."""
+    from argus_arena.compare import Comparison, compare_heads
+
+    given: dict[str, Any] = {
+        "heads": tuple(heads) if heads else None,
+        "data": data,
+        "cache": cache and str(cache),
+        "backbone": backbone,
+        "weights": weights and str(weights),
+        "backbone_options": options.pairs(backbone_set) or None,
+        "canvas": canvas,
+        "fit": fit,
+        "views": options.names(views) if views else None,
+        "device": device,
+        "workers": workers,
+        "eval_every": eval_every,
+        "metric": options.pairs(metric) or None,
+        "protocol": protocol,
+        "require_license": require_license,
+    }
+    known = {key: value for key, value in given.items() if value is not None}
+    compare_heads(known, options.pairs(settings), config, Comparison(out, seeds, memory, task))
+
+
+def board(
+    runs: Annotated[list[Path], typer.Argument(help="run folders, or folders of runs")],
+    format: Annotated[str, typer.Option("--format", help="table, json, csv or markdown")] = "table",
+    head: Annotated[list[str] | None, typer.Option("--head", help="only these heads; repeatable")] = None,
+    task: Annotated[str, typer.Option("--task", help="only this task")] = "",
+    sort: Annotated[
+        str | None, typer.Option("--sort", help="score or cost to rank by, such as AP50, parameters or macs")
+    ] = None,
+) -> None:
+    """Rank results, seeds of one head together; rows of different protocols or data are never ranked together."""
+    from argus_arena.board import print_board
+
+    print_board(runs, format, head or (), task, sort)
+
+
+def reproduce(
+    row: Annotated[Path, typer.Argument(help="RUN/HEAD/result.json")],
+    out: Annotated[Path | None, typer.Option("--out", help="run folder; default: beside the run")] = None,
+    device: Device = None,
+) -> None:
+    """Train a result again from its record, and report every difference; exit code 1 if there is one."""
+    from argus_arena.reproduce import reproduce as again
+
+    if not again(row, out, device):
+        raise typer.Exit(1)

@@ -1,0 +1,68 @@
+"""The command about many data sets: domains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from argus_arena.cli import options
+from argus_arena.cli.options import BackboneSet, Device, Fit, RequireLicense, Settings, Weights
+from argus_core.options import parse_size
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(domains)
+
+
+def domains(
+    out: Annotated[Path, typer.Option("--out", help="folder of the comparison; the same command resumes it")],
+    data: Annotated[
+        list[str], typer.Option("--data", help="folder of COCO data sets (RF100-VL layout), or NAME=SPEC; repeatable")
+    ],
+    heads: Annotated[list[str], typer.Option("--heads", "--head", help="all, or registered heads; repeatable")],
+    expect: Annotated[
+        list[str] | None,
+        typer.Option("--expect", help="rf20-vl, or names of domains that must be there for a mean; repeatable"),
+    ] = None,
+    backbone: Annotated[str, typer.Option("--backbone")] = "eupe_vitb16",
+    weights: Weights = None,
+    backbone_set: BackboneSet = None,
+    canvas: options.CanvasSize = "640",
+    fit: Fit = "letterbox",
+    layers: Annotated[str, typer.Option("--layers", help="blocks to store, such as 2,5,8,11; -1 is the last")] = "-1",
+    views: Annotated[str, typer.Option("--views", help="true passes of the training split: id or id,hflip")] = "id",
+    val_split: Annotated[str, typer.Option("--val-split", help="split that is scored: val or test")] = "val",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="trainings of every head, with seeds 0, 1, ...")] = 1,
+    settings: Settings = None,
+    memory: Annotated[
+        float | None,
+        typer.Option("--memory", min=0.1, help="GiB for heads side by side; default: half of what is free"),
+    ] = None,
+    device: Device = None,
+    require_license: RequireLicense = None,
+) -> None:
+    """Compare heads on many data sets: every domain's score, and their mean if none is missing."""
+    from argus_arena.caching import CacheRequest
+    from argus_arena.compare import Comparison
+    from argus_arena.domains import Domains, compare_domains
+
+    tokens = CacheRequest(
+        data="",
+        out=out,
+        backbone=backbone,
+        weights=weights,
+        backbone_options=options.pairs(backbone_set),
+        canvas=parse_size(canvas),
+        fit=fit,
+        layers=options.integers(layers),
+        views=options.names(views),
+        splits=("train", val_split),
+        device=device,
+        require_license=require_license,
+    )
+    given: dict[str, Any] = {"heads": tuple(heads), "val_split": val_split, **({"device": device} if device else {})}
+    comparison = Comparison(out, seeds, memory, "detect")
+    compare_domains(Domains.find(data, expect or ()), given, options.pairs(settings), tokens, comparison)

@@ -1,0 +1,150 @@
+"""Detectors that answer with a set: each query is matched to one object at most, so nothing is suppressed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import box_convert, generalized_box_iou, generalized_box_iou_loss, sigmoid_focal_loss
+
+from argus_core.detection.geometry import centres
+from argus_core.detection.hungarian import assignments
+from argus_core.detection.objects import object_total, without_crowds
+from argus_core.head import Head
+from argus_core.precision import full_precision
+from argus_core.tasks.detect import LIMIT, BoxTarget, Detect, Detections
+
+ALPHA, GAMMA = 0.25, 2.0
+
+
+@dataclass(frozen=True)
+class SetOutput:
+    """Q answers per image: (B, Q, K) ``logits`` and (B, Q, 4) ``boxes``, x1, y1, x2, y2 in canvas pixels.
+
+    ``extent`` (B, 2: height, width) is where images end; ``usable`` (B, Q) are the queries that may answer, by default
+    all; ``earlier`` are logits and boxes of the layers before, which are supervised too.
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    extent: Tensor
+    usable: Tensor | None = None
+    earlier: tuple[tuple[Tensor, Tensor], ...] = ()
+
+    def layers(self) -> list[tuple[Tensor, Tensor]]:
+        """float32 logits and boxes of every layer, the last one at the end."""
+        return [(logits.float(), boxes.float()) for logits, boxes in (*self.earlier, (self.logits, self.boxes))]
+
+    def mask(self) -> Tensor:
+        """(B, Q) bool: the queries that may answer."""
+        return torch.ones_like(self.logits[..., 0], dtype=torch.bool) if self.usable is None else self.usable
+
+
+class SetHead(Head):
+    """A detector whose ``forward`` returns a ``SetOutput``; matching, loss and decoding are inherited (Carion 2020).
+
+    The weights of matching cost and loss are the same; crowds are left out.
+    """
+
+    solves = Detect
+    cls_weight: float = 2.0
+    l1_weight: float = 5.0
+    giou_weight: float = 2.0
+
+    def scores(self, output: SetOutput) -> Tensor:
+        """(B, Q, K) scores in 0..1 by which answers are ranked."""
+        return output.logits.float().sigmoid()
+
+    def extra_loss(self, output: SetOutput, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
+        """Further named terms of a subclass."""
+        return {}
+
+    def loss(self, output: SetOutput, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
+        """``cls``, ``l1`` and ``giou`` of the last layer, and ``earlier``, their sum over the layers before."""
+        with full_precision(output.extent.device):
+            objects = without_crowds(targets)
+            matches = self.match(output, objects)
+            terms = [
+                self._layer_loss(*layer, output, objects, pairs)
+                for layer, pairs in zip(output.layers(), matches, strict=True)
+            ]
+            before = [value for layer in terms[:-1] for value in layer.values()]
+            earlier = {"earlier": torch.stack(before).sum()} if before else {}
+            return terms[-1] | earlier | self.extra_loss(output, targets)
+
+    @torch.no_grad()
+    def match(self, output: SetOutput, objects: Sequence[BoxTarget]) -> list[list[tuple[Tensor, Tensor]]]:
+        """Per layer and image, the indices of matched queries and of the objects they answer for."""
+        mask = output.mask()
+        costs = [
+            self._cost(logits[i][mask[i]], boxes[i][mask[i]], target, output.extent[i])
+            for logits, boxes in output.layers()
+            for i, target in enumerate(objects)
+        ]
+        pairs = [
+            (mask[k % len(objects)].nonzero()[:, 0][query], found)
+            for k, (query, found) in enumerate(assignments(costs))
+        ]
+        return [pairs[k : k + len(objects)] for k in range(0, len(pairs), len(objects))]
+
+    def _cost(self, logits: Tensor, boxes: Tensor, target: BoxTarget, extent: Tensor) -> Tensor:
+        """(Q, G) cost of every query for every object of an image."""
+        wanted = logits[:, target.labels]  # (Q, G)
+        yes = ALPHA * wanted.sigmoid().neg().add(1) ** GAMMA * -F.logsigmoid(wanted)
+        no = (1 - ALPHA) * wanted.sigmoid() ** GAMMA * -F.logsigmoid(-wanted)
+        l1 = torch.cdist(_shares(boxes, extent), _shares(target.boxes, extent), p=1)
+        giou = generalized_box_iou(boxes, target.boxes)
+        return self.cls_weight * (yes - no) + self.l1_weight * l1 - self.giou_weight * giou
+
+    def _layer_loss(
+        self,
+        logits: Tensor,
+        boxes: Tensor,
+        output: SetOutput,
+        objects: Sequence[BoxTarget],
+        pairs: Sequence[tuple[Tensor, Tensor]],
+    ) -> dict[str, Tensor]:
+        image = torch.cat([torch.full_like(query, i) for i, (query, _) in enumerate(pairs)])
+        query = torch.cat([query for query, _ in pairs])
+        true, labels = (
+            torch.cat([getattr(t, name)[found] for t, (_, found) in zip(objects, pairs, strict=True)])
+            for name in ("boxes", "labels")
+        )
+        wanted = torch.zeros_like(logits)
+        wanted[image, query, labels] = 1
+        mask, mine, extent = output.mask(), boxes[image, query], output.extent[image]
+        total = object_total(objects)
+        focal = sigmoid_focal_loss(logits[mask], wanted[mask], ALPHA, GAMMA, reduction="sum")
+        l1 = (_shares(mine, extent) - _shares(true, extent)).abs().sum()
+        giou = generalized_box_iou_loss(mine, true, reduction="sum")
+        return {
+            "cls": self.cls_weight * focal / total,
+            "l1": self.l1_weight * l1 / total,
+            "giou": self.giou_weight * giou / total,
+        }
+
+    @torch.no_grad()
+    def decode(self, output: SetOutput, canvas: tuple[int, int]) -> list[Detections]:
+        """The best 100 pairs of query and class, without suppression; none of a query centred beyond the image."""
+        middle = centres(output.boxes.float())
+        inside = ((middle >= 0) & (middle < output.extent.flip(-1)[:, None])).all(dim=-1) & output.mask()
+        scores = self.scores(output).float() * inside[..., None]
+        scores = torch.where(scores > 0, scores, 0)  # also what is not a number
+        limits = output.extent.flip(-1).repeat(1, 2)
+        return [best(*one) for one in zip(scores, output.boxes.float(), limits, strict=True)]
+
+
+def best(scores: Tensor, boxes: Tensor, limit: Tensor) -> Detections:
+    """One image's best answers of positive score, from (Q, K) and (Q, 4), clipped to ``limit`` (4: w, h, w, h)."""
+    values, order = scores.flatten().topk(min(LIMIT, scores.numel()))
+    order = order[values > 0]
+    kept = torch.minimum(boxes[order // scores.shape[1]].clamp(min=0), limit)
+    return Detections(kept, values[values > 0], order % scores.shape[1])
+
+
+def _shares(boxes: Tensor, extent: Tensor) -> Tensor:
+    """Centre and sides (..., 4) as shares of the image's width and height."""
+    return box_convert(boxes, "xyxy", "cxcywh") / torch.cat([extent.flip(-1)] * 2, dim=-1)

@@ -1,0 +1,116 @@
+"""Eight light heads trained on one read of a cache, against one after another, on slow and on fast storage.
+
+Slow storage is the same cache behind a reader that takes as long as its bytes would at ``--rate`` MB/s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from argus_arena.caching import CacheRequest, build_cache
+from argus_arena.commands import make_request
+from argus_arena.config import resolve
+from argus_arena.grouping import only
+from argus_arena.loop import Loop
+from argus_arena.report import Reporter
+from argus_arena.run import RunFolder
+from argus_arena.setting import make_learners, prepare
+from argus_arena.world import join_world
+from argus_core.backbones.timm_models import build
+from argus_core.cache import CacheSource
+from argus_core.hooks import load_plugins
+from argus_core.source import Item
+from argus_core.tokens import Tokens
+
+DATA = "scenes:images=64,val=2,size=320"
+NETWORK = "vit_base_patch16_dinov3_qkvb"
+HEADS = tuple(
+    f"h{n}={name}"
+    for n, name in enumerate(
+        ["detect.tropical", "detect.wavelet", "detect.cascade_pool", "detect.optimal_transport"] * 2
+    )
+)
+SETTINGS = {"batch": 8, "steps": 8, "width": 32}
+
+
+class TrainingOnly(Loop):
+    """The loop without evaluations and saved states."""
+
+    def _evaluate(self, done: int) -> None:
+        pass
+
+    def _save(self, done: int) -> None:
+        pass
+
+
+@contextmanager
+def throttled(rate: float) -> Iterator[None]:
+    """Reads that take at least the time of their bytes at ``rate`` MB/s; 0 leaves them as they are."""
+    read = CacheSource.read
+
+    def slow(self: CacheSource, items: Sequence[Item]) -> Tokens:
+        began = time.perf_counter()
+        tokens = read(self, items)
+        size = sum(x.numel() * x.element_size() for x in (*tokens.maps.values(), *tokens.prefix.values()))
+        time.sleep(max(0.0, size / rate / 1e6 - (time.perf_counter() - began)))
+        return tokens
+
+    if rate:
+        CacheSource.read = slow  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        CacheSource.read = read  # type: ignore[method-assign]
+
+
+def train(config: Any, names: tuple[str, ...]) -> float:
+    """Seconds of training these heads side by side."""
+    world = join_world("cpu")
+    setting = prepare(only(config, names), load_plugins(), world)
+    with tempfile.TemporaryDirectory() as folder:
+        learners = make_learners(only(config, names), setting, world)
+        loop = TrainingOnly(setting, learners, RunFolder(Path(folder) / "run"), world, Reporter())
+        began = time.perf_counter()
+        loop.run()
+        return time.perf_counter() - began
+
+
+def main() -> None:
+    """Print the ratio for both kinds of storage."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rate", type=float, default=5.0, help="MB/s of the slow storage")
+    options.add_argument("--rounds", type=int, default=3)
+    chosen = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder) / "cache"
+        weights = Path(folder) / "random.safetensors"
+        save_file(build(NETWORK).state_dict(), weights)
+        build_cache(CacheRequest(DATA, cache, f"timm:{NETWORK}", weights, canvas=(320, 320)))
+        request = make_request({"heads": HEADS, "data": DATA, "cache": str(cache)}, SETTINGS, None)
+        config = resolve(request)
+        names = tuple(config.heads)
+        for rate, goal in ((chosen.rate, ">= 4.0"), (0.0, ">= 1.0")):
+            with throttled(rate):
+                train(config, names[:1])
+                pairs = [
+                    (sum(train(config, (name,)) for name in names), train(config, names)) for _ in range(chosen.rounds)
+                ]
+            ratio = statistics.median(apart / together for apart, together in pairs)
+            apart, together = (statistics.median(side) for side in zip(*pairs, strict=True))
+            storage = f"{rate:g} MB/s" if rate else "as fast as it is"
+            print(f"storage {storage}: {apart:.1f} s apart, {together:.1f} s together, {ratio:.2f} times (goal {goal})")
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    main()

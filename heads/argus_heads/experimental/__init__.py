@@ -1,0 +1,1 @@
+"""Detection heads of one unusual idea each."""

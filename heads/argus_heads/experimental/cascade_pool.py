@@ -1,0 +1,77 @@
+"""A pyramid that pools: context from cascaded maxima, coarse levels from a learned mix of maximum and mean."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from argus_core.cofiber import upsample2
+from argus_core.detection.blocks import ConvGN
+from argus_core.detection.levels import LEVELS
+from argus_core.detection.light import LightHead
+from argus_core.tasks.detect import Detect
+from argus_core.tokens import FeatureInfo
+
+
+class MixedPool(nn.Module):
+    """2x2 pooling to ``a * max + (1 - a) * mean`` with a learned ``a = sigmoid(alpha)`` per channel (Lee 2016)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, h, w) to half the size, rounded up; a window over the border holds the cells there are."""
+        mean, most = F.avg_pool2d(x, 2, ceil_mode=True), F.max_pool2d(x, 2, ceil_mode=True)
+        return mean + self.alpha.sigmoid()[:, None, None] * (most - mean)
+
+
+class PooledContext(nn.Module):
+    """A map beside its maxima over 5x5, 9x9 and 13x13 cells, made by one 5x5 maximum thrice, and mixed.
+
+    Spatial pyramid pooling (He 2014; Zhao 2017) in the cascaded form of YOLOv5.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mix = ConvGN(4 * width, width, 1, act=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keeps (B, width, h, w)."""
+        return self.mix(torch.cat(cascade(x), dim=1))
+
+
+class CascadePyramid(nn.Module):
+    """Five levels of one contextual map without a strided or transposed convolution.
+
+    The finest is bilinear; the coarse ones cost ``width`` parameters each.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.context = PooledContext(width)
+        self.pools = nn.ModuleList(MixedPool(width) for _ in range(LEVELS - 2))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, width, h, w) to maps of 2h x 2w, h x w, and three of half the size each, rounded up."""
+        x = self.context(x)
+        levels = [upsample2(x, (2 * x.shape[2], 2 * x.shape[3])), x]
+        for pool in self.pools:
+            levels.append(pool(levels[-1]))
+        return levels
+
+
+class CascadePool(LightHead):
+    """The light head with a pyramid of poolings: what is large is found by where it is strongest."""
+
+    def __init__(self, info: FeatureInfo, task: Detect, *, width: int = 192) -> None:
+        super().__init__(info, task, width=width, pyramid=CascadePyramid(width))
+
+
+def cascade(x: Tensor) -> list[Tensor]:
+    """The map and its maxima over 5x5, 9x9 and 13x13 cells; beyond the border there is nothing to exceed."""
+    maps = [x]
+    for _ in range(3):
+        maps.append(F.max_pool2d(maps[-1], 5, stride=1, padding=2))
+    return maps

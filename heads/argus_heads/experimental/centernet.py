@@ -1,0 +1,110 @@
+"""Objects as points: the middle of every object is a peak of its class's heat map, its size is read there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from argus_core.detection.blocks import ConvGN, prediction
+from argus_core.detection.geometry import centres
+from argus_core.detection.heatmaps import (
+    PRIOR,
+    SmoothUpGN,
+    cells_of,
+    counted_cells,
+    draw,
+    finer_stride,
+    heat_loss,
+    locate,
+    peaks,
+)
+from argus_core.detection.objects import object_total, without_crowds
+from argus_core.head import Head
+from argus_core.recipe import Recipe
+from argus_core.tasks.detect import LIMIT, BoxTarget, Detect, Detections
+from argus_core.tokens import FeatureInfo, Features, cell_mask
+
+
+@dataclass(frozen=True)
+class CentreMaps:
+    """(B, K, h, w) ``heat`` logits, and in cells (B, 2, h, w) ``size`` (width, height) and ``offset`` (x, y).
+
+    ``extent`` (B, 2: height, width) is where images end, in canvas pixels.
+    """
+
+    heat: Tensor
+    size: Tensor
+    offset: Tensor
+    extent: Tensor
+
+
+class CenterNet(Head):
+    """A map at a quarter of the backbone's stride and three small branches on it (Zhou 2019).
+
+    Two objects of one class whose middles share a cell are found as one.
+    """
+
+    solves = Detect
+    recipe = Recipe(lr=1e-3, batch=16, epochs=12)
+    size_weight: float = 0.1
+
+    def __init__(self, info: FeatureInfo, task: Detect, *, width: int = 256) -> None:
+        super().__init__(info, task)
+        self.stride = finer_stride(info.strides[-1], 4)
+        self.neck = nn.Sequential(
+            ConvGN(info.channels[-1], width, 1, act=True),
+            ConvGN(width, width, act=True),
+            SmoothUpGN(width, width // 2),
+            SmoothUpGN(width // 2, width // 4),
+        )
+        self.heat = branch(width // 4, len(task.classes), PRIOR)
+        self.size = branch(width // 4, 2)
+        self.offset = branch(width // 4, 2)
+
+    def forward(self, features: Features) -> CentreMaps:
+        """Heat, size and offset of every cell of ``stride`` pixels, float32."""
+        x = self.neck(features.map)
+        return CentreMaps(self.heat(x).float(), self.size(x).float(), self.offset(x).float(), features.extent)
+
+    def loss(self, output: CentreMaps, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
+        """``heat``, ``size`` and ``offset`` terms per object; crowds are neither wanted nor held against the head."""
+        shape = (output.heat.shape[1], output.heat.shape[2], output.heat.shape[3])
+        objects, heat, terms = without_crowds(targets), [], []
+        for i, target in enumerate(objects):
+            boxes, middle = target.boxes, centres(target.boxes)
+            cells = cells_of(middle, self.stride, output.extent[i])
+            heat.append(draw(cells, boxes, target.labels, shape, self.stride))
+            size, offset = (maps[i][:, cells[:, 0], cells[:, 1]].T for maps in (output.size, output.offset))
+            true = (boxes[:, 2:] - boxes[:, :2]) / self.stride
+            within = middle / self.stride - cells.flip(1)
+            terms.append(torch.stack([F.l1_loss(*pair, reduction="sum") for pair in ((size, true), (offset, within))]))
+        counted = counted_cells(targets, output.extent, self.stride, shape[1:])
+        total = object_total(objects)
+        size, offset = torch.stack(terms).sum(dim=0) / total
+        focal = heat_loss(output.heat, torch.stack(heat), counted) / total
+        return {"heat": focal, "size": self.size_weight * size, "offset": offset}
+
+    @torch.no_grad()
+    def decode(self, output: CentreMaps, canvas: tuple[int, int]) -> list[Detections]:
+        """A box for each of the 100 best peaks, clipped to the image; nothing is suppressed."""
+        found = []
+        grid = (output.heat.shape[2], output.heat.shape[3])
+        inside = cell_mask(output.extent, self.stride, grid)
+        for i, (scores, index) in enumerate(zip(*peaks(output.heat, inside, LIMIT), strict=True)):
+            label, cell, corner = locate(index[scores > 0], grid)
+            offset, size = (maps[i].flatten(1)[:, cell].T for maps in (output.offset, output.size))
+            middle, half = corner + offset, size.clamp(min=0) / 2
+            boxes = self.stride * torch.cat([middle - half, middle + half], dim=1)
+            limit = output.extent[i].flip(0).repeat(2)
+            boxes = torch.minimum(boxes.clamp(min=0), limit)
+            found.append(Detections(boxes, scores[scores > 0], label))
+        return found
+
+
+def branch(width: int, outputs: int, prior: float = 0.5) -> nn.Sequential:
+    """A 3x3 convolution, GELU and a prediction: (B, width, h, w) to (B, outputs, h, w)."""
+    return nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.GELU(), prediction(width, outputs, prior=prior))

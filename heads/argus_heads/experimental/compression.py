@@ -1,0 +1,107 @@
+"""A detector behind a bottleneck: how few bits of a token are enough to find objects?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from argus_core.detection.blocks import ConvGN
+from argus_core.detection.light import LightHead
+from argus_core.detection.principal import principal_components
+from argus_core.errors import ArgusError
+from argus_core.precision import full_precision
+from argus_core.tasks.detect import BoxTarget, Detect
+from argus_core.tokens import FeatureInfo, Features, cell_mask
+
+REACH = 3.0
+"""Deviations on either side of the mean that the quantiser tells apart."""
+
+
+class Bottleneck(nn.Module):
+    """A linear code of every token, quantised to ``bits`` per number with a straight-through gradient (Bengio 2013).
+
+    Values are rounded to the middles of 2**bits equal steps within three deviations: with the ends of the range
+    among the values, one bit would know extremes only.
+    """
+
+    deviations: Tensor
+
+    def __init__(self, channels: int, code: int, bits: int | None) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(channels, code, 1)
+        nn.init.orthogonal_(self.project.weight)
+        nn.init.zeros_(self.project.bias)  # type: ignore[arg-type]
+        self.register_buffer("deviations", torch.ones(code))
+        self.bits = bits
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) to (B, code, h, w), float32."""
+        with full_precision(x.device):  # bfloat16 has no 2**8 values to tell apart
+            return self.quantise(self.project(x.float()))
+
+    def quantise(self, z: Tensor) -> Tensor:
+        """The nearest of 2**bits values per channel; the gradient is 1 within the range and 0 beyond it."""
+        if self.bits is None:
+            return z
+        reach = REACH * self.deviations[:, None, None]
+        step = 2 * reach / 2**self.bits
+        inside = z.clamp(-reach, reach)
+        index = ((inside + reach) / step).floor().clamp(max=2**self.bits - 1)
+        return inside + ((index + 0.5) * step - reach - inside).detach()
+
+    @torch.no_grad()
+    def set_principal(self, batches: Iterable[Tensor]) -> None:
+        """Take the principal components of tokens (n, C) as the code."""
+        mean, directions, deviations = principal_components(batches, len(self.deviations))
+        self.project.weight.copy_(directions[:, :, None, None])
+        self.project.bias.copy_(-directions @ mean)  # type: ignore[union-attr]
+        self.deviations.copy_(deviations.clamp(min=1e-6))  # a channel that never varies still has a range
+
+
+class Compression(LightHead):
+    """The light head on ``code`` numbers per token of ``bits`` bits each, or unquantised with ``bits`` None.
+
+    ``fit`` starts the code as the principal components of the training split; training then moves it, but not
+    the range that is quantised (split computing, Matsubara 2022).
+    """
+
+    def __init__(
+        self, info: FeatureInfo, task: Detect, *, width: int = 192, code: int = 32, bits: int | None = 8
+    ) -> None:
+        layer = self.needs.resolve(info).layers[-1]
+        if not 1 <= code <= info.channels[layer]:
+            raise ArgusError(f"code={code} is not between 1 and the {info.channels[layer]} channels of the features")
+        if bits is not None and not 1 <= bits <= 16:
+            raise ArgusError(f"bits={bits} is not between 1 and 16; leave it out (null) for no quantisation")
+        bottleneck = Bottleneck(info.channels[layer], code, bits)
+        stem = nn.Sequential(bottleneck, ConvGN(code, width, 1, act=True))
+        super().__init__(info, task, width=width, stem=stem)
+        self.stride, self.channels = info.strides[layer], info.channels[layer]
+
+    @property
+    def bottleneck(self) -> Bottleneck:
+        """The one way from features to detections."""
+        assert isinstance(self.stem, nn.Sequential) and isinstance(self.stem[0], Bottleneck)
+        return self.stem[0]
+
+    @property
+    def rate(self) -> int:
+        """Bits per token."""
+        return len(self.bottleneck.deviations) * (self.bottleneck.bits or 32)
+
+    def fit(self, batches: Iterable[tuple[Features, Sequence[BoxTarget]]]) -> None:
+        """Start the code as the principal components of the cells that hold image."""
+        self.bottleneck.set_principal(_cells(features, self.stride) for features, _ in batches)
+
+    def notes(self) -> list[str]:
+        """What a token is reduced to."""
+        return [f"{self.rate} bits per token, of {16 * self.channels} in float16"]
+
+
+def _cells(features: Features, stride: int) -> Tensor:
+    """(n, C): the tokens of a batch that hold image."""
+    x = features.map
+    mask = cell_mask(features.extent, stride, (x.shape[2], x.shape[3]))
+    return x.movedim(1, -1)[mask[:, 0]]

@@ -1,0 +1,122 @@
+"""A detector that looks at depth on the way: its own, taught by a frozen depth head where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from argus_core.border import repeat_border
+from argus_core.checkpoint import load_head
+from argus_core.depth_bins import decode_bins
+from argus_core.depth_losses import SILog
+from argus_core.detection.blocks import ConvGN, Tower, prediction
+from argus_core.detection.dense import DenseOutput
+from argus_core.detection.depth_cues import CUES, alignment, depth_cues
+from argus_core.detection.light import LightHead
+from argus_core.errors import ArgusError
+from argus_core.head import Head
+from argus_core.tasks.depth import Depth
+from argus_core.tasks.detect import BoxTarget, Detect
+from argus_core.tokens import FeatureInfo, Features, cell_mask
+
+BINS = 64
+
+ROOM = Depth()
+"""The range of the branch in metres; only ratios of depths matter."""
+
+
+@dataclass(frozen=True)
+class DepthOutput(DenseOutput):
+    """Detections with the branch's depth (B, h, w) in cells of ``stride`` pixels, and the ``pseudo`` one to learn."""
+
+    depth: Tensor
+    stride: int
+    pseudo: Tensor | None
+
+
+class DepthFusion(LightHead):
+    """The light head with a depth branch, whose depth and slopes join the stem (PAD-Net, Xu 2018; Vandenhende 2020).
+
+    ``depth`` is a saved depth head on the same backbone: the branch then learns its pseudo depth, up to a factor per
+    image, and to change at the edges of boxes. Without one the branch learns from boxes alone.
+    """
+
+    depth_weight: float = 0.5
+    alignment_weight: float = 0.1
+    taught: Tensor
+
+    def __init__(self, info: FeatureInfo, task: Detect, *, width: int = 192, depth: Path | None = None) -> None:
+        super().__init__(info, task, width=width)
+        self.stride = 2 * self.strides[0]
+        self.branch = nn.Sequential(Tower(width, convs=2), prediction(width, BINS))
+        self.fuse = ConvGN(width + CUES, width, 1)
+        self.silog = SILog()
+        # In a tuple it is no submodule: it is neither trained nor saved, and the head works without it.
+        self._teacher: tuple[Head, ...] = () if depth is None else (_load_teacher(depth, info),)
+        for teacher in self._teacher:
+            self.needs = self.needs.resolve(info) | teacher.needs.resolve(info)
+        self.register_buffer("taught", torch.tensor(bool(self._teacher)))
+
+    def forward(self, features: Features) -> DepthOutput:
+        """Logits, distances and centre-ness at five levels, at ``strides`` pixels, and depth."""
+        x = self.stem(features.map)
+        depth = decode_bins(self.branch(x), ROOM.low, ROOM.high)
+        depth = repeat_border(depth[:, None], self.stride, features.extent)[:, 0]
+        x = self.fuse(torch.cat([x, depth_cues(depth)], dim=1))
+        pseudo = self.pseudo(features, depth) if self.training and self._teacher else None
+        return DepthOutput(self.towers(self.pyramid(x)), self.strides, features.extent, depth, self.stride, pseudo)
+
+    @torch.no_grad()
+    def pseudo(self, features: Features, depth: Tensor) -> Tensor:
+        """(B, h, w): the teacher's depth, brought to the median of ``depth`` in each image; 0 in padding."""
+        teacher = self._teacher[0]
+        assert isinstance(teacher.task, Depth)
+        layers = self.needs.layers
+        maps = tuple(features.maps[layers.index(layer)] for layer in teacher.needs.resolve(self.info).layers)
+        output = teacher(Features(maps, (), features.extent, features.size))
+        found = decode_bins(output.logits, teacher.task.low, teacher.task.high)[:, None]
+        grid = (depth.shape[1], depth.shape[2])
+        found = F.interpolate(repeat_border(found, output.stride, features.extent), grid, mode="bilinear")[:, 0]
+        inside = cell_mask(features.extent, self.stride, grid)[:, 0]
+        ratio = (depth / found).masked_fill(~inside, torch.nan).flatten(1).nanmedian(dim=1).values
+        return torch.where(inside, found * ratio[:, None, None], 0)
+
+    def extra_loss(self, output: DenseOutput, targets: Sequence[BoxTarget], matched: Tensor) -> dict[str, Tensor]:
+        """``depth`` (scale-invariant, Eigen 2014) and ``alignment``, where there is pseudo depth."""
+        assert isinstance(output, DepthOutput)
+        if output.pseudo is None:
+            return {}
+        slope = depth_cues(output.depth)[:, 1:3].sum(dim=1)
+        return {
+            "depth": self.depth_weight * self.silog(output.depth, output.pseudo),
+            "alignment": self.alignment_weight * alignment(slope, output.stride, targets),
+        }
+
+    @classmethod
+    def restore_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Without the depth head, which only training needs."""
+        return {**options, "depth": None}
+
+    def notes(self) -> list[str]:
+        """What taught the depth branch."""
+        return [f"the depth branch is taught by {'a depth head' if self.taught else 'boxes alone (no depth head)'}"]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DepthFusion:
+        for teacher in self._teacher:
+            teacher._apply(fn)  # it follows the head from device to device
+        return super()._apply(fn, recurse)
+
+
+def _load_teacher(path: Path, info: FeatureInfo) -> Head:
+    head, _ = load_head(path)
+    if not isinstance(head.task, Depth):
+        raise ArgusError(f"{path} is a head for {head.task.name}; give depth a saved depth head, such as depth.linear")
+    if head.info != info or not head.needs.norm or head.needs.cls:
+        raise ArgusError(f"{path} reads features that this head does not get; train both on maps of one backbone")
+    return head.requires_grad_(False)

@@ -1,0 +1,137 @@
+"""Boxes as pairs of corners: both corners are peaks, and a small network says which two belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from argus_core.detection.blocks import ConvGN
+from argus_core.detection.corners import CornerBranch, CornerMaps, Pairs, Relation, pull_push
+from argus_core.detection.heatmaps import SmoothUpGN, cells_of, counted_cells, draw, finer_stride, heat_loss
+from argus_core.detection.objects import object_total, without_crowds
+from argus_core.detection.postprocess import DecodeOptions, suppress
+from argus_core.head import Head
+from argus_core.precision import full_precision
+from argus_core.processes import batch_total
+from argus_core.recipe import Recipe
+from argus_core.tasks.detect import BoxTarget, Detect, Detections
+from argus_core.tokens import FeatureInfo, Features, cell_mask
+
+TAG = 8
+"""Length of the vectors by which the corners of one object know each other."""
+CORNERS = 100
+"""Peaks of each kind that are paired."""
+APART = 1.0
+"""Corners with tags farther from each other are no pair; training pushes objects as far apart."""
+
+
+@dataclass(frozen=True)
+class CornersOutput:
+    """Maps of the upper left and the lower right corners, and where images end: (B, 2) height, width in pixels."""
+
+    first: CornerMaps
+    last: CornerMaps
+    extent: Tensor
+
+
+class RelationalCorners(Head):
+    """Two kinds of corners at half the backbone's stride, paired by a learned relation (Law 2018, 2019; Newell 2017).
+
+    True and false pairs weigh alike in the relation's loss: there may be thousands of false ones to each true one.
+    """
+
+    solves = Detect
+    recipe = Recipe(lr=5e-4, batch=16, epochs=16)
+    tag_weight: float = 0.1
+    decoding: DecodeOptions = DecodeOptions(score=0.0, soft=True)
+
+    def __init__(self, info: FeatureInfo, task: Detect, *, width: int = 256) -> None:
+        super().__init__(info, task)
+        self.stride = finer_stride(info.strides[-1], 2)
+        self.neck = nn.Sequential(ConvGN(info.channels[-1], width, 1, act=True), SmoothUpGN(width, width // 2))
+        self.first, self.last = (CornerBranch(width // 2, len(task.classes), TAG, last) for last in (False, True))
+        self.relation = Relation(TAG)
+
+    def forward(self, features: Features) -> CornersOutput:
+        """Both kinds of corners, in cells of ``stride`` pixels."""
+        x = self.neck(features.map)
+        inside = cell_mask(features.extent, self.stride, (x.shape[2], x.shape[3]))
+        return CornersOutput(self.first(x, inside), self.last(x, inside), features.extent)
+
+    def pairs(self, output: CornersOutput, image: int, first: Tensor, last: Tensor) -> Pairs:
+        """All pairs of corners, given as flat indices (F,) and (L,), that are of one class and span a box."""
+        label, score, tag, xy = output.first.read(image, first)
+        other, score2, tag2, xy2 = output.last.read(image, last)
+        i, j = ((label[:, None] == other) & (xy2 > xy[:, None]).all(dim=2)).nonzero(as_tuple=True)
+        boxes = torch.cat([xy[i], xy2[j]], dim=1).detach()
+        sides, product = boxes[:, 2:] - boxes[:, :2], (score[i] * score2[j]).detach()
+        apart = torch.linalg.vector_norm(tag[i] - tag2[j], dim=1)
+        relation = self.relation(tag[i], tag2[j], sides, product)
+        return Pairs(i, j, label[i], boxes, (score[i] + score2[j]) / 2, apart, relation)
+
+    def loss(self, output: CornersOutput, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
+        """``heat`` and ``offset`` of both corners, ``pull`` and ``push`` of tags, ``pair`` of the relation."""
+        with full_precision(output.extent.device):
+            objects = without_crowds(targets)
+            counted = counted_cells(targets, output.extent, self.stride, output.first.grid)
+            first, starts = self._corner_loss(output.first, objects, slice(0, 2), output.extent, counted)
+            last, ends = self._corner_loss(output.last, objects, slice(2, 4), output.extent, counted)
+            heat, offset = (first + last) / object_total(objects)
+            tags = [
+                pull_push(output.first.read(i, start)[2], output.last.read(i, end)[2])
+                for i, (start, end) in enumerate(zip(starts, ends, strict=True))
+            ]
+            pull, push = self.tag_weight * torch.stack([torch.stack(both) for both in tags]).mean(dim=0)
+            pair = self._pair_loss(output, starts, ends, counted)
+            return {"heat": heat, "offset": offset, "pull": pull, "push": push, "pair": pair}
+
+    def _corner_loss(
+        self, maps: CornerMaps, objects: Sequence[BoxTarget], end: slice, extent: Tensor, counted: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """(2,) sums of focal loss and of the offsets' error, and per image the flat indices (G,) of its corners."""
+        shape = (maps.heat.shape[1], *maps.grid)
+        wanted, offset, places = [], [], []
+        for i, target in enumerate(objects):
+            corners = target.boxes[:, end]
+            cells = cells_of(corners, self.stride, extent[i])
+            wanted.append(draw(cells, target.boxes, target.labels, shape, self.stride))
+            places.append((target.labels * shape[1] + cells[:, 0]) * shape[2] + cells[:, 1])
+            offset.append(F.smooth_l1_loss(maps.read(i, places[i])[3], corners / self.stride, reduction="sum"))
+        return torch.stack([heat_loss(maps.heat, torch.stack(wanted), counted), torch.stack(offset).sum()]), places
+
+    def _pair_loss(
+        self, output: CornersOutput, starts: Sequence[Tensor], ends: Sequence[Tensor], counted: Tensor
+    ) -> Tensor:
+        """Cross-entropy over the pairs of annotated corners and best peaks, of which the annotated ones are true."""
+        best = zip(output.first.best(counted, CORNERS), output.last.best(counted, CORNERS), strict=True)
+        logits, truth = [], []
+        for i, (start, end, peaks) in enumerate(zip(starts, ends, best, strict=True)):
+            first, last = (torch.cat(both).unique() for both in zip((start, end), peaks, strict=True))
+            found = self.pairs(output, i, first, last)
+            true = (first[found.first, None] == start) & (last[found.last, None] == end)  # (P, G)
+            logits.append(found.relation)
+            truth.append(true.any(dim=1))
+        chosen = torch.cat(truth)
+        each = F.binary_cross_entropy_with_logits(torch.cat(logits), chosen.float(), reduction="none")
+        parts = [each[mask].sum() / batch_total(mask.sum()) for mask in (chosen, ~chosen)]
+        return (parts[0] + parts[1]) / 2
+
+    @torch.no_grad()
+    def decode(self, output: CornersOutput, canvas: tuple[int, int]) -> list[Detections]:
+        """Boxes between the best corners, by the mean score of both times their relation, softly suppressed."""
+        inside = cell_mask(output.extent, self.stride, output.first.grid)
+        best = zip(output.first.best(inside, CORNERS), output.last.best(inside, CORNERS), strict=True)
+        return [self._decode_image(output, i, *corners) for i, corners in enumerate(best)]
+
+    def _decode_image(self, output: CornersOutput, image: int, first: Tensor, last: Tensor) -> Detections:
+        found = self.pairs(output, image, first, last)
+        scores = found.score * found.relation.sigmoid() * (found.apart <= APART)
+        scores, order = scores.topk(min(self.decoding.candidates, len(scores)))
+        order = order[scores > self.decoding.score]
+        boxes = (self.stride * found.boxes[order]).clamp(min=0)
+        boxes = torch.minimum(boxes, output.extent[image].flip(0).repeat(2))
+        return suppress(boxes, scores[: len(order)], found.labels[order], self.decoding)

@@ -1,0 +1,137 @@
+"""Queries where something seems to be: an objectness map chooses the few locations that a decoder looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import box_convert, sigmoid_focal_loss
+
+from argus_core.detection.assign import IGNORE, assign
+from argus_core.detection.attention import Attention, feed_forward
+from argus_core.detection.blocks import PRIOR, logit, prediction
+from argus_core.detection.geometry import grid_points
+from argus_core.detection.levels import sine_code
+from argus_core.detection.sets import SetHead, SetOutput
+from argus_core.detection.sparse import ConvLN, near_middles, pooled
+from argus_core.processes import batch_total
+from argus_core.recipe import Recipe
+from argus_core.tasks.detect import BoxTarget, Detect
+from argus_core.tokens import FeatureInfo, Features, cell_mask
+
+LAYERS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparseOutput(SetOutput):
+    """Besides the answers, (B, 1, h, w) ``objectness`` logits of all locations and the ``chosen`` (B, Q) cells."""
+
+    objectness: Tensor
+    chosen: Tensor
+
+
+class SparseLayer(nn.Module):
+    """Attention among the queries, to the pooled context if there is any, and feed-forward; norms come first."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        self.among, self.look = Attention(width), Attention(width)
+        self.feed = feed_forward(width, 2 * width)
+
+    def forward(self, x: Tensor, usable: Tensor, context: Tensor | None, held: Tensor | None) -> Tensor:
+        """(B, Q, C) queries and (B, P, C) context, with (B, Q) and (B, P) saying which of them hold image."""
+        y = self.norms[0](x)
+        x = x + self.among(y, y, y, usable)[0]
+        if context is not None:
+            x = x + self.look(self.norms[1](x), context, context, held)[0]
+        return x + self.feed(self.norms[2](x))
+
+
+class SparseQuery(SetHead):
+    """The ``queries`` most promising cells, or all there are, become queries; the rest is seen as 10 x 10 means.
+
+    Yang 2022; Roh 2022; Zhu 2021; Sun 2021. A box is a move from its cell and two log sides, where distances to four
+    sides would force every box to hold its cell's middle, which objects smaller than a cell need not.
+    """
+
+    recipe = Recipe(lr=5e-4, batch=16, epochs=24, clip=1.0)
+    objectness_weight: float = 1.0
+
+    def __init__(self, info: FeatureInfo, task: Detect, *, width: int = 192, queries: int = 256) -> None:
+        super().__init__(info, task)
+        self.stride, self.queries = info.strides[-1], queries
+        self.stem = ConvLN(info.channels[-1], width, 1)
+        self.scorer = nn.Sequential(ConvLN(width, width, 3), prediction(width, 1, prior=PRIOR))
+        self.layers = nn.ModuleList(SparseLayer(width) for _ in range(LAYERS))
+        self.classify = nn.Linear(width, len(task.classes))
+        self.box = feed_forward(width, width, 4)
+        nn.init.normal_(self.classify.weight, std=0.01)
+        nn.init.constant_(self.classify.bias, logit(PRIOR))
+
+    def forward(self, features: Features) -> SparseOutput:
+        """Answers of the chosen cells, best first, after every layer."""
+        grid = (features.map.shape[2], features.map.shape[3])
+        x = self.stem(features.map)
+        inside = cell_mask(features.extent, self.stride, grid)  # (B, 1, h, w)
+        x = (x + sine_code(grid, self.stride, features.size, x.shape[1], x.device)) * inside
+        objectness = self.scorer(x).float()
+        promise = objectness.masked_fill(~inside, -torch.inf).flatten(1)  # (B, N)
+        # A stable order: cells of padding are all alike, and an image may not depend on its batch.
+        chosen = promise.sort(dim=1, descending=True, stable=True).indices[:, : self.queries]
+        usable = promise.gather(1, chosen).isfinite()
+        tokens = x.flatten(2).transpose(1, 2)
+        found = self.decode_queries(tokens, chosen, objectness.flatten(1), usable, *pooled(x, inside))
+        *earlier, (logits, boxes) = [(each, self._boxes(box, chosen, grid)) for each, box in found]
+        return SparseOutput(
+            logits, boxes, features.extent, usable, tuple(earlier), objectness=objectness, chosen=chosen
+        )
+
+    def decode_queries(
+        self,
+        tokens: Tensor,
+        chosen: Tensor,
+        objectness: Tensor,
+        usable: Tensor,
+        context: Tensor | None = None,
+        held: Tensor | None = None,
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Per layer (B, Q, K) logits and (B, Q, 4) moves and log sides of the ``chosen`` (B, Q) of (B, N, C) tokens.
+
+        Only these are read, and ``context`` (B, P, C). ``objectness`` (B, N) is learnt through the answers too.
+        """
+        x = tokens.gather(1, chosen[..., None].expand(-1, -1, tokens.shape[2]))
+        x = x * (1 + objectness.gather(1, chosen).sigmoid()[..., None])
+        found = []
+        for layer in self.layers:
+            x = layer(x, usable, context, held)
+            normed = F.layer_norm(x, x.shape[-1:])
+            found.append((self.classify(normed).float(), self.box(normed).float()))
+        return found
+
+    def _boxes(self, box: Tensor, chosen: Tensor, grid: tuple[int, int]) -> Tensor:
+        middles = grid_points([grid], [self.stride], box.device).xy[chosen]  # (B, Q, 2)
+        move, side = box.split(2, dim=-1)
+        sides = self.stride * side.clamp(-8, 8).exp()
+        return box_convert(torch.cat([middles + self.stride * move, sides], dim=-1), "cxcywh", "xyxy")
+
+    def scores(self, output: SetOutput) -> Tensor:
+        """The product of class score and objectness."""
+        assert isinstance(output, SparseOutput)
+        promise = output.objectness.flatten(1).gather(1, output.chosen).sigmoid()
+        return output.logits.sigmoid() * promise[..., None]
+
+    def extra_loss(self, output: SetOutput, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
+        """``objectness``: cells near the middle of an object are to be chosen."""
+        assert isinstance(output, SparseOutput)
+        points = grid_points(
+            [(output.objectness.shape[2], output.objectness.shape[3])], [self.stride], output.extent.device
+        )
+        pairs = zip(targets, output.extent, strict=True)
+        matched = torch.stack([assign(near_middles, points, target, extent) for target, extent in pairs])
+        used, wanted = matched != IGNORE, (matched >= 0).float()
+        focal = sigmoid_focal_loss(output.objectness.flatten(1)[used], wanted[used], 0.25, 2, reduction="sum")
+        return {"objectness": self.objectness_weight * focal / batch_total(wanted.sum())}

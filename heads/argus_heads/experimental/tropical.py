@@ -1,0 +1,105 @@
+"""A detector in min-plus arithmetic: erosions and dilations, and boxes as shortest paths to a boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from argus_core.detection.blocks import PRIOR, ConvGN, Tower, prediction
+from argus_core.detection.dense import DenseHead, DenseOutput, Level
+from argus_core.detection.levels import pyramid_strides
+from argus_core.detection.light import MeanPyramid
+from argus_core.detection.tropical import min_plus, rays
+from argus_core.errors import ArgusError
+from argus_core.precision import full_precision
+from argus_core.recipe import Recipe
+from argus_core.taps import common_stride
+from argus_core.tasks.detect import Detect
+from argus_core.tokens import FeatureInfo, Features
+
+FAR = 3.0
+"""What another channel costs at the start, about the range of an activation: channels begin apart."""
+
+REACH = 4.0
+"""Cells to a side at the start: half the square that assignment takes a location for."""
+
+
+class TropicalBlock(nn.Module):
+    """Erosion and dilation of 3x3 cells, the dilation's channels mixed by a min-plus product, joined linearly.
+
+    Such layers compute what networks of rectifiers do, piecewise linear functions, by minima and maxima
+    (Zhang, Naitzat & Lim 2018; Maragos, Charisopoulos & Theodosis 2021).
+    """
+
+    def __init__(self, width: int, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.down, self.up = (nn.Parameter(torch.zeros(width, 3, 3)) for _ in range(2))
+        self.channels = nn.Parameter(FAR * (1 - torch.eye(width)))
+        self.join = ConvGN(2 * width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keeps (B, width, h, w)."""
+        with full_precision(x.device):
+            x = x.float()
+            parts = erode(x, self.down), min_plus(-erode(-x, -self.up), self.channels, self.temperature)
+        return x + self.join(torch.cat(parts, dim=1))
+
+
+class PathTower(nn.Module):
+    """One tower for all levels; box sides are shortest paths over learned boundary costs."""
+
+    def __init__(self, width: int, classes: int, strides: Sequence[int], temperature: float) -> None:
+        super().__init__()
+        self.tower = Tower(width, convs=1, residuals=1)
+        self.classifier = prediction(width, classes, prior=PRIOR)
+        self.ctr, self.cost = prediction(width, 1), prediction(width, 4)
+        nn.init.constant_(self.cost.bias, REACH)  # type: ignore[arg-type]
+        self.scales = nn.Parameter(torch.zeros(len(strides)))
+        self.strides, self.temperature = tuple(strides), temperature
+
+    def forward(self, levels: Sequence[Tensor]) -> tuple[Level, ...]:
+        """One (B, width, h_i, w_i) map per stride to logits and distances in canvas pixels, float32."""
+        return tuple(map(self._level, levels, self.strides, self.scales))
+
+    def _level(self, x: Tensor, stride: int, scale: Tensor) -> Level:
+        x = self.tower(x)
+        with full_precision(x.device):
+            cells = rays(F.softplus(self.cost(x.float())), self.temperature)
+        return Level(self.classifier(x).float(), (cells + 0.5) * stride * scale.exp(), self.ctr(x).float())
+
+
+class Tropical(DenseHead):
+    """``blocks`` tropical blocks, then boxes by min-plus: a side lies where steps and boundary cost are least.
+
+    ``temperature`` softens gradients, not values. It stays as it is, for a head knows not how long it is trained.
+    """
+
+    recipe = Recipe(lr=1e-3, batch=16, epochs=12)
+
+    def __init__(
+        self, info: FeatureInfo, task: Detect, *, width: int = 128, blocks: int = 3, temperature: float = 0.5
+    ) -> None:
+        super().__init__(info, task)
+        if temperature < 0.1:  # rows of the channel matrix span 3 and more
+            raise ArgusError(f"temperature={temperature} lets gradients vanish; use at least 0.1")
+        self.strides = pyramid_strides(common_stride(info, self.needs))
+        self.stem = nn.Sequential(
+            ConvGN(info.channels[self.needs.layers[-1]], width, 1, act=True),
+            *(TropicalBlock(width, temperature) for _ in range(blocks)),
+        )
+        self.pyramid = MeanPyramid(width)
+        self.tower = PathTower(width, len(task.classes), self.strides, temperature)
+
+    def forward(self, features: Features) -> DenseOutput:
+        """Logits, distances and centre-ness at five levels, at ``strides`` pixels."""
+        return DenseOutput(self.tower(self.pyramid(self.stem(features.map))), self.strides, features.extent)
+
+
+def erode(x: Tensor, weight: Tensor) -> Tensor:
+    """``min_k(x(p + k) + weight_k)`` over 3x3 cells of each channel; what lies beyond the border never wins."""
+    windows = F.pad(x, (1, 1, 1, 1), value=torch.inf).unfold(2, 3, 1).unfold(3, 3, 1)  # (B, C, h, w, 3, 3)
+    return (windows + weight[:, None, None]).amin(dim=(-2, -1))

@@ -1,0 +1,40 @@
+"""Two settings of FCOS that stand beside it in comparisons: a narrow one, and one that reads four layers."""
+
+from __future__ import annotations
+
+from argus_core.tasks.detect import Detect
+from argus_core.tokens import FeatureInfo
+from argus_heads.fcos_detect import FCOS
+
+
+class SlimFCOS(FCOS):
+    """FCOS of half the width and half the tower depth, whose pyramid narrows before it resizes."""
+
+    def __init__(
+        self,
+        info: FeatureInfo,
+        task: Detect,
+        *,
+        width: int = 128,
+        depth: int = 2,
+        layers: tuple[int, ...] = (-1,),
+    ) -> None:
+        super().__init__(info, task, width=width, depth=depth, pyramid="slim", layers=layers)
+
+
+class HookFCOS(FCOS):
+    """FCOS that mixes earlier ``layers`` into the last one; it starts as FCOS on that one alone.
+
+    The default is every third block of a transformer of twelve; a cache must hold all of them.
+    """
+
+    def __init__(
+        self,
+        info: FeatureInfo,
+        task: Detect,
+        *,
+        width: int = 256,
+        depth: int = 4,
+        layers: tuple[int, ...] = (2, 5, 8, 11),
+    ) -> None:
+        super().__init__(info, task, width=width, depth=depth, layers=layers, fuse="project")
