@@ -21,6 +21,7 @@ COMMANDS = (
     "eval",
     "compare",
     "board",
+    "report",
     "reproduce",
     "domains",
     "predict",

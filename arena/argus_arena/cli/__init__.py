@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from argus_arena.cli import caching, comparing, domaining, listing, training, using
+from argus_arena.cli import caching, comparing, domaining, listing, reporting, training, using
 from argus_core.errors import ArgusError
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (listing, caching, training, comparing, domaining, using):
+for module in (listing, caching, training, comparing, domaining, reporting, using):
     module.add_to(app)
 
 

@@ -1,0 +1,97 @@
+"""The page: one HTML file with its data, style and script inside, which may load and send nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from argus_arena.compare import FAILURES, below_floor
+from argus_arena.report_page.collect import ring_values
+from argus_arena.report_page.look import look
+from argus_arena.report_page.pictures import disagreements, predictions
+from argus_arena.rows import read_rows
+from argus_arena.standings import Standing, rankings
+from argus_core.errors import ArgusError
+from argus_core.files import read_json, write_atomic
+from argus_core.tasks.detect import Detect
+
+TITLE = "Comparison of heads"
+SCRIPTS = ("nodes.js", "tables.js", "axes.js", "scatter.js", "curves.js", "pictures.js", "page.js")
+
+
+def write_report(
+    folders: Sequence[Path],
+    out: Path,
+    images: int = 8,
+    task: str = "",
+    threshold: float = 0.3,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Write a page about every result below some folders, with at most ``images`` pictures of each kind per ranking.
+
+    Detections below ``threshold`` are neither drawn nor compared. Returns what is on the page; where images, weights
+    or tokens are gone, a note says so in place of pictures.
+    """
+    rows = [row for row in read_rows(folders) if task in ("", row["task"])]
+    if not rows:
+        raise ArgusError(f"no result below {', '.join(map(str, folders))} is of task {task!r}")
+    values = {
+        "title": TITLE,
+        "version": version("argus-perception"),
+        "threshold": threshold,
+        "failures": [line for folder in folders for line in _failures(folder)],
+        "rings": [_ring(held, images, threshold, device) for held in rankings(rows).values()],
+    }
+    write_atomic(out, lambda to: to.write_text(fill(values), encoding="utf-8"))
+    return values
+
+
+def fill(values: Mapping[str, Any]) -> str:
+    """The text of the page; nothing in ``values`` can end the block of data that holds it."""
+    style, script = _part("style.css"), "\n".join(map(_part, SCRIPTS))
+    data = json.dumps(values, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&":
+        data = data.replace(sign, f"\\u{ord(sign):04x}")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_sha256(style)}'; script-src '{_sha256(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    parts = {"title": html.escape(str(values["title"])), "policy": policy}
+    return Template(_part("template.html")).substitute(parts, style=style, script=script, data=data)
+
+
+def _ring(held: Sequence[Standing], images: int, threshold: float, device: str | None) -> dict[str, Any]:
+    values = ring_values(held)
+    pictures: dict[str, Any] = {"note": "no pictures were asked for", "predictions": [], "disagreements": None}
+    if images:
+        try:
+            seen = look(held, images, threshold, device)
+            pictures = {"note": "; ".join(seen.faults), "predictions": predictions(seen), "disagreements": None}
+            if isinstance(seen.task, Detect):
+                pictures["disagreements"] = disagreements(seen)
+        except (ArgusError, OSError) as error:
+            pictures["note"] = f"there are no pictures: {error}"
+    return {**values, "floor": below_floor(held), "pictures": pictures}
+
+
+def _failures(folder: Path) -> list[str]:
+    """What a comparison says of heads that failed."""
+    file = folder / FAILURES
+    return [f"{name}: {why}" for name, why in read_json(file, "compare again").items()] if file.is_file() else []
+
+
+def _part(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _sha256(text: str) -> str:
+    """The source expression that lets a page's own block through its content security policy."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
