@@ -5,8 +5,9 @@ PYTHON ?= python3
 demo: .venv/installed
 	@.venv/bin/python -m argus_arena.demo
 
+# A process per core and one thread each: small tensors gain nothing from a second thread.
 test: .venv/installed
-	@.venv/bin/python -m pytest
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/installed
 	@.venv/bin/ruff check
