@@ -80,6 +80,12 @@ def test_perceive_writes_every_answer_and_lists_what_it_could_not_read(model, ph
     assert len(list((tmp_path / "out").glob("*/pictures/*.jpg"))) == 12
 
 
+def test_a_link_to_nowhere_is_told(model, photos, tmp_path):
+    (photos / "gone.png").symlink_to(photos / "never.png")
+    done = run("classify", photos, "--model", model, "--out", tmp_path / "out", "--no-pictures")
+    assert done.exit_code == 1 and "gone.png" in done.stderr
+
+
 def test_a_missing_path_is_told_at_the_end_and_stops_nothing(model, photos, tmp_path):
     done = run("classify", tmp_path / "no.jpg", photos / "a.png", "--model", model, "--out", tmp_path / "out")
     assert done.exit_code == 1 and "no.jpg" in done.stderr

@@ -7,11 +7,13 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
 from argus_core.argus import Argus
 from argus_core.backbones import hub, load_backbone
 from argus_core.build import build_head
 from argus_core.canvas import Canvas
+from argus_core.cli import app
 from argus_core.errors import ArgusError
 from argus_core.registry import HEADS as REGISTRY
 from argus_core.tasks.detect import Detect
@@ -155,6 +157,11 @@ def test_a_head_that_is_not_installed_is_named_or_left_out(backbone, tmp_path):
         Argus.load(tmp_path)
     rest = Argus.load(tmp_path, allow_missing=True)
     assert list(rest.heads) == ["boxes"] and list(rest.missing) == ["odd"] and not argus.missing
+    with pytest.raises(ArgusError, match="odd could not be loaded and would be lost"):
+        rest.save(tmp_path)
+    rest.save(tmp_path / "elsewhere")
+    told = CliRunner().invoke(app, ["info", str(tmp_path)])
+    assert told.exit_code == 0 and "notice: odd is left out" in told.stderr and "boxes" in told.stdout
     edit(tmp_path, lambda c: c["heads"]["odd"].update(distribution="argus-odd", version="3"))
     with pytest.raises(ArgusError, match=r"'odd' is detect\.stranger of argus-odd 3"):
         Argus.load(tmp_path)

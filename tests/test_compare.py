@@ -144,7 +144,7 @@ def test_the_floor_is_in_every_comparison(whole):
 def test_a_row_can_be_reproduced(whole, tmp_path, capsys):
     out, _ = whole
     row = next((out / "seed1").rglob("a/result.json"))
-    assert reproduce(row, tmp_path / "again", "cpu")
+    assert reproduce(row.parent, tmp_path / "again", "cpu")
     assert "the same: every score and every weight" in capsys.readouterr().out
     held = json.loads(row.read_text())
     changed = {**held, "metrics": {**held["metrics"], "AP": 0.75}, "weights_sha256": "x"}

@@ -54,6 +54,8 @@ def test_wrong_lists_are_refused(library, tmp_path):
         Domains.find([str(library), "gwhd2021=coco:x"], ())
     with pytest.raises(ArgusError, match="no domain in"):
         Domains.find([str(tmp_path)], ())
+    with pytest.raises(ArgusError, match="none of dentalai is among the domains actions-zz1-fsod, gwhd2021"):
+        Domains.find([str(library)], ["dentalai"])
     with pytest.raises(ArgusError, match="neither a folder nor NAME=SPEC"):
         Domains.find([str(tmp_path / "gone")], ())
     (tmp_path / "wb-prova-a").mkdir()

@@ -251,6 +251,39 @@ def test_a_graph_with_frozen_positions_is_refused(tmp_path, monkeypatch):
         Report().compare("backbone", "1x224x224", expected, found)
 
 
+def test_a_killed_export_leaves_nothing_for_long(tmp_path, monkeypatch):
+    from argus_core.export.folder import staged
+
+    (tmp_path / ".export-old").mkdir()
+    (tmp_path / ".export-old/argus.pt2").write_text("half")
+    with staged(tmp_path) as stage:
+        (stage / "whole").write_text("x")
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+    with pytest.raises(RuntimeError), staged(tmp_path / "new"):
+        raise RuntimeError
+    assert not (tmp_path / "new").exists()
+
+
+class Cumulative(Head):
+    """Uses what ONNX has no operator for."""
+
+    solves = Classify
+
+    def forward(self, features):
+        return features.map.flatten(2).cummin(dim=2).values[:, :3, -1]
+
+
+@pytest.mark.slow
+def test_a_head_without_a_form_in_onnx_is_named(tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    backbone = rotary(1)
+    argus = Argus(backbone, {"odd": Cumulative(backbone.info, Classify.small())}, CANVAS)
+    with pytest.raises(ArgusError, match=r"head_odd has no form in ONNX: .*cummin.*leave that head out"):
+        argus.export_onnx(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_is_left_of_a_failed_export(tmp_path, monkeypatch):
     argus = small_argus(rotary(1), "kind")
     (tmp_path / "argus.pt2").write_text("of yesterday")
@@ -305,6 +338,7 @@ def test_int8_weights_answer_nearly_as_before(tmp_path, make):
     before = argus.perceive([image, image[:50]])
     tokens = argus.features(image).maps[1]
     assert argus.quantize_int8() is argus
+    assert argus.quantize_int8() is argus  # nothing is left to do
     drift = (argus.features(image).maps[1] - tokens).norm() / tokens.norm()
     assert 1e-5 < drift < 0.05
     after = argus.perceive([image, image[:50]])

@@ -52,6 +52,13 @@ def test_seeds_are_one_entry_with_mean_and_deviation():
     assert rankings(rows[:1]).popitem()[1][0].deviation("AP") is None
 
 
+def test_a_seed_counts_once():
+    """A repeated or copied training is no further evidence."""
+    rows = [row(seed=0, ap=0.2), row(seed=1, ap=0.4), {**row(seed=1, ap=0.41), "weights_sha256": "other machine"}]
+    (held,) = rankings(rows).values()
+    assert [r["seed"] for r in held[0].rows] == [0, 1] and held[0].mean("AP") == pytest.approx(0.3)
+
+
 @pytest.mark.parametrize(
     "other",
     [

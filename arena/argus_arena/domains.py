@@ -68,8 +68,10 @@ class Domains:
                 found[name] = spec
         wanted = [name for text in expected for name in (RF20_VL if text == "rf20-vl" else [text])]
         specs = {name: _match(name, found) for name in wanted} if wanted else dict(sorted(found.items()))
-        if not any(specs.values()):
+        if not found:
             raise ArgusError(f"no domain in {', '.join(data)}; give a folder of COCO data sets, or NAME=SPEC")
+        if not any(specs.values()):
+            raise ArgusError(f"none of {', '.join(wanted)} is among the domains {', '.join(found)}")
         return cls(specs)
 
 

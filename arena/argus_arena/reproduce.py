@@ -18,6 +18,7 @@ from argus_core.hooks import load_plugins
 
 def reproduce(row: Path, out: Path | None, device: str | None) -> bool:
     """Train the head of a row alone, as its run says, and print both scores; whether all agree to the last digit."""
+    row = row / "result.json" if row.is_dir() else row
     held = read_row(row)
     run = RunFolder(row.parent.parent)
     if row.name != "result.json" or not run.config.is_file():
@@ -26,7 +27,7 @@ def reproduce(row: Path, out: Path | None, device: str | None) -> bool:
     alone = only(config, (held["name"],))
     if device is not None:
         alone = alone.model_copy(update={"request": alone.request.model_copy(update={"device": device})})
-    where = out or run.path.with_name(f"{run.path.name}-again") / held["name"]
+    where = out or Path("reproduced") / f"{held['name']}-{held['weights_sha256'][:8]}"
     world = join_world(alone.request.device)
     try:
         again = run_config(alone, load_plugins(), world, where)[held["name"]]

@@ -80,17 +80,18 @@ class Standing:
 
 
 def rankings(rows: Sequence[Row], sort: str | None = None) -> dict[Ring, list[Standing]]:
-    """Entries by ring, the best first, by the primary score or by another score or cost.
+    """Entries by ring, the best first, by the primary score or by another score or cost; one row per seed.
 
     Raises ArgusError for a key that no row has.
     """
-    entries: dict[str, list[Row]] = {}
+    entries: dict[str, dict[Any, Row]] = {}
     for row in rows:
-        entries.setdefault(_entry(row), []).append(row)
+        # A training that was repeated, or copied, says nothing new: the first row of a seed stands.
+        entries.setdefault(_entry(row), {}).setdefault(row.get("seed"), row)
     rings: dict[Ring, list[Standing]] = {}
     for held in entries.values():
-        ordered = sorted(held, key=lambda row: row.get("seed") or 0)
-        rings.setdefault(Ring.of(held[0]), []).append(Standing(tuple(ordered)))
+        ordered = sorted(held.values(), key=lambda row: row.get("seed") or 0)
+        rings.setdefault(Ring.of(ordered[0]), []).append(Standing(tuple(ordered)))
     if sort is not None:
         known = {*COSTS, "name", *(key for row in rows for key in row["metrics"])}
         if sort not in known:

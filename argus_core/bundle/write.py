@@ -49,6 +49,7 @@ def save(
     ArgusError for parts that could not be built again by name.
     """
     folder, file = Path(folder), file_of(variant)
+    _check_complete(argus, folder)
     state = backbone_state(argus.backbone)
     stored = rounded(state) if variant else state
     made = _config(argus, {file: restored_sha256(stored, state)})
@@ -59,6 +60,14 @@ def save(
         for name in argus.heads:
             write_head(folder / "heads" / f"{name}.safetensors", argus.head(name), made.heads[name])
     write_json(folder / CONFIG, {**(beside or {}), KEY: config.model_dump(mode="json")})
+
+
+def _check_complete(argus: Argus, folder: Path) -> None:
+    """Raise ArgusError rather than lose the heads that could not be loaded, where they may be the only copy."""
+    if argus.missing and (folder / CONFIG).exists():
+        raise ArgusError(
+            f"{', '.join(argus.missing)} could not be loaded and would be lost from {folder}; save to another folder"
+        )
 
 
 def write_head(path: Path, head: Head, entry: HeadEntry) -> None:

@@ -34,4 +34,5 @@ def main() -> None:
         print(f"error: {what}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         sys.exit(130)

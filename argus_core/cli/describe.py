@@ -44,7 +44,7 @@ def export_model(model: str, out: Path, format: str, variant: str | None, licens
     graphs = format in ("onnx", "torch")
     if graphs and variant is not None:
         raise ArgusError(f"--variant {variant} is of bundles and hf folders; {format} graphs hold float32 weights")
-    argus = open_model(model, "cpu", None, license)
+    argus = open_model(model, "cpu", None, license, partly=False)
     if graphs:
         report = argus.export_onnx(out, verify) if format == "onnx" else argus.export_torch(out, verify)
         print("\n".join(_graphs(report)))
@@ -62,4 +62,5 @@ def _graphs(report: Mapping[str, Any]) -> Iterator[str]:
         found = report.get("largest", {})
         for name in [key for key in found if key == graph or (graph == "argus" and key.startswith("argus/"))]:
             yield f"    {name}: " + ", ".join(f"{key} {value:.1e}" for key, value in found[name].items())
-    yield "largest differences at six sizes" if "largest" in report else "not verified"
+    limit = f"largest differences at six sizes; allowed is {report.get('limit')} of an output's largest value"
+    yield limit if "largest" in report else "not verified"

@@ -78,13 +78,18 @@ def _expand(text: str, out: Path) -> list[tuple[str, bool]] | None:
     path = Path(text)
     if path.is_dir():
         inside = [
-            one for one in sorted(path.rglob("*")) if one.is_file() and out.resolve() not in one.resolve().parents
+            one for one in sorted(path.rglob("*")) if _is_file(one) and out.resolve() not in one.resolve().parents
         ]
         return [(str(one), one.suffix.lower() in VIDEOS) for one in inside if one.suffix.lower() in IMAGES | VIDEOS]
     if path.exists():
         return [(text, path.suffix.lower() in VIDEOS)]
     matches = sorted(glob.glob(text, recursive=True))
     return [pair for match in matches for pair in _expand(match, out) or ()] if matches else None
+
+
+def _is_file(path: Path) -> bool:
+    """Also of a link that leads nowhere: that it cannot be read is to be reported."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def _named(sources: list[Source]) -> list[Source]:

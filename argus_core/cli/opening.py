@@ -12,13 +12,20 @@ from argus_core.license import require
 from argus_core.options import parse_size
 
 
-def open_model(model: str, device: str | None, canvas: str | None = None, license: str | None = None) -> Argus:
-    """A saved Argus (folder or hub id) or the heads of a run; ``canvas`` puts them all on one pass."""
+def open_model(
+    model: str, device: str | None, canvas: str | None = None, license: str | None = None, partly: bool = True
+) -> Argus:
+    """A saved Argus (folder or hub id) or the heads of a run; ``canvas`` puts them all on one pass.
+
+    With ``partly``, heads whose package is not installed are left out, and stderr says so.
+    """
     import torch
 
     _check_place(Path(model))
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    argus = _runs(Path(model), place) if _is_run(Path(model)) else Argus.load(model, device=place)
+    argus = _runs(Path(model), place) if _is_run(Path(model)) else Argus.load(model, device=place, allow_missing=partly)
+    for name, reason in argus.missing.items():
+        print(f"notice: {name} is left out: {reason}", file=sys.stderr)
     require(argus, license)
     if canvas is not None:
         height, width = parse_size(canvas)

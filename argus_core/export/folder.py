@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,16 +14,24 @@ from argus_core.export.verify import Report
 from argus_core.files import write_json
 
 REPORT = "export.json"
+STAGE = ".export-"
 
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
     """A folder beside ``folder`` whose files move there when all is done; after an error nothing of it is left."""
+    fresh = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as stage:
-        yield Path(stage)
-        for path in sorted(Path(stage).iterdir()):
-            path.replace(folder / path.name)
+    for left in folder.glob(f"{STAGE}*"):  # of a killed one
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=STAGE, dir=folder) as stage:
+            yield Path(stage)
+            for path in sorted(Path(stage).iterdir()):
+                path.replace(folder / path.name)
+    finally:
+        if fresh and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def record(argus: Argus, files: Mapping[str, Path], found: Report | None, folder: Path, stage: Path) -> dict[str, Any]:

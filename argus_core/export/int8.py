@@ -19,6 +19,8 @@ def quantize_int8(argus: A) -> A:
     Heads, convolutions, norms and the ``qkv`` of EVA's and DINOv3's attention stay as they are. There is no way back
     but loading again; what is quantised can be neither saved nor exported. Needs the extra ``quant``.
     """
+    if quantized(argus):
+        return argus
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torchao = need("torchao.quantization", "quant")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from argus_core.argus import Argus
+from argus_core.errors import ArgusError
 from argus_core.export.extras import need
 from argus_core.export.folder import record, staged
 from argus_core.export.metadata import KEY, as_text, describe
@@ -56,11 +57,15 @@ def _write(argus: Argus, parts: Parts, folder: Path) -> dict[str, Path]:
 def convert(part: Part, name: str) -> ONNXProgram:
     """One part as an ONNX program whose free axes have names."""
     program = trace(part.module, part.example, part.axes, name)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        converted = torch.onnx.export(
-            program, dynamo=True, verbose=False, input_names=part.inputs, output_names=part.outputs
-        )
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            converted = torch.onnx.export(
+                program, dynamo=True, verbose=False, input_names=part.inputs, output_names=part.outputs
+            )
+    except Exception as error:  # of many kinds, which PyTorch does not promise
+        reason = str(error.__cause__ or error).strip().splitlines()[-1][:300]
+        raise ArgusError(f"{name} has no form in ONNX: {reason}; leave that head out, or export_torch") from error
     assert converted is not None
     converted.rename_axes(_axis_names(part, converted))
     return converted

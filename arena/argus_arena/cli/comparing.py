@@ -85,8 +85,8 @@ def board(
 
 
 def reproduce(
-    row: Annotated[Path, typer.Argument(help="RUN/HEAD/result.json")],
-    out: Annotated[Path | None, typer.Option("--out", help="run folder; default: beside the run")] = None,
+    row: Annotated[Path, typer.Argument(help="RUN/HEAD, or its result.json")],
+    out: Annotated[Path | None, typer.Option("--out", help="run folder; default: reproduced/HEAD-...")] = None,
     device: Device = None,
 ) -> None:
     """Train a result again from its record, and report every difference; exit code 1 if there is one."""

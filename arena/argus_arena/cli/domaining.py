@@ -25,7 +25,9 @@ def domains(
     heads: Annotated[list[str], typer.Option("--heads", "--head", help="all, or registered heads; repeatable")],
     expect: Annotated[
         list[str] | None,
-        typer.Option("--expect", help="rf20-vl, or names of domains that must be there for a mean; repeatable"),
+        typer.Option(
+            "--expect", help="rf20-vl, or names: these domains and no others, all needed for a mean; repeatable"
+        ),
     ] = None,
     backbone: Annotated[str, typer.Option("--backbone")] = "eupe_vitb16",
     weights: Weights = None,
@@ -44,7 +46,7 @@ def domains(
     device: Device = None,
     require_license: RequireLicense = None,
 ) -> None:
-    """Compare heads on many data sets: every domain's score, and their mean if none is missing."""
+    """Compare heads on many data sets: every domain's score, and their mean; exit code 1 if one is missing."""
     from argus_arena.caching import CacheRequest
     from argus_arena.compare import Comparison
     from argus_arena.domains import Domains, compare_domains
@@ -65,4 +67,6 @@ def domains(
     )
     given: dict[str, Any] = {"heads": tuple(heads), "val_split": val_split, **({"device": device} if device else {})}
     comparison = Comparison(out, seeds, memory, "detect")
-    compare_domains(Domains.find(data, expect or ()), given, options.pairs(settings), tokens, comparison)
+    summary = compare_domains(Domains.find(data, expect or ()), given, options.pairs(settings), tokens, comparison)
+    if summary["missing"]:
+        raise typer.Exit(1)
