@@ -82,20 +82,28 @@ def make_plan(argus: Composition) -> Plan:
 def _pass(argus: Composition, one: Pass) -> PassCost:
     canvas = torch.zeros(1, *one.canvas.size, 3, dtype=torch.uint8)
     extent = torch.tensor([one.canvas.size])
-    tokens, macs = counted(lambda: argus.backbone.encode(canvas, extent, one.needs))
+    tokens, macs = counted(argus.backbone, lambda: argus.backbone.encode(canvas, extent, one.needs))
     heads = []
     for name in one.heads:
         head = argus.head(name)
-        _, work = counted(lambda head=head: run_head(head, tokens))  # type: ignore[misc]
+        _, work = counted(head, lambda head=head: run_head(head, tokens))  # type: ignore[misc]
         heads.append(Cost(name, head.name or type(head).__name__, _parameters(head), work))
     backbone = Cost("backbone", argus.backbone.name, _parameters(argus.backbone), macs)
     return PassCost(one.canvas, backbone, tuple(heads))
 
 
-def counted(work: Callable[[], Any]) -> tuple[Any, int]:
-    """What ``work`` returns, and its multiply-accumulates: half the floating-point operations."""
-    with FlopCounterMode(display=False) as counter:
-        result = work()
+def counted(module: nn.Module, work: Callable[[], Any]) -> tuple[Any, int]:
+    """What ``work`` with a module returns, and its multiply-accumulates: half the floating-point operations."""
+    # The counter hooks gradients of what modules are given, and fails where that is a parameter without a graph.
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        with FlopCounterMode(display=False) as counter:
+            result = work()
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
     return result, counter.get_total_flops() // 2
 
 

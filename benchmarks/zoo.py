@@ -74,7 +74,7 @@ def main() -> None:
     print(f"torchvision FCOSHead: peak {peak_bytes(peer) / 2**20:.0f} MiB")
     print("| head | parameters | GMACs | ms | of torchvision's head | peak MiB |\n|---|---:|---:|---:|---:|---:|")
     for name, head, work in runs():
-        _, macs = counted(work)
+        _, macs = counted(head, work)
         peer(), work()
         pairs = [(seconds(work), seconds(peer)) for _ in range(chosen.rounds)]
         own, ratio = statistics.median(a for a, _ in pairs), statistics.median(a / b for a, b in pairs)

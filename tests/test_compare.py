@@ -164,6 +164,14 @@ def test_groups_share_a_batch_and_stay_within_the_budget():
     assert group(memory, batches, 10**6) == (("a", "b", "d", "e"), ("c",))
 
 
+def test_heads_whose_layers_are_given_parameters_are_counted_too():
+    task, info = Detect.small(), FeatureInfo.vit(24)
+    head = build_head("detect.adaptive_query", info, task, {})
+    tokens, _ = task.example(info, (-1,), (64, 96), 1, torch.Generator().manual_seed(0))
+    assert image_cost(head, tokens)["macs"] > 0
+    assert all(parameter.requires_grad for parameter in head.parameters())
+
+
 def test_costs_of_a_known_layer():
     task, info = Detect.small(), FeatureInfo.vit(24)
     head = build_head("detect.fcos", info, task, {"width": 16, "depth": 1})

@@ -25,7 +25,7 @@ STATE = 5
 def image_cost(head: Head, tokens: Tokens) -> dict[str, Any]:
     """``macs`` of forward and decode for these ``tokens`` of one image, and the median ``milliseconds``."""
     head.eval()
-    _, macs = counted(lambda: run_head(head, tokens))
+    _, macs = counted(head, lambda: run_head(head, tokens))
     return {"macs": macs, "milliseconds": round(statistics.median(_laps(head, tokens)), 3)}
 
 
