@@ -5,9 +5,8 @@ PYTHON ?= python3
 demo: .venv/installed
 	@.venv/bin/python -m argus_arena.demo
 
-# A process per core and one thread each: small tensors gain nothing from a second thread.
 test: .venv/installed
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	@.venv/bin/python -m pytest
 
 lint: .venv/installed
 	@.venv/bin/ruff check

@@ -12,7 +12,7 @@ class ArgusError(Exception):
 
 def unknown(kind: str, name: str, known: Iterable[str], near: Sequence[str] = ()) -> ArgusError:
     """The error for a name that nothing answers to, with the nearest names: ``near``, or those spelt alike."""
-    names = sorted(known)
+    names = sorted(set(known))
     near = near or difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names) or 'none'}"
     return ArgusError(f"unknown {kind} {name!r}; {hint}")

@@ -29,6 +29,14 @@ FREE = ("device", "workers", "eval_batch", "save_every", "require_license")
 """Request fields that may change when a run is continued: they do not change what it computes."""
 
 
+class HeadsFailed(ArgusError):
+    """Some heads of a run did not come to its end; ``reasons`` by their names. The rows of all are written."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+        self.reasons = reasons
+
+
 def train_run(
     given: Mapping[str, Any],
     settings: Mapping[str, Any],
@@ -116,9 +124,9 @@ def _train(
         setting.plugins.tell("arena_finished", run=folder.path, results=rows)
         print_rows(list(rows.values()))
         print(f"run folder: {folder.path}")
-    failures = [f"{one.name}: {one.failure}" for one in learners if one.failure]
+    failures = {one.name: one.failure for one in learners if one.failure}
     if failures:
-        raise ArgusError("; ".join(failures))
+        raise HeadsFailed(failures)
     return rows
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_arena.board import as_csv, as_markdown, plain, print_board
-from argus_arena.commands import make_request, run_config
+from argus_arena.commands import HeadsFailed, make_request, run_config
 from argus_arena.config import RunConfig, resolve
 from argus_arena.data import open_data, split_of
 from argus_arena.grouping import Grouping, make_groups, only
@@ -40,10 +40,11 @@ class Comparison:
 
 def compare_heads(
     given: Mapping[str, Any], settings: Mapping[str, Any], config: Path | None, comparison: Comparison
-) -> list[Standing]:
+) -> tuple[list[Standing], dict[str, str]]:
     """Train, or go on training, every head with every seed, write the leaderboard and print it.
 
-    A head that fails is named at the end and stops no other; heads train with the same numbers as alone.
+    A head that fails is named at the end and stops no other; heads train with the same numbers as alone. Returns the
+    entries, and what failed and why, by ``seedN/HEAD`` or, of a head that was not begun, by its name.
     """
     plugins = load_plugins()
     for name, reason in plugins.failed.items():
@@ -62,7 +63,7 @@ def compare_heads(
     finally:
         leave_world(world)
     write_json(comparison.out / FAILURES, failures)
-    return _conclude(comparison.out, failures)
+    return _conclude(comparison.out, failures), failures
 
 
 def _resolve(
@@ -117,7 +118,7 @@ def _plan(config: RunConfig, plugins: Plugins, world: World, comparison: Compari
     for name, reason in grouping.left_out.items():
         print(f"{name} is left out: {reason}", file=sys.stderr)
     if not grouping.groups:
-        raise ArgusError(f"no head can be trained on this data: {'; '.join(grouping.left_out.values())}")
+        raise ArgusError(f"no head can be trained on this data: {'; '.join(dict.fromkeys(grouping.left_out.values()))}")
     write_json(file, {**asdict(grouping), "config": identity})
     return grouping
 
@@ -128,6 +129,8 @@ def _train(config: RunConfig, seed: int, run: Path, plugins: Plugins, world: Wor
     print(f"seed {seed}: {', '.join(config.heads)}", file=sys.stderr)
     try:
         run_config(seeded, plugins, world, run)
+    except HeadsFailed as failed:
+        return {f"seed{seed}/{name}": reason for name, reason in failed.reasons.items()}
     except Exception as error:  # whatever one group meets, the others go on
         print(f"seed {seed}: {error}", file=sys.stderr)
         return {f"seed{seed}/{'+'.join(config.heads)}": f"{type(error).__name__}: {error}"}

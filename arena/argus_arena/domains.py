@@ -149,7 +149,7 @@ def _domain(
     cache = comparison.out / "caches" / name
     build_cache(replace(tokens, data=spec, out=cache))
     where = replace(comparison, out=comparison.out / "domains" / name)
-    return compare_heads({**given, "data": spec, "cache": str(cache)}, settings, None, where)
+    return compare_heads({**given, "data": spec, "cache": str(cache)}, settings, None, where)[0]
 
 
 def _remembered(out: Path, domains: Domains) -> dict[str, str | None]:

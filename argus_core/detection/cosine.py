@@ -62,15 +62,20 @@ class CosineClassifier(nn.Module):
     @torch.no_grad()
     def append(self, vector: Tensor) -> None:
         """Add a class by its vector (d,); what is learned per class starts at the mean of the other classes."""
+        unit = self._unit(torch.as_tensor(vector, dtype=torch.float64))
+        self.vectors = torch.cat([self.vectors, unit.to(self.vectors)[None]])
+        for name, one in list(self.named_parameters(recurse=False)):
+            if one.ndim == 1:
+                setattr(self, name, nn.Parameter(torch.cat([one, one.mean()[None]]), one.requires_grad))
+
+    def _unit(self, vector: Tensor) -> Tensor:
+        """A class vector as a unit vector; raises ArgusError for one that is none."""
         dim = self.vectors.shape[1]
         if vector.shape != (dim,) or not vector.isfinite().all() or not vector.any():
             raise ArgusError(
                 f"a class vector has {dim} finite numbers, not all zero; this one is {tuple(vector.shape)}"
             )
-        self.vectors = torch.cat([self.vectors, F.normalize(vector.to(self.vectors), dim=0)[None]])
-        for name, one in list(self.named_parameters(recurse=False)):
-            if one.ndim == 1:
-                setattr(self, name, nn.Parameter(torch.cat([one, one.mean()[None]]), one.requires_grad))
+        return F.normalize(vector / vector.abs().max(), dim=0)  # in two steps: squares of extremes over- or underflow
 
     def _direct(self, x: Tensor) -> Tensor:
         return self.vectors @ F.normalize(self.cls_project.weight @ x, dim=1, eps=EPS)

@@ -28,7 +28,7 @@ class SmoothUpGN(nn.Sequential):
 def finer_stride(stride: int, times: int) -> int:
     """``stride`` in pixels of a map that is enlarged ``times``; raises if it is no whole number."""
     if stride % times:
-        raise ArgusError(f"a stride of {stride} px does not divide by {times}; choose a layer whose stride does")
+        raise ArgusError(f"a stride of {stride} px does not divide by {times}: take another backbone or layer")
     return stride // times
 
 

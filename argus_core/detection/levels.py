@@ -15,7 +15,9 @@ LEVELS = 5
 def pyramid_strides(stride: int) -> tuple[int, ...]:
     """Half the backbone's ``stride`` to eight times it: 8 to 128 for a ViT with 16-pixel patches."""
     if stride % 2:
-        raise ArgusError(f"a stride of {stride} px cannot be halved; a pyramid needs a layer with an even stride")
+        raise ArgusError(
+            f"a stride of {stride} px cannot be halved; a pyramid needs an even one: another backbone, or layer"
+        )
     return tuple(stride * 2**level // 2 for level in range(LEVELS))
 
 

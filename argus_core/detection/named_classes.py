@@ -45,6 +45,8 @@ class NamedClasses(DenseHead):
         ``vector`` (d,) comes from where the others come from. The head's task gets the name, so that ``Argus.detect``
         and ``save_head`` know it. Not during training.
         """
+        if not isinstance(name, str) or not name:
+            raise ArgusError(f"a class needs a name, not {name!r}")
         if name in self.classes:
             raise ArgusError(f"there is a class {name!r} already; choose another name")
         self.classifier.append(vector)

@@ -211,3 +211,23 @@ def test_a_vector_needs_a_box():
     head.fit([(features, targets)])
     with pytest.raises(ArgusError, match="at least one"):
         head.class_vector(features, [torch.zeros(0, 4)] * 4)
+
+
+@pytest.mark.parametrize("vector", [torch.zeros(24), torch.full((24,), torch.nan), torch.ones(23), [1.0, 2.0]])
+def test_what_is_no_class_vector_changes_nothing(vector):
+    head = build_head("detect.prototype", FeatureInfo.vit(24), Detect.small(), {"width": 16})
+    before = head.task, head.classifier.vectors.clone()
+    with pytest.raises(ArgusError, match="24 finite numbers"):
+        head.add_class("eel", vector)
+    for name in ("", 5, None):
+        with pytest.raises(ArgusError, match="needs a name"):
+            head.add_class(name, torch.ones(24))
+    assert head.task == before[0] and torch.equal(head.classifier.vectors, before[1])
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_the_length_of_a_class_vector_does_not_matter(scale):
+    head = build_head("detect.prototype", FeatureInfo.vit(24), Detect.small(), {"width": 16})
+    vector = torch.arange(1.0, 25.0)
+    head.add_class("eel", (vector * scale).tolist())
+    torch.testing.assert_close(head.classifier.vectors[-1], vector / vector.norm())

@@ -45,7 +45,10 @@ def compare(
     protocol: Protocol = None,
     require_license: RequireLicense = None,
 ) -> None:
-    """Train many heads on the same tokens, many per read, over several seeds, and rank them beside the floor."""
+    """Train many heads on the same tokens, many per read, over several seeds, and rank them beside the floor.
+
+    Exit code 1 if a head failed or was left out; the others are ranked all the same.
+    """
     from argus_arena.compare import Comparison, compare_heads
 
     given: dict[str, Any] = {
@@ -66,7 +69,9 @@ def compare(
         "require_license": require_license,
     }
     known = {key: value for key, value in given.items() if value is not None}
-    compare_heads(known, options.pairs(settings), config, Comparison(out, seeds, memory, task))
+    _, failures = compare_heads(known, options.pairs(settings), config, Comparison(out, seeds, memory, task))
+    if failures:
+        raise typer.Exit(1)
 
 
 def board(
