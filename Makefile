@@ -5,8 +5,11 @@ PYTHON ?= python3
 demo: .venv/installed
 	@.venv/bin/python -m argus_arena.demo
 
+# Tracers and inference engines leave threads and graphs in a process, beside which others have crashed: one of their own.
 test: .venv/installed
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest --ignore=tests/zoo --ignore=tests/test_export.py --ignore=tests/test_export_pieces.py
+	@.venv/bin/python -m pytest tests/zoo
+	@.venv/bin/python -m pytest tests/test_export.py tests/test_export_pieces.py
 
 lint: .venv/installed
 	@.venv/bin/ruff check
