@@ -25,10 +25,14 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
 def write_json(path: Path, values: Any) -> None:
     """Write ``values`` as indented JSON, atomically."""
-    text = json.dumps(values, indent=2, sort_keys=False, allow_nan=False) + "\n"
-    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(path, json.dumps(values, indent=2, sort_keys=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, remedy: str) -> Any:

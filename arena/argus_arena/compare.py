@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from argus_arena.standings import Standing, rankings
 from argus_arena.world import World, join_world, leave_world
 from argus_core.build import head_class
 from argus_core.errors import ArgusError, unknown
-from argus_core.files import read_json, write_atomic, write_json
+from argus_core.files import read_json, write_json, write_text
 from argus_core.hooks import Plugins, load_plugins
 from argus_core.registry import HEADS
 from argus_core.tasks.base import Task
@@ -55,7 +55,7 @@ def compare_heads(
             raise ArgusError("a comparison runs in one process; start it without torchrun")
         resolved = _resolve(given, settings, config, comparison.task, plugins)
         grouping = _plan(resolved, plugins, world, comparison)
-        failures = {name: reason for name, reason in grouping.left_out.items()}
+        failures = dict(grouping.left_out)
         for seed in range(comparison.seeds):
             for number, names in enumerate(grouping.groups):
                 run = comparison.out / f"seed{seed}" / f"group{number}"
@@ -96,12 +96,8 @@ def _solved(text: str) -> str:
 
 
 def _every(task: Task) -> tuple[str, ...]:
-    """All installed heads of a task that can be imported."""
-    found = []
-    for entry in HEADS.entries():
-        if entry.name.startswith(f"{task.name}."):
-            found.append(entry.name)
-    return tuple(found)
+    """All installed heads of a task."""
+    return tuple(entry.name for entry in HEADS.entries() if entry.name.startswith(f"{task.name}."))
 
 
 def _plan(config: RunConfig, plugins: Plugins, world: World, comparison: Comparison) -> Grouping:
@@ -141,8 +137,8 @@ def _conclude(out: Path, failures: Mapping[str, str]) -> list[Standing]:
     """Write the leaderboard as JSON, CSV and Markdown, and print it with what lost to the floor or failed."""
     found = rankings(read_rows([out]))
     write_json(out / "leaderboard.json", plain(found))
-    for name, write in (("leaderboard.csv", as_csv), ("leaderboard.md", as_markdown)):
-        _write_text(out / name, write, found)
+    write_text(out / "leaderboard.csv", as_csv(found))
+    write_text(out / "leaderboard.md", as_markdown(found))
     print_board([out])
     entries = [one for held in found.values() for one in held]
     for line in [*below_floor(entries), *(f"failed: {name}: {reason}" for name, reason in failures.items())]:
@@ -168,7 +164,3 @@ def below_floor(entries: Sequence[Standing]) -> list[str]:
 def _loses(one: Standing, floor: float | None, sign: int) -> bool:
     value = one.mean(one.primary)
     return value is None or (floor is not None and sign * value <= sign * floor)
-
-
-def _write_text(path: Path, write: Callable[[Any], str], found: Any) -> None:
-    write_atomic(path, lambda to: to.write_text(write(found), encoding="utf-8"))

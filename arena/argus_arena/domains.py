@@ -19,7 +19,7 @@ from argus_arena.caching import CacheRequest, build_cache
 from argus_arena.compare import Comparison, compare_heads
 from argus_arena.standings import Standing
 from argus_core.errors import ArgusError
-from argus_core.files import read_json, write_atomic, write_json
+from argus_core.files import read_json, write_json, write_text
 
 RF20_VL = [
     "actions",
@@ -100,7 +100,7 @@ def compare_domains(
             missing[name] = str(error) if isinstance(error, ArgusError) else f"{type(error).__name__}: {error}"
     summary = summarise(specs, found, missing)
     write_json(comparison.out / FILE, summary)
-    write_atomic(comparison.out / "domains.csv", lambda to: to.write_text(as_csv(summary), encoding="utf-8"))
+    write_text(comparison.out / "domains.csv", as_csv(summary))
     _print(summary)
     return summary
 

@@ -84,8 +84,6 @@ def only(config: RunConfig, names: tuple[str, ...]) -> RunConfig:
 def _probe(config: RunConfig, name: str, plugins: Plugins, world: World) -> Memory:
     setting: Setting = prepare(only(config, (name,)), plugins, world)
     head = setting.heads[name].to(world.device)
-    if head.fitted:
-        return Memory(sum(t.numel() * t.element_size() for t in head.state_dict().values()), 0)
     tokens, targets = Steps(setting, {head.task.name: head.task}, world)[0]
     there = tokens.to(world.device)
     return training_memory(head, there, [target.to(world.device) for target in targets[head.task.name]])

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from argus_core.checkpoint import read_tensors
 from argus_core.errors import ArgusError
-from argus_core.files import read_json, write_atomic, write_json
+from argus_core.files import read_json, write_atomic, write_json, write_text
 
 LOCK = "run.lock"
 
@@ -109,7 +109,7 @@ class RunFolder:
         if not self.log.exists():
             return
         kept = [line for line in self.log.read_text(encoding="utf-8").splitlines() if _before(line, step)]
-        write_atomic(self.log, lambda to: to.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8"))
+        write_text(self.log, "".join(f"{line}\n" for line in kept))
 
 
 def _before(line: str, step: int) -> bool:

@@ -26,7 +26,6 @@ class Ring:
     protocol: str
     sha256: str
     images: int
-    spec: str = ""
 
     @classmethod
     def of(cls, row: Row) -> Ring:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argus_core.bundle.write import save
-from argus_core.files import write_atomic
+from argus_core.files import write_text
 
 if TYPE_CHECKING:
     from argus_core.argus import Argus
@@ -31,7 +31,7 @@ def export_hf(argus: Argus, folder: str | Path, variant: str | None = None) -> N
     save(argus, folder, variant, beside=BESIDE)
     code = (files("argus_core.bundle") / f"{MODULE}.txt").read_text(encoding="utf-8")
     for name, text in ((f"{MODULE}.py", code), ("README.md", card(argus))):
-        write_atomic(folder / name, lambda to, text=text: to.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+        write_text(folder / name, text)
 
 
 def card(argus: Argus) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -51,24 +51,23 @@ def compare(
     """
     from argus_arena.compare import Comparison, compare_heads
 
-    given: dict[str, Any] = {
-        "heads": tuple(heads) if heads else None,
-        "data": data,
-        "cache": cache and str(cache),
-        "backbone": backbone,
-        "weights": weights and str(weights),
-        "backbone_options": options.pairs(backbone_set) or None,
-        "canvas": canvas,
-        "fit": fit,
-        "views": options.names(views) if views else None,
-        "device": device,
-        "workers": workers,
-        "eval_every": eval_every,
-        "metric": options.pairs(metric) or None,
-        "protocol": protocol,
-        "require_license": require_license,
-    }
-    known = {key: value for key, value in given.items() if value is not None}
+    known = options.run_keys(
+        heads=tuple(heads) if heads else None,
+        data=data,
+        cache=cache,
+        backbone=backbone,
+        weights=weights,
+        backbone_set=backbone_set,
+        canvas=canvas,
+        fit=fit,
+        views=views,
+        device=device,
+        workers=workers,
+        eval_every=eval_every,
+        metric=metric,
+        protocol=protocol,
+        require_license=require_license,
+    )
     _, failures = compare_heads(known, options.pairs(settings), config, Comparison(out, seeds, memory, task))
     if failures:
         raise typer.Exit(1)

@@ -34,6 +34,19 @@ Settings = Annotated[
 ]
 
 
+def run_keys(
+    *, backbone_set: Sequence[str] | None, views: str | None, metric: Sequence[str] | None, **values: Any
+) -> dict[str, Any]:
+    """What a command line says of a run, as keys of ``RunRequest``; what is None was not said."""
+    said = {
+        **values,
+        "backbone_options": pairs(backbone_set) or None,
+        "views": names(views) if views else None,
+        "metric": pairs(metric) or None,
+    }
+    return {key: str(value) if isinstance(value, Path) else value for key, value in said.items() if value is not None}
+
+
 def pairs(texts: Sequence[str] | None) -> dict[str, Any]:
     """``KEY=VALUE`` texts as a dictionary, values parsed."""
     values = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -55,27 +55,27 @@ def train(
     """
     from argus_arena.commands import train_run
 
-    given: dict[str, Any] = {
-        "heads": tuple(head) if head else None,
-        "data": data,
-        "cache": cache and str(cache),
-        "backbone": backbone,
-        "weights": weights and str(weights),
-        "backbone_options": options.pairs(backbone_set) or None,
-        "canvas": canvas,
-        "fit": fit,
-        "views": options.names(views) if views else None,
-        "train_split": train_split,
-        "val_split": val_split,
-        "seed": seed,
-        "device": device,
-        "workers": workers,
-        "eval_every": eval_every,
-        "metric": options.pairs(metric) or None,
-        "protocol": protocol,
-        "require_license": require_license,
-    }
-    train_run({k: v for k, v in given.items() if v is not None}, options.pairs(settings), config, out, dry_run)
+    given = options.run_keys(
+        heads=tuple(head) if head else None,
+        data=data,
+        cache=cache,
+        backbone=backbone,
+        weights=weights,
+        backbone_set=backbone_set,
+        canvas=canvas,
+        fit=fit,
+        views=views,
+        train_split=train_split,
+        val_split=val_split,
+        seed=seed,
+        device=device,
+        workers=workers,
+        eval_every=eval_every,
+        metric=metric,
+        protocol=protocol,
+        require_license=require_license,
+    )
+    train_run(given, options.pairs(settings), config, out, dry_run)
 
 
 def evaluate(

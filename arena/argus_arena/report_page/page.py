@@ -20,7 +20,7 @@ from argus_arena.report_page.pictures import disagreements, predictions
 from argus_arena.rows import read_rows
 from argus_arena.standings import Standing, rankings
 from argus_core.errors import ArgusError
-from argus_core.files import read_json, write_atomic
+from argus_core.files import read_json, write_text
 from argus_core.tasks.detect import Detect
 
 TITLE = "Comparison of heads"
@@ -50,7 +50,7 @@ def write_report(
         "failures": [line for folder in folders for line in _failures(folder)],
         "rings": [_ring(held, images, threshold, device) for held in rankings(rows).values()],
     }
-    write_atomic(out, lambda to: to.write_text(fill(values), encoding="utf-8"))
+    write_text(out, fill(values))
     return values
 
 
