@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from argus_core.canvas import Placement as Placement
     from argus_core.checkpoint import load_head as load_head
     from argus_core.checkpoint import save_head as save_head
+    from argus_core.data import DataSet as DataSet
+    from argus_core.data import Fault as Fault
     from argus_core.data import Split as Split
+    from argus_core.data_spec import open_data as open_data
     from argus_core.detection.dense import DenseHead as DenseHead
     from argus_core.errors import ArgusError as ArgusError
     from argus_core.head import Head as Head
@@ -22,10 +25,12 @@ if TYPE_CHECKING:
     from argus_core.image import read_image as read_image
     from argus_core.protocol import Protocol as Protocol
     from argus_core.recipe import Recipe as Recipe
+    from argus_core.register import register as register
     from argus_core.registry import BACKBONES as BACKBONES
     from argus_core.registry import HEADS as HEADS
     from argus_core.registry import PROTOCOLS as PROTOCOLS
     from argus_core.registry import TASKS as TASKS
+    from argus_core.results.base import Result as Result
     from argus_core.tasks.base import Metric as Metric
     from argus_core.tasks.base import Task as Task
     from argus_core.tasks.classify import Classify as Classify
@@ -40,19 +45,25 @@ if TYPE_CHECKING:
 
     __version__: str
 
+__api_version__ = "1.0"
+"""The version of the contract with plugins, MAJOR.MINOR: docs/versions.md says what may change when."""
+
 _HOMES = {
     "argus": ("Argus",),
     "backbones": ("Backbone", "load_backbone"),
     "build": ("build_head",),
     "canvas": ("Canvas", "Placement"),
     "checkpoint": ("load_head", "save_head"),
-    "data": ("Split",),
+    "data": ("DataSet", "Fault", "Split"),
+    "data_spec": ("open_data",),
     "detection.dense": ("DenseHead",),
     "errors": ("ArgusError",),
     "head": ("Head",),
     "hooks": ("hookimpl",),
     "image": ("read_image",),
     "recipe": ("Recipe",),
+    "register": ("register",),
+    "results.base": ("Result",),
     "protocol": ("Protocol",),
     "registry": ("BACKBONES", "HEADS", "PROTOCOLS", "TASKS"),
     "tasks.classify": ("Classify",),
@@ -65,7 +76,7 @@ _HOMES = {
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [*_HOME, "__version__"]
+__all__ = [*_HOME, "__api_version__", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from argus_arena.data import open_data, split_of
 from argus_core import Argus, Canvas, Correspond, build_head
 from argus_core.data import Split
+from argus_core.data_spec import open_data, split_of
 from argus_core.export.metadata import KEY
 from argus_core.export.onnx import open_graph
 from argus_core.head import Head

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from argus_arena.data import open_data
 from argus_core.data_check import check_data
+from argus_core.data_spec import open_data
 from argus_core.errors import ArgusError
 from argus_core.hooks import load_plugins
 from argus_data.image_folders import open_images

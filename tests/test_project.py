@@ -101,7 +101,7 @@ def test_the_public_names_exist_and_are_what_type_checkers_see():
     tree = ast.parse(Path(argus_core.__file__).read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
     seen = {alias.asname for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
-    assert {*seen, "__version__"} == set(argus_core.__all__)
+    assert {*seen, "__api_version__", "__version__"} == set(argus_core.__all__)
     for name in argus_core.__all__:
         assert getattr(argus_core, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Argos'"):

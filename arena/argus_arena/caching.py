@@ -9,12 +9,12 @@ from typing import Any
 
 from rich.console import Console
 
-from argus_arena.data import open_data, split_of
 from argus_arena.report import progress_bar
 from argus_arena.tokens import backbone_record
 from argus_arena.world import find_device
 from argus_core.cache.sealed import read_sealed, write_sealed
 from argus_core.canvas import Canvas
+from argus_core.data_spec import open_data, split_of
 from argus_core.errors import ArgusError, counted
 from argus_core.hooks import load_plugins
 from argus_core.license import find_license, require

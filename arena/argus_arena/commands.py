@@ -10,7 +10,6 @@ from typing import Any
 
 from argus_arena.board import print_rows
 from argus_arena.config import RunConfig, RunRequest, resolve
-from argus_arena.data import open_data, task_for
 from argus_arena.interrupt import Interrupted
 from argus_arena.learner import Learner
 from argus_arena.loop import Loop
@@ -20,6 +19,7 @@ from argus_arena.run import RunFolder
 from argus_arena.setting import Setting, make_learners, prepare
 from argus_arena.tokens import check_origin
 from argus_arena.world import World, join_world, leave_world
+from argus_core.data_spec import open_data, task_for
 from argus_core.errors import ArgusError, unknown
 from argus_core.files import json_sha256, write_json
 from argus_core.hooks import Plugins, load_plugins

@@ -11,12 +11,12 @@ from typing import Any
 from argus_arena.board import as_csv, as_markdown, plain, print_board
 from argus_arena.commands import HeadsFailed, make_request, run_config
 from argus_arena.config import RunConfig, resolve
-from argus_arena.data import open_data, split_of
 from argus_arena.grouping import Grouping, make_groups, only
 from argus_arena.rows import read_rows
 from argus_arena.standings import Standing, rankings
 from argus_arena.world import World, join_world, leave_world
 from argus_core.build import head_class
+from argus_core.data_spec import open_data, split_of
 from argus_core.errors import ArgusError, unknown
 from argus_core.files import read_json, write_json, write_text
 from argus_core.hooks import Plugins, load_plugins

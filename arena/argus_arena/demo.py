@@ -9,9 +9,9 @@ from PIL import Image
 
 from argus_arena.caching import CacheRequest, build_cache
 from argus_arena.commands import train_run
-from argus_arena.data import open_data
 from argus_arena.predict import above
 from argus_core.argus import Argus
+from argus_core.data_spec import open_data
 from argus_core.draw import draw_boxes, side_by_side
 from argus_core.files import write_atomic
 from argus_core.hooks import load_plugins

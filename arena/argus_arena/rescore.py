@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from argus_arena.data import open_data, split_of
 from argus_arena.evaluate import evaluate
 from argus_arena.keeper import finite
 from argus_arena.report import ConsoleReporter, Reporter
@@ -17,6 +16,7 @@ from argus_arena.world import World, join_world, leave_world
 from argus_core.backbones import Backbone
 from argus_core.compose import merged_needs
 from argus_core.data import Split
+from argus_core.data_spec import open_data, split_of
 from argus_core.files import json_sha256, write_json
 from argus_core.framing import Framing
 from argus_core.head import Head

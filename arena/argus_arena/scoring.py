@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import groupby, zip_longest
 from typing import Any
 
-from argus_arena.data import task_for
 from argus_core.cache import CacheSource
 from argus_core.data import Split
+from argus_core.data_spec import task_for
 from argus_core.errors import ArgusError, counted, unknown
 from argus_core.head import Head
 from argus_core.live import FramedSource

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from argus_arena.config import RunConfig, RunRequest, flatten
-from argus_arena.data import open_data, split_of, task_for
 from argus_arena.evaluate import usable
 from argus_arena.learner import Learner
 from argus_arena.order import Order
@@ -22,6 +21,7 @@ from argus_core.build import build_head, head_class
 from argus_core.cache import CacheSource
 from argus_core.compose import check_name, merged_needs
 from argus_core.data import Split
+from argus_core.data_spec import open_data, split_of, task_for
 from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.hooks import Plugins

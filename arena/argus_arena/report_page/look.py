@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from argus_arena.data import open_data, split_of
 from argus_arena.evaluate import Predictor, usable
 from argus_arena.predict import above
 from argus_arena.report_page.collect import labels
@@ -22,6 +21,7 @@ from argus_arena.world import World, find_device
 from argus_core.cache import Cache, CacheSource
 from argus_core.compose import merged_needs
 from argus_core.data import Split
+from argus_core.data_spec import open_data, split_of
 from argus_core.errors import ArgusError
 from argus_core.files import read_json
 from argus_core.head import Head

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from argus_core.data import DataSet, Split
 from argus_core.errors import ArgusError, unknown
-from argus_core.hooks import Plugins
+from argus_core.hooks import Plugins, load_plugins
 from argus_core.options import check_options, options_model, parse_value
 
 if TYPE_CHECKING:
     from argus_core.tasks.base import Task
 
 
-def open_data(spec: str, plugins: Plugins) -> DataSet:
-    """The splits of ``spec``; a bare folder is opened as ``coco:FOLDER``."""
-    openers = plugins.datasets()
+def open_data(spec: str, plugins: Plugins | None = None) -> DataSet:
+    """The splits of ``spec``, as in ``coco:PATH,key=value``; a bare folder is opened as ``coco:FOLDER``.
+
+    ``plugins`` are those that offer data sets, by default all installed ones. Raises ArgusError for a name that
+    none offers and for options that it does not have.
+    """
+    openers = (plugins or load_plugins()).datasets()
     name, colon, rest = spec.partition(":")
     if not colon or (name not in openers and Path(spec).exists()):
         name, rest = ("coco", spec) if Path(spec.split(",")[0]).exists() else (name, rest)
