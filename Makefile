@@ -1,20 +1,21 @@
 PYTHON ?= python3
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: .venv/installed
 	@.venv/bin/python -m argus_arena.demo
 
-# Tracers and inference engines leave threads and graphs in a process, beside which others have crashed: one of their own.
 test: .venv/installed
-	@.venv/bin/python -m pytest --ignore=tests/zoo --ignore=tests/test_export.py --ignore=tests/test_export_pieces.py
-	@.venv/bin/python -m pytest tests/zoo
-	@.venv/bin/python -m pytest tests/test_export.py tests/test_export_pieces.py
+	@.venv/bin/python tests/run_parts.py
 
 lint: .venv/installed
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check --quiet
 	@.venv/bin/mypy
+
+docs: .venv/installed
+	@.venv/bin/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "the site is build/docs/index.html"
 
 clean:
 	rm -rf .venv demo

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from argus_core.plan import Plan
 
+__all__ = ["Argus"]
+
 ALIASES = {"softmax": ("linear",), "knn": ("knn", "prototypes")}
 """What the classification methods of published packages are called here."""
 
@@ -170,14 +172,19 @@ class Argus(Composition):
         solving = [name for name in self.heads if self.head(name).task.name == task]
         if not solving:
             held = sorted({self.head(name).task.name for name in self.heads})
-            raise ArgusError(f"no head here solves {task!r}; there are heads for {', '.join(held) or 'nothing'}")
+            raise ArgusError(
+                f"no head here solves {task!r}; there are heads for {', '.join(held) or 'nothing'}{self._left_out()}"
+            )
         if which is None:
             return solving[0]
         wanted = (which, *ALIASES.get(which, ()))
         for name in solving:
             if name in wanted or self.head(name).name.partition(".")[2] in wanted:
                 return name
-        raise ArgusError(f"no head for {task!r} is called {which!r}; there are {', '.join(solving)}")
+        raise ArgusError(f"no head for {task!r} is called {which!r}; there are {', '.join(solving)}{self._left_out()}")
+
+    def _left_out(self) -> str:
+        return "".join(f"; {name} is left out: {reason}" for name, reason in self.missing.items())
 
     def _ask(self, task: str, images: Any, which: str | None, **options: Any) -> Any:
         """The results of one head: one for one image, a list for a list."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+__all__ = ["repeat_border"]
+
 
 def repeat_border(maps: Tensor, stride: int, extent: Tensor) -> Tensor:
     """(B, C, h, w) maps of cells of ``stride`` canvas pixels, padding replaced by the last row and column with image.

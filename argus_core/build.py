@@ -10,8 +10,11 @@ from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.options import check_options, options_model
 from argus_core.registry import HEADS, TASKS
+from argus_core.single_file import resolve
 from argus_core.tasks.base import Task
 from argus_core.tokens import FeatureInfo
+
+__all__ = ["build_head", "head_class", "head_options"]
 
 
 def head_class(name: str) -> type[Head]:
@@ -28,8 +31,13 @@ def head_options(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_head(name: str, info: FeatureInfo, task: Task, options: Mapping[str, Any] | None = None) -> Head:
-    """A head by its registered name, remembering name and options for its checkpoint."""
-    return make_head(head_class(name), HEADS.find(name).name, info, task, options or {})
+    """A head by its registered name or file, as ``./my_head.py:MyHead``; remembers how for its checkpoint."""
+    return registered_head(resolve(name, "head"), info, task, options or {})
+
+
+def registered_head(name: str, info: FeatureInfo, task: Task, options: Mapping[str, Any]) -> Head:
+    """``build_head`` for names that were read from somewhere: it runs no file that such a name might point to."""
+    return make_head(head_class(name), HEADS.find(name).name, info, task, options)
 
 
 def make_head(cls: type[Head], name: str, info: FeatureInfo, task: Task, options: Mapping[str, Any]) -> Head:

@@ -16,8 +16,12 @@ from PIL import Image
 
 from argus_core.errors import ArgusError
 
+__all__ = ["Canvas", "Fit", "Interpolation", "Placement"]
+
 Fit = Literal["letterbox", "stretch", "crop"]
+"""How an image fills a canvas: whole with padding, whole with its aspect given up, or cut."""
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
+"""How pixels are resampled."""
 FloatArray = npt.NDArray[np.floating[Any]]
 
 _RESAMPLING = {

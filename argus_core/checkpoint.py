@@ -10,13 +10,18 @@ from typing import Any
 from safetensors import safe_open
 from torch import Tensor
 
-from argus_core.build import build_head, head_class, task_from_dict, task_to_dict
+import argus_core
+from argus_core.build import head_class, registered_head, task_from_dict, task_to_dict
 from argus_core.canvas import Canvas
 from argus_core.errors import ArgusError
 from argus_core.head import Head
+from argus_core.origin import check_installed, differs, origin_of, trained_on
+from argus_core.registry import HEADS, TASKS
 from argus_core.scores import scores_beside
 from argus_core.tensors import tensors_sha256, write_tensors
 from argus_core.tokens import FeatureInfo
+
+__all__ = ["load_head", "save_head"]
 
 FORMAT = "argus-head-1"
 
@@ -25,6 +30,8 @@ def save_head(path: Path, head: Head, record: Mapping[str, Any], tensors: Mappin
     """Write ``tensors`` (default: the head's own) and how to rebuild the head; ``record`` is kept beside it."""
     metadata = {
         "format": FORMAT,
+        "api_version": argus_core.__api_version__,
+        "origin": {"head": origin_of(HEADS, head.name), "task": origin_of(TASKS, head.task.name)},
         "head": head.name,
         "options": head.options,
         "task": task_to_dict(head.task),
@@ -35,23 +42,30 @@ def save_head(path: Path, head: Head, record: Mapping[str, Any], tensors: Mappin
 
 
 def load_head(path: Path) -> tuple[Head, dict[str, Any]]:
-    """Rebuild a saved head in eval mode; returns it with its record. Runs no code from the file."""
+    """Rebuild a saved head in eval mode; returns it with its record. Runs no code from the file.
+
+    Raises NotInstalled, which says what to install, if the code of the head or of its task is not here.
+    """
     metadata, state = read_tensors(path)
     if metadata.get("format") != FORMAT:
         raise ArgusError(f"{path} is not a saved head (format {metadata.get('format')!r}, expected {FORMAT!r})")
+    origin = metadata.get("origin", {})  # missing from files of the first version
+    check_installed(HEADS, metadata["head"], origin.get("head", {}), str(path))
+    check_installed(TASKS, metadata["task"]["task"], origin.get("task", {}), str(path))
     info, task = FeatureInfo.from_dict(metadata["info"]), task_from_dict(metadata["task"])
     options = head_class(metadata["head"]).restore_options(metadata["options"])
-    head = build_head(metadata["head"], info, task, options)
-    load_state(head, state, str(path))
-    canvas = metadata["record"].get("tokens", {}).get("canvas")
-    head.canvas = Canvas(**canvas) if canvas else None
+    head = registered_head(metadata["head"], info, task, options)
+    load_state(head, state, str(path), differs(origin.get("head", {})))
+    tokens = metadata["record"].get("tokens", {})
+    head.canvas = Canvas(**tokens["canvas"]) if tokens.get("canvas") else None
+    head.backbone_sha256 = trained_on(metadata["record"])
     scores = scores_beside(path, tensors_sha256(state))
     head.record = {**metadata["record"], **({"scores": scores} if scores else {})}
     return head.eval(), metadata["record"]
 
 
-def load_state(head: Head, state: Mapping[str, Tensor], where: str) -> None:
-    """Load weights strictly; a misfit names the head and the keys."""
+def load_state(head: Head, state: Mapping[str, Tensor], where: str, cause: str = "") -> None:
+    """Load weights strictly; a misfit names the head, the keys and the likely ``cause``."""
     head.make_room(state)
     own = head.state_dict()
     faults = [f"missing {key}" for key in own if key not in state]
@@ -64,7 +78,7 @@ def load_state(head: Head, state: Mapping[str, Tensor], where: str) -> None:
     if faults:
         shown = "; ".join(faults[:4]) + (f"; and {len(faults) - 4} more" if len(faults) > 4 else "")
         raise ArgusError(
-            f"{where} does not fit head {head.name!r}: {shown}; was it saved by another version or option?"
+            f"{where} does not fit head {head.name!r}: {shown}; {cause or 'was it saved by another version or option?'}"
         )
     head.load_state_dict(dict(state))
 

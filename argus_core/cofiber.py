@@ -15,7 +15,10 @@ from torch import Tensor
 
 from argus_core.errors import ArgusError
 
+__all__ = ["Mode", "decompose", "synthesize", "upsample2"]
+
 Mode = Literal["bilinear", "nearest"]
+"""How a coarse map is enlarged."""
 
 
 def decompose(x: Tensor, bands: int = 4, mode: Mode = "bilinear") -> list[Tensor]:

@@ -16,10 +16,13 @@ from argus_core.canvas import Canvas, Placement
 from argus_core.errors import ArgusError, unknown
 from argus_core.head import Head
 from argus_core.image import read_image
-from argus_core.tokens import Needs, Tokens
+from argus_core.misfit import check_fit
+from argus_core.tokens import FeatureInfo, Needs, Tokens
 
 if TYPE_CHECKING:
     from argus_core.backbones import Backbone
+
+__all__ = ["Composition"]
 
 
 @dataclass(frozen=True)
@@ -32,32 +35,34 @@ class Pass:
 
 
 class Composition(nn.Module):
-    """Several heads by name over one backbone; heads must have been built for a backbone of the same shape.
+    """Several heads by name over one backbone; heads must have been built for it and trained on its weights.
 
-    With ``canvas`` every head sees that canvas, so that an image takes one pass; without, each sees the canvas it
-    was trained on, and those with the same one share a pass.
+    ``strict=False`` lets heads of other weights or strides pass, as far as they can run at all. With ``canvas`` every
+    head sees that canvas, so that an image takes one pass; without, each sees the canvas it was trained on, and those
+    with the same one share a pass.
     """
 
     def __init__(
-        self, backbone: Backbone, heads: Mapping[str, Head] | None = None, canvas: Canvas | None = None
+        self,
+        backbone: Backbone,
+        heads: Mapping[str, Head] | None = None,
+        canvas: Canvas | None = None,
+        *,
+        strict: bool = True,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.heads = nn.ModuleDict()
         self.canvas = canvas
         for name, head in (heads or {}).items():
-            self.add(name, head)
+            self.add(name, head, strict)
 
-    def add(self, name: str, head: Head) -> None:
-        """Put in a head under a name of its own; raises ArgusError if it cannot work here."""
+    def add(self, name: str, head: Head, strict: bool = True) -> None:
+        """Put in a head under a name of its own; raises ArgusError if it does not belong here, see ``check_fit``."""
         check_name(name)
         if name in self.heads:
             raise ArgusError(f"there is a head {name!r} already; remove it first or choose another name")
-        if head.info != self.backbone.info:
-            raise ArgusError(
-                f"head {name!r} was built for tokens of {head.info}, "
-                f"backbone {self.backbone.name!r} gives {self.backbone.info}"
-            )
+        check_fit(name, head, self.backbone, strict)
         self.heads[name] = head.to(self.backbone.device).eval()
 
     def remove(self, name: str) -> Head:
@@ -87,14 +92,14 @@ class Composition(nn.Module):
         for name in self._chosen(names):
             groups.setdefault(self.canvas_of(name), []).append(name)
         return [
-            Pass(canvas, tuple(members), merged_needs({name: self.head(name) for name in members}))
+            Pass(canvas, tuple(members), merged_needs({name: self.head(name) for name in members}, self.backbone.info))
             for canvas, members in groups.items()
         ]
 
     @property
     def needs(self) -> Needs:
         """The union of what the heads read."""
-        return merged_needs({name: self.head(name) for name in self._chosen(None)})
+        return merged_needs({name: self.head(name) for name in self._chosen(None)}, self.backbone.info)
 
     def features(self, images: Any, canvas: Canvas | None = None, needs: Needs | None = None) -> Tokens:
         """The tokens of one image or a list of them, for ``run_heads`` or a cache of one's own; one backbone pass."""
@@ -153,9 +158,9 @@ def check_name(name: str) -> None:
         raise ArgusError(f"{name!r} cannot name a head in Argus; choose a plain name such as 'boxes'")
 
 
-def merged_needs(heads: Mapping[str, Head]) -> Needs:
-    """What one backbone pass must give to serve all ``heads``."""
-    return reduce(or_, (head.needs.resolve(head.info) for head in heads.values()))
+def merged_needs(heads: Mapping[str, Head], info: FeatureInfo | None = None) -> Needs:
+    """What one pass of a backbone, by default one like those the heads were built for, must give to serve them all."""
+    return reduce(or_, (head.needs.resolve(info or head.info) for head in heads.values()))
 
 
 def run_head(head: Head, tokens: Tokens) -> list[Any]:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from argus_core.tasks.base import Task
 
+__all__ = ["DataSet", "Fault", "Split"]
+
 
 @dataclass(frozen=True)
 class Fault:

@@ -14,6 +14,8 @@ from argus_core.options import check_options, options_model, parse_value
 if TYPE_CHECKING:
     from argus_core.tasks.base import Task
 
+__all__ = ["open_data", "split_of", "task_for"]
+
 
 def open_data(spec: str, plugins: Plugins | None = None) -> DataSet:
     """The splits of ``spec``, as in ``coco:PATH,key=value``; a bare folder is opened as ``coco:FOLDER``.
@@ -21,14 +23,16 @@ def open_data(spec: str, plugins: Plugins | None = None) -> DataSet:
     ``plugins`` are those that offer data sets, by default all installed ones. Raises ArgusError for a name that
     none offers and for options that it does not have.
     """
-    openers = (plugins or load_plugins()).datasets()
+    plugins = plugins or load_plugins()
+    openers = plugins.datasets()
     name, colon, rest = spec.partition(":")
     if not colon or (name not in openers and Path(spec).exists()):
         name, rest = ("coco", spec) if Path(spec.split(",")[0]).exists() else (name, rest)
     if name not in openers:
         if not colon and os.sep in spec:
             raise ArgusError(f"there is no folder {spec.split(',')[0]}")
-        raise unknown("data set", name, openers)
+        failed = f"; plugins that failed: {', '.join(plugins.failed)}; see arena plugins" if plugins.failed else ""
+        raise ArgusError(f"{unknown('data set', name, openers)}{failed}")
     path, options = _parse(rest)
     checked = check_options(options_model(openers[name]), options, f"data set {name!r}")
     return openers[name](path, **checked)

@@ -12,6 +12,8 @@ from torch import Tensor
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError
 
+__all__ = ["Plane", "enlarge", "merge_passes"]
+
 STRIP = 1 << 18
 """Values held at once while a stack of maps is enlarged to the image: few enough to stay in a processor's cache."""
 

@@ -11,6 +11,8 @@ from torch import Tensor
 from argus_core.border import repeat_border
 from argus_core.dense import enlarge
 
+__all__ = ["BinLogits", "bin_spread", "canvas_depth", "decode_bins"]
+
 FLOOR = 0.1
 """Added to every rectified logit, so that the shares are defined and no bin is ever ruled out (DINOv2, Oquab 2023)."""
 

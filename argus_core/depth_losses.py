@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from argus_core.processes import total_over_processes
 
+__all__ = ["SILog", "SigLoss"]
+
 TINY = 1e-12
 """Added under square roots, whose slope at zero is infinite."""
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from argus_core.border import repeat_border
 from argus_core.tokens import cell_mask
 
+__all__ = ["Fusion", "Reassemble", "Residual", "resize"]
+
 
 class Residual(nn.Module):
     """``x + conv(ReLU(conv(ReLU(x))))`` with 3x3 convolutions that keep ``width`` channels."""

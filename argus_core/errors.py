@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+__all__ = ["ArgusError", "counted", "several", "unknown"]
+
 
 class ArgusError(Exception):
     """A fault in what the user asked for; the text says what, which value, and what to do."""

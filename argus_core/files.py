@@ -11,6 +11,8 @@ from typing import Any
 
 from argus_core.errors import ArgusError
 
+__all__ = ["file_sha256", "json_sha256", "read_json", "write_atomic", "write_json", "write_text"]
+
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Call ``write`` with a temporary neighbour of ``path``, flush it to disk and move it into place."""

@@ -9,6 +9,8 @@ from typing import Protocol
 from argus_core.canvas import Interpolation, Placement, shorten
 from argus_core.errors import ArgusError
 
+__all__ = ["Flipped", "Framing", "Whole", "Windows"]
+
 
 class Framing(Protocol):
     """The passes over an image; ``Canvas`` is the framing of a single one."""

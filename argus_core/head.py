@@ -13,6 +13,8 @@ from argus_core.recipe import Recipe
 from argus_core.tasks.base import Task
 from argus_core.tokens import FeatureInfo, Features, Needs
 
+__all__ = ["Head"]
+
 
 class Head(nn.Module, ABC):
     """A small network on frozen features. Options are the keyword-only parameters of ``__init__``.
@@ -30,6 +32,8 @@ class Head(nn.Module, ABC):
         self.task = task
         # Set by ``load_head``: what the head was trained on, where that is known.
         self.canvas: Canvas | None = None
+        # Set by ``load_head``: the identity of the backbone that gave it tokens then, where that is known.
+        self.backbone_sha256: str | None = None
         # Set by ``load_head``: how it was trained and scored, and its terms; plain JSON values that travel with it.
         self.record: dict[str, Any] = {}
         # Set by ``build_head``: what a checkpoint needs to build the same head again.

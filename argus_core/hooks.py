@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import copy
+import inspect
+import reprlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +15,14 @@ from typing import Any
 import pluggy
 
 from argus_core.data import DataSet
+from argus_core.distributions import OWN
+from argus_core.errors import ArgusError
+from argus_core.hook_check import accepted, check_marked, unmarked
+from argus_core.hook_trace import traced
+from argus_core.importing import debugging, told
 from argus_core.registry import Entry, iter_plugins
+
+__all__ = ["Hooks", "Opener", "Plugins", "hookimpl", "load_plugins"]
 
 PROJECT = "argus"
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -49,6 +59,8 @@ class Plugins:
     manager: pluggy.PluginManager
     loaded: list[Entry] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    """Which plugin opens a data set, by its name; filled by ``datasets``."""
 
     @property
     def hook(self) -> Any:
@@ -56,55 +68,102 @@ class Plugins:
         return self.manager.hook
 
     def tell(self, event: str, **values: Any) -> None:
-        """Call an event's hook on every plugin; one that raises is reported, dropped, and stops nothing."""
-        for plugin in getattr(self.hook, event).get_hookimpls():
+        """Call an event's hook on every plugin, each with its own copy of the values.
+
+        One that raises, or calls sys.exit, is reported, dropped, and stops nothing; with ARGUS_DEBUG=1 it raises.
+        """
+        for plugin in self._answering(event):
             try:
-                plugin.function(**{name: values[name] for name in plugin.argnames})
-            except Exception as error:
+                self._call(event, plugin, copy.deepcopy(values))
+            except (Exception, SystemExit) as error:
+                if debugging():
+                    raise
                 self.manager.unregister(plugin.plugin)
-                self.failed[plugin.plugin_name] = f"{event} failed: {type(error).__name__}: {error}"
-                print(f"warning: plugin {plugin.plugin_name} was dropped: {event} failed: {error}", file=sys.stderr)
+                self.failed[plugin.plugin_name] = f"dropped, because {event} raised {told(error)}"
+                print(f"warning: plugin {plugin.plugin_name}: {self.failed[plugin.plugin_name]}", file=sys.stderr)
 
     def datasets(self) -> dict[str, Opener]:
         """All data-set openers by name; of two with one name the first plugin's stands and the other is reported."""
         openers: dict[str, Opener] = {}
-        for plugin in self.hook.argus_datasets.get_hookimpls():
+        for plugin in self._answering("argus_datasets"):
             for name, opener in self._offered(plugin).items():
-                if name in openers:
-                    self.failed[f"data set {name!r}"] = "offered by two plugins; the first one is used"
-                openers.setdefault(name, opener)
+                if name in openers and self.owners[name] != plugin.plugin_name:
+                    self.failed[f"data set {name!r}"] = (
+                        f"offered by two plugins: that of {self.owners[name]} is used, "
+                        f"that of {plugin.plugin_name} is not"
+                    )
+                    continue
+                openers[name] = opener
+                self.owners[name] = plugin.plugin_name
         return openers
+
+    def hooks_of(self, entry: Entry) -> list[str]:
+        """The hooks that a loaded plugin implements, in their documented order."""
+        marked = _marked(self.manager, self.manager.get_plugin(str(entry)))
+        names = {options.get("specname") or name for name, options in marked.items()}
+        return [name for name in _spec() if name in names]
+
+    def unmarked(self, entry: Entry) -> list[str]:
+        """Functions of a loaded plugin that are called like a hook but lack the marker, so that nobody calls them."""
+        plugin = self.manager.get_plugin(str(entry))
+        return unmarked(plugin, _marked(self.manager, plugin), _spec())
+
+    def _answering(self, hook: str) -> list[pluggy.HookImpl]:
+        found = getattr(self.hook, hook).get_hookimpls()
+        return sorted(found, key=lambda each: (not each.tryfirst, each.trylast))
+
+    def _call(self, hook: str, plugin: pluggy.HookImpl, values: Mapping[str, Any]) -> Any:
+        return traced(hook, plugin.plugin_name, plugin.function, accepted(plugin.function, values))
 
     def _offered(self, plugin: pluggy.HookImpl) -> Mapping[str, Opener]:
         # Called one by one, so that a plugin that raises here is reported and takes no other with it.
         try:
-            offered: Mapping[str, Opener] = plugin.function()  # type: ignore[assignment]
-            return dict(offered)
-        except Exception as error:
-            self.failed[plugin.plugin_name] = f"argus_datasets failed: {type(error).__name__}: {error}"
+            with contextlib.redirect_stdout(sys.stderr):
+                offered = self._call("argus_datasets", plugin, {})
+        except (Exception, SystemExit) as error:
+            if debugging():
+                raise
+            self.failed[plugin.plugin_name] = f"argus_datasets raised {told(error)}"
             return {}
+        if isinstance(offered, Mapping) and all(isinstance(k, str) and callable(v) for k, v in offered.items()):
+            return offered
+        self.failed[plugin.plugin_name] = (
+            f"argus_datasets returned {reprlib.repr(offered)}; return a mapping of names to functions that open data"
+        )
+        return {}
 
 
-def load_plugins() -> Plugins:
-    """Import every plugin by itself, so that a broken one is reported and harms no other."""
+def load_plugins(load: Callable[[Entry], Any] = Entry.load) -> Plugins:
+    """Import every plugin by itself, so that a broken one is reported and harms no other; Argus' own come first."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Hooks)
     plugins = Plugins(manager)
-    for entry in iter_plugins():
-        _load(plugins, entry)
+    for entry in sorted(iter_plugins(), key=lambda entry: entry.distribution != OWN):
+        _load(plugins, entry, load)
     return plugins
 
 
-def _load(plugins: Plugins, entry: Entry) -> None:
-    key = str(entry)
+def _load(plugins: Plugins, entry: Entry, load: Callable[[Entry], Any]) -> None:
+    key, manager = str(entry), plugins.manager
     try:
-        plugins.manager.register(entry.load(), name=key)
-        plugins.manager.check_pending()
+        plugin = load(entry)
+        if manager.is_registered(plugin):
+            raise ArgusError(f"is the same object as {manager.get_name(plugin)}; declare it once")
+        check_marked(_marked(manager, plugin), plugin, _spec())
+        manager.register(plugin, name=key)
     except (Exception, SystemExit) as error:
-        if os.environ.get("ARGUS_DEBUG") == "1":
+        if debugging():
             raise
-        if plugins.manager.has_plugin(key):
-            plugins.manager.unregister(name=key)
-        plugins.failed[key] = str(error)
+        plugins.failed[key] = str(error).removeprefix(f"{key} ") if isinstance(error, ArgusError) else told(error)
         return
     plugins.loaded.append(entry)
+
+
+def _marked(manager: pluggy.PluginManager, plugin: Any) -> dict[str, Mapping[str, Any]]:
+    found = {name: manager.parse_hookimpl_opts(plugin, name) for name in dir(plugin)}
+    return {name: options for name, options in found.items() if options is not None}
+
+
+def _spec() -> dict[str, tuple[str, ...]]:
+    hooks = {name: hook for name, hook in vars(Hooks).items() if not name.startswith("_")}
+    return {name: tuple(inspect.signature(hook).parameters)[1:] for name, hook in hooks.items()}

@@ -17,9 +17,12 @@ from argus_core.image_source import open_source, printable, unreadable
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = ["ImageSource", "read_image"]
+
 ImageSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | npt.NDArray[Any] | Tensor"
 )
+"""Whatever ``read_image`` takes."""
 
 
 def read_image(source: ImageSource) -> RGB:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from argus_core.errors import ArgusError, unknown
 
+__all__ = ["License", "Licenses", "find_license", "most_restrictive", "require"]
+
 
 @dataclass(frozen=True)
 class License:

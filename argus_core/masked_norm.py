@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from argus_core.processes import total_over_processes
 
+__all__ = ["MaskedBatchNorm2d"]
+
 
 class MaskedBatchNorm2d(nn.BatchNorm2d):
     """``nn.BatchNorm2d`` with batch statistics of cells with image only, taken over all processes.

@@ -13,7 +13,10 @@ from torch import Tensor
 from argus_core.errors import ArgusError
 from argus_core.peaks import parabola, soft_argmax
 
+__all__ = ["Enlarged", "Refine"]
+
 Refine = Literal["none", "parabola", "softargmax"]
+"""How a match is moved between pixels."""
 
 LIMIT = 1 << 20
 """Cosines held at once while the best pixel is looked for."""

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+__all__ = ["nearest"]
+
 QUERIES = 2048
 """Queries that are answered together."""
 

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from argus_core.errors import ArgusError, unknown
 
+__all__ = ["check_options", "options_model", "parse_size"]
+
 
 def options_model(target: Callable[..., Any]) -> type[BaseModel]:
     """A frozen pydantic model with one field per keyword-only parameter of ``target``."""

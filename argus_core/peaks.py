@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+__all__ = ["parabola", "soft_argmax"]
+
 TEMPERATURE = 0.02
 """Of the softmax over cosines in ``soft_argmax``: small enough that only the peak itself counts."""
 

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+__all__ = ["full_precision"]
+
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
     """No autocast on ``device`` inside; its tensors must be float32 already."""

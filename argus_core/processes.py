@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.distributed as dist
 from torch import Tensor
 
+__all__ = ["batch_total", "total_over_processes"]
+
 
 def total_over_processes(value: Tensor) -> Tensor:
     """The sum of ``value`` over all processes, through which gradients flow; alone, ``value`` itself."""

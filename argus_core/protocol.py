@@ -12,6 +12,8 @@ from argus_core.errors import ArgusError
 from argus_core.framing import Flipped, Framing
 from argus_core.registry import PROTOCOLS
 
+__all__ = ["Protocol", "find_protocol"]
+
 
 @dataclass(frozen=True)
 class Protocol:

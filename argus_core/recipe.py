@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+__all__ = ["Recipe", "Stage"]
+
 
 class Stage(BaseModel):
     """A stretch of training with its own length and rate.

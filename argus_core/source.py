@@ -8,6 +8,8 @@ from typing import Protocol
 from argus_core.canvas import Canvas, Placement
 from argus_core.tokens import FeatureInfo, Tokens
 
+__all__ = ["Item", "TokenSource"]
+
 Item = tuple[int, str]
 """One pass over one image: its index in the split, and the view (``id`` or ``hflip``, or a pass's number)."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+__all__ = ["Moments", "discriminant", "ridge"]
+
 PENALTIES = 10.0 ** torch.linspace(2, -6, 17, dtype=torch.float64)
 """Ridge penalties that are tried, largest first, as multiples of the mean eigenvalue of the inputs' scatter."""
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from argus_core.errors import ArgusError
 from argus_core.tokens import FeatureInfo, Needs
 
+__all__ = ["Taps", "common_stride"]
+
 
 class Taps(nn.Module):
     """The taps of a head as one (B, ``channels``, h, w) map: stacked, or if ``project`` mixed into the last.

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from argus_core.files import write_atomic
 
+__all__ = ["tensors_sha256", "write_tensors"]
+
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     """sha256 (hex) over names, dtypes, shapes and bytes, in order of name; batch counters do not count."""

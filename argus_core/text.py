@@ -17,6 +17,8 @@ from torch import Tensor
 from argus_core.errors import ArgusError, unknown
 from argus_core.files import write_atomic
 
+__all__ = ["ClassText"]
+
 REMEDY = "make such a file with `arena text`"
 
 

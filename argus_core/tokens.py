@@ -11,6 +11,8 @@ from torch import Tensor
 
 from argus_core.errors import ArgusError
 
+__all__ = ["FeatureInfo", "Features", "FinalNorm", "Needs", "Tokens", "cell_mask"]
+
 
 @dataclass(frozen=True)
 class Needs:

@@ -15,10 +15,63 @@ from argus_core.canvas import Canvas
 from argus_core.checkpoint import load_head
 from argus_core.errors import ArgusError, unknown
 from argus_core.head import Head
+from argus_core.origin import NotInstalled
+
+Loaded = dict[str, tuple[Head, dict[str, Any]]]
 
 
-def load_run(path: Path, which: str = "best") -> tuple[dict[str, Head], dict[str, Any]]:
-    """The heads of a run folder, or of one head's folder or file in it, and the record they share."""
+def load_run(
+    path: Path, which: str = "best", missing: dict[str, str] | None = None
+) -> tuple[dict[str, Head], dict[str, Any]]:
+    """The heads of a run folder, or of one head's folder or file in it, and the record they share.
+
+    Heads whose code is not installed raise NotInstalled; if ``missing`` is given and others are left, they are put
+    into it, with what to install.
+    """
+    loaded, absent = _present(path, which)
+    if absent and (missing is None or not loaded):
+        raise next(iter(absent.values()))
+    if missing is not None:
+        missing |= {name: str(error) for name, error in absent.items()}
+    record = next(iter(loaded.values()))[1]
+    return {name: head for name, (head, _) in loaded.items()}, record
+
+
+def assemble(
+    paths: Sequence[Path],
+    which: str = "best",
+    weights: Path | None = None,
+    device: str | None = None,
+    allow_missing: bool = False,
+) -> Argus:
+    """An Argus of the heads of several runs (or head folders or files), each on the canvas it was trained on.
+
+    Heads are called as in their runs; of two with one name the later gets its task in front. With ``allow_missing``
+    heads whose code is not installed are left out, unless none is left: ``Argus.missing`` tells what to install.
+    Raises ArgusError for heads that were trained on different backbones.
+    """
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise ArgusError(f"a run is named twice: {', '.join(map(str, paths))}")
+    found = {path: _present(path, which) for path in paths}
+    absent = {
+        name if len(paths) == 1 else f"{path}: {name}": error
+        for path, (_, lost) in found.items()
+        for name, error in lost.items()
+    }
+    runs = {path: loaded for path, (loaded, _) in found.items() if loaded}
+    if absent and not (allow_missing and runs):
+        raise next(iter(absent.values()))
+    record = _shared_record(runs)
+    argus = Argus(backbone_of(record, weights, device))
+    argus.missing = {name: str(error) for name, error in absent.items()}
+    for loaded in runs.values():
+        for name, (head, _) in loaded.items():
+            argus.add(name if name not in argus.heads else f"{head.task.name}_{name}", head)
+    return argus
+
+
+def _present(path: Path, which: str) -> tuple[Loaded, dict[str, NotInstalled]]:
+    """The heads at ``path`` with their records, and those whose code is not here."""
     if which not in ("best", "last"):
         raise ArgusError(f"weights {which!r} are not one of best, last")
     if path.is_file():
@@ -28,37 +81,31 @@ def load_run(path: Path, which: str = "best") -> tuple[dict[str, Head], dict[str
         files = files or sorted(path.glob(f"*/{which}.safetensors"))
     if not files:
         raise ArgusError(f"{path} holds no {which}.safetensors; give a run folder or one head's folder inside it")
-    loaded = {file.resolve().parent.name: load_head(file) for file in files}
-    record = next(iter(loaded.values()))[1]
-    return {name: head for name, (head, _) in loaded.items()}, record
+    loaded: Loaded = {}
+    absent: dict[str, NotInstalled] = {}
+    for file in files:
+        name = file.resolve().parent.name
+        try:
+            loaded[name] = load_head(file)
+        except NotInstalled as error:
+            absent[name] = error
+    return loaded, absent
 
 
-def assemble(
-    paths: Sequence[Path], which: str = "best", weights: Path | None = None, device: str | None = None
-) -> Argus:
-    """An Argus of the heads of several runs (or head folders or files), each on the canvas it was trained on.
-
-    Heads are called as in their runs; of two with one name the later gets its task in front. Raises ArgusError for
-    heads that were trained on different backbones.
-    """
-    if len({path.resolve() for path in paths}) < len(paths):
-        raise ArgusError(f"a run is named twice: {', '.join(map(str, paths))}")
-    loaded = [load_run(path, which) for path in paths]
-    records = [record for _, record in loaded]
-    first = records[0]["tokens"]["backbone"]
-    for path, record in zip(paths, records, strict=True):
+def _shared_record(runs: Mapping[Path, Loaded]) -> dict[str, Any]:
+    """The first run's record; raises ArgusError for runs on different backbones."""
+    records = {path: next(iter(loaded.values()))[1] for path, loaded in runs.items()}
+    first = next(iter(records))
+    held = records[first]["tokens"]["backbone"]
+    for path, record in records.items():
         other = record["tokens"]["backbone"]
         for field in ("name", "sha256", "options"):  # options such as mean decide what the network sees
-            if other[field] != first[field]:
+            if other[field] != held[field]:
                 raise ArgusError(
-                    f"{path} was trained on a backbone with {field} {other[field]}, {paths[0]} with {first[field]}; "
+                    f"{path} was trained on a backbone with {field} {other[field]}, {first} with {held[field]}; "
                     "one Argus has one backbone"
                 )
-    argus = Argus(backbone_of(records[0], weights, device))
-    for heads, _ in loaded:
-        for name, head in heads.items():
-            argus.add(name if name not in argus.heads else f"{head.task.name}_{name}", head)
-    return argus
+    return records[first]
 
 
 def backbone_of(record: Mapping[str, Any], weights: Path | None, device: str | None) -> Backbone:

@@ -154,6 +154,22 @@ class PinnedToCpu(Good):
         return super().reply(x + torch.ones(x.shape), features)
 
 
+class FreezesItsGrid(Good):
+    def reply(self, x, features):
+        return super().reply(x + torch.linspace(0, 1, int(x.shape[3]), device=x.device), features)
+
+
+class BreaksTheGraph(Good):
+    def reply(self, x, features):
+        torch._dynamo.graph_break()
+        return super().reply(x, features)
+
+
+class BranchesOnValues(Good):
+    def reply(self, x, features):
+        return super().reply(x if x.mean() > 0 else -x, features)
+
+
 class VectorLoss(Good):
     def loss(self, output, targets):
         return {name: term[None] for name, term in super().loss(output, targets).items()}
@@ -272,6 +288,8 @@ BROKEN: dict[str, tuple[type[Good], ...]] = {
     "cached_is_live": (FlattensByView, CountsItsCalls),
     "company": (SharedByAll,),
     "device_agnostic": (PinnedToCpu,),
+    "exports": (FreezesItsGrid, BranchesOnValues),
+    "compiles": (BreaksTheGraph, BranchesOnValues),
     "loss": (VectorLoss, NanWithoutBoxes),
     "gradients": (UnusedParameter, Detached),
     "learns": (ClimbsItsLoss,),

@@ -1,12 +1,14 @@
-"""What tests share: fresh Python processes, and no way out to the network."""
+"""What tests share: fresh and forked Python processes, and no way out to the network."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,25 @@ def python() -> Run:
         return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, check=False)
 
     return run
+
+
+IMPORTED = [
+    "torch.utils.tensorboard",
+    "timm",
+    "argus_core.tasks.coco_metric",
+    "argus_arena.commands",
+    "argus_arena.loop",
+    "argus_heads.fcos_detect",
+    "argus_heads.split_tower_detect",
+]
+
+
+@pytest.fixture(scope="session")
+def forked() -> BaseContext:
+    """Processes that cost no import: a server that has done the long ones forks them."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    return context
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from argus_core.errors import ArgusError
 from argus_core.tasks.classify import Classify
 from argus_core.tensors import tensors_sha256
 
+STAGE = {"epochs": 1, "lr": 0.01, "only": ["cls_project", "cls_bias", "logit_scale"]}
+
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -46,13 +48,19 @@ def digest(out: Path, head: str, which: str = "last") -> str:
     return tensors_sha256(read_tensors(out / head / f"{which}.safetensors")[1])
 
 
-def test_heads_side_by_side_end_as_alone(cache, tmp_path):
+@pytest.fixture(scope="module")
+def alone(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict]]:
+    """Head to the folder and row of its undisturbed run; nothing may be written there."""
+    root = tmp_path_factory.mktemp("alone")
+    return {head: (root / head, run(cache, root / head, head)[head]) for head in ("fcos", "split_tower")}
+
+
+def test_heads_side_by_side_end_as_alone(cache, alone, tmp_path):
     both = run(cache, tmp_path / "both", "fcos", "split_tower")
-    for head in ("fcos", "split_tower"):
-        alone = run(cache, tmp_path / head, head)
-        assert alone[head]["weights_sha256"] == both[head]["weights_sha256"]
-        assert alone[head]["metrics"] == both[head]["metrics"]
-        assert digest(tmp_path / head, head, "best") == digest(tmp_path / "both", head, "best")
+    for head, (out, row) in alone.items():
+        assert row["weights_sha256"] == both[head]["weights_sha256"]
+        assert row["metrics"] == both[head]["metrics"]
+        assert digest(out, head, "best") == digest(tmp_path / "both", head, "best")
 
 
 def test_same_seed_same_weights_other_seed_others(cache, tmp_path):
@@ -78,35 +86,42 @@ def kill_and_finish(cache: Path, out: Path, after: float, how: signal.Signals) -
 
 
 @pytest.mark.parametrize(("after", "how"), [(0.05, signal.SIGKILL), (0.6, signal.SIGKILL), (0.3, signal.SIGINT)])
-def test_a_killed_run_ends_with_the_same_weights(cache, tmp_path, after, how):
-    whole = run(cache, tmp_path / "whole", "split_tower")["split_tower"]
+def test_a_killed_run_ends_with_the_same_weights(cache, alone, tmp_path, after, how):
+    folder, whole = alone["split_tower"]
     kill_and_finish(cache, tmp_path / "killed", after, how)
     resumed = run(cache, tmp_path / "killed", "split_tower")["split_tower"]
     assert resumed["weights_sha256"] == whole["weights_sha256"]
     assert resumed["metrics"] == whole["metrics"]
-    assert digest(tmp_path / "killed", "split_tower", "best") == digest(tmp_path / "whole", "split_tower", "best")
+    assert digest(tmp_path / "killed", "split_tower", "best") == digest(folder, "split_tower", "best")
     steps = [json.loads(line) for line in (tmp_path / "killed" / "log.jsonl").read_text().splitlines()]
-    whole_steps = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    whole_steps = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert steps == whole_steps
 
 
-def test_a_stage_trains_only_what_it_names_from_the_best_weights(cache, tmp_path):
-    stage = {"epochs": 1, "lr": 0.01, "only": ["cls_project", "cls_bias", "logit_scale"]}
-    main = run(cache, tmp_path / "main", "split_tower")
-    run(cache, tmp_path / "staged", "split_tower", stages=[stage])
-    best = read_tensors(tmp_path / "main" / "split_tower" / "best.safetensors")[1]
+def test_a_stage_trains_only_what_it_names_from_the_best_weights(cache, alone, tmp_path):
+    folder, main = alone["split_tower"]
+    run(cache, tmp_path / "staged", "split_tower", stages=[STAGE])
+    best = read_tensors(folder / "split_tower" / "best.safetensors")[1]
     last = read_tensors(tmp_path / "staged" / "split_tower" / "last.safetensors")[1]
     changed = {key for key in best if not best[key].equal(last[key])}
     assert changed
     assert all({"cls_project", "cls_bias", "logit_scale"} & set(key.split(".")) for key in changed), changed
-    assert main["split_tower"]["selected"]["best_of"] >= 2
+    assert main["selected"]["best_of"] >= 2
+
+
+STAGED = {"epochs": 3, "stages": [STAGE], "save_every": 4, "eval_every": 0.4}  # the stage starts at step 15
+
+
+@pytest.fixture(scope="module")
+def staged(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an undisturbed run with a stage."""
+    out = tmp_path_factory.mktemp("staged") / "run"
+    run(cache, out, "split_tower", **STAGED)
+    return out
 
 
 @pytest.mark.parametrize("crash", [12, 14, 15, 16, 18])
-def test_a_crash_around_a_stage_changes_nothing(cache, tmp_path, monkeypatch, crash):
-    stage = {"epochs": 1, "lr": 0.01, "only": ["cls_project", "cls_bias", "logit_scale"]}
-    more = {"epochs": 3, "stages": [stage], "save_every": 4, "eval_every": 0.4}  # the stage starts at step 15
-    run(cache, tmp_path / "whole", "split_tower", **more)
+def test_a_crash_around_a_stage_changes_nothing(cache, staged, tmp_path, monkeypatch, crash):
     step = Learner.step
 
     def crashing(self, at, tokens, targets):
@@ -116,26 +131,26 @@ def test_a_crash_around_a_stage_changes_nothing(cache, tmp_path, monkeypatch, cr
 
     monkeypatch.setattr(Learner, "step", crashing)
     with pytest.raises(RuntimeError, match="power cut"):
-        run(cache, tmp_path / "cut", "split_tower", **more)
+        run(cache, tmp_path / "cut", "split_tower", **STAGED)
     monkeypatch.undo()
-    run(cache, tmp_path / "cut", "split_tower", **more)
+    run(cache, tmp_path / "cut", "split_tower", **STAGED)
     for which in ("best", "last"):
-        assert digest(tmp_path / "cut", "split_tower", which) == digest(tmp_path / "whole", "split_tower", which)
-    assert (tmp_path / "cut" / "log.jsonl").read_text() == (tmp_path / "whole" / "log.jsonl").read_text()
+        assert digest(tmp_path / "cut", "split_tower", which) == digest(staged, "split_tower", which)
+    assert (tmp_path / "cut" / "log.jsonl").read_text() == (staged / "log.jsonl").read_text()
 
 
-def test_two_processes_stay_in_step_and_count_every_image_once(cache, tmp_path):
+def test_two_processes_stay_in_step_and_count_every_image_once(cache, alone, tmp_path):
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "argus_arena")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     arguments = command(cache, tmp_path / "two", "fcos", prefix=launch)
     done = subprocess.run(arguments, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     two = json.loads((tmp_path / "two" / "fcos" / "result.json").read_text())
-    one = run(cache, tmp_path / "one", "fcos")["fcos"]
+    folder, one = alone["fcos"]
     assert two["steps"] == one["steps"]
     losses = [
-        [r["loss"] for r in map(json.loads, (tmp_path / name / "log.jsonl").read_text().splitlines()) if "loss" in r]
-        for name in ("one", "two")
+        [r["loss"] for r in map(json.loads, (out / "log.jsonl").read_text().splitlines()) if "loss" in r]
+        for out in (folder, tmp_path / "two")
     ]
     assert losses[0][0] == pytest.approx(losses[1][0], rel=0.35)  # a rank's own half of the first batch
 

@@ -95,7 +95,7 @@ def test_tensors_that_do_not_fit_are_named(copy, change, message):
         (lambda c: c["heads"]["boxes"]["options"].update(width=20), "head 'boxes': .* the head has .*20"),
         (lambda c: c["heads"]["boxes"]["options"].update(widht=20), "unknown option .*'widht'; did you mean 'width'"),
         (lambda c: c["heads"]["boxes"]["task"].update(classes=[]), "head 'boxes': a detection task needs one or more"),
-        (lambda c: c["heads"]["boxes"]["task"].pop("task"), "'boxes' is .*unknown task"),
+        (lambda c: c["heads"]["boxes"]["task"].pop("task"), "'boxes' is .*task .* is not installed"),
         (lambda c: c["heads"]["boxes"].update(decoding={"sotf": True}), "unknown decoding option 'sotf'; did you"),
         (lambda c: c["heads"]["knn"].update(decoding={"soft": True}), "'classify.knn' has no decoding options"),
         (lambda c: c["heads"].pop("knn"), r"tensors of \['knn'\], heads that config.json does not have"),
@@ -161,9 +161,9 @@ def test_a_head_that_is_not_installed_is_named_or_left_out(backbone, tmp_path):
         rest.save(tmp_path)
     rest.save(tmp_path / "elsewhere")
     told = CliRunner().invoke(app, ["info", str(tmp_path)])
-    assert told.exit_code == 0 and "notice: odd is left out" in told.stderr and "boxes" in told.stdout
+    assert told.exit_code == 0 and "warning: odd is left out" in told.stderr and "boxes" in told.stdout
     edit(tmp_path, lambda c: c["heads"]["odd"].update(distribution="argus-odd", version="3"))
-    with pytest.raises(ArgusError, match=r"'odd' is detect\.stranger of argus-odd 3"):
+    with pytest.raises(ArgusError, match=r"'odd' is detect\.stranger of argus-odd 3: .*pip install argus-odd==3"):
         Argus.load(tmp_path)
 
 
@@ -199,9 +199,10 @@ def test_code_in_the_folder_is_not_run(copy, monkeypatch):
     values["auto_map"] = {"AutoModel": "modeling_argus.ArgusModel"}
     (copy / "config.json").write_text(json.dumps(values))
     Argus.load(copy)
-    edit(copy, lambda c: c["heads"]["boxes"].update(head="modeling_argus:Trap"))
-    with pytest.raises(ArgusError, match="unknown head"):
-        Argus.load(copy)
+    for name in ("modeling_argus:Trap", "modeling_argus.py", f"{copy}/modeling_argus.py:Trap"):
+        edit(copy, lambda c, name=name: c["heads"]["boxes"].update(head=name))
+        with pytest.raises(ArgusError, match="is not installed here"):
+            Argus.load(copy)
     assert not (copy / "ran").exists()
 
 

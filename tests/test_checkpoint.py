@@ -8,15 +8,20 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import argus_core
 from argus_core.build import build_head
 from argus_core.checkpoint import load_head, load_state, read_tensors, save_head
+from argus_core.deprecation import ArgusDeprecationWarning, Moved
 from argus_core.errors import ArgusError
+from argus_core.origin import NotInstalled
 from argus_core.registry import HEADS
+from argus_core.renamed import RENAMED
 from argus_core.tasks.detect import Detect
-from argus_core.tensors import tensors_sha256
+from argus_core.tensors import tensors_sha256, write_tensors
 from argus_core.testing.subject import all_equal, outputs
 from argus_core.text import ClassText, stand_in
 from argus_core.tokens import FeatureInfo
+from argus_heads import fcos_detect
 
 INFO = FeatureInfo((24, 32, 40), (8, 16, 32), prefix=0)
 TASK = Detect(classes=("cat", "traffic light", "Ж"))
@@ -102,13 +107,123 @@ def test_files_that_are_no_saved_heads_are_refused(tmp_path):
         load_head(path)
 
 
-def test_a_head_that_is_not_installed_is_named(tmp_path):
-    head = build()
-    head.name = "detect.gone"
-    save_head(tmp_path / "head.safetensors", head, {})
-    with pytest.raises(ArgusError, match=r"unknown head 'detect\.gone'"):
-        load_head(tmp_path / "head.safetensors")
-    assert "detect.gone" not in {entry.name for entry in HEADS.entries()}
+class Mine(fcos_detect.FCOS):
+    """A head that others do not have."""
+
+
+def change(path, **values):
+    """Put other values into a file's metadata; None takes one out."""
+    metadata, tensors = read_tensors(path)
+    kept = {key: value for key, value in {**metadata, **values}.items() if value is not None}
+    write_tensors(path, tensors, {"argus": json.dumps(kept)})
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A saved head that is not registered any more."""
+    path = tmp_path / "head.safetensors"
+    HEADS.register("detect.mine", Mine)
+    try:
+        save_head(path, build("detect.mine"), {})
+    finally:
+        HEADS.unregister("detect.mine")
+    return path
+
+
+def test_a_file_says_who_brought_its_head(tmp_path, mine):
+    save_head(tmp_path / "own.safetensors", build(), {})
+    metadata = read_tensors(tmp_path / "own.safetensors")[0]
+    own = {"distribution": "argus-perception", "version": argus_core.__version__}
+    assert metadata["origin"] == {"head": own, "task": own}
+    assert metadata["api_version"] == argus_core.__api_version__
+    by_hand = read_tensors(mine)[0]["origin"]["head"]
+    assert by_hand == {"distribution": "registered by hand", "version": "", "value": f"{__name__}:Mine"}
+
+
+@pytest.mark.parametrize(
+    ("origin", "advice"),
+    [
+        (None, r"call argus_core\.register\('detect\.mine', Mine\), or add --plugin FILE\.py:Mine"),
+        ({}, "install the package that has it, or add --plugin"),
+        ({"head": {"distribution": "argus-mine", "version": "2.1"}}, "pip install argus-mine==2.1"),
+        ({"head": {"distribution": "argus-perception", "version": "99.0"}}, "pip install argus-perception==99.0"),
+        (
+            {"head": {"distribution": "file m.py:Mine", "version": ""}},
+            r"comes from the file m\.py:Mine: add --plugin",
+        ),
+    ],
+)
+def test_a_head_that_is_not_installed_is_named_with_what_to_install(mine, origin, advice):
+    if origin is not None:
+        change(mine, origin=origin)
+    with pytest.raises(NotInstalled, match=f"{mine}: head 'detect.mine' is not installed here; .*{advice}"):
+        load_head(mine)
+    assert "detect.mine" not in {entry.name for entry in HEADS.entries()}
+
+
+def test_a_task_that_is_not_installed_is_named_with_what_to_install(tmp_path):
+    path = tmp_path / "head.safetensors"
+    save_head(path, build(), {})
+    task = {"distribution": "argus-spots", "version": "1"}
+    change(path, task={"task": "spot", "classes": ["a"]}, origin={"task": task})
+    with pytest.raises(NotInstalled, match="task 'spot' is not installed here; pip install argus-spots==1"):
+        load_head(path)
+
+
+def test_a_head_that_cannot_be_imported_says_so_and_whether_another_version_had_it(mine, install):
+    install("argusmine", "argus.heads", {"detect.mine": "nowhere_at_all:Mine"})  # version 1.2
+    change(mine, origin={"head": {"distribution": "argusmine", "version": "1.2"}})
+    with pytest.raises(NotInstalled, match=r"detect\.mine = nowhere_at_all:Mine .*could not be imported") as told:
+        load_head(mine)
+    assert "pip install argusmine==" not in str(told.value)
+    change(mine, origin={"head": {"distribution": "argusmine", "version": "1.1"}})
+    with pytest.raises(NotInstalled, match=r"could not be imported.*pip install argusmine==1\.1"):
+        load_head(mine)
+
+
+def test_files_from_before_origins_were_kept_load(tmp_path):
+    path = tmp_path / "head.safetensors"
+    save_head(path, build(), {"a": 1})
+    change(path, origin=None, api_version=None)
+    assert load_head(path)[1] == {"a": 1}
+
+
+def test_a_misfit_of_another_version_names_both(tmp_path):
+    path = tmp_path / "head.safetensors"
+    save_head(path, build(), {}, {"a": torch.zeros(1)})
+    with pytest.raises(ArgusError, match="was it saved by another version or option"):
+        load_head(path)
+    change(path, origin={"head": {"distribution": "argus-perception", "version": "0.0.9"}})
+    here = argus_core.__version__
+    with pytest.raises(ArgusError, match=f"saved with argus-perception 0.0.9, here is {here}"):
+        load_head(path)
+
+
+def test_a_name_that_points_to_a_file_is_not_run(tmp_path):
+    path, trap = tmp_path / "head.safetensors", tmp_path / "trap.py"
+    trap.write_text("raise SystemExit('run')")
+    save_head(path, build(), {})
+    for name in (f"{trap}:Trap", str(trap)):
+        change(path, head=name)
+        with pytest.raises(NotInstalled, match="is not installed here"):
+            load_head(path)
+        change(path, head="detect.fcos", task={"task": name, "classes": []})
+        with pytest.raises(NotInstalled, match="is not installed here"):
+            load_head(path)
+
+
+def test_renamed_heads_load_with_a_warning(tmp_path, monkeypatch):
+    path = tmp_path / "head.safetensors"
+    save_head(path, build(), {})
+    change(path, head="detect.old")
+    gone = Moved("detect.fcos", since="0.1", removed_in="0.3")
+    monkeypatch.setitem(RENAMED["head"], "detect.old", gone)
+    told = r"head 'detect\.old' is deprecated since argus-perception 0\.1 and gone in 0\.3; use detect\.fcos"
+    with pytest.warns(ArgusDeprecationWarning, match=told):
+        head = load_head(path)[0]
+    assert head.name == "detect.fcos"  # and under that name it is saved again
+    with pytest.warns(ArgusDeprecationWarning, match=told):
+        assert HEADS.find("old").name == "detect.fcos"
 
 
 def test_the_digest_sees_names_types_shapes_and_values():

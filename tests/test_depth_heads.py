@@ -14,6 +14,7 @@ from argus_core.testing import head_suite
 from argus_core.tokens import FeatureInfo, Features
 from argus_heads.dpt_depth import DPT, level_strides, spaced
 from argus_heads.linear_depth import LinearDepth
+from kit_marks import FEW_GRAPHS
 
 TASK = Depth.small()
 CONVNEXT = FeatureInfo((8, 16, 24, 32), (4, 8, 16, 32), prefix=0)
@@ -25,8 +26,8 @@ VARIANTS = [
 ]
 variants = pytest.mark.parametrize(("cls", "options"), VARIANTS, ids=lambda v: getattr(v, "__name__", ""))
 
-test_linear = head_suite("depth.linear")
-test_dpt = head_suite("depth.dpt", options={"width": 16, "bins": 32})
+test_linear = head_suite("depth.linear", marks=FEW_GRAPHS)
+test_dpt = head_suite("depth.dpt", options={"width": 16, "bins": 32}, marks=FEW_GRAPHS)
 
 
 def make(cls, options, info=None, seed=0):

@@ -109,8 +109,8 @@ def _rank(rank, folder):
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_batch(tmp_path):
-    mp.spawn(_rank, (str(tmp_path),), nprocs=2)
+def test_two_processes_are_one_batch(forked, tmp_path):
+    mp.start_processes(_rank, (str(tmp_path),), nprocs=2, start_method=forked.get_start_method())
     losses, gradients = zip(*(torch.load(tmp_path / f"{rank}.pt") for rank in range(2)), strict=True)
     depth, truth = pair(4, 5, 6)
     loss = settled()(depth, truth)

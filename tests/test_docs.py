@@ -4,63 +4,59 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import typer.main
 
 from argus_arena.cli import app
+from argus_arena.commands import make_request
 from argus_core.cli import app as argus_app
 from argus_core.hooks import Hooks
+from argus_core.registry import BACKBONES, HEADS, PROTOCOLS, TASKS
+from docs_text import PAGES, ROOT, blocks, dist_info
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-
-
-def blocks(page, language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
-
-
-def dist_info(folder, toml):
-    """What pip leaves of a project file: its name, version and entry points."""
-    info = folder / f"{toml['project']['name']}-{toml['project']['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".format(**toml["project"])
-    )
-    lines = [
-        line
-        for group, points in toml["project"]["entry-points"].items()
-        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in points.items()))
-    ]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
-
-
-def test_the_code_in_writing_a_head_runs(tmp_path, monkeypatch):
-    """The first block becomes a module, the project file an installed package; the rest run in order."""
-    tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
-    page = ROOT / "docs/writing-a-head.md"
-    module, *code = blocks(page, "python")
-    (tmp_path / module.splitlines()[0].removeprefix("# ")).write_text(module)
-    dist_info(tmp_path, tomllib.loads(blocks(page, "toml")[0]))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    namespace = {}
-    try:
-        for block in code:
-            exec(compile(block, str(page), "exec"), namespace)
-    finally:
-        sys.modules.pop("point_head", None)
-    assert {"faults", "test_point", "predictions"} <= set(namespace)
+SLOW = ("writing-a-head", "shipping")
+GROUPS = {registry.group for registry in (HEADS, BACKBONES, TASKS, PROTOCOLS)} | {"argus.plugins"}
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if page.name != "writing-a-head.md"], ids=lambda page: page.name
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow if page.stem in SLOW else ()) for page in PAGES],
+    ids=lambda page: page.name,
 )
-def test_other_code_blocks_run(page):
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    """Blocks that name a file become one, project files become installed packages; the rest run in order."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for block in blocks(page):
+        if block.file:
+            (tmp_path / block.file).write_text(block.text, encoding="utf-8")
+        elif block.language == "toml" and "name" in (project := toml(block).get("project", {})):
+            dist_info(tmp_path, project)
     namespace = {}
-    for block in blocks(page, "python"):
-        exec(compile(block, str(page), "exec"), namespace)
+    try:
+        for block in blocks(page, "python"):
+            if not block.file:
+                exec(compile(block.text, str(page), "exec"), namespace)
+    finally:
+        for block in blocks(page, "python"):
+            sys.modules.pop(block.file.removesuffix(".py"), None)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_toml_blocks_are_what_they_seem(page):
+    """A run's configuration is one that `arena train` takes; a project file names groups that there are."""
+    for block in blocks(page, "toml"):
+        values = toml(block)
+        if "heads" in values:
+            make_request(values, {}, None)
+        for group in values.get("project", {}).get("entry-points", {}):
+            assert group in GROUPS, f"{page.name}: {group}"
+
+
+def toml(block):
+    return pytest.importorskip("tomllib", reason="needs Python 3.11").loads(block.text)
 
 
 def test_every_hook_is_documented_as_it_is():
@@ -94,3 +90,17 @@ def test_commands_and_options_in_the_text_exist(page, name, program):
         }
         used = {word.partition("=")[0].rstrip(".,)") for word in words if re.match(r"--[a-z]", word)}
         assert used <= known, f"{page.name}: {line}"
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    """The dummy builder reads and resolves everything as `make docs` does, and writes no pages."""
+    pytest.importorskip("sphinx", reason="the site needs the extra docs")
+    built = ["-b", "dummy", "-d", str(tmp_path / "doctrees"), "docs", str(tmp_path / "site")]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", *built], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    pages = {page.relative_to(tmp_path / "doctrees").with_suffix("").as_posix() for page in tmp_path.rglob("*.doctree")}
+    assert pages >= {page.stem for page in ROOT.glob("docs/*.md")}
+    assert pages >= {"reference/readme", "reference/argus_core.canvas", "reference/argus_data"}

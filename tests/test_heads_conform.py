@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from argus_core.testing import head_suite
+from kit_marks import FEW_GRAPHS
 
-test_head = head_suite("detect.fcos", "detect.split_tower", "correspond.match")
+test_head = head_suite("detect.fcos", "correspond.match")
+test_tower = head_suite("detect.split_tower", marks=FEW_GRAPHS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
 import time
 from pathlib import Path
@@ -16,7 +15,6 @@ from argus_core.checkpoint import read_tensors
 from argus_core.tensors import tensors_sha256
 
 KILLS = 20
-HEAVY = ["torch.utils.tensorboard", "timm", "argus_heads.fcos_detect", "argus_heads.split_tower_detect"]
 
 
 def train(cache: str, out: str) -> None:
@@ -32,15 +30,12 @@ def outcome(out: Path) -> tuple[dict[str, str], list[str]]:
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_random_moments(tmp_path):
+def test_killed_at_twenty_random_moments(forked, tmp_path):
     cache = str(small_cache(tmp_path / "cache"))
-    # The server imports everything once; each child starts from there and can be killed without cost.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["argus_arena.commands", "argus_arena.loop", "argus_core.tasks.coco_metric", *HEAVY])
-    warm = context.Process(target=int)
+    warm = forked.Process(target=int)
     warm.start()
     warm.join()
-    whole = context.Process(target=train, args=(cache, str(tmp_path / "whole")))
+    whole = forked.Process(target=train, args=(cache, str(tmp_path / "whole")))
     began = time.monotonic()
     whole.start()
     whole.join()
@@ -49,7 +44,7 @@ def test_killed_at_twenty_random_moments(tmp_path):
     while kills < KILLS:
         out, runs = tmp_path / f"killed{runs}", runs + 1
         while kills < KILLS:
-            process = context.Process(target=train, args=(cache, str(out)))
+            process = forked.Process(target=train, args=(cache, str(out)))
             fresh, began = not out.exists(), time.monotonic()
             process.start()
             process.join(timeout=rng.uniform(0.05, 0.7) * seconds)

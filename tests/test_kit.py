@@ -4,28 +4,72 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+import argus_core.testing
+from argus_core.deprecation import ArgusDeprecationWarning
 from argus_core.errors import ArgusError
-from argus_core.testing import CHECKS, head_suite
-from argus_core.testing.suite import reason
-from broken_heads import BROKEN, Good
+from argus_core.single_file import load_object
+from argus_core.testing import HEAD_CHECKS, TASK_CHECKS, check_head, head_suite
+from argus_core.testing.engine import promise
+from argus_core.testing.subject import Subject
+from argus_core.testing.suite import HEAD_KIT, KITS
+from broken_heads import BROKEN, ClimbsItsLoss, Good
+
+GRAPHS = ("exports", "compiles")
 
 test_good_head = head_suite(Good)
 
 
+def reason(check, head, options=None):
+    """Why one check does not hold."""
+    return HEAD_KIT.fault(check, Subject.of(head, options))
+
+
 @pytest.mark.parametrize(
     ("check", "head"),
-    [pytest.param(check, head, id=head.__name__) for check, heads in BROKEN.items() for head in heads],
+    [
+        pytest.param(check, head, id=head.__name__)
+        for check, heads in BROKEN.items()
+        for head in heads
+        if check not in GRAPHS
+    ],
 )
 def test_every_broken_head_is_caught_by_its_check(check, head, monkeypatch):
     monkeypatch.setenv("A_BROKEN_HEAD", "")
     before = (torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled())
     assert reason(check, head)
     assert (torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()) == before
+
+
+@pytest.mark.slow
+def test_heads_that_make_no_graph_are_caught(python):
+    """In one process for all, as each would import PyTorch's tracers again."""
+    names = {head.__name__ for check in GRAPHS for head in BROKEN[check]}
+    code = (
+        "import json, broken_heads; from argus_core.testing.graphs import graph_faults; "
+        "from argus_core.testing.subject import Subject; "
+        f"heads = [getattr(broken_heads, name) for name in {sorted(names)}]; "
+        "print(json.dumps({head.__name__: graph_faults(Subject.of(head)) for head in heads}))"
+    )
+    done = python("-c", code, PYTHONPATH=os.path.dirname(__file__))
+    faults = json.loads(done.stdout)
+    assert all(faults[head.__name__][check] for check in GRAPHS for head in BROKEN[check]), faults
+    assert "cannot be exported for every size" in faults["FreezesItsGrid"]["exports"]
+    assert not faults["FreezesItsGrid"]["compiles"] and not faults["BreaksTheGraph"]["exports"]
+
+
+def test_a_head_in_a_file_is_found_by_another_process(tmp_path):
+    (tmp_path / "rude.py").write_text(
+        "from broken_heads import Good\nprint('good day')\n\n\nclass Mine(Good):\n    pass\n"
+    )
+    found = reason("import_hygiene", load_object(f"{tmp_path}/rude.py:Mine"))
+    assert "prints 'good day" in found
 
 
 def test_import_side_effects_are_caught(tmp_path, monkeypatch):
@@ -45,7 +89,7 @@ def test_options_reach_the_head():
 
 
 def test_every_check_has_a_head_that_it_catches():
-    assert set(BROKEN) | {"import_hygiene"} == set(CHECKS)
+    assert set(BROKEN) | {"import_hygiene"} == set(HEAD_CHECKS)
 
 
 def test_expected_failures_need_a_known_check_and_a_reason():
@@ -78,12 +122,44 @@ def pytester_run(tmp_path, python):
     return run
 
 
-def test_check_head_names_every_check_and_its_reason_without_pytest(python):
+def test_a_broken_promise_breaks_no_other():
+    dear = {*GRAPHS, "import_hygiene"}
+    found = HEAD_KIT.outcomes(ClimbsItsLoss, only=[check for check in HEAD_CHECKS if check not in dear])
+    assert [one.check for one in found if one.reason] == ["learns"]
+
+
+def test_the_dictionary_names_every_check_and_needs_no_pytest(python):
     code = (
-        "import json, sys; from broken_heads import ClimbsItsLoss; from argus_core.testing import check_head; "
-        "print(json.dumps([check_head(ClimbsItsLoss), 'pytest' in sys.modules]))"
+        "import json, sys; from argus_core.testing import check_task; "
+        "print(json.dumps([check_task('classify'), [each for each in ('pytest', 'timm') if each in sys.modules]]))"
     )
-    done = python("-c", code, PYTHONPATH=os.path.dirname(__file__))
-    faults, pytest_was_imported = json.loads(done.stdout)
-    assert list(faults) == list(CHECKS) and not pytest_was_imported
-    assert "60 steps" in faults.pop("learns") and not any(faults.values()), faults
+    faults, imported = json.loads(python("-c", code).stdout)
+    assert faults == dict.fromkeys(TASK_CHECKS, "") and not imported
+
+
+def test_expected_failures_of_the_dictionary_are_as_strict():
+    only = ["needs", "learns", "options"]
+    expected = {"needs": "of no matter", "learns": "it climbs"}
+    found = {one.check: one for one in HEAD_KIT.outcomes(ClimbsItsLoss, None, expected, only)}
+    assert [found[name].result for name in only] == ["unexpected pass", "expected failure", "ok"]
+    assert "take the expectation out" in found["needs"].reason and not found["learns"].reason
+    assert "60 steps" in found["learns"].fault and found["learns"].promise.startswith("Fitted or within")
+    with pytest.raises(ArgusError, match="did you mean 'learns'"):
+        check_head(Good, expected_failures={"learn": "it is slow"})
+
+
+def test_the_former_name_of_the_table_still_works():
+    with pytest.warns(ArgusDeprecationWarning, match="use HEAD_CHECKS"):
+        assert argus_core.testing.CHECKS is HEAD_CHECKS
+
+
+def test_the_page_lists_every_check_with_its_promise():
+    page = (Path(__file__).parents[1] / "docs/conformance.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.M)
+    live = [(name, promise(check)) for kit in KITS.values() for name, check in kit.checks.items()]
+    assert [(name, text.replace("`", "``")) for name, text in listed] == live
+
+
+def test_every_promise_is_one_line():
+    checks = [check for kit in KITS.values() for check in kit.checks.values()]
+    assert all(check.__doc__ == promise(check) and check.__doc__.endswith(".") for check in checks)

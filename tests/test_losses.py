@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import pytest
@@ -140,8 +141,8 @@ def _rank(rank: int, folder: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_average_to_the_whole_batch(tmp_path: Path) -> None:
-    mp.spawn(_rank, (str(tmp_path),), nprocs=2)
+def test_two_processes_average_to_the_whole_batch(forked: BaseContext, tmp_path: Path) -> None:
+    mp.start_processes(_rank, (str(tmp_path),), nprocs=2, start_method=forked.get_start_method())
     targets = [scene(0, 8), scene(1, 1)]
     whole = dense_losses(*predictions(2), POINTS.xy, matches(targets), targets)
     found = [float(x) for x in (tmp_path / "loss").read_text().split()]

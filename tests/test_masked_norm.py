@@ -120,8 +120,8 @@ def _rank(rank: int, folder: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_batch(tmp_path):
-    mp.spawn(_rank, (str(tmp_path),), nprocs=2)
+def test_two_processes_are_one_batch(forked, tmp_path):
+    mp.start_processes(_rank, (str(tmp_path),), nprocs=2, start_method=forked.get_start_method())
     x, mask = maps(images=4)
     norm = stirred(MaskedBatchNorm2d)
     whole = x.clone().requires_grad_()

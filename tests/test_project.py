@@ -30,6 +30,8 @@ HOMES = {
     "timm": ("argus_core/backbones/",),
     "pluggy": ("argus_core/hooks.py",),
     "pycocotools": ("argus_core/tasks/coco_metric.py", "plugins/argus_data/coco"),
+    "mlflow": ("plugins/argus_board/mlflow_runs.py",),
+    "wandb": ("plugins/argus_board/wandb_runs.py",),
 }
 """Where alone a library may be imported."""
 

@@ -45,6 +45,8 @@ def test_short_and_full_names_lead_to_the_same_class():
 def test_an_unknown_name_suggests_the_nearest():
     with pytest.raises(ArgusError, match=r"unknown head 'detect\.fcoss'; did you mean 'detect\.fcos'"):
         HEADS.find("detect.fcoss")
+    with pytest.raises(ArgusError, match=r"did you mean 'classify\.linear' or 'depth\.linear' or 'segment\.linear'"):
+        HEADS.find("linera")
     with pytest.raises(ArgusError, match="known: none"):
         Registry("argus.nobody_uses_this", "thing").find("x")
 
@@ -85,10 +87,66 @@ def test_a_short_name_of_two_tasks_is_ambiguous(install):
 def test_names_by_hand_live_beside_packages_and_never_replace_them(by_hand):
     by_hand("detect.good", Good)
     assert HEADS.load("good") is Good
-    with pytest.raises(ArgusError, match=r"taken by detect\.good"):
-        HEADS.register("detect.good", Good)
+    with pytest.raises(ArgusError, match=r"taken by detect\.good = broken_heads:Good \(registered by hand\)"):
+        HEADS.register("detect.good", FCOS)
     with pytest.raises(ArgusError, match=r"taken by detect\.fcos"):
-        HEADS.register("detect.fcos", Good)
+        HEADS.register("detect.fcos", FCOS)
+
+
+def test_a_cell_that_is_run_again_replaces_what_it_registered(by_hand):
+    first, second = (type("Good", (Good,), {"__module__": "__main__", "__qualname__": "Good"}) for _ in range(2))
+    by_hand("detect.good", first)
+    HEADS.register("detect.good", second, origin="file good.py:Good")
+    assert HEADS.load("good") is second
+    assert str(HEADS.find("good")) == "detect.good = __main__:Good (file good.py:Good)"
+
+
+def test_what_was_not_registered_by_hand_cannot_be_removed():
+    with pytest.raises(ArgusError, match=r"unknown head registered by hand 'detect\.fcos'; known: none"):
+        HEADS.unregister("detect.fcos")
+
+
+def full_names():
+    return {entry.name for entry in HEADS.entries()}
+
+
+@pytest.mark.parametrize("name", ["other", "detect.other", "my-heads", "My_Heads"])
+def test_only_those_strangers_take_part_that_are_named(install, monkeypatch, name):
+    install("my-heads", "argus.heads", {"detect.mine": "a:B", "detect.other": "a:C"})
+    everything = full_names()
+    monkeypatch.setenv("ARGUS_PLUGINS", "")
+    own = full_names()
+    assert everything - own == {"detect.mine", "detect.other"} and "detect.fcos" in own
+    monkeypatch.setenv("ARGUS_PLUGINS", f" {name} ,unknown")
+    expected = {"other": set(), "detect.other": {"detect.other"}}.get(name, {"detect.mine", "detect.other"})
+    assert full_names() - own == expected
+    monkeypatch.setenv("ARGUS_DISABLE", "detect.fcos,MY.heads")
+    assert own - full_names() == {"detect.fcos"}
+
+
+def test_a_disabled_name_is_told_from_an_unknown_one(install, monkeypatch):
+    install("stranger", "argus.heads", {"detect.mine": "a:B"})
+    monkeypatch.setenv("ARGUS_PLUGINS", "somebody")
+    with pytest.raises(ArgusError) as caught:
+        HEADS.find("mine")
+    assert str(caught.value) == (
+        "head detect.mine = a:B (stranger 1.2) is disabled by ARGUS_PLUGINS=somebody, which does not name it; "
+        "change or unset that variable"
+    )
+    monkeypatch.setenv("ARGUS_DISABLE", "detect.fcos,tiny")
+    with pytest.raises(
+        ArgusError, match=r"FCOS \(argus-perception .*\) is disabled by ARGUS_DISABLE=detect\.fcos,tiny;"
+    ):
+        HEADS.load("fcos")
+    with pytest.raises(ArgusError, match=r"backbone tiny = .* is disabled by ARGUS_DISABLE"):
+        BACKBONES.load("tiny")
+
+
+def test_an_object_by_hand_may_stand_in_for_a_disabled_one(by_hand, monkeypatch):
+    monkeypatch.setenv("ARGUS_DISABLE", "detect.fcos")
+    monkeypatch.setenv("ARGUS_PLUGINS", "")
+    by_hand("detect.fcos", Good)
+    assert HEADS.load("fcos") is Good
 
 
 def test_what_is_no_head_is_refused(by_hand):

@@ -125,6 +125,37 @@ def test_mask_depth_and_label_agree(scenes):
         assert scene.label == expected
 
 
+def test_normals_are_perpendicular_to_the_surfaces_that_depth_shows(split, scenes):
+    """The cross product of steps between neighbouring points in space, away from edges, is the normal."""
+    angles = []
+    for scene in scenes[:20]:
+        view = look(scene.world, scene.camera)
+        points = scene.camera.to_camera(surface(scene.camera, view.rays, view.depth))
+        down, right = np.diff(points, axis=1)[:, :, :-1], np.diff(points, axis=2)[:, :-1]
+        found = np.moveaxis(np.cross(right, down, axis=0), 0, -1)
+        found /= np.maximum(np.linalg.norm(found, axis=-1, keepdims=True), 1e-12)
+        here = view.owner[:-1, :-1]
+        inner = (here == view.owner[1:, :-1]) & (here == view.owner[:-1, 1:]) & (here > 0)
+        # Right x down leads away from the camera.
+        cosine = -(found * scene.normals[:-1, :-1]).sum(axis=-1)[inner]
+        angles.append(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+    angles = np.concatenate(angles)
+    assert np.median(angles) < 1 and (angles < 15).mean() > 0.93
+
+
+def test_normals_face_the_camera_and_the_ground_looks_up(scenes):
+    for scene in scenes:
+        assert scene.normals.shape == (64, 96, 3) and scene.normals.dtype == np.float32
+        sky = scene.mask == SEGMENTS.index("sky")
+        assert np.allclose(np.linalg.norm(scene.normals, axis=-1), ~sky, atol=1e-6)
+        ahead = np.linalg.inv(scene.camera.intrinsics) @ np.stack(
+            [*np.meshgrid(np.arange(96) + 0.5, np.arange(64) + 0.5), np.ones((64, 96))]
+        ).reshape(3, -1)
+        assert ((scene.normals.reshape(-1, 3) * ahead.T).sum(axis=1) < 1e-6).all()
+        ground = scene.mask == SEGMENTS.index("ground")
+        assert np.allclose(scene.normals[ground] @ scene.camera.axes, (0, -1, 0), atol=1e-6)
+
+
 def test_the_nearest_solid_hides_the_others(split):
     hidden = 0
     for i in range(MANY):

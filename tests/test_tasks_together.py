@@ -176,28 +176,35 @@ def test_settings_of_steps_that_no_head_takes_are_refused(cache, tmp_path, setti
     assert set(train_run(given, {"batch": 3}, None, tmp_path / "run")) == {"knn", "prototypes"}
 
 
+TWO = """
+import os, pathlib, sys
+import torch.distributed as dist
+from argus_arena.cli import app
+from argus_arena.rescore import EvalRequest, evaluate_run
+run, meet, *train = sys.argv[1:]
+evaluate_run(EvalRequest(pathlib.Path(run), device="cpu", metric={"backend": "faster"}))
+rank = int(os.environ["RANK"])  # the store of torchrun holds one group's addresses: the second meets in a file
+dist.init_process_group("gloo", init_method=f"file://{meet}", rank=rank, world_size=2)
+app(train)
+"""
+
+
 @pytest.mark.slow
 def test_two_processes_score_as_one(together, cache, tmp_path):
     """Heads of every task, by `arena eval`; a fitted head also by `arena train`, where it must be the same head."""
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     single = evaluate_run(EvalRequest(together[0], device="cpu"))
-    script = tmp_path / "score.py"  # torchrun takes an option --run for its own
-    script.write_text(
-        "import sys, pathlib\nfrom argus_arena.rescore import EvalRequest, evaluate_run\n"
-        "evaluate_run(EvalRequest(pathlib.Path(sys.argv[1]), device='cpu', metric={'backend': 'faster'}))\n"
-    )
-    finish([*launch, str(script), str(together[0])])
+    given = {"heads": ("knn",), "data": DATA, "cache": str(cache), "device": "cpu"}
+    one = train_run(given, {}, None, tmp_path / "one")["knn"]
+    script = tmp_path / "both.py"  # torchrun takes an option --run for its own
+    script.write_text(TWO)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    command = ["train", "--head", "knn", "--data", DATA, "--cache", str(cache), "--device", "cpu"]
+    arguments = [str(together[0]), str(tmp_path / "meet"), *command, "--out", str(tmp_path / "two")]
+    done = subprocess.run([*launch, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     for name, row in single.items():
         files = sorted((together[0] / name / "scores").glob("*.json"), key=lambda file: file.stat().st_mtime)
         double = json.loads(files[-1].read_text())
         assert double["metrics"] == pytest.approx(row["metrics"], abs=1e-4, nan_ok=True), name
-    train = ["train", "--head", "knn", "--data", DATA, "--cache", str(cache), "--device", "cpu"]
-    finish(["-m", "argus_arena", *train, "--out", str(tmp_path / "one")])
-    finish([*launch, "-m", "argus_arena", *train, "--out", str(tmp_path / "two")])
-    rows = [json.loads((tmp_path / n / "knn" / "result.json").read_text()) for n in ("one", "two")]
-    assert rows[0]["metrics"] == rows[1]["metrics"] and rows[0]["weights_sha256"] == rows[1]["weights_sha256"]
-
-
-def finish(arguments):
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    two = json.loads((tmp_path / "two" / "knn" / "result.json").read_text())
+    assert two["metrics"] == one["metrics"] and two["weights_sha256"] == one["weights_sha256"]

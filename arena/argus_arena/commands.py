@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_arena.board import print_rows
-from argus_arena.config import RunConfig, RunRequest, resolve
+from argus_arena.config import RunConfig, RunRequest, check_files, resolve
 from argus_arena.interrupt import Interrupted
 from argus_arena.learner import Learner
 from argus_arena.loop import Loop
@@ -82,6 +82,7 @@ def make_request(given: Mapping[str, Any], settings: Mapping[str, Any], config: 
 
 def run_config(config: RunConfig, plugins: Plugins, world: World, out: Path | None) -> dict[str, Any]:
     """Train, or continue, a resolved run; returns and prints its result rows, raises ArgusError if a head failed."""
+    check_files(config)
     setting = prepare(config, plugins, world)
     folder = RunFolder(out or _default_folder(config))
     learners = make_learners(config, setting, world)
@@ -133,11 +134,14 @@ def _train(
 def _identity(config: RunConfig, setting: Setting, processes: int) -> dict[str, Any]:
     """What decides the outcome: not where files lie, but what they hold."""
     request = config.request.model_dump(mode="json", exclude={*FREE, "data", "cache", "weights", "settings"})
-    heads = {name: head.model_dump(mode="json") for name, head in config.heads.items()}
+    heads = {name: head.model_dump(mode="json", exclude={"file"}) for name, head in config.heads.items()}
+    files = [head.file for head in config.heads.values() if head.file]
+    texts = {f"text of {Path(file.spec.rpartition(':')[0]).name}": file.sha256[:12] for file in files}
     tokens = setting.record["tokens"]
     return {
         "request": request,
         "heads": heads,
+        **texts,
         "processes": processes,
         "data": {key: value for key, value in setting.record["data"].items() if key != "spec"},
         "tokens": {**tokens, "backbone": {**tokens["backbone"], "weights": None}},

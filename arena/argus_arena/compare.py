@@ -10,7 +10,7 @@ from typing import Any
 
 from argus_arena.board import as_csv, as_markdown, plain, print_board
 from argus_arena.commands import HeadsFailed, make_request, run_config
-from argus_arena.config import RunConfig, resolve
+from argus_arena.config import RunConfig, registered_name, resolve, split_name
 from argus_arena.grouping import Grouping, make_groups, only
 from argus_arena.rows import read_rows
 from argus_arena.standings import Standing, rankings
@@ -75,7 +75,7 @@ def _resolve(
     chosen = _task(data.tasks, task, request.heads)
     named = request.heads if ALL not in request.heads else _every(chosen)
     floor = type(chosen).floor
-    held = {HEADS.find(text.rpartition("=")[2]).name for text in named}
+    held = {registered_name(split_name(text)[1]) for text in named}
     if floor in {entry.name for entry in HEADS.entries()} and floor not in held:
         named = (*named, floor)
     return resolve(request.model_copy(update={"heads": tuple(named)}))
@@ -92,7 +92,7 @@ def _task(tasks: Mapping[str, Task], wanted: str, heads: Sequence[str]) -> Task:
 
 
 def _solved(text: str) -> str:
-    return head_class(HEADS.find(text.rpartition("=")[2]).name).solves.name
+    return head_class(registered_name(split_name(text)[1])).solves.name
 
 
 def _every(task: Task) -> tuple[str, ...]:

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from argus_core.build import head_class, head_options
 from argus_core.errors import ArgusError, unknown
+from argus_core.file_module import source_of
 from argus_core.options import check_options, options_model
 from argus_core.recipe import Recipe
 from argus_core.registry import HEADS
+from argus_core.single_file import is_file_spec
+from argus_core.single_file import resolve as resolve_file
+
+
+class SourceFile(BaseModel):
+    """Where a head's class lies that no package has, as ``PATH.py:CLASS``, and the sha256 of the file's text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spec: str
+    sha256: str
 
 
 class HeadConfig(BaseModel):
-    """One head of a run: its registered name, all its options, its whole recipe."""
+    """One head of a run: its registered name, all its options, its whole recipe, and its file if it is of one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     head: str
     options: dict[str, Any]
     recipe: Recipe
+    file: SourceFile | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_file(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in plain(self).items() if key != "file" or value is not None}
 
 
 class RunRequest(BaseModel):
@@ -32,7 +48,7 @@ class RunRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)  # canvas = 640 in a file
 
     heads: tuple[str, ...] = Field(
-        min_length=1, description="registered names, or NAME=HEAD for an instance of its own name"
+        min_length=1, description="registered names or FILE.py:CLASS, or NAME=HEAD for an instance of its own name"
     )
     data: str = Field(description="data spec, such as coco:PATH or scenes:")
     cache: Path | None = Field(default=None, description="folder written by `arena cache`")
@@ -85,10 +101,40 @@ def resolve(request: RunRequest) -> RunConfig:
             head=HEADS.find(head).name,
             options=head_options(head, options[name]),
             recipe=_recipe(head, recipes[name]),
+            file=_file(head),
         )
         for name, head in names.items()
     }
     return RunConfig(request=request, heads=heads)
+
+
+def check_files(config: RunConfig) -> None:
+    """Raise ArgusError unless heads of files are registered, from the text that the run was resolved with."""
+    for name, made in config.heads.items():
+        if made.file is None:
+            continue
+        now = _sha256(made.head)
+        if now is None:
+            raise ArgusError(
+                f"head {name!r} is of {made.file.spec}: add --plugin {made.file.spec} in front of the command"
+            )
+        if now != made.file.sha256:
+            raise ArgusError(
+                f"{made.file.spec}, which head {name!r} is of, was changed: sha256 {now[:12]}, "
+                f"the run has {made.file.sha256[:12]}; put that text back, or train again"
+            )
+
+
+def _sha256(head: str) -> str | None:
+    """The text of the file that a head was registered from, if it was from one."""
+    found = _file(head) if any(entry.name == head for entry in HEADS.entries()) else None
+    return found.sha256 if found else None
+
+
+def _file(head: str) -> SourceFile | None:
+    cls = head_class(head)
+    found = source_of(cls)
+    return SourceFile(spec=f"{found[0]}:{cls.__name__}", sha256=found[1]) if found else None
 
 
 def flatten(settings: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -104,28 +150,28 @@ def flatten(settings: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
 
 def _instances(texts: Sequence[str]) -> dict[str, str]:
     """Heads by their names in the run: the part after the task, or all of it where several tasks share that."""
-    full = [_registered(text) for text in texts if "=" not in text]
+    parted = {text: split_name(text) for text in texts}
+    full = [registered_name(head) for name, head in parted.values() if not name]
     short = [name.partition(".")[2] for name in full]
     plain = {
         name: name.replace(".", "_") if short.count(end) > 1 else end for name, end in zip(full, short, strict=True)
     }
-    return dict(_named(text) if "=" in text else (plain[HEADS.find(text).name], text) for text in texts)
+    return {name or plain[registered_name(head)]: registered_name(head) for name, head in parted.values()}
 
 
-def _named(text: str) -> tuple[str, str]:
-    name, _, head = text.partition("=")
+def split_name(text: str) -> tuple[str, str]:
+    """A head's own name in the run, or none, and what it is: ``a=fcos`` is ``("a", "fcos")``."""
+    name, equals, head = text.partition("=")
+    if not equals or (is_file_spec(text) and not name.isidentifier()):  # a path may hold a =
+        return "", text
     if not name.isidentifier():
         raise ArgusError(f"{name!r} is no name for a head; use letters, digits and _")
-    return name, _registered(head)
+    return name, head
 
 
-def _registered(text: str) -> str:
-    """The full name of a head; a wrong one is answered with full names, as their parts may be ambiguous."""
-    parts = {entry.name: entry.name.partition(".")[2] or entry.name for entry in HEADS.entries()}
-    if "." in text or text in parts.values():
-        return HEADS.find(text).name
-    near = difflib.get_close_matches(text, parts.values(), cutoff=0.5)
-    raise unknown("head", text, parts, [name for name, part in parts.items() if part in near])
+def registered_name(text: str) -> str:
+    """The full name of a head; that of a file is registered first."""
+    return HEADS.find(resolve_file(text, "head")).name
 
 
 def _put(field: str, value: Any, head: str, recipe: dict[str, Any], options: dict[str, Any]) -> bool:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from argus_arena.opening import open_run
 from argus_arena.rescore import EvalRequest
 from argus_arena.scoring import check_protocol, own_options
 from argus_core.head import Head
 from argus_core.options import options_model
 from argus_core.protocol import Protocol, find_protocol
-from argus_core.trained import canvas_of, load_run
+from argus_core.trained import canvas_of
 
 
 def print_explanation(request: EvalRequest) -> None:
     """Print how `arena eval` would score the heads of a run."""
-    heads, record = load_run(request.run, request.which)
+    heads, record = open_run(request.run, request.which)
     protocol = find_protocol(request.protocol) if request.protocol else None
     for head in heads.values():
         check_protocol(head, protocol)

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
+from argus_arena.opening import open_run
 from argus_arena.report import progress_bar
 from argus_arena.world import find_device
 from argus_core.argus import Argus
@@ -21,7 +22,7 @@ from argus_core.files import write_atomic, write_json
 from argus_core.head import Head
 from argus_core.image import read_image
 from argus_core.tasks.detect import Detect, Detections
-from argus_core.trained import backbone_of, canvas_of, load_run
+from argus_core.trained import backbone_of, canvas_of
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 
@@ -36,7 +37,7 @@ def predict_images(
     device: str | None,
 ) -> list[str]:
     """Write ``HEAD/predictions.json`` and pictures under ``out``; returns what was wrong with images left out."""
-    heads, record = load_run(run)
+    heads, record = open_run(run)
     classes = {name: _classes(head) for name, head in heads.items()}
     place = find_device(device)
     argus = Argus(backbone_of(record, weights, str(place)), heads, canvas_of(record)).to(place)

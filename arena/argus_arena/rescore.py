@@ -9,6 +9,7 @@ from typing import Any
 
 from argus_arena.evaluate import evaluate
 from argus_arena.keeper import finite
+from argus_arena.opening import open_run
 from argus_arena.report import ConsoleReporter, Reporter
 from argus_arena.scoring import Scoring, check_protocol, own_options
 from argus_arena.setting import versions
@@ -24,7 +25,7 @@ from argus_core.hooks import load_plugins
 from argus_core.live import FramedSource
 from argus_core.protocol import Protocol, find_protocol
 from argus_core.tensors import tensors_sha256
-from argus_core.trained import backbone_of, canvas_of, load_run, set_decoding
+from argus_core.trained import backbone_of, canvas_of, set_decoding
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class EvalRequest:
 
 def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
     """Score the saved heads of a run with live tokens; writes and returns a result row per head, and prints scores."""
-    heads, record = load_run(request.run, request.which)
+    heads, record = open_run(request.run, request.which)
     protocol = find_protocol(request.protocol) if request.protocol else None
     for head in heads.values():
         check_protocol(head, protocol)

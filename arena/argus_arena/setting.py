@@ -17,7 +17,7 @@ from argus_arena.order import Order
 from argus_arena.scoring import Scoring, check_cache, check_scoring
 from argus_arena.tokens import open_origin
 from argus_arena.world import World
-from argus_core.build import build_head, head_class
+from argus_core.build import head_class, registered_head
 from argus_core.cache import CacheSource
 from argus_core.compose import check_name, merged_needs
 from argus_core.data import Split
@@ -146,5 +146,5 @@ def _build_heads(config: RunConfig, info: FeatureInfo, split: Split) -> dict[str
         check_name(name)  # or what was trained could not be used
         task = task_for(split, head_class(made.head).solves.name)
         torch.manual_seed(config.request.seed)
-        heads[name] = build_head(made.head, info, task, made.options)
+        heads[name] = registered_head(made.head, info, task, made.options)
     return heads

@@ -15,7 +15,10 @@ from argus_core.errors import ArgusError
 from argus_core.tensors import tensors_sha256
 from argus_core.tokens import FeatureInfo, FinalNorm, Needs, Tokens, cell_mask
 
+__all__ = ["Backbone", "Precision", "check_grid", "fit_to_grid"]
+
 Precision = Literal["auto", "fp32"]
+"""``fp32``, or ``auto``: half precision where the device computes it faster."""
 Triple = tuple[float, float, float]
 
 
@@ -47,6 +50,8 @@ class Backbone(nn.Module):
         self.license, self._low = license, precision == "auto"
         # Set by ``load_backbone``: what the factory was told besides the weights.
         self.options: dict[str, Any] = {}
+        # Set where stored weights were rounded: the identity they had before.
+        self.rounded_from: str | None = None
         self._periods = {key: value.clone() for key, value in rope_periods(model).items()}
         self.weights_sha256 = tensors_sha256({**model.state_dict(), **self._periods})
         self._compiled: Callable[..., Any] | None = None

@@ -14,6 +14,8 @@ from timm.models import get_pretrained_cfg
 
 from argus_core.errors import ArgusError
 
+__all__ = ["published_folder", "published_weights"]
+
 _FILE = "model.safetensors"
 
 

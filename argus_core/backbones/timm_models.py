@@ -16,6 +16,8 @@ from argus_core.errors import ArgusError, unknown
 from argus_core.license import find_license
 from argus_core.tokens import FeatureInfo
 
+__all__ = ["build", "feature_info", "timm_backbone", "wrap"]
+
 
 def timm_backbone(
     name: str,

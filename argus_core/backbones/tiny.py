@@ -14,6 +14,8 @@ from argus_core.backbones.timm_models import build, wrap
 from argus_core.backbones.weights import load_strict, read_tensors, rope_periods
 from argus_core.license import APACHE
 
+__all__ = ["tiny"]
+
 
 def tiny(weights: str | Path | None = None, *, precision: Precision = "auto") -> Backbone:
     """12 blocks of 96 channels, stride 16, 5 prefix tokens; the same weights everywhere if no file is given.

@@ -50,7 +50,8 @@ class HeadEntry(Entry):
     """How to build a head: its registered name with the distribution that has it, options, task, canvas.
 
     ``decoding`` is what was set on the head after it was built. ``weights_sha256`` is of the tensors as stored.
-    ``record`` is how the head was trained and scored, as far as that is known.
+    ``record`` is how the head was trained and scored, as far as that is known. ``info`` is what the head was built
+    for, where that is not the backbone's.
     """
 
     head: str
@@ -64,13 +65,18 @@ class HeadEntry(Entry):
     license: str
     weights_sha256: str
     record: dict[str, Any]
+    info: FeatureInfo | None = None
 
 
 class BundleConfig(Entry):
-    """A saved Argus; ``files`` gives for each weights file the sha256 of the backbone that it holds, as loaded."""
+    """A saved Argus; ``files`` gives for each weights file the sha256 of the backbone that it holds, as loaded.
+
+    ``version`` is of argus-perception, ``api_version`` of the contract with plugins, in which heads were written.
+    """
 
     format: str
     version: str
+    api_version: str = ""
     canvas: Canvas | None
     backbone: BackboneEntry
     heads: dict[str, HeadEntry]

@@ -11,16 +11,16 @@ import torch
 
 from argus_core.argus import Argus
 from argus_core.backbones import Backbone, load_backbone
-from argus_core.build import build_head, head_class, task_from_dict
+from argus_core.build import head_class, registered_head, task_from_dict
 from argus_core.bundle.config import BackboneEntry, BundleConfig, HeadEntry, check_local, file_of, read_config
 from argus_core.bundle.find import find_folder
 from argus_core.bundle.tensors import State, read_heads
 from argus_core.checkpoint import load_state
 from argus_core.errors import ArgusError
 from argus_core.head import Head
+from argus_core.origin import NotInstalled, check_installed, trained_on
 from argus_core.registry import HEADS, TASKS
 from argus_core.tensors import tensors_sha256
-from argus_core.tokens import FeatureInfo
 from argus_core.trained import set_decoding
 
 A = TypeVar("A", bound=Argus)
@@ -51,7 +51,8 @@ def load(
         raise ArgusError(_needed(folder, missing))
     for name, entry in config.heads.items():
         if name not in missing:
-            argus.add(name, _head(name, entry, config.backbone.info, states.get(name, {}), folder / file))
+            head = _head(name, entry, config.backbone, states.get(name, {}), folder / file)
+            argus.add(name, head, strict=False)  # they fitted, or were let pass, when they were put together
     strays = states.keys() - config.heads.keys()
     if strays:
         raise ArgusError(f"{folder / file} holds tensors of {sorted(strays)}, heads that config.json does not have")
@@ -70,6 +71,8 @@ def _backbone(config: BundleConfig, path: Path) -> Backbone:
             f"{config.files[path.name][:12]}: the files are damaged or of different models; fetch or save both again"
         )
     _check_info(entry, backbone, path)
+    if backbone.weights_sha256 != entry.weights_sha256:
+        backbone.rounded_from = entry.weights_sha256
     backbone.mean, backbone.std, backbone.license = entry.mean, entry.std, entry.license
     return backbone
 
@@ -84,10 +87,11 @@ def _check_info(entry: BackboneEntry, backbone: Backbone, path: Path) -> None:
 
 def _absent(entry: HeadEntry) -> str | None:
     """Why a head cannot be built here, if so: its class, or that of its task, cannot be imported."""
+    origin = {"distribution": entry.distribution, "version": entry.version}
     try:
-        head_class(entry.head)
-        TASKS.load(str(entry.task.get("task")))
-    except ArgusError as error:
+        check_installed(HEADS, entry.head, origin)
+        check_installed(TASKS, str(entry.task.get("task")), origin)
+    except NotInstalled as error:
         return f"{entry.head} of {entry.distribution} {entry.version}".rstrip() + f": {error}"
     return None
 
@@ -95,15 +99,15 @@ def _absent(entry: HeadEntry) -> str | None:
 def _needed(folder: Path, missing: Mapping[str, str]) -> str:
     named = "; ".join(f"{name!r} is {why}" for name, why in missing.items())
     return (
-        f"{folder} holds heads that cannot be built here: {named}. Install the packages named "
-        "(register by hand what was registered by hand), or leave these heads out with allow_missing=True"
+        f"{folder} holds heads that cannot be built here: {named}. Do what is said, or leave these heads out "
+        "with allow_missing=True (--allow-missing)"
     )
 
 
-def _head(name: str, entry: HeadEntry, info: FeatureInfo, state: State, path: Path) -> Head:
+def _head(name: str, entry: HeadEntry, made: BackboneEntry, state: State, path: Path) -> Head:
     options = head_class(entry.head).restore_options(entry.options)
     try:
-        head = build_head(entry.head, info, task_from_dict(entry.task), options)
+        head = registered_head(entry.head, entry.info or made.info, task_from_dict(entry.task), options)
         load_state(head, state, f"{path}, heads.{name},")
     except ArgusError as error:
         raise ArgusError(f"head {name!r}: {error}{_versions(entry)}") from error
@@ -112,6 +116,7 @@ def _head(name: str, entry: HeadEntry, info: FeatureInfo, state: State, path: Pa
     if entry.decoding is not None:
         set_decoding(head, entry.decoding)
     head.canvas, head.record = entry.canvas, entry.record
+    head.backbone_sha256 = trained_on(entry.record) or made.weights_sha256
     return head.eval()
 
 

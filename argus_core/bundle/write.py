@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import argus_core
 from argus_core.build import head_class, task_to_dict
 from argus_core.bundle.config import (
     CONFIG,
@@ -29,6 +30,7 @@ from argus_core.files import write_json
 from argus_core.head import Head
 from argus_core.registry import BACKBONES, HEADS
 from argus_core.tensors import tensors_sha256, write_tensors
+from argus_core.tokens import FeatureInfo
 
 if TYPE_CHECKING:
     from argus_core.argus import Argus
@@ -82,9 +84,13 @@ def _config(argus: Argus, files: dict[str, str]) -> BundleConfig:
     return BundleConfig(
         format=FORMAT,
         version=version("argus-perception"),
+        api_version=argus_core.__api_version__,
         canvas=argus.canvas,
         backbone=_backbone(argus.backbone),
-        heads={name: _head(name, argus.head(name), licenses[f"head {name}"].id) for name in argus.heads},
+        heads={
+            name: _head(name, argus.head(name), licenses[f"head {name}"].id, argus.backbone.info)
+            for name in argus.heads
+        },
         licenses=licenses.to_dict(),
         files=files,
     )
@@ -105,7 +111,7 @@ def _backbone(backbone: Backbone) -> BackboneEntry:
     return entry
 
 
-def _head(name: str, head: Head, license: str) -> HeadEntry:
+def _head(name: str, head: Head, license: str, info: FeatureInfo) -> HeadEntry:
     if not re.fullmatch(r"[\w-]+", name):
         raise ArgusError(f"head {name!r} cannot be saved under this name; use letters, digits, _ and -")
     if not head.name or head_class(head.name) is not type(head):
@@ -127,6 +133,7 @@ def _head(name: str, head: Head, license: str) -> HeadEntry:
         license=license,
         weights_sha256=tensors_sha256(head.state_dict()),
         record=portable(head.record),
+        info=None if head.info == info else head.info,
     )
 
 

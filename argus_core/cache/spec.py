@@ -22,6 +22,7 @@ FORMAT = 2
 """Version of the layout on disk and of the geometry it relies on."""
 
 DType = Literal["fp32", "fp16", "bf16", "int8"]
+"""How a number of a token is stored."""
 
 
 @dataclass(frozen=True)

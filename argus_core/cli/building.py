@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from argus_core.argus import Argus
+from argus_core.cli.opening import tell_missing
 from argus_core.errors import ArgusError
 from argus_core.license import require
 from argus_core.trained import assemble
@@ -24,7 +25,8 @@ def build_model(
     """Write the model to ``out``, which must not hold anything unless ``overwrite``, and print passes and names."""
     if not overwrite and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ArgusError(f"{out} exists already; choose another --out, or write into it with --overwrite")
-    argus = assemble(runs, which, weights, "cpu")
+    argus = assemble(runs, which, weights, "cpu", allow_missing=True)
+    tell_missing(argus)
     require(argus, license)
     argus.save(out, variant=variant)
     print(argus.plan())

@@ -37,14 +37,16 @@ def _licenses(argus: Argus) -> list[str]:
     return str(argus.licenses()).splitlines()
 
 
-def export_model(model: str, out: Path, format: str, variant: str | None, license: str | None, verify: bool) -> None:
+def export_model(
+    model: str, out: Path, format: str, variant: str | None, license: str | None, verify: bool, partly: bool = False
+) -> None:
     """Write the model in one of ``FORMATS`` and say what was written."""
     if format not in FORMATS:
         raise unknown("export format", format, FORMATS)
     graphs = format in ("onnx", "torch")
     if graphs and variant is not None:
         raise ArgusError(f"--variant {variant} is of bundles and hf folders; {format} graphs hold float32 weights")
-    argus = open_model(model, "cpu", None, license, partly=False)
+    argus = open_model(model, "cpu", None, license, partly)
     if graphs:
         report = argus.export_onnx(out, verify) if format == "onnx" else argus.export_torch(out, verify)
         print("\n".join(_graphs(report)))

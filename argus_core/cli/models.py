@@ -44,12 +44,15 @@ def export(
     format: Annotated[str, typer.Option("--format", help="bundle, hf, onnx or torch")] = "bundle",
     variant: Annotated[str | None, typer.Option("--variant", help="bf16_backbone: half the size on disk")] = None,
     verify: Annotated[bool, typer.Option(help="compare graphs with the model at six sizes")] = True,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="leave out heads whose package is not installed")
+    ] = False,
     require_license: Require = None,
 ) -> None:
     """Write a model for other programs: ONNX or PyTorch graphs, a folder for transformers, or a bundle of Argus."""
     from argus_core.cli.describe import export_model
 
-    export_model(model, out, format, variant, require_license, verify)
+    export_model(model, out, format, variant, require_license, verify, allow_missing)
 
 
 def bench(

@@ -23,15 +23,24 @@ def open_model(
 
     _check_place(Path(model))
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    argus = _runs(Path(model), place) if _is_run(Path(model)) else Argus.load(model, device=place, allow_missing=partly)
-    for name, reason in argus.missing.items():
-        print(f"notice: {name} is left out: {reason}", file=sys.stderr)
+    argus = (
+        _runs(Path(model), place, partly)
+        if _is_run(Path(model))
+        else Argus.load(model, device=place, allow_missing=partly)
+    )
+    tell_missing(argus)
     require(argus, license)
     if canvas is not None:
         height, width = parse_size(canvas)
         argus.canvas = Canvas(height, width)
         _check_canvas(argus, argus.canvas)
     return argus
+
+
+def tell_missing(argus: Argus) -> None:
+    """Name on stderr the heads that were left out, and what to install for each."""
+    for name, reason in argus.missing.items():
+        print(f"warning: {name} is left out: {reason}", file=sys.stderr)
 
 
 def one_head(argus: Argus, task: str, head: str | None) -> str:
@@ -73,7 +82,7 @@ def _is_run(path: Path) -> bool:
     return path.is_dir() and not (path / "config.json").exists() and any(path.rglob("best.safetensors"))
 
 
-def _runs(path: Path, device: str) -> Argus:
+def _runs(path: Path, device: str, partly: bool) -> Argus:
     from argus_core.trained import assemble
 
-    return assemble([path], device=device)
+    return assemble([path], device=device, allow_missing=partly)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+__all__ = ["ASPECTS", "nearest_shape", "shape_anchors"]
+
 ASPECTS = (0.4, 1.0, 2.5)
 """Width over height: upright, square, lying."""
 

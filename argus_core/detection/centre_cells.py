@@ -9,6 +9,8 @@ from torch import Tensor
 
 from argus_core.detection.geometry import centres, grid_points, pairwise_ltrb
 
+__all__ = ["centre_cells", "uncovered"]
+
 
 def centre_cells(boxes: Sequence[Tensor], extent: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
     """Image, row and column of the cell that holds each centre of (G_i, 4) boxes, for images of ``extent`` (B, 2)."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+__all__ = ["window_means"]
+
 
 def window_means(x: Tensor, mask: Tensor, window: int) -> Tensor:
     """(B, C, h, w) means of ``x`` over ``window`` x ``window`` cells around each; 0 takes the whole image.

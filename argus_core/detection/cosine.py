@@ -12,6 +12,8 @@ from argus_core.detection.blocks import PRIOR, logit
 from argus_core.errors import ArgusError
 from argus_core.precision import full_precision
 
+__all__ = ["CosineClassifier"]
+
 EPS = 1e-6
 
 

@@ -15,6 +15,8 @@ from argus_core.detection.postprocess import DecodeOptions, candidates, suppress
 from argus_core.head import Head
 from argus_core.tasks.detect import BoxTarget, Detect, Detections
 
+__all__ = ["DenseHead", "DenseOutput", "Level"]
+
 
 @dataclass(frozen=True)
 class Level:

@@ -8,6 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+__all__ = [
+    "Points",
+    "boxes_to_ltrb",
+    "centerness",
+    "centres",
+    "grid_points",
+    "ltrb_to_boxes",
+    "paired_iou",
+    "pairwise_ltrb",
+]
+
 
 @dataclass(frozen=True)
 class Points:

@@ -9,7 +9,10 @@ from torch import Tensor, nn
 from argus_core.detection.blocks import ConvGN, UpGN
 from argus_core.errors import ArgusError
 
+__all__ = ["LEVELS", "SimplePyramid", "pyramid_strides", "sine_code"]
+
 LEVELS = 5
+"""Levels of a pyramid, as FCOS has them: P3 to P7."""
 
 
 def pyramid_strides(stride: int) -> tuple[int, ...]:

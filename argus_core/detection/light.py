@@ -13,6 +13,8 @@ from argus_core.taps import common_stride
 from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo, Features
 
+__all__ = ["LightHead", "MeanPyramid", "halvings"]
+
 
 class LightHead(DenseHead):
     """A 1x1 ``stem``, a ``pyramid`` with one learned step, and two towers of two 3x3 and two depthwise blocks.

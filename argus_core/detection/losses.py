@@ -15,6 +15,8 @@ from argus_core.detection.geometry import boxes_to_ltrb, centerness, ltrb_to_box
 from argus_core.processes import batch_total
 from argus_core.tasks.detect import BoxTarget
 
+__all__ = ["Quality", "dense_losses"]
+
 Quality = Literal["centerness", "iou"]
 """What a location's quality is to say: how central it is in its box, or how well its predicted box fits."""
 

@@ -17,6 +17,8 @@ from argus_core.tasks.detect import Detect
 from argus_core.tensors import tensors_sha256
 from argus_core.text import ClassText, stand_in
 
+__all__ = ["NamedClasses", "class_vectors"]
+
 
 class NamedClasses(DenseHead):
     """A dense head with ``towers`` whose classifier is a ``CosineClassifier``; ``text`` is its option for a file.

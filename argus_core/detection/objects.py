@@ -10,6 +10,8 @@ from torch import Tensor
 from argus_core.processes import batch_total
 from argus_core.tasks.detect import BoxTarget
 
+__all__ = ["object_total", "without_crowds"]
+
 
 def without_crowds(targets: Sequence[BoxTarget]) -> list[BoxTarget]:
     """The targets without their crowd regions."""

@@ -17,6 +17,8 @@ from argus_core.head import Head
 from argus_core.precision import full_precision
 from argus_core.tasks.detect import LIMIT, BoxTarget, Detect, Detections
 
+__all__ = ["SetHead", "SetOutput"]
+
 ALPHA, GAMMA = 0.25, 2.0
 
 

@@ -13,6 +13,8 @@ from PIL import Image
 
 from argus_core.files import write_atomic
 
+__all__ = ["Result"]
+
 Pixels = npt.NDArray[np.uint8]
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from argus_core.results.base import Result
 
+__all__ = ["Perception"]
+
 NOUNS = {
     "classify": "classification",
     "segment": "segmentation",

@@ -15,6 +15,8 @@ from argus_core.tasks.base import Metric
 if TYPE_CHECKING:
     from argus_core.tasks.classify import Classes
 
+__all__ = ["Accuracy"]
+
 TOP = 5
 
 

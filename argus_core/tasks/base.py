@@ -19,6 +19,8 @@ from argus_core.tokens import FeatureInfo, Tokens
 if TYPE_CHECKING:
     from argus_core.results.base import Result
 
+__all__ = ["Metric", "Task"]
+
 
 class Metric(ABC):
     """Collects predictions and truths in image pixels, one image at a time, and scores them together.
@@ -135,6 +137,20 @@ class Task(BaseModel, ABC):
         generator: torch.Generator,
     ) -> tuple[Tokens, list[Any]]:
         """Random tokens with planted, learnable targets: the data every conformance check runs on."""
+
+    def example_truth(self, size: tuple[int, int], generator: torch.Generator) -> Any:
+        """A random annotation of an image of ``size`` (height, width), as a data set gives it; None: none is offered.
+
+        With ``perfect`` it lets the conformance kit check target, ``to_image``, metric and result.
+        """
+        return None
+
+    def perfect(self, truth: Any, placement: Placement) -> Any:
+        """The canvas prediction that says what ``truth`` says, as a faultless head would; None: none is offered.
+
+        Of a task that compares images, a tuple with one for each image of the sample, all of them at ``placement``.
+        """
+        return None
 
     @classmethod
     @abstractmethod

@@ -22,6 +22,8 @@ from argus_core.tokens import FeatureInfo, Tokens, cell_mask
 if TYPE_CHECKING:
     from argus_core.results.classes import ClassResult
 
+__all__ = ["ClassTarget", "Classes", "Classify"]
+
 
 @dataclass(frozen=True)
 class ClassTarget:
@@ -147,6 +149,14 @@ class Classify(Task):
             prefix[layer] = torch.randn(images, max(1, info.prefix), channels, generator=generator)
             prefix[layer][:, 0] += vectors
         return Tokens(maps, prefix, extent, canvas, info), [ClassTarget(label) for label in labels]
+
+    def example_truth(self, size: tuple[int, int], generator: torch.Generator) -> int:
+        """Any class."""
+        return int(torch.randint(len(self.classes), (), generator=generator))
+
+    def perfect(self, truth: int, placement: Placement) -> Classes:
+        """A score of 1 for the class."""
+        return Classes(F.one_hot(self.target(truth, placement).label, len(self.classes)).float())
 
     @classmethod
     def small(cls) -> Classify:

@@ -17,6 +17,8 @@ from argus_core.tasks.base import Metric
 if TYPE_CHECKING:
     from argus_core.tasks.detect import Boxes, Detections
 
+__all__ = ["CocoMetric"]
+
 Backend = Literal["pycocotools", "faster"]
 Image = dict[str, npt.NDArray[Any]]
 

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from argus_core.canvas import Placement
 from argus_core.tasks.base import Metric, Task
-from argus_core.tasks.described import Described, DescriptorMaps
+from argus_core.tasks.described import Described, DescriptorMaps, Search
 from argus_core.tokens import FeatureInfo, Tokens, cell_mask
+
+__all__ = ["Correspond", "Landmarks", "Matches"]
 
 LANDMARKS = 4
 """Points that the images of an example share."""
@@ -146,6 +148,29 @@ class Correspond(Task):
             maps[layer] = cells.permute(0, 3, 1, 2) * cell_mask(extent, stride, grid)
             prefix[layer] = torch.randn(images, max(1, info.prefix), width, generator=generator)
         return Tokens(maps, prefix, extent, canvas, info), [Landmarks(one) for one in points]
+
+    def example_truth(self, size: tuple[int, int], generator: torch.Generator) -> Matches:
+        """Landmarks in the quarters of both images, not in the same order."""
+        quarter = torch.stack([torch.randperm(4, generator=generator)[:LANDMARKS] for _ in range(2)])
+        inner = 0.25 + 0.5 * torch.rand(2, LANDMARKS, 2, generator=generator, dtype=torch.float64)
+        half = torch.tensor(size).flip(0) / 2
+        source, target = ((torch.stack([quarter % 2, quarter // 2], dim=2) + inner) * half).numpy()
+        return Matches(source, target, (0.0, 0.0, float(size[1]), float(size[0])), sizes=(size, size))
+
+    def perfect(self, truth: Matches, placement: Placement) -> tuple[Described, Described]:
+        """A direction of its own for every landmark, around where it is; another one everywhere else."""
+        first, second = (self._beacons(points, placement) for points in (truth.source, truth.target))
+        return first, second
+
+    def _beacons(self, points: npt.NDArray[np.float64], placement: Placement) -> Described:
+        """Descriptors (N + 1, H, W) of every canvas pixel: how near it is to each point, and a constant."""
+        height, width = placement.canvas_size
+        y, x = torch.arange(height) + 0.5, torch.arange(width) + 0.5
+        at = torch.from_numpy(placement.points_to_canvas(points)).float()
+        square = (x - at[:, :1])[:, None] ** 2 + (y - at[:, 1:])[:, :, None] ** 2
+        near = (-square / 8).exp()
+        maps = torch.cat([near, torch.full((1, height, width), 0.1)])
+        return Described(maps, 1, placement.extent, placement.canvas_size, Search(max(height, width)))
 
     @classmethod
     def small(cls) -> Correspond:

@@ -25,6 +25,8 @@ from argus_core.tokens import FeatureInfo, Tokens
 if TYPE_CHECKING:
     from argus_core.results.depth import DepthResult
 
+__all__ = ["Depth", "DepthMap", "DepthMaps", "DepthTarget", "known_depth"]
+
 FAR = 1000.0
 """Metres that no depth sensor reaches: images that lie mostly beyond are in another unit."""
 
@@ -183,6 +185,18 @@ class Depth(Task):
         for one, (height, width) in zip(depth, extent.tolist(), strict=True):
             one[height:], one[:, width:] = 0, 0
         return Tokens(maps, prefix, extent, canvas, info), [DepthTarget(one) for one in depth]
+
+    def example_truth(self, size: tuple[int, int], generator: torch.Generator) -> Metres:
+        """Rolling depths, unknown in a corner."""
+        depth = draw_depth(self.low, self.high, size, 1, generator)[0]
+        depth[: size[0] // 8, : size[1] // 8] = 0
+        return depth.numpy()
+
+    def perfect(self, truth: Metres, placement: Placement) -> DepthMaps:
+        """The depth at every canvas pixel, the farthest where none is known."""
+        depth = self.target(truth, placement).depth
+        known = torch.where(depth > 0, depth, self.high).clamp(self.low, self.high)
+        return DepthMaps(known, torch.zeros_like(known), 1)
 
     @classmethod
     def small(cls) -> Depth:

@@ -15,6 +15,8 @@ from argus_core.tasks.base import Metric
 if TYPE_CHECKING:
     from argus_core.tasks.depth import DepthMap
 
+__all__ = ["DepthMetric"]
+
 Average = Literal["image", "pixel"]
 Sums = npt.NDArray[np.float64]
 

@@ -16,6 +16,8 @@ from argus_core.canvas import Placement
 from argus_core.errors import ArgusError
 from argus_core.matching import Enlarged, Refine
 
+__all__ = ["Described", "DescriptorMaps", "Found", "Search"]
+
 Points = npt.NDArray[np.floating[Any]]
 
 

@@ -20,6 +20,8 @@ from argus_core.tokens import FeatureInfo, Tokens, cell_mask
 if TYPE_CHECKING:
     from argus_core.results.detections import DetectionResult
 
+__all__ = ["LIMIT", "BoxTarget", "Boxes", "Detect", "Detections"]
+
 LIMIT = 100
 """Detections per image that count, as in COCO."""
 
@@ -197,6 +199,18 @@ class Detect(Task):
             rows, cols = (_covered(target.boxes[:, k::2], n, stride) for k, n in ((1, grid[0]), (0, grid[1])))
             image += torch.einsum("gc,gh,gw->chw", vectors[target.labels], rows, cols)
         return maps * cell_mask(extent, stride, grid)
+
+    def example_truth(self, size: tuple[int, int], generator: torch.Generator) -> Boxes:
+        """One to three boxes, each in a quarter of the image of its own."""
+        scene = self._scene(torch.tensor(size), generator)
+        boxes, crowd = scene.boxes.double().numpy(), scene.crowd.numpy()
+        return Boxes(boxes, scene.labels.numpy(), crowd, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+
+    def perfect(self, truth: Boxes, placement: Placement) -> Detections:
+        """Every box with a score of 1."""
+        target = self.target(truth, placement)
+        kept = ~target.crowd
+        return Detections(target.boxes[kept], torch.ones(int(kept.sum())), target.labels[kept])
 
     @classmethod
     def small(cls) -> Detect:

@@ -16,6 +16,8 @@ from argus_core.tasks.base import Metric
 if TYPE_CHECKING:
     from argus_core.tasks.segment import Segmentation
 
+__all__ = ["IoUMetric"]
+
 Scores = npt.NDArray[np.float64]
 
 

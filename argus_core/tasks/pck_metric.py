@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from argus_core.tasks.correspond import Matches
     from argus_core.tasks.described import Described
 
+__all__ = ["PCKMetric"]
+
 ALPHAS = (0.05, 0.1, 0.15)
 """Thresholds that are always reported."""
 

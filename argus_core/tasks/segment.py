@@ -23,6 +23,8 @@ from argus_core.tokens import FeatureInfo, Tokens
 if TYPE_CHECKING:
     from argus_core.results.segments import SegmentResult
 
+__all__ = ["ClassMaps", "Segment", "Segmentation"]
+
 Mask = npt.NDArray[np.integer[Any]]
 
 
@@ -162,6 +164,16 @@ class Segment(Task):
             maps[layer] = paint(labels, extent, len(self.classes), info, layer, generator)
             prefix[layer] = torch.randn(images, max(1, info.prefix), info.channels[layer], generator=generator)
         return Tokens(maps, prefix, extent, canvas, info), [MaskTarget(one) for one in labels]
+
+    def example_truth(self, size: tuple[int, int], generator: torch.Generator) -> Mask:
+        """Quarters of one class each, and a few pixels that are not labelled."""
+        return draw_labels(len(self.classes), self.ignore, size, 1, generator)[0][0].numpy()
+
+    def perfect(self, truth: Mask, placement: Placement) -> ClassMaps:
+        """High logits of the labels at every canvas pixel, equal ones where there is no label."""
+        labels = self.target(truth, placement).labels
+        classes = torch.arange(len(self.classes))[:, None, None]
+        return ClassMaps(20.0 * (labels == classes), 1)
 
     @classmethod
     def small(cls) -> Segment:

@@ -14,7 +14,10 @@ from argus_core.border import repeat_border
 from argus_core.dense import enlarge
 from argus_core.processes import batch_total
 
+__all__ = ["Denominator", "DenseLogits", "MaskTarget", "cross_entropy"]
+
 Denominator = Literal["valid", "all"]
+"""Pixels that the mean of a loss is taken over: those that are labelled, or all."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,36 @@
-"""The conformance kit: every promise a head makes, checked on random tokens without weights, data or GPU."""
+"""The conformance kit: every promise of a head, task, backbone or data set, checked in seconds without a GPU."""
 
 from __future__ import annotations
 
-from argus_core.testing.suite import CHECKS, check_head, head_suite
+from argus_core.deprecation import Moved, moved
+from argus_core.testing.suite import (
+    BACKBONE_CHECKS,
+    DATA_CHECKS,
+    HEAD_CHECKS,
+    TASK_CHECKS,
+    backbone_suite,
+    check_backbone,
+    check_data,
+    check_head,
+    check_task,
+    data_suite,
+    head_suite,
+    task_suite,
+)
 
-__all__ = ["CHECKS", "check_head", "head_suite"]
+__all__ = [
+    "BACKBONE_CHECKS",
+    "DATA_CHECKS",
+    "HEAD_CHECKS",
+    "TASK_CHECKS",
+    "backbone_suite",
+    "check_backbone",
+    "check_data",
+    "check_head",
+    "check_task",
+    "data_suite",
+    "head_suite",
+    "task_suite",
+]
+
+__getattr__ = moved(__name__, {"CHECKS": Moved("HEAD_CHECKS", since="0.2", removed_in="0.4")})

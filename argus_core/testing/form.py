@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -15,12 +12,11 @@ import torch
 from argus_core.build import make_head
 from argus_core.checkpoint import load_state, read_tensors, save_head
 from argus_core.options import options_model
+from argus_core.testing.elsewhere import home, run_elsewhere
 from argus_core.testing.subject import INFO, Subject, all_equal, outputs, run, total
 from argus_core.testing.world import changed, snapshot
 
 CANVAS = (64, 96)
-
-PROBE = "import sys, torchvision, argus_core.detection.dense; from argus_core.testing.world import report_import; "
 
 
 def options(subject: Subject) -> None:
@@ -94,15 +90,7 @@ def import_hygiene(subject: Subject) -> None:
     """Importing the head's module, in a process of its own, prints and changes nothing."""
     module = subject.cls.__module__
     assert module != "__main__", "the head is defined in __main__: put it in a module that can be imported"
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE + f"report_import({module!r})"],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, f"importing {module} failed: {done.stderr.strip().splitlines()[-1:]}"
-    report = json.loads(done.stdout)
+    report = run_elsewhere("report_import", home(subject.cls))
     faults = [f"prints {report['printed']!r}"] if report["printed"] else []
     faults += [f"changes the {name} of the process" for name in report["changed"]]
-    assert not faults, f"importing {module} {' and '.join(faults)}"
+    assert not faults, f"importing {module} {' and '.join(faults)}: do that where the head is built or used"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,11 +24,12 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Subject:
-    """A head class with the options it is tested with."""
+    """A head class with the options it is tested with, on the tokens that ``info`` announces."""
 
     cls: type[Head]
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    info: FeatureInfo = INFO
 
     @classmethod
     def of(cls, head: str | type[Head], options: Mapping[str, Any] | None = None) -> Subject:
@@ -41,10 +43,17 @@ class Subject:
         """A small instance of the task that the head solves."""
         return self.cls.solves.small()
 
+    @cached_property
+    def graphs(self) -> dict[str, str]:
+        """Why the head cannot be exported or compiled, by check; found once, in a process of its own."""
+        from argus_core.testing.elsewhere import graph_faults_elsewhere
+
+        return graph_faults_elsewhere(self)
+
     def build(self, seed: int = 0) -> Head:
         """A new instance as a user gets it, in training mode; ``seed`` sets the global random state before."""
         torch.manual_seed(seed)
-        return make_head(self.cls, self.name, INFO, self.task, self.options)
+        return make_head(self.cls, self.name, self.info, self.task, self.options)
 
     def stirred(self, seed: int = 0) -> Head:
         """A new instance in eval mode, fitted, with every parameter moved: a branch that starts at zero hides."""
@@ -62,7 +71,7 @@ class Subject:
     def example(self, head: Head, canvas: Size, images: int, seed: int = 0) -> tuple[Tokens, list[Any]]:
         """Tokens of the layers that ``head`` reads with learnable targets; every other image has padding."""
         generator = torch.Generator().manual_seed(seed)
-        return self.task.example(INFO, head.needs.resolve(INFO).layers, canvas, images, generator)
+        return self.task.example(self.info, head.needs.resolve(self.info).layers, canvas, images, generator)
 
 
 def run(head: Head, tokens: Tokens) -> Any:

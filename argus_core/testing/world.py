@@ -1,14 +1,10 @@
-"""What a head must leave alone: the state of the process around it."""
+"""What nothing under test may change: the state of the process around it."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import io
-import json
 import os
 import random
-import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -49,11 +45,3 @@ def contained() -> Iterator[None]:
             torch.set_grad_enabled(grad)
             if torch.get_num_threads() != threads:
                 torch.set_num_threads(threads)
-
-
-def report_import(module: str) -> None:
-    """Import ``module`` and print, as JSON, what that changed and what it printed; for a process of its own."""
-    before, said = snapshot(), io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        importlib.import_module(module)
-    sys.stdout.write(json.dumps({"changed": changed(before), "printed": said.getvalue()}))

@@ -8,27 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from argus_board.curves import Curves
-from argus_core import hookimpl
-
-_open: dict[Path, Curves] = {}
+from argus_board.following import Following
 
 
-@hookimpl
-def arena_started(run: Path, config: Mapping[str, Any]) -> None:
-    """Follow the run from now on, if TensorBoard is there."""
-    if find_spec("tensorboard") is not None:
-        _open[run] = Curves(run / "tensorboard", config)
+def _begin(run: Path, config: Mapping[str, Any]) -> Curves | None:
+    return Curves(run / "tensorboard", config) if find_spec("tensorboard") is not None else None
 
 
-@hookimpl
-def arena_logged(run: Path, record: Mapping[str, Any]) -> None:
-    """Add one line of the log to the curves of its head."""
-    if run in _open:
-        _open[run].add(record)
-
-
-@hookimpl
-def arena_finished(run: Path, results: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add the selected scores and let go of the files."""
-    if run in _open:
-        _open.pop(run).finish(results)
+_following = Following(_begin)
+arena_started = _following.arena_started
+arena_logged = _following.arena_logged
+arena_finished = _following.arena_finished

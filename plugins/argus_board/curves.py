@@ -7,47 +7,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from argus_board.values import Scalars, of_row
+
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-NO_CURVE = ("step", "head", "epoch", "trial")
-"""Fields of a training record that say where it belongs."""
-
 
 class Curves:
-    """Event files below ``folder``, one directory per head.
-
-    Tags are ``train/loss``, ``train/lr`` and the like (``train lr=3/loss`` in a sweep), ``live/AP`` or ``ema/AP`` by
-    the weights scored, and ``best/AP`` for what the result row holds.
-    """
+    """Event files below ``folder``, one directory per head."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         self._folder = folder
         self._config = config
         self._writers: dict[str, SummaryWriter] = {}
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Add a training step or an evaluation, and flush, since a run may be killed at any time."""
-        stage = f"train {record['trial']}" if "trial" in record else "train"
-        values = {f"{stage}/{name}": value for name, value in record.items() if name not in NO_CURVE}
-        if "eval" in record:
-            values = {f"{record['weights']}/{name}": value for name, value in record["eval"].items()}
-        self._write(record["head"], values, record["step"])
+    def write(self, head: str, scalars: Scalars) -> None:
+        """Add values at a step, and flush, since a run may be killed at any time."""
+        writer = self._writers.get(head) or self._start(head, scalars.step)
+        for tag, value in scalars.values.items():
+            writer.add_scalar(tag, value, scalars.step)
+        writer.flush()
 
-    def finish(self, results: Mapping[str, Mapping[str, Any]]) -> None:
+    def close(self, results: Mapping[str, Mapping[str, Any]]) -> None:
         """Add the scores of each result row at the step they were selected, and close the files."""
         for head, row in results.items():
-            values = {f"best/{name}": value for name, value in row["metrics"].items()}
-            self._write(head, values, row["selected"]["step"])
+            self.write(head, of_row(row))
         for writer in self._writers.values():
             writer.close()
-
-    def _write(self, head: str, values: Mapping[str, float | None], step: int) -> None:
-        writer = self._writers.get(head) or self._start(head, step)
-        for tag, value in values.items():
-            if value is not None:
-                writer.add_scalar(tag, value, step)
-        writer.flush()
 
     def _start(self, head: str, step: int) -> SummaryWriter:
         from torch.utils.tensorboard import SummaryWriter

@@ -12,6 +12,8 @@ from argus_data.images import ImageFile, find_files
 from argus_data.masks import MaskLayer
 from argus_data.matching import MatchedSplit, by_stem, check_limit, match, stem
 
+__all__ = ["open_ade20k"]
+
 SPLITS = {"train": "training", "val": "validation"}
 CLASSES = 150
 IGNORE = 255

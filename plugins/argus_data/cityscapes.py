@@ -10,6 +10,8 @@ from argus_data.images import ImageFile, find_files
 from argus_data.masks import MaskLayer
 from argus_data.matching import MatchedSplit, check_limit, match, stem
 
+__all__ = ["open_cityscapes"]
+
 CLASSES = {
     "road": 7,
     "sidewalk": 8,

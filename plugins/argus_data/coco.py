@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from argus_core.tasks.base import Task
     from argus_core.tasks.detect import Boxes
 
+__all__ = ["CocoSplit", "open_coco"]
+
 SPLITS = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
 LAYOUTS = (
     "annotations/instances_{split}*.json",

@@ -10,6 +10,8 @@ from argus_core.errors import ArgusError, counted
 from argus_data.images import SUFFIXES, ImageFile, ImageSplit
 from argus_data.labels import LabelLayer
 
+__all__ = ["open_folder"]
+
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 
 

@@ -14,6 +14,8 @@ from argus_data.images import SUFFIXES, Layer, find_files
 from argus_data.masks import MaskLayer
 from argus_data.matching import Matched, MatchedSplit, by_stem, check_limit, match
 
+__all__ = ["open_images"]
+
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
 """Folders of each split; the first that is there counts."""
 

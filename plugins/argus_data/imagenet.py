@@ -12,6 +12,8 @@ from argus_data.folder import class_split
 from argus_data.images import ImageFile, ImageSplit, find_files
 from argus_data.labels import LabelLayer
 
+__all__ = ["open_imagenet"]
+
 DEVKIT = "ILSVRC2012_devkit_t12/data"
 MAPPING = "LOC_synset_mapping.txt"
 

@@ -11,6 +11,8 @@ from argus_core.errors import ArgusError
 from argus_data.depth_maps import DepthLayer
 from argus_data.images import ImageFile, ImageSplit
 
+__all__ = ["open_nyu"]
+
 LISTS = {
     "train": ("nyu_train.txt", "nyudepthv2_train_files_with_gt.txt"),
     "val": ("nyu_test.txt", "nyudepthv2_test_files_with_gt.txt"),

@@ -17,6 +17,8 @@ from argus_data.pair_layer import Box, PairPoints, PairSplit, Point, Size
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+__all__ = ["open_pairs"]
+
 NAME = "pairs.json"
 
 Points = Sequence[Point | None]

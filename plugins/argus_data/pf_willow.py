@@ -16,6 +16,8 @@ from argus_data.matching import check_limit
 from argus_data.pair_layer import PairPoints, PairSplit
 from argus_data.pairs import NAME, open_pairs
 
+__all__ = ["open_pf_willow"]
+
 LISTS = ("test_pairs_pf.csv", "test_pairs.csv")
 KEYPOINTS = 10
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from argus_core.tasks.base import Task
     from argus_core.tasks.correspond import Matches
 
+__all__ = ["ScenePairSplit", "open_scene_pairs"]
+
 
 class ScenePairSplit(Split):
     """Images ``2i`` and ``2i + 1`` are the two views of scene i; a sample is the pair, with ``points`` matches."""

@@ -18,6 +18,8 @@ from argus_data.procedural.world import CLASSES, World, draw_world
 if TYPE_CHECKING:
     from argus_core.tasks.base import Task
 
+__all__ = ["SceneSplit", "open_scenes"]
+
 GENERATOR = 1
 """To be raised whenever the same parameters give other scenes."""
 SPLITS = ("train", "val")

@@ -12,6 +12,8 @@ from argus_core.files import read_json
 from argus_data.matching import check_limit
 from argus_data.pair_layer import PairPoints, PairSplit
 
+__all__ = ["open_spair"]
+
 SPLITS = {"train": "trn", "val": "val", "test": "test"}
 
 

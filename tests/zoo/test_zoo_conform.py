@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from argus_core.testing import head_suite
+from kit_marks import FEW_GRAPHS
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +17,6 @@ test_head = head_suite(
     "detect.cascade_pool",
     "detect.centernet",
     "detect.compression",
-    "detect.curvature",
     "detect.depth_fusion",
     "detect.feature_graph",
     "detect.mutual_attention",
@@ -29,4 +29,10 @@ test_head = head_suite(
     "detect.threshold_prototype",
     "detect.tropical",
     "detect.wavelet",
+    marks=FEW_GRAPHS,
+)
+test_curvature = head_suite(
+    "detect.curvature",
+    marks=FEW_GRAPHS,
+    expected_failures={"exports": "assertions in the graph of its float32 region refuse a single image"},
 )

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
-from argus_arena.cli import caching, comparing, domaining, listing, reporting, training, using
+from argus_arena.cli import caching, checking, comparing, domaining, listing, plugin, reporting, training, using
 from argus_core.errors import ArgusError
+from argus_core.single_file import register_all
 
 app = typer.Typer(
     name="arena",
-    help="Train, score and compare heads on one frozen vision backbone.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (listing, caching, training, comparing, domaining, reporting, using):
+for module in (listing, checking, caching, training, comparing, domaining, reporting, using, plugin):
     module.add_to(app)
+
+
+@app.callback()
+def before(
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option("--plugin", metavar="FILE.py[:OBJECT]", help="register what a Python file defines; repeatable"),
+    ] = None,
+) -> None:
+    """Train, score and compare heads on one frozen vision backbone."""
+    for spec in plugin or ():
+        register_all(spec)
 
 
 def main() -> None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from argus_core.errors import ArgusError
 from argus_core.registry import Entry
+
+if TYPE_CHECKING:
+    from argus_core.inventory import Package
 
 
 def add_to(app: typer.Typer) -> None:
@@ -15,7 +24,6 @@ def add_to(app: typer.Typer) -> None:
     app.command()(backbones)
     app.command()(protocols)
     app.command()(plugins)
-    app.command()(check)
 
 
 def heads() -> None:
@@ -33,42 +41,76 @@ def backbones() -> None:
 
 
 def protocols() -> None:
-    """List the published protocols that heads can be scored under, with what each is."""
+    """List the published protocols that heads can be scored under; exit code 1 if one cannot be loaded."""
     from argus_core.protocol import find_protocol
     from argus_core.registry import PROTOCOLS
 
     entries = PROTOCOLS.entries()
     width = max((len(entry.name) for entry in entries), default=0)
+    faults = []
     for entry in entries:
-        found = find_protocol(entry.name)
-        print(f"{entry.name:<{width}}  {found.task:<10}  {found.summary}")
-
-
-def plugins() -> None:
-    """List plugins, what data sets they offer, and which failed to load and why; exit code 1 if one did."""
-    from argus_core.hooks import load_plugins
-
-    loaded = load_plugins()
-    _show(loaded.loaded)
-    print(f"data sets: {', '.join(sorted(loaded.datasets()))}")
-    for name, reason in loaded.failed.items():
-        print(f"FAILED {name}: {reason}")
-    if loaded.failed:
+        try:
+            found = find_protocol(entry.name)
+        except ArgusError as error:
+            faults.append(f"FAILED {error}")
+        else:
+            print(f"{entry.name:<{width}}  {found.task:<10}  {found.summary}")
+    if faults:
+        print(*faults, sep="\n")
         raise typer.Exit(1)
 
 
-def check(name: str) -> None:
-    """Run the conformance kit on a head: every promise a head makes, one line each."""
-    from argus_core.testing import check_head
+def plugins(
+    load: Annotated[
+        bool, typer.Option("--import/--no-import", help="import what others provide, to know what fails")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """List what each installed distribution provides, then what fails and why; exit code 1 if anything does."""
+    from argus_core.inventory import take_inventory
 
-    faults = check_head(name)
-    for check_name, reason in faults.items():
-        print(f"{'FAILED ' + reason if reason else 'ok':<8} {check_name}")
-    if any(faults.values()):
+    found = take_inventory(load)
+    if as_json:
+        print(json.dumps(asdict(found), indent=2))
+    else:
+        for package in found.packages:
+            _show_package(package)
+        _show_faults("", found.failed, found.warnings)
+    if not found.sound:
         raise typer.Exit(1)
 
 
 def _show(entries: Sequence[Entry]) -> None:
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
-        print(f"{entry.name:<{width}}  {entry.value}  ({entry.distribution} {entry.version})")
+        print(f"{entry.name:<{width}}  {entry.value}  ({entry.origin})")
+
+
+def _show_package(package: Package) -> None:
+    print(f"{package.name} {package.version}".strip())
+    for kind in ("heads", "backbones", "tasks", "protocols"):
+        _show_list(kind, getattr(package, kind))
+    if not package.hooks:
+        _show_list("plugins", package.plugins)
+    else:
+        print("  hooks:")
+        for name, hooks in package.hooks.items():
+            print(f"    {name}  {', '.join(hooks) or 'none'}")
+    _show_list("data sets", package.data_sets)
+    for name, why in package.disabled.items():
+        print(f"  disabled: {name}, by {why}")
+    _show_faults("  ", package.failed, package.warnings)
+
+
+def _show_list(title: str, names: Sequence[str]) -> None:
+    if names:
+        width = shutil.get_terminal_size().columns
+        text = f"{title}: {', '.join(names)}"
+        print(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
+
+
+def _show_faults(indent: str, failed: Mapping[str, str], warnings: Sequence[str]) -> None:
+    for name, reason in failed.items():
+        print(f"{indent}FAILED {name}: {reason}")
+    for warning in warnings:
+        print(f"{indent}warning: {warning}")

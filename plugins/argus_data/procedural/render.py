@@ -26,8 +26,14 @@ class View:
     rays: FloatArray  # (3, h, w)
     depth: FloatArray  # (h, w), metres along the camera's axis, inf in the sky
     owner: npt.NDArray[np.int64]  # (h, w): SKY, GROUND or SOLID + index
-    normal: FloatArray  # (3, h, w), unit, of the solids
+    normal: FloatArray  # (3, h, w), unit, of the solids, in world axes
     silhouettes: npt.NDArray[np.int64]  # (solids,), pixels each would cover if nothing stood before it
+
+    def facing(self) -> FloatArray:
+        """(3, h, w): the outward unit normal of every surface, in camera axes; 0 in the sky."""
+        up = np.array([[[0.0]], [[-1.0]], [[0.0]]])
+        x, y, z = np.where(self.owner == GROUND, up, np.where(self.owner == SKY, 0.0, self.normal))
+        return np.stack([a * x + b * y + c * z for a, b, c in self.camera.axes])
 
 
 def surface(camera: Camera, rays: FloatArray, depth: FloatArray) -> FloatArray:

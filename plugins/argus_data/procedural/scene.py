@@ -13,7 +13,11 @@ from argus_data.procedural.camera import Camera
 from argus_data.procedural.render import GROUND, SKY, SOLID, View, first_depth, look, photograph, surface
 from argus_data.procedural.world import CLASSES, World, moved_camera
 
+__all__ = ["SEGMENTS", "Scene"]
+
 SEGMENTS = (*CLASSES, "ground", "sky")
+"""Names of what a pixel may show, in the order of their indices in masks."""
+
 VISIBLE_SHARE = 0.25
 VISIBLE_PIXELS = 16
 
@@ -24,7 +28,8 @@ class Scene:
 
     ``depth`` is in metres along the camera's axis, inf in the sky. ``mask`` indexes ``SEGMENTS`` and also shows
     objects too hidden to be annotated. ``instances`` is 1 + the row of ``boxes``, 0 elsewhere. ``label`` is the class
-    of the annotated object with the most visible pixels, -1 if there is none.
+    of the annotated object with the most visible pixels, -1 if there is none. ``normals`` are unit vectors out of the
+    surfaces in camera axes (x right, y down, z forward), 0 in the sky.
     """
 
     world: World
@@ -35,6 +40,7 @@ class Scene:
     boxes: FloatArray  # (n, 4) x1, y1, x2, y2 around the visible pixels
     labels: npt.NDArray[np.int64]  # (n,)
     area: FloatArray  # (n,) visible pixels
+    normals: npt.NDArray[np.float32]  # (h, w, 3)
 
     @property
     def label(self) -> int:
@@ -73,7 +79,8 @@ def make_scene(world: World, camera: Camera) -> Scene:
     instances = number[view.owner]
     boxes = np.array([_box(instances == 1 + row) for row in range(len(kept))], dtype=np.float64).reshape(-1, 4)
     labels = np.array(classes, dtype=np.int64)[kept]
-    return Scene(world, camera, view.depth.astype(np.float32), segment[view.owner], instances, boxes, labels, area)
+    depth, normals = view.depth.astype(np.float32), view.facing().transpose(1, 2, 0).astype(np.float32)
+    return Scene(world, camera, depth, segment[view.owner], instances, boxes, labels, area, normals)
 
 
 def make_pair(world: World, rng: np.random.Generator, points: int) -> Pair:

@@ -11,7 +11,10 @@ from argus_data.procedural.camera import Camera, Direction, direction
 from argus_data.procedural.shapes import SHAPES, length
 from argus_data.procedural.texture import PATTERNS, Texture
 
+__all__ = ["CLASSES"]
+
 CLASSES = tuple(SHAPES)
+"""Names of the shapes in a scene, in the order of their class indices."""
 EMPTY_SHARE = 0.03
 MOST_SOLIDS = 7
 ATTEMPTS = 12

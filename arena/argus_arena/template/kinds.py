@@ -1,0 +1,95 @@
+"""The kinds of plugins that there are templates of: what each is made from and how it is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SCENES = "scenes:images=256,val=64,size=128"
+LIVE = "--backbone tiny --canvas 128 --out runs/$module"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A template: folders of files, of which a later one wins, and texts with the fields of the files.
+
+    ``registered`` is the name under which Argus finds what is made, ``points`` entry points by group, ``commands``
+    are what a user tries first. ``data`` names the data set that a head is trained on,
+    ``offers_data`` tells that the package offers one.
+    """
+
+    summary: str
+    folders: tuple[str, ...]
+    registered: str
+    points: dict[str, tuple[str, str]]
+    commands: tuple[str, ...]
+    data: str = ""
+    offers_data: bool = False
+
+
+def _head(task: str, summary: str, data: str = "scenes") -> Kind:
+    spec = SCENES.replace("scenes", data) if data != "scenes" else SCENES
+    return Kind(
+        summary,
+        ("head", f"head-{task}"),
+        f"{task}.$module",
+        {"argus.heads": (f"{task}.$module", "$module.head:$cls")},
+        ("arena check $name", f"arena train --head $name --data {spec} {LIVE}", "arena board runs/$module"),
+        data,
+    )
+
+
+HEADS = {
+    "classify": _head("classify", "A classifier on the CLS token and the mean of the patch tokens"),
+    "segment": _head("segment", "A segmenter that is a two-layer perceptron per cell"),
+    "depth": _head("depth", "A depth head that knows how sure it is of every cell"),
+    "detect": _head("detect", "A detector that answers once per cell of the backbone's grid"),
+    "correspond": _head("correspond", "A matching head with centred descriptors", "scene_pairs"),
+}
+"""Heads by task."""
+
+KINDS = {
+    "task": Kind(
+        "A task, counting the things in an image, with a head and a data set for it",
+        ("head", "task"),
+        "$module.density",
+        {
+            "argus.tasks": ("$module", "$module.task:$cls"),
+            "argus.heads": ("$module.density", "$module.head:Density"),
+            "argus.plugins": ("$module", "$module.data"),
+        },
+        (
+            "arena check $module --kind task",
+            "arena check $name",
+            f"arena train --head $name --data $module:images=256,val=64,size=128 {LIVE}",
+        ),
+        data="$module",
+        offers_data=True,
+    ),
+    "backbone": Kind(
+        "A frozen backbone: small ConvNeXts with weights of one's own",
+        ("backbone",),
+        "$module",
+        {"argus.backbones": ("$module", "$module.backbone:$module")},
+        (
+            "arena check $name --kind backbone --set random=true",
+            f"arena train --head segment.linear --data {SCENES} "
+            "--backbone $name --backbone-set random=true --canvas 128 --out runs/$module",
+        ),
+    ),
+    "data": Kind(
+        "A data set: images whose classes are listed in tables",
+        ("data",),
+        "$module",
+        {"argus.plugins": ("$module", "$module.data")},
+        ("arena data check $name:PATH", "arena check $name:PATH --kind data"),
+        offers_data=True,
+    ),
+    "listener": Kind(
+        "A listener that writes every number of a training run into one table",
+        ("listener",),
+        "$module",
+        {"argus.plugins": ("$module", "$module.listener")},
+        ("arena plugins", f"arena train --head segment.linear --data {SCENES} {LIVE}", "cat runs/$module/$module.csv"),
+    ),
+}
+"""The kinds that are not heads."""

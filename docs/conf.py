@@ -1,0 +1,78 @@
+"""How the site is built: ``make docs``."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import pages
+
+project = "Argus"
+author = "The Argus authors"
+copyright = author
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "Argus"
+html_extra_path = ["heads-bccd.html"]
+html_show_copyright = False
+highlight_language = "none"
+default_role = "code"
+nitpicky = True
+# Types of other libraries, whose references are not here, and types in signatures that are not public.
+nitpick_ignore_regex = [(r"py:.*", r"(?!argus_).*"), (r"py:(class|data)", r"argus_.*")]
+
+myst_heading_anchors = 3
+copybutton_exclude = ".linenos, .gp, .go"
+
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+
+MARKUP = re.compile(r"(``.+?``|`.+?`)(?=(\w?))|(?<!^)([*|]|(?<=\w)_(?!\w))")
+"""Code, and what follows it; or what reStructuredText would take for markup. A star that begins a line is an item."""
+
+
+def write_pages(app: Sphinx) -> None:
+    """Pages of the API and of texts outside, before Sphinx looks for pages."""
+    pages.write_pages(Path(app.srcdir) / "reference")
+
+
+def rebase_links(app: Sphinx, docname: str, content: list[str]) -> None:
+    """Links to texts outside lead to their pages of the site; on the code host they stay as written."""
+    source = Path(app.env.doc2path(docname))
+    if source.suffix == ".md" and source.parent == Path(app.srcdir):
+        content[0] = pages.rebased(content[0], source, source.parent)
+
+
+def keep_pages(app: Sphinx, doctree: nodes.document) -> None:
+    """A link to a whole HTML page opens it, where Sphinx would offer a download."""
+    for node in list(doctree.findall(addnodes.download_reference)):
+        if node["reftarget"].endswith(".html"):
+            node.replace_self(nodes.reference("", "", *node.children, refuri=node["reftarget"]))
+
+
+def plain_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Docstrings are plain text with code in backticks: nothing else in them is markup."""
+
+    def escaped(match: re.Match[str]) -> str:
+        code, after, mark = match.groups()
+        return f"\\{mark}" if mark else code + ("\\ " if after else "")  # as in ``multiple``s
+
+    lines[:] = [MARKUP.sub(escaped, line) for line in lines]
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the functions above."""
+    app.connect("builder-inited", write_pages)
+    app.connect("source-read", rebase_links)
+    app.connect("doctree-read", keep_pages)
+    app.connect("autodoc-process-docstring", plain_docstring)

@@ -1,0 +1,1 @@
+"""Surface normals for Argus: a task, a head, and scenes with exact normals."""
