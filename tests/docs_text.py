@@ -27,7 +27,7 @@ class Block:
         return named[1] if named else ""
 
     def commands(self) -> Iterator[str]:
-        """Command lines without comments, those that go on joined; a block that begins with none of the programs has none."""
+        """Lines that call one of the programs, without comments; lines that go on are joined."""
         lines = [re.sub(r"^\$ |\s+# .*", "", line) for line in re.sub(r" *\\\n\s*", " ", self.text).splitlines()]
         shell = self.language in ("", "bash", "console", "sh", "shell")
         return (line for line in lines if shell and PROGRAM.match(line))

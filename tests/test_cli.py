@@ -14,6 +14,7 @@ COMMANDS = (
     "heads",
     "backbones",
     "plugins",
+    "plugin",
     "check",
     "cache",
     "data",
@@ -27,7 +28,7 @@ COMMANDS = (
     "predict",
     "text",
 )
-INNER = ("cache info", "cache verify", "data check")
+INNER = ("cache info", "cache verify", "data check", "plugin new")
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -56,28 +55,29 @@ INSTEAD = (
     (r"--canvas \d+(?![x\d])", "--canvas 64"),
     # the whole kit runs on these heads in test_docs.py and test_heads_conform.py, on all detection heads in tests/zoo
     (r"^(arena check (?:detect|classify|segment|depth|correspond|\S*[hH]ead).*)", r"\1 --only options --only padding"),
+    # all detection heads are trained by tests/zoo
     (r"--heads all", "--heads fcos --heads analytic_person"),
+    (r"^(arena (?:train|compare|domains) (?=.*(?:fcos|split_tower))(?!.*(?:width=|--config)).*)", r"\1 --set width=32"),
 )
 """Pattern and replacement, in this order."""
 
 LEFT_OUT = {
     r"^(make|pytest|\.ci/run)": "runs these tests, or installs",
     r"^(twine|git|\.venv/)": "about the repository or a registry, not about Argus",
-    r"^export": "settings of the reader's shell, here of trackers that would be started",
+    r"^export ": "settings of the reader's shell, here of trackers that would be started",
     r"^(python|torchrun)": "starts a process of another program",
-    r"README.md: argus export": "the same command as in docs/export.md",
+    r"^argus export ": "a minute of tracing; tests/test_export.py runs the same command, and options are tested",
 }
 """Commands that do not run: a pattern of ``PAGE: LINE`` or of the line, and the reason."""
 
 READY = {
-    "runs/rooms": "arena train --head segment.linear --head depth.linear --data scenes:images=4,val=2,size=64 "
+    "runs/rooms": "arena train --head segment.linear --data scenes:images=4,val=2,size=64 "
     "--backbone tiny --canvas 64 --set epochs=1 --set batch=2 --out runs/rooms",
     "runs/seg": "arena train --head segment.linear --data ade20k:data/ade20k --backbone tiny --canvas 64 "
     "--set epochs=1 --set batch=2 --out runs/seg",
     "runs/cells": "arena train --head fcos --data coco:data/bccd --backbone tiny --canvas 64 --set width=32 "
     "--set epochs=1 --set batch=2 --out runs/cells",
     "models/mine": "argus build runs/rooms runs/cells --out models/mine",
-    "models/rooms": "argus build runs/rooms --out models/rooms",
 }
 """What a page may take for granted, and the line that makes it."""
 
@@ -120,7 +120,7 @@ def adapted(line):
 
 
 def run(line, monkeypatch, folder):
-    """Run one line in this process; engines and tracers, which do not get on with others, in one of their own."""
+    """Run one line in this process, which spares the imports of a new one."""
     settings, program = PROGRAM.match(line).groups()
     words = shlex.split(line[len(settings) :], comments=True)
     with monkeypatch.context() as patch:
@@ -130,9 +130,6 @@ def run(line, monkeypatch, folder):
             monkeypatch.chdir(words[1])
         elif program == "pip":
             install(words, monkeypatch, folder)
-        elif words[:2] == ["argus", "export"]:
-            code = "import sys; from argus_core.cli import main; sys.argv[0] = 'argus'; main()"
-            subprocess.run([sys.executable, "-c", code, *words[1:]], check=True, capture_output=True, text=True)
         else:
             result = CliRunner().invoke({"arena": arena, "argus": argus}[program], words[1:])
             assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"

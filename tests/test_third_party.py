@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 
 from argus_core.testing import HEAD_CHECKS
 
-SOURCE = Path(__file__).parent / "third_party" / "argus-ring-head"
+PROJECTS = Path(__file__).parent / "third_party"
+SOURCE = PROJECTS / "argus-ring-head"
+OTHERS = ("argus-two-taps", "argus-normals", "argus-strided", "argus-voc", "argus-ridge")
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +30,13 @@ def copy(tmp_path_factory):
 @pytest.fixture(scope="module")
 def stranger(copy, tmp_path_factory):
     """``stranger(*arguments)``: a fresh interpreter that has the package, which pip installed into a folder."""
-    target = tmp_path_factory.mktemp("site")
+    return installed(copy, tmp_path_factory.mktemp("site"))
+
+
+def installed(source, target):
+    """``run(*arguments, cwd)``: exit code and text of a fresh interpreter that has the project ``source``."""
     pip = ("pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--target", str(target))
-    subprocess.run([sys.executable, "-m", *pip, str(copy)], check=True)
+    subprocess.run([sys.executable, "-m", *pip, str(source)], check=True)
 
     def run(*arguments, cwd):
         env = {**os.environ, "PYTHONPATH": str(target), "COLUMNS": "200"}
@@ -68,3 +75,16 @@ def test_it_trains_scores_and_is_ranked_like_a_built_in_head(stranger, tmp_path)
     assert row["head"] == "detect.ring"
     code, text = stranger("-m", "argus_arena", "board", "run", cwd=tmp_path)
     assert code == 0 and "ring" in text, text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_other_strangers_test_passes(tmp_path, name):
+    """Their own test files, without the two checks of a head that take longer than all others together."""
+    source = shutil.copytree(PROJECTS / name, tmp_path / "source")
+    run = installed(source, tmp_path / "site")
+    code, text = run(
+        "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", "-W", "ignore::DeprecationWarning",
+        "-k", "not exports and not compiles", cwd=source,
+    )  # fmt: skip
+    assert code == 0 and " passed" in text, text

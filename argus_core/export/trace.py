@@ -100,11 +100,13 @@ def _dims() -> tuple[Any, Any, Any]:
 
 def _relaxed(program: ExportedProgram) -> ExportedProgram:
     """Without the assertions that sizes are what the tracer assumed so as not to prove more: outputs are compared."""
-    for node in [*program.graph.nodes]:
-        if node.target is torch.ops.aten._assert_scalar.default:
-            program.graph.erase_node(node)
+    for part in program.graph_module.modules():
+        if isinstance(part, torch.fx.GraphModule):  # regions of another precision are graphs of their own
+            for node in [*part.graph.nodes]:
+                if node.target is torch.ops.aten._assert_scalar.default:
+                    part.graph.erase_node(node)
+            part.graph.eliminate_dead_code()
+            part.recompile()
     for symbol, values in program.range_constraints.items():
         program.range_constraints[symbol] = ValueRanges(1, values.upper)
-    program.graph.eliminate_dead_code()
-    program.graph_module.recompile()
     return program

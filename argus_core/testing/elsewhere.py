@@ -5,52 +5,20 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
 from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
 from argus_core.file_module import load_module, source_of
 from argus_core.testing.subject import Subject
+from argus_core.testing.workshop import Jobs, run_job
 from argus_core.testing.world import changed, snapshot
-
-# What any head imports is there before the head's own module is watched.
-PROBE = "import torchvision, argus_core.detection.dense; from argus_core.testing.elsewhere import answer; answer()"
 
 
 def home(cls: type) -> dict[str, Any]:
     """Where another process finds a class: in its module, or in the file that this was loaded from by itself."""
     source = source_of(cls)
     return {"module": cls.__module__, "file": source and str(source[0]), "name": cls.__qualname__}
-
-
-def run_elsewhere(task: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the function ``task`` of this module returns for ``given``, both plain data, in a process of its own."""
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE],
-        input=json.dumps({"task": task, "given": given}, default=str),
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, (
-        f"a new process that imports {given['module']} ended with code {done.returncode}: "
-        f"{done.stderr.strip().splitlines()[-1:]}"
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def answer() -> None:
-    """The other process: do what standard input asks for, and write the result, as JSON, to standard output."""
-    asked = json.load(sys.stdin)
-    tasks: dict[str, Callable[..., dict[str, Any]]] = {"report_import": report_import, "report_graphs": report_graphs}
-    sys.stdout.write(json.dumps(tasks[asked["task"]](**asked["given"])))
 
 
 def report_import(module: str, file: str | None, name: str) -> dict[str, Any]:
@@ -77,8 +45,11 @@ def graph_faults_elsewhere(subject: Subject) -> dict[str, str]:
         from argus_core.testing.graphs import graph_faults
 
         return graph_faults(subject)
-    return run_elsewhere("report_graphs", {**place, "options": dict(subject.options)})
+    return run_job("graphs", {**place, "options": dict(subject.options)})
 
 
 def _load(module: str, file: str | None) -> ModuleType:
     return load_module(file) if file else importlib.import_module(module)
+
+
+JOBS: Jobs = {"import": report_import, "graphs": report_graphs}

@@ -12,8 +12,9 @@ import torch
 from argus_core.build import make_head
 from argus_core.checkpoint import load_state, read_tensors, save_head
 from argus_core.options import options_model
-from argus_core.testing.elsewhere import home, run_elsewhere
+from argus_core.testing.elsewhere import home
 from argus_core.testing.subject import INFO, Subject, all_equal, outputs, run, total
+from argus_core.testing.workshop import run_job
 from argus_core.testing.world import changed, snapshot
 
 CANVAS = (64, 96)
@@ -90,7 +91,7 @@ def import_hygiene(subject: Subject) -> None:
     """Importing the head's module, in a process of its own, prints and changes nothing."""
     module = subject.cls.__module__
     assert module != "__main__", "the head is defined in __main__: put it in a module that can be imported"
-    report = run_elsewhere("report_import", home(subject.cls))
+    report = run_job("import", home(subject.cls))
     faults = [f"prints {report['printed']!r}"] if report["printed"] else []
     faults += [f"changes the {name} of the process" for name in report["changed"]]
     assert not faults, f"importing {module} {' and '.join(faults)}: do that where the head is built or used"

@@ -17,6 +17,7 @@ test_head = head_suite(
     "detect.cascade_pool",
     "detect.centernet",
     "detect.compression",
+    "detect.curvature",
     "detect.depth_fusion",
     "detect.feature_graph",
     "detect.mutual_attention",
@@ -30,9 +31,4 @@ test_head = head_suite(
     "detect.tropical",
     "detect.wavelet",
     marks=FEW_GRAPHS,
-)
-test_curvature = head_suite(
-    "detect.curvature",
-    marks=FEW_GRAPHS,
-    expected_failures={"exports": "assertions in the graph of its float32 region refuse a single image"},
 )
