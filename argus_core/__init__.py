@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from argus_core.image import read_image as read_image
     from argus_core.protocol import Protocol as Protocol
     from argus_core.recipe import Recipe as Recipe
-    from argus_core.register import register as register
+    from argus_core.registering import register as register
     from argus_core.registry import BACKBONES as BACKBONES
     from argus_core.registry import HEADS as HEADS
     from argus_core.registry import PROTOCOLS as PROTOCOLS
@@ -62,7 +62,7 @@ _HOMES = {
     "hooks": ("hookimpl",),
     "image": ("read_image",),
     "recipe": ("Recipe",),
-    "register": ("register",),
+    "registering": ("register",),
     "results.base": ("Result",),
     "protocol": ("Protocol",),
     "registry": ("BACKBONES", "HEADS", "PROTOCOLS", "TASKS"),

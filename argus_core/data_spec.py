@@ -55,7 +55,15 @@ def task_for(split: Split, name: str) -> Task:
 
 
 def _parse(rest: str) -> tuple[str, dict[str, Any]]:
-    pieces = rest.split(",")
-    options = [piece.partition("=") for piece in pieces if "=" in piece]
-    path = ",".join(piece for piece in pieces if "=" not in piece)
-    return path, {key.strip(): parse_value(value) for key, _, value in options}
+    """The path, which may hold commas, and the options; what follows an option without = goes on with its value."""
+    path: list[str] = []
+    options: dict[str, str] = {}
+    for piece in rest.split(","):
+        key, equals, value = piece.partition("=")
+        if equals:
+            options[last := key.strip()] = value
+        elif options:
+            options[last] += f",{piece}"
+        else:
+            path.append(piece)
+    return ",".join(path), {key: parse_value(value) for key, value in options.items()}

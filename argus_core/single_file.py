@@ -116,7 +116,7 @@ def _checked(spec: str, value: Any, kind: str | None, offered: Iterable[str]) ->
 
 
 def _registry(target: Any) -> Registry:
-    from argus_core.register import registry_of
+    from argus_core.registering import registry_of
 
     return registry_of(target)
 

@@ -40,7 +40,7 @@ def write_pages(folder: Path) -> None:
     public = {f"{module.__name__}.{name}" for module in modules for name in module.__all__}
     texts |= {f"{module.__name__}.rst": module_page(module, public) for module in modules}
     texts["index.rst"] = index_page([module.__name__ for module in modules])
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for old in {*folder.glob("*.md"), *folder.glob("*.rst")} - {folder / name for name in texts}:
         old.unlink()
     for name, text in texts.items():

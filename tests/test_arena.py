@@ -160,6 +160,9 @@ def test_settings_reach_their_head_and_wrong_ones_are_refused(tmp_path):
     config = resolve(request)
     assert [config.heads[n].options["width"] for n in ("fcos", "b")] == [64, 64]
     assert [config.heads[n].recipe.lr for n in ("fcos", "b")] == [1e-3, 0.5]
+    full = {"detect.fcos.width": 32, "b.width": 16}
+    config = resolve(make_request({"heads": ("fcos", "b=fcos"), "data": DATA}, full, None))
+    assert [config.heads[n].options["width"] for n in ("fcos", "b")] == [32, 16]
     for wrong, hint in (({"widht": 1}, "width"), ({"b.epoch": 1}, "epochs"), ({"lr": "fast"}, "lr")):
         with pytest.raises(ArgusError, match=hint):
             resolve(make_request({"heads": ("fcos", "b=fcos"), "data": DATA}, wrong, None))

@@ -88,7 +88,7 @@ def test_tensors_that_do_not_fit_are_named(copy, change, message):
         (lambda c: c.pop("canvas"), "canvas = .* Field required"),
         (lambda c: c["heads"]["boxes"].update(parameters="many"), r"heads\.boxes\.parameters = 'many'"),
         (lambda c: c["backbone"].update(name="timm:hf-hub:a/b"), "unknown timm model"),
-        (lambda c: c["backbone"].update(name="os"), "unknown backbone 'os'"),
+        (lambda c: c["backbone"].update(name="os"), "backbone 'os' is not installed here"),
         (lambda c: c["backbone"]["options"].update(pretrained=True), "'pretrained' .* could reach beyond"),
         (lambda c: c["backbone"]["options"].update(weights="/x"), "'weights' .* could reach beyond"),
         (lambda c: c["backbone"]["info"].update(prefix=1), "gives FeatureInfo.* was saved with FeatureInfo"),
@@ -165,6 +165,15 @@ def test_a_head_that_is_not_installed_is_named_or_left_out(backbone, tmp_path):
     edit(tmp_path, lambda c: c["heads"]["odd"].update(distribution="argus-odd", version="3"))
     with pytest.raises(ArgusError, match=r"'odd' is detect\.stranger of argus-odd 3: .*pip install argus-odd==3"):
         Argus.load(tmp_path)
+
+
+def test_a_backbone_that_is_not_installed_is_named(copy):
+    def elsewhere(config):
+        config["backbone"] |= {"name": "hers", "origin": {"distribution": "argus-hers", "version": "2"}}
+
+    edit(copy, elsewhere)
+    with pytest.raises(ArgusError, match=r"backbone 'hers' is not installed here; pip install argus-hers==2"):
+        Argus.load(copy)
 
 
 def test_what_could_not_be_loaded_is_not_saved(backbone, tmp_path):

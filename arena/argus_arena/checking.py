@@ -15,7 +15,7 @@ from argus_arena.cost import image_cost
 from argus_core.errors import ArgusError, unknown
 from argus_core.file_module import load_module
 from argus_core.hooks import load_plugins
-from argus_core.register import registry_of
+from argus_core.registering import registry_of
 from argus_core.registry import BACKBONES, HEADS, TASKS
 from argus_core.single_file import is_file_spec, load_object
 from argus_core.testing.engine import Outcome

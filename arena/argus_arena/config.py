@@ -84,7 +84,10 @@ class RunConfig(BaseModel):
 
 
 def resolve(request: RunRequest) -> RunConfig:
-    """Distribute settings over the heads; a key that fits no head is an error with a suggestion."""
+    """Distribute settings over the heads; a key that fits no head is an error with a suggestion.
+
+    ``fcos.width`` is for the head of that name in the run, or for all that are registered so, as ``detect.fcos.width``.
+    """
     names = _instances(request.heads)
     if len(names) < len(request.heads):
         raise ArgusError(f"two heads of a run share a name: {', '.join(request.heads)}; give one its own as NAME=HEAD")
@@ -92,8 +95,8 @@ def resolve(request: RunRequest) -> RunConfig:
     options: dict[str, dict[str, Any]] = {name: {} for name in names}
     for key, value in flatten(request.settings, names).items():
         owner, _, field = key.rpartition(".")
-        owners = [owner] if owner else list(names)
-        taken = [o for o in owners if o in names and _put(field, value, names[o], recipes[o], options[o])]
+        owners = [name for name, head in names.items() if owner in ("", name) or (owner == head and owner not in names)]
+        taken = [name for name in owners if _put(field, value, names[name], recipes[name], options[name])]
         if not taken:
             raise unknown("setting", key, _known(names))
     heads = {

@@ -34,7 +34,7 @@ class Entry(BaseModel):
 class BackboneEntry(Entry):
     """How to build the backbone, and the preprocessing and terms that belong to its weights.
 
-    ``weights_sha256`` is that of the weights before any rounding.
+    ``weights_sha256`` is that of the weights before any rounding. ``origin`` is which package has its name.
     """
 
     name: str
@@ -44,6 +44,7 @@ class BackboneEntry(Entry):
     std: tuple[float, float, float]
     license: str
     weights_sha256: str
+    origin: dict[str, str] = {}  # files of the first version lack it
 
 
 class HeadEntry(Entry):

@@ -19,7 +19,7 @@ from argus_core.checkpoint import load_state
 from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.origin import NotInstalled, check_installed, trained_on
-from argus_core.registry import HEADS, TASKS
+from argus_core.registry import BACKBONES, HEADS, TASKS
 from argus_core.tensors import tensors_sha256
 from argus_core.trained import set_decoding
 
@@ -64,6 +64,7 @@ def _backbone(config: BundleConfig, path: Path) -> Backbone:
     """The network by name with the folder's tensors; its preprocessing and terms are those that were saved."""
     entry = config.backbone
     check_local(entry)
+    check_installed(BACKBONES, entry.name.partition(":")[0], entry.origin, str(path.parent))
     backbone = load_backbone(entry.name, path, **entry.options)
     if backbone.weights_sha256 != config.files[path.name]:
         raise ArgusError(

@@ -28,6 +28,7 @@ from argus_core.checkpoint import save_head
 from argus_core.errors import ArgusError
 from argus_core.files import write_json
 from argus_core.head import Head
+from argus_core.origin import origin_of
 from argus_core.registry import BACKBONES, HEADS
 from argus_core.tensors import tensors_sha256, write_tensors
 from argus_core.tokens import FeatureInfo
@@ -97,7 +98,7 @@ def _config(argus: Argus, files: dict[str, str]) -> BundleConfig:
 
 
 def _backbone(backbone: Backbone) -> BackboneEntry:
-    BACKBONES.find(backbone.name.partition(":")[0])
+    registered = BACKBONES.find(backbone.name.partition(":")[0]).name
     entry = BackboneEntry(
         name=backbone.name,
         options=_options(f"backbone {backbone.name!r}", backbone.options),
@@ -106,6 +107,7 @@ def _backbone(backbone: Backbone) -> BackboneEntry:
         std=backbone.std,
         license=backbone.license,
         weights_sha256=backbone.weights_sha256,
+        origin=origin_of(BACKBONES, registered),
     )
     check_local(entry)
     return entry
