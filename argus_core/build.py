@@ -8,6 +8,7 @@ from typing import Any
 
 from argus_core.errors import ArgusError
 from argus_core.head import Head
+from argus_core.importing import shielded
 from argus_core.options import check_options, options_model
 from argus_core.registry import HEADS, TASKS
 from argus_core.single_file import resolve
@@ -22,6 +23,11 @@ def head_class(name: str) -> type[Head]:
     loaded = HEADS.load(name)
     if not (isinstance(loaded, type) and issubclass(loaded, Head)):
         raise ArgusError(f"{HEADS.find(name)} is {loaded!r}, not a subclass of argus_core.Head")
+    entry = HEADS.find(name)
+    if not entry.name.startswith(f"{loaded.solves.name}."):
+        raise ArgusError(
+            f"head {entry} solves {loaded.solves.name!r}; its package must name it {loaded.solves.name}.NAME"
+        )
     return loaded
 
 
@@ -47,7 +53,10 @@ def make_head(cls: type[Head], name: str, info: FeatureInfo, task: Task, options
             f"head {name!r} solves {cls.solves.name}, the data has {task.name}; choose another head or data"
         )
     checked = check_options(options_model(cls), options, f"head {name!r}")
-    head = cls(info, task, **checked)
+    given = ", ".join(f"{key}={value!r}" for key, value in checked.items())
+    layers = f"the backbone has {info.depth} layers, 0 to {info.depth - 1} or -1 to -{info.depth}"
+    with shielded(f"head {name!r} cannot be made with {given or 'no options'}", lambda: layers, (ArgusError,)):
+        head = cls(info, task, **checked)
     head.needs.resolve(info)
     head.name = name
     head.options = {key: str(value) if isinstance(value, Path) else value for key, value in checked.items()}

@@ -15,7 +15,7 @@ from argus_core.build import head_class, registered_head, task_from_dict, task_t
 from argus_core.canvas import Canvas
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.origin import check_installed, differs, origin_of, trained_on
+from argus_core.origin import check_api, check_installed, differs, origin_of, trained_on
 from argus_core.registry import HEADS, TASKS
 from argus_core.scores import scores_beside
 from argus_core.tensors import tensors_sha256, write_tensors
@@ -41,14 +41,16 @@ def save_head(path: Path, head: Head, record: Mapping[str, Any], tensors: Mappin
     write_tensors(path, tensors or head.state_dict(), {"argus": json.dumps(metadata)})
 
 
-def load_head(path: Path) -> tuple[Head, dict[str, Any]]:
+def load_head(path: str | Path) -> tuple[Head, dict[str, Any]]:
     """Rebuild a saved head in eval mode; returns it with its record. Runs no code from the file.
 
     Raises NotInstalled, which says what to install, if the code of the head or of its task is not here.
     """
+    path = Path(path)
     metadata, state = read_tensors(path)
     if metadata.get("format") != FORMAT:
         raise ArgusError(f"{path} is not a saved head (format {metadata.get('format')!r}, expected {FORMAT!r})")
+    check_api(metadata.get("api_version", ""), str(path))
     origin = metadata.get("origin", {})  # missing from files of the first version
     check_installed(HEADS, metadata["head"], origin.get("head", {}), str(path))
     check_installed(TASKS, metadata["task"]["task"], origin.get("task", {}), str(path))

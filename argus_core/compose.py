@@ -60,6 +60,8 @@ class Composition(nn.Module):
     def add(self, name: str, head: Head, strict: bool = True) -> None:
         """Put in a head under a name of its own; raises ArgusError if it does not belong here, see ``check_fit``."""
         check_name(name)
+        if not isinstance(head, Head):
+            raise ArgusError(f"{name!r} is {type(head).__name__}, not a Head; load_head gives a pair, (head, record)")
         if name in self.heads:
             raise ArgusError(f"there is a head {name!r} already; remove it first or choose another name")
         check_fit(name, head, self.backbone, strict)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import reprlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from argus_core.data import DataSet, Split
 from argus_core.errors import ArgusError, unknown
 from argus_core.hooks import Plugins, load_plugins
+from argus_core.importing import shielded
 from argus_core.options import check_options, options_model, parse_value
 
 if TYPE_CHECKING:
@@ -35,7 +38,12 @@ def open_data(spec: str, plugins: Plugins | None = None) -> DataSet:
         raise ArgusError(f"{unknown('data set', name, openers)}{failed}")
     path, options = _parse(rest)
     checked = check_options(options_model(openers[name]), options, f"data set {name!r}")
-    return openers[name](path, **checked)
+    whose = f"data set {name!r} of {plugins.owners.get(name, 'a plugin')}"
+    with shielded(f"{whose} cannot be opened", through=(ArgusError, OSError)):
+        data = openers[name](path, **checked)
+    if not isinstance(data, Mapping) or not data or not all(isinstance(split, Split) for split in data.values()):
+        raise ArgusError(f"{whose} gave {reprlib.repr(data)}; its opener must return splits by name, one or more")
+    return data
 
 
 def split_of(data: DataSet, name: str) -> Split:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from email.parser import HeaderParser
 from importlib.metadata import Distribution, distributions
@@ -31,6 +32,17 @@ def declared(group: str) -> list[Declared]:
 def damaged(prefix: str) -> list[str]:
     """What is wrong with distributions whose entry points, in groups that begin with ``prefix``, cannot be read."""
     return [found for found in _scan(prefix) if isinstance(found, str)]
+
+
+def unread(prefix: str, groups: Collection[str]) -> list[tuple[str, str]]:
+    """Distribution and group of entry points whose group begins with ``prefix`` but is none of ``groups``."""
+    found: dict[tuple[str, str], None] = {}
+    for distribution in distributions():
+        with contextlib.suppress(Exception):  # what cannot be read is told by ``damaged``
+            if prefix in (distribution.read_text("entry_points.txt") or ""):
+                own = {point.group for point in distribution.entry_points}
+                found |= {(_label(distribution), g): None for g in own if g.startswith(prefix) and g not in groups}
+    return sorted(found)
 
 
 def canonical(name: str) -> str:

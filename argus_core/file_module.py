@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -59,7 +60,8 @@ def _run(name: str, file: Path, text: bytes) -> ModuleType:
     sys.modules[name] = module  # dataclasses and pydantic look there for the names of annotations
     try:
         # Not by the loader: its compiled files cannot tell apart two texts of one size and second.
-        exec(compile(text, str(file), "exec", dont_inherit=True), vars(module))
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for answers
+            exec(compile(text, str(file), "exec", dont_inherit=True), vars(module))
     except BaseException as error:
         del sys.modules[name]
         if held is not None:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
 from argus_core.canvas import Canvas
+from argus_core.errors import ArgusError
 from argus_core.recipe import Recipe
 from argus_core.tasks.base import Task
 from argus_core.tokens import FeatureInfo, Features, Needs
 
 __all__ = ["Head"]
+
+
+class _Unsaid:
+    """Stands where a head class must say which task it solves, so that its author reads what is missing."""
+
+    def __get__(self, instance: object, owner: type) -> type[Task]:
+        raise ArgusError(
+            f"{owner.__name__} does not say which task it solves: add `solves = Segment`, or another Task class, to it"
+        )
 
 
 class Head(nn.Module, ABC):
@@ -22,7 +32,7 @@ class Head(nn.Module, ABC):
     ``forward`` is all that must be written. ``needs`` may be set on the class or, from an option, in ``__init__``.
     """
 
-    solves: ClassVar[type[Task]]
+    solves: ClassVar[type[Task]] = cast("type[Task]", _Unsaid())
     needs: Needs = Needs()
     recipe: ClassVar[Recipe] = Recipe()
 

@@ -43,8 +43,10 @@ def _faults(function: Callable[..., Any], name: str, options: Mapping[str, Any],
         return [] if options.get("optionalhook") else [str(unknown("hook", hook, spec))]
     if options.get("wrapper") or options.get("hookwrapper"):
         return [f"{name} is a wrapper, which hooks of Argus cannot be; mark it with a plain @hookimpl"]
-    if inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         return [f"{name} is an async function, which nobody would await; make it a plain one"]
+    if inspect.isgeneratorfunction(function):
+        return [f"{name} is a generator, which nobody would run; make it a plain function, without yield"]
     return [str(unknown(f"parameter of hook {hook!r}:", each, spec[hook])) for each in _needed(function, spec[hook])]
 
 

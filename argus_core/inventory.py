@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from argus_core.distributions import OWN, damaged
+from argus_core.distributions import OWN, damaged, unread
 from argus_core.errors import ArgusError, unknown
 from argus_core.registry import BACKBONES, HEADS, PLUGINS, PROTOCOLS, TASKS, Entry, Registry, clash
 from argus_core.requirements import advice, conflict, unmet
@@ -79,7 +79,7 @@ def take_inventory(load: bool = True) -> Inventory:
         _judge_metadata(package)
     for kind in ("heads", "backbones", "tasks", "protocols"):
         _judge_names(packages, _LISTS[kind].kind, entries[kind])
-    found.warnings = _unmatched([entry for kind in _LISTS for entry in (*entries[kind], *disabled[kind])])
+    found.warnings = _misspelt() + _unmatched([entry for kind in _LISTS for entry in (*entries[kind], *disabled[kind])])
     if load:
         _load(found, packages, entries)
     return found
@@ -103,6 +103,14 @@ def _judge_names(packages: dict[str, Package], kind: str, entries: Sequence[Entr
         for entry in same if len(same) > 1 else ():
             if entry.distribution != OWN:
                 packages[entry.distribution].failed[f"{kind} {name}"] = clash(same)
+
+
+def _misspelt() -> list[str]:
+    groups = [registry.group for registry in _LISTS.values()]
+    return [
+        f"{whose} declares entry points that nobody reads: {unknown('group', group, groups)}"
+        for whose, group in unread("argus.", groups)
+    ]
 
 
 def _unmatched(entries: Sequence[Entry]) -> list[str]:

@@ -6,7 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -44,11 +44,16 @@ def check_options(model: type[BaseModel], values: Mapping[str, Any], what: str) 
         if key not in model.model_fields:
             raise unknown(f"option of {what}", key, model.model_fields)
     try:
-        checked = model(**values)
+        checked = model(**{key: _listed(model.model_fields[key].annotation, value) for key, value in values.items()})
     except ValidationError as error:
         lines = [f"{what}: {'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
         raise ArgusError("\n".join(lines)) from error
     return {name: getattr(checked, name) for name in model.model_fields}
+
+
+def _listed(hint: Any, value: Any) -> Any:
+    """A lone value as a list where one is wanted: ``layers=-1``."""
+    return [value] if get_origin(hint) in (tuple, list) and isinstance(value, int | float | str) else value
 
 
 def parse_value(text: str) -> Any:
@@ -58,7 +63,10 @@ def parse_value(text: str) -> Any:
     except json.JSONDecodeError:
         pass
     parts = text.split(",")
-    if len(parts) > 1 and all(_is_number(part) for part in parts):
+    several = len(parts) > 1
+    if several and not parts[-1].strip():  # "11," as Python writes tuples
+        parts.pop()
+    if several and all(_is_number(part) for part in parts):
         return [json.loads(part) for part in parts]
     return text
 

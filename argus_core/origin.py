@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import argus_core
 from argus_core.errors import ArgusError
 from argus_core.file_module import source_of
 from argus_core.registry import Registry
@@ -21,6 +22,16 @@ Origin = Mapping[str, str]
 
 class NotInstalled(ArgusError):
     """The code of something saved is not here, or cannot be imported; the text says what to install."""
+
+
+def check_api(written: str, where: str) -> None:
+    """Raise ArgusError for what was written under a later contract, of another first number, than this Argus has."""
+    first = written.partition(".")[0]
+    if first.isdecimal() and int(first) > int(argus_core.__api_version__.partition(".")[0]):
+        raise ArgusError(
+            f"{where} was written under version {written} of the contract with plugins, here is "
+            f"{argus_core.__api_version__}; pip install --upgrade argus-perception"
+        )
 
 
 def origin_of(registry: Registry, name: str) -> dict[str, str]:
@@ -54,7 +65,7 @@ def remedy(name: str, origin: Origin) -> str:
     if distribution.startswith(FILE):
         spec = distribution.removeprefix(FILE)
         return (
-            f"it comes from the file {spec}: add --plugin {spec} in front of the command "
+            f"it comes from the file {spec}: add --plugin {spec}, with the path of that file, in front of the command "
             f"(in Python: argus_core.register({name!r}, {spec.rpartition(':')[2]}))"
         )
     if distribution == BY_HAND:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import partial
 from typing import Any
 
 from argus_core.errors import ArgusError
@@ -32,7 +34,7 @@ def registry_of(target: Any) -> Registry:
         return TASKS
     if isinstance(target, Protocol):
         return PROTOCOLS
-    if callable(target) and not isinstance(target, type):
+    if inspect.isroutine(target) or isinstance(target, partial):
         return BACKBONES
     raise ArgusError(
         f"{target!r} cannot be registered; give a Head or Task class, a Protocol or a function that makes a Backbone"

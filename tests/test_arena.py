@@ -19,10 +19,13 @@ from argus_arena.commands import make_request, train_run
 from argus_arena.config import resolve
 from argus_arena.learner import Learner
 from argus_arena.scoring import check_task
+from argus_core import register
 from argus_core.checkpoint import read_tensors
 from argus_core.errors import ArgusError
+from argus_core.registry import HEADS
 from argus_core.tasks.classify import Classify
 from argus_core.tensors import tensors_sha256
+from argus_heads.fcos_detect import FCOS
 
 STAGE = {"epochs": 1, "lr": 0.01, "only": ["cls_project", "cls_bias", "logit_scale"]}
 
@@ -223,3 +226,27 @@ def test_a_diverged_head_is_named_and_does_not_stop_the_other(cache, tmp_path):
         train_run(given, more, None, tmp_path / "run")
     assert (tmp_path / "run" / "good" / "result.json").exists()
     assert not (tmp_path / "run" / "bad" / "result.json").exists()
+
+
+class Raises(FCOS):
+    """Works for a step, then not."""
+
+    def forward(self, features):
+        self.calls = getattr(self, "calls", 0) + 1
+        if self.calls > 1:
+            sys.exit(0)
+        return super().forward(features)
+
+
+def test_a_head_whose_code_fails_is_named_and_does_not_stop_the_other(cache, tmp_path):
+    register("detect.raises", Raises)
+    try:
+        with pytest.raises(
+            ArgusError, match=r"raises: step 1 raised SystemExit: sys.exit\(0\) at .*test_arena.py:\d+; "
+        ):
+            given = {"heads": ("raises", "fcos"), "data": DATA, "cache": str(cache)}
+            train_run(given, {"epochs": 1, "batch": 4, "width": 32, "depth": 1}, None, tmp_path / "run")
+    finally:
+        HEADS.unregister("detect.raises")
+    assert (tmp_path / "run" / "fcos" / "result.json").exists()
+    assert not (tmp_path / "run" / "raises" / "result.json").exists()

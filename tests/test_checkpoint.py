@@ -42,12 +42,20 @@ def answers(head):
 def test_a_head_comes_back_whole_and_ready_to_use(tmp_path):
     head, record = build(), {"score": 0.5, "nested": {"list": [1, None]}}
     save_head(tmp_path / "deep" / "head.safetensors", head.train(), record)
-    again, kept = load_head(tmp_path / "deep" / "head.safetensors")
+    again, kept = load_head(str(tmp_path / "deep" / "head.safetensors"))
     assert kept == record and not again.training
     assert (again.name, again.info, again.task) == ("detect.fcos", INFO, TASK)
     assert again.options == head.options and again.needs == head.needs
     assert all_equal(answers(head.eval()), answers(again))
     assert tensors_sha256(head.state_dict()) == tensors_sha256(again.state_dict())
+
+
+def test_a_head_of_a_later_contract_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(argus_core, "__api_version__", "3.2")
+    save_head(tmp_path / "head.safetensors", build(), {})
+    monkeypatch.undo()
+    with pytest.raises(ArgusError, match=r"under version 3\.2 of the contract with plugins, here is 1\.0; pip install"):
+        load_head(tmp_path / "head.safetensors")
 
 
 def test_other_tensors_may_be_saved_in_place_of_the_heads_own(tmp_path):

@@ -6,11 +6,13 @@ import json
 import re
 import sys
 from importlib.metadata import entry_points, version
+from pathlib import Path
 
 import pytest
 
 from argus_arena.cli import main
 from argus_core import inventory
+from argus_core.build import head_class
 from argus_core.errors import ArgusError
 from argus_core.hooks import load_plugins
 from argus_core.inventory import take_inventory
@@ -383,3 +385,40 @@ def test_plugins_of_a_process_of_its_own(tmp_path, python):
     assert found["good-stranger"]["data_sets"] == ["good"]
     assert set(found["argus-perception"]["heads"]) == BUILT_IN
     assert "three\nhook argus_datasets() of chatting = chatting_stranger (chatting 1.2) returned 4 in " in done.stderr
+
+
+def test_an_import_that_leaves_the_working_directory_is_brought_back(site, tmp_path, monkeypatch, capsys, others_work):
+    package(
+        site,
+        "mover-stranger",
+        {"argus.plugins": {"mover": "mover_stranger"}},
+        {"mover_stranger": "import os\nos.chdir('/')\n"},
+    )
+    monkeypatch.chdir(tmp_path)
+    load_plugins()
+    assert Path.cwd() == tmp_path
+    assert "warning: importing mover_stranger changed the working directory" in capsys.readouterr().err
+    others_work()
+
+
+def test_a_hook_that_nobody_would_run_is_refused(site, others_work):
+    source = f"{HOOK}def arena_started(run):\n    yield\n"
+    package(site, "lazy-stranger", {"argus.plugins": {"lazy": "lazy_stranger"}}, {"lazy_stranger": source})
+    (reason,) = load_plugins().failed.values()
+    assert reason.startswith("arena_started is a generator")
+    others_work()
+
+
+def test_a_misspelt_group_is_told(site, others_work):
+    package(site, "lost-stranger", {"argus.head": {"detect.lost": "lost_stranger:Mine"}})
+    (warning,) = take_inventory(load=False).warnings
+    assert "lost-stranger 1.2 declares entry points that nobody reads" in warning
+    assert "'argus.head'; did you mean 'argus.heads'?" in warning
+    others_work()
+
+
+def test_a_head_that_solves_another_task_than_its_name_says_is_refused(site, others_work):
+    package(site, "odd-stranger", {"argus.heads": {"segment.odd": "odd_stranger:Mine"}}, {"odd_stranger": HEAD})
+    with pytest.raises(ArgusError, match=r"segment\.odd .*solves 'detect'; its package must name it detect\.NAME"):
+        head_class("segment.odd")
+    others_work()

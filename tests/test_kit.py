@@ -14,6 +14,7 @@ import torch
 import argus_core.testing
 from argus_core.deprecation import ArgusDeprecationWarning
 from argus_core.errors import ArgusError
+from argus_core.head import Head
 from argus_core.single_file import load_object
 from argus_core.testing import HEAD_CHECKS, TASK_CHECKS, check_head, head_suite
 from argus_core.testing.engine import promise
@@ -163,3 +164,37 @@ def test_the_page_lists_every_check_with_its_promise():
 def test_every_promise_is_one_line():
     checks = [check for kit in KITS.values() for check in kit.checks.values()]
     assert all(check.__doc__ == promise(check) and check.__doc__.endswith(".") for check in checks)
+
+
+class SaysNoTask(Head):
+    """It does not say what it solves."""
+
+    def forward(self, features):
+        return features.map
+
+
+class LeavesEarly(Good):
+    """Its forward pass ends the process, as if all were well."""
+
+    def forward(self, features):
+        sys.exit(0)
+
+
+class LeavesAtOnce(Good):
+    """Its constructor does."""
+
+    def __init__(self, info, task):
+        super().__init__(info, task)
+        sys.exit(0)
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        (SaysNoTask, "SaysNoTask does not say which task it solves: add `solves = Segment`"),
+        (LeavesEarly, r"SystemExit: sys.exit\(0\) at .*test_kit.py:\d+"),
+        (LeavesAtOnce, r"cannot be made with no options: SystemExit: sys.exit\(0\) at .*test_kit.py:\d+"),
+    ],
+)
+def test_what_a_head_forgets_or_ends_is_a_fault(head, told):
+    assert re.search(told, reason("any_size", head))

@@ -96,3 +96,13 @@ def test_recipes_refuse_what_cannot_train():
     for values in ({"lr": 0}, {"epochs": -1}, {"optimizer": "adam"}, {"ema": 1.0}, {"batch": 0}):
         with pytest.raises(ArgusError, match=next(iter(values))):
             check_options(Recipe, values, "recipe")
+
+
+def test_a_lone_value_is_a_list_where_one_is_wanted():
+    def target(*, layers: tuple[int, ...] = (), names: list[str] = [], width: int = 1): ...  # noqa: B006
+
+    model = options_model(target)
+    assert check_options(model, {"layers": -1, "names": "a"}, "x") == {"layers": (-1,), "names": ["a"], "width": 1}
+    assert parse_value("11,") == [11] and parse_value("5,11,") == [5, 11] and parse_value("a,") == "a,"
+    with pytest.raises(ArgusError, match="width"):
+        check_options(model, {"width": [1]}, "x")

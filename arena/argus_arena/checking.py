@@ -110,7 +110,7 @@ def head_cost(subject: Subject) -> dict[str, Any]:
         head = subject.stirred()
         tokens, _ = subject.example(head, CANVAS, 1)
         return {"parameters": sum(p.numel() for p in head.parameters()), **image_cost(head, tokens)}
-    except Exception as error:  # whatever a strange head raises was told by its checks
+    except (Exception, SystemExit) as error:  # whatever a strange head raises was told by its checks
         return {"unknown": f"{type(error).__name__}: {error}"}
 
 

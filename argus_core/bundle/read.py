@@ -12,13 +12,13 @@ import torch
 from argus_core.argus import Argus
 from argus_core.backbones import Backbone, load_backbone
 from argus_core.build import head_class, registered_head, task_from_dict
-from argus_core.bundle.config import BackboneEntry, BundleConfig, HeadEntry, check_local, file_of, read_config
+from argus_core.bundle.config import FILES, BackboneEntry, BundleConfig, HeadEntry, check_local, file_of, read_config
 from argus_core.bundle.find import find_folder
 from argus_core.bundle.tensors import State, read_heads
 from argus_core.checkpoint import load_state
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.origin import NotInstalled, check_installed, trained_on
+from argus_core.origin import NotInstalled, check_api, check_installed, trained_on
 from argus_core.registry import BACKBONES, HEADS, TASKS
 from argus_core.tensors import tensors_sha256
 from argus_core.trained import set_decoding
@@ -42,6 +42,7 @@ def load(
     file = file_of(variant)
     folder = find_folder(source, file, revision)
     config = read_config(folder)
+    check_api(config.api_version, str(folder))
     if file not in config.files:
         raise ArgusError(f"{folder} was not saved with variant {variant!r}; it has {', '.join(config.files)}")
     argus = kind(_backbone(config, folder / file), canvas=config.canvas)
@@ -72,6 +73,8 @@ def _backbone(config: BundleConfig, path: Path) -> Backbone:
             f"{config.files[path.name][:12]}: the files are damaged or of different models; fetch or save both again"
         )
     _check_info(entry, backbone, path)
+    if path.name == FILES[None] and backbone.weights_sha256 != entry.weights_sha256:
+        raise ArgusError(f"config.json beside {path} tells of two backbones in one file; fetch or save both again")
     if backbone.weights_sha256 != entry.weights_sha256:
         backbone.rounded_from = entry.weights_sha256
     backbone.mean, backbone.std, backbone.license = entry.mean, entry.std, entry.license

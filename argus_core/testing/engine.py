@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 
 from argus_core.errors import ArgusError, unknown
+from argus_core.importing import home_of, told
 from argus_core.testing.world import contained
 
 S = TypeVar("S")
@@ -61,9 +62,10 @@ class Kit(Generic[S]):
         """Why one check does not hold; empty if it does."""
         try:
             self.run(check, subject)
-        except Exception as error:
-            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-            return f"{kind}{error}" or type(error).__name__
+        except (Exception, SystemExit) as error:
+            if isinstance(error, AssertionError | ArgusError):
+                return str(error) or type(error).__name__
+            return told(error, home_of(getattr(subject, "cls", type(subject))))
         return ""
 
     def outcomes(

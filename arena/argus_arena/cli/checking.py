@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -41,7 +43,8 @@ def check(
 
     from argus_arena.checking import make_report, show
 
-    report = make_report(name, kind, pairs(settings), _reasons(expect), only or ())
+    with contextlib.redirect_stdout(sys.stderr):  # what a stranger's code prints is no part of the report
+        report = make_report(name, kind, pairs(settings), _reasons(expect), only or ())
     if as_json:
         print(json.dumps(report.to_dict(), indent=2))
     else:
