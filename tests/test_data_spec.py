@@ -62,7 +62,7 @@ def opening(opener):
 
 @pytest.mark.parametrize("given", [None, {}, 7, {"train": [1]}, []])
 def test_an_opener_that_gives_no_splits_is_named(given):
-    with pytest.raises(ArgusError, match="data set 'mine' of hers gave .*; its opener must return splits by name"):
+    with pytest.raises(ArgusError, match=r"data set 'mine' of hers gave .*; its opener must return splits by name"):
         open_data("mine:", opening(lambda path: given))
 
 
@@ -79,5 +79,5 @@ def test_faults_that_an_opener_tells_come_through():
     def opener(path):
         raise ArgusError("no labels")
 
-    with pytest.raises(ArgusError, match="^no labels$"):
+    with pytest.raises(ArgusError, match=r"^no labels$"):
         open_data("mine:", opening(opener))

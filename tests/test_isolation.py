@@ -413,7 +413,7 @@ def test_a_misspelt_group_is_told(site, others_work):
     package(site, "lost-stranger", {"argus.head": {"detect.lost": "lost_stranger:Mine"}})
     (warning,) = take_inventory(load=False).warnings
     assert "lost-stranger 1.2 declares entry points that nobody reads" in warning
-    assert "'argus.head'; did you mean 'argus.heads'?" in warning
+    assert "'argus.head'; did you mean 'argus.heads'" in warning
     others_work()
 
 
