@@ -64,6 +64,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
     return add
 
 
+@pytest.fixture(autouse=True)
+def _same_path() -> Iterator[None]:
+    """Forget folders that files were loaded from: their modules would be found by tests that follow."""
+    path = list(sys.path)
+    yield
+    sys.path[:] = path
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_network() -> Iterator[None]:
     """Refuse connections to other machines, so that no test comes to depend on one."""

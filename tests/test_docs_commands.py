@@ -18,7 +18,7 @@ import docs_world
 from argus_arena.cli import app as arena
 from argus_core.cli import app as argus
 from argus_core.registry import BACKBONES, HEADS, PROTOCOLS, TASKS
-from docs_text import PAGES, PROGRAM, blocks, dist_info
+from docs_text import PAGES, PROGRAM, ROOT, blocks, dist_info
 
 tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
 
@@ -80,6 +80,10 @@ READY = {
     "models/mine": "argus build runs/rooms runs/cells --out models/mine",
 }
 """What a page may take for granted, and the line that makes it."""
+
+
+HEADS_OF_ONES_OWN = ROOT / "docs/writing-a-head.md"
+"""The page whose files other pages speak of too, as ``my_head.py``."""
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +159,7 @@ def provide(line, monkeypatch, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if shown(page)], ids=lambda page: page.name)
 def test_commands_run(page, folder, monkeypatch):
-    for block in blocks(page):
+    for block in (*blocks(HEADS_OF_ONES_OWN), *blocks(page)):
         if block.file:
             (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.file).write_text(block.text)

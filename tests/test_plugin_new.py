@@ -241,7 +241,9 @@ def test_the_own_tests_of_a_data_set_pass(projects):
 @pytest.mark.parametrize("which", [each for each in ids if each != "data"])
 def test_the_own_tests_of_every_other_kind_pass(projects, which):
     (folder,), env = projects(which)
-    assert own_tests(folder, env) >= 4
+    # Tracing takes as long as all the rest; those of a head with two layers and of a new task's stand for the others.
+    chosen = () if which in ("segment", "task") else ("-k", "not exports and not compiles")
+    assert own_tests(folder, env, *chosen) >= 4
 
 
 @pytest.mark.slow
