@@ -64,6 +64,23 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
     return add
 
 
+@pytest.fixture
+def arena(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str], tuple[int, str, str]]:
+    """``arena("heads")``: exit code, standard output and standard error of a command line."""
+    from argus_arena.cli import main
+
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("ARGUS_DEBUG", raising=False)
+
+    def run(line: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["arena", *line.split()])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return (stop.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
 @pytest.fixture(autouse=True)
 def _same_path() -> Iterator[None]:
     """Forget folders that files were loaded from: their modules would be found by tests that follow."""

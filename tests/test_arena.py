@@ -133,7 +133,7 @@ def test_a_crash_around_a_stage_changes_nothing(cache, staged, tmp_path, monkeyp
         return step(self, at, tokens, targets)
 
     monkeypatch.setattr(Learner, "step", crashing)
-    with pytest.raises(RuntimeError, match="power cut"):
+    with pytest.raises(ArgusError, match="power cut"):
         run(cache, tmp_path / "cut", "split_tower", **STAGED)
     monkeypatch.undo()
     run(cache, tmp_path / "cut", "split_tower", **STAGED)
@@ -241,7 +241,7 @@ class Raises(FCOS):
 def test_a_head_whose_code_fails_is_named_and_does_not_stop_the_other(cache, tmp_path):
     register("detect.raises", Raises)
     try:
-        with pytest.raises(ArgusError, match=r"raises: step 1 raised SystemExit: sys.exit\(0\) at .*py:\d+; "):
+        with pytest.raises(ArgusError, match=r"raises: step 1: SystemExit: sys.exit\(0\) at .*py:\d+; "):
             given = {"heads": ("raises", "fcos"), "data": DATA, "cache": str(cache)}
             train_run(given, {"epochs": 1, "batch": 4, "width": 32, "depth": 1}, None, tmp_path / "run")
     finally:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
 from importlib.metadata import entry_points
 
 import pytest
-
-from argus_arena.cli import main
 
 COMMANDS = (
     "heads",
@@ -29,21 +26,6 @@ COMMANDS = (
     "text",
 )
 INNER = ("cache info", "cache verify", "data check", "plugin new")
-
-
-@pytest.fixture
-def arena(monkeypatch, capsys):
-    """``arena("heads")``: exit code, standard output and standard error of a command line."""
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("ARGUS_DEBUG", raising=False)
-
-    def run(line):
-        monkeypatch.setattr(sys, "argv", ["arena", *line.split()])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return stop.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 def test_answers_from_metadata_do_not_import_torch(python):

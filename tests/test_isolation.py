@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from argus_arena.cli import main
 from argus_core import inventory
 from argus_core.build import head_class
 from argus_core.errors import ArgusError
@@ -66,19 +65,6 @@ def site(tmp_path, monkeypatch):
     yield tmp_path / "site"
     for name in [name for name in sys.modules if "stranger" in name]:
         del sys.modules[name]
-
-
-@pytest.fixture
-def arena(monkeypatch, capsys):
-    """``arena("heads")``: exit code, standard output and standard error of a command line."""
-
-    def run(line):
-        monkeypatch.setattr(sys, "argv", ["arena", *line.split()])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return stop.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

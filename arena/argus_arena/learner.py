@@ -15,7 +15,6 @@ from argus_arena.trial import Phase, Trial, under
 from argus_arena.world import World
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.importing import debugging, home_of, told
 from argus_core.recipe import Recipe
 from argus_core.tokens import Features, Tokens
 
@@ -86,27 +85,13 @@ class Learner:
         for trial in self.running():
             # Noise inside a head depends on the step and the process, not on the head's neighbours.
             torch.manual_seed((self.seed * 1_000_003 + step) * self.world.size + self.world.rank)
-            if (taken := self._taken(trial, step, features, targets)) is None:
-                continue
-            found[trial.label] = self.world.mean(taken)
+            found[trial.label] = self.world.mean(trial.step(step, features, targets))
             loss = found[trial.label]["loss"]
             if not math.isfinite(loss):
                 trial.failure = f"the loss became {loss} at step {step}; try a smaller lr"
                 self.failure = "" if self.running() else trial.failure
         self.seconds += time.perf_counter() - began
         return found
-
-    def _taken(self, trial: Trial, step: int, features: Features, targets: Sequence[Any]) -> dict[str, float] | None:
-        """The terms of one step of a trial, or None if the head's own code raised, which fails this head alone."""
-        try:
-            return trial.step(step, features, targets)
-        except (Exception, SystemExit) as error:
-            # Other processes wait for this one's numbers: there the whole run has to end.
-            if self.world.size > 1 or isinstance(error, ArgusError) or debugging():
-                raise
-            reason = told(error, home_of(type(self.head)))
-            self.fail(f"step {step} raised {reason}; `arena check` may tell more, ARGUS_DEBUG=1 shows the traceback")
-            return None
 
     def running(self) -> list[Trial]:
         """The trials that have not failed."""

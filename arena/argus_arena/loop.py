@@ -19,6 +19,8 @@ from argus_arena.setting import Setting
 from argus_arena.trial import under
 from argus_arena.world import World
 from argus_core.checkpoint import load_state
+from argus_core.errors import ArgusError
+from argus_core.importing import debugging, home_of, told
 from argus_core.tokens import Tokens
 
 
@@ -94,14 +96,23 @@ class Loop:
 
     @contextmanager
     def _contained(self, learner: Learner, step: int) -> Iterator[None]:
-        """Let a head that raises stop alone where others run beside it; one by itself is its author's to see."""
+        """Let a head whose code raises, sys.exit included, stop alone where others run beside it.
+
+        One by itself ends the run, which can go on where it was once the code is mended. ARGUS_DEBUG=1 raises as it is.
+        """
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # Other processes wait for each other's numbers: there a fault must end them all.
-            if len(self.learners) == 1 or self.world.size > 1:
+            if self.world.size > 1 or debugging():
                 raise
-            learner.fail(f"{type(error).__name__} at step {step}: {error}")
+            reason = str(error)
+            if not isinstance(error, ArgusError):
+                place = told(error, home_of(type(learner.head)))
+                reason = f"{place}; `arena check` may tell more, and ARGUS_DEBUG=1 the traceback"
+            if len(self.learners) == 1:
+                raise ArgusError(f"head {learner.name!r} at step {step}: {reason}") from error
+            learner.fail(f"step {step}: {reason}")
 
     def _begin_stages(self, done: int) -> bool:
         """Start the stages that begin at step ``done``, from the best weights so far; whether there was one.
@@ -125,7 +136,7 @@ class Loop:
             metrics = evaluate(
                 heads, self.setting.scoring, self.world, self.setting.request.eval_batch, self.reporter.evaluating
             )
-        except Exception:
+        except (Exception, SystemExit):
             if len(due) == 1:
                 with self._contained(due[0], done):
                     raise

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
 
 import typer
 
 from argus_core.cli import asking, models
 from argus_core.errors import ArgusError
-from argus_core.single_file import register_all
+from argus_core.plugin_option import take_plugin_files
 
 app = typer.Typer(
     name="argus",
@@ -21,18 +20,7 @@ app = typer.Typer(
 )
 for module in (asking, models):
     module.add_to(app)
-
-
-@app.callback()
-def before(
-    plugin: Annotated[
-        list[str] | None,
-        typer.Option("--plugin", metavar="FILE.py[:OBJECT]", help="register what a Python file defines; repeatable"),
-    ] = None,
-) -> None:
-    """Perception from one frozen vision backbone: classes, masks, depth, objects, correspondences."""
-    for spec in plugin or ():
-        register_all(spec)
+take_plugin_files(app, "Perception from one frozen vision backbone: classes, masks, depth, objects, correspondences.")
 
 
 def main() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
 
 import typer
 
 from argus_arena.cli import caching, checking, comparing, domaining, listing, plugin, reporting, training, using
 from argus_core.errors import ArgusError
-from argus_core.single_file import register_all
+from argus_core.plugin_option import take_plugin_files
 
 app = typer.Typer(
     name="arena",
@@ -21,18 +20,7 @@ app = typer.Typer(
 )
 for module in (listing, checking, caching, training, comparing, domaining, reporting, using, plugin):
     module.add_to(app)
-
-
-@app.callback()
-def before(
-    plugin: Annotated[
-        list[str] | None,
-        typer.Option("--plugin", metavar="FILE.py[:OBJECT]", help="register what a Python file defines; repeatable"),
-    ] = None,
-) -> None:
-    """Train, score and compare heads on one frozen vision backbone."""
-    for spec in plugin or ():
-        register_all(spec)
+take_plugin_files(app, "Train, score and compare heads on one frozen vision backbone.")
 
 
 def main() -> None:
