@@ -10,7 +10,7 @@ from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.importing import shielded
 from argus_core.options import check_options, options_model
-from argus_core.registry import HEADS, TASKS
+from argus_core.registry import HEADS, TASKS, Entry
 from argus_core.single_file import resolve
 from argus_core.tasks.base import Task
 from argus_core.tokens import FeatureInfo
@@ -20,10 +20,13 @@ __all__ = ["build_head", "head_class", "head_options"]
 
 def head_class(name: str) -> type[Head]:
     """The class registered as ``name``; raises if it is no Head."""
-    loaded = HEADS.load(name)
+    return _class_of(HEADS.find(name))
+
+
+def _class_of(entry: Entry) -> type[Head]:
+    loaded = entry.load()
     if not (isinstance(loaded, type) and issubclass(loaded, Head)):
-        raise ArgusError(f"{HEADS.find(name)} is {loaded!r}, not a subclass of argus_core.Head")
-    entry = HEADS.find(name)
+        raise ArgusError(f"{entry} is {loaded!r}, not a subclass of argus_core.Head")
     if not entry.name.startswith(f"{loaded.solves.name}."):
         raise ArgusError(
             f"head {entry} solves {loaded.solves.name!r}; its package must name it {loaded.solves.name}.NAME"
@@ -43,7 +46,8 @@ def build_head(name: str, info: FeatureInfo, task: Task, options: Mapping[str, A
 
 def registered_head(name: str, info: FeatureInfo, task: Task, options: Mapping[str, Any]) -> Head:
     """``build_head`` for names that were read from somewhere: it runs no file that such a name might point to."""
-    return make_head(head_class(name), HEADS.find(name).name, info, task, options)
+    entry = HEADS.find(name)  # once: it reads the metadata of what is installed
+    return make_head(_class_of(entry), entry.name, info, task, options)
 
 
 def make_head(cls: type[Head], name: str, info: FeatureInfo, task: Task, options: Mapping[str, Any]) -> Head:

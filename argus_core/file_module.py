@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
-import os
 import re
 import sys
 import traceback
@@ -14,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from argus_core.errors import ArgusError
+from argus_core.importing import debugging
 
 PREFIX = "argus_file_"
 
@@ -66,7 +66,7 @@ def _run(name: str, file: Path, text: bytes) -> ModuleType:
         del sys.modules[name]
         if held is not None:
             sys.modules[name] = held
-        if not isinstance(error, Exception | SystemExit) or os.environ.get("ARGUS_DEBUG") == "1":
+        if not isinstance(error, Exception | SystemExit) or debugging():
             raise
         raise ArgusError(_fault(file, error)) from error
     return module

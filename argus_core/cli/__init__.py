@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import typer
 
 from argus_core.cli import asking, models
 from argus_core.errors import ArgusError
+from argus_core.importing import debugging
 from argus_core.plugin_option import take_plugin_files
 
 app = typer.Typer(
@@ -28,7 +28,7 @@ def main() -> None:
     try:
         app()
     except (ArgusError, OSError) as error:
-        if os.environ.get("ARGUS_DEBUG") == "1":
+        if debugging():
             raise
         named = isinstance(error, OSError) and error.filename is not None
         what = f"{error.filename}: {error.strerror}" if named else str(error)  # type: ignore[union-attr]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import typer
 
 from argus_arena.cli import caching, checking, comparing, domaining, listing, plugin, reporting, training, using
 from argus_core.errors import ArgusError
+from argus_core.importing import debugging
 from argus_core.plugin_option import take_plugin_files
 
 app = typer.Typer(
@@ -28,12 +28,12 @@ def main() -> None:
     try:
         app()
     except ArgusError as error:
-        if os.environ.get("ARGUS_DEBUG") == "1":
+        if debugging():
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if os.environ.get("ARGUS_DEBUG") == "1":
+        if debugging():
             raise
         print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)
         sys.exit(2)
