@@ -1,0 +1,123 @@
+"""How far a long command is: a bar on a terminal, a plain line now and then in a log, and one line at the end."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+EVERY = 10.0
+"""Seconds between two plain lines."""
+
+
+class ProgressBar:
+    """A bar on standard error with count, times and a note, which goes when it is done; used as a context.
+
+    Where standard error is no terminal it prints a line at most every ``every`` seconds: done of total, rate, time
+    left, note. ``what`` names the work, ``unit`` what is counted (in the plural), ``done`` what was there before.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        total: int | None = None,
+        unit: str = "images",
+        done: int = 0,
+        *,
+        console: Console | None = None,
+        every: float = EVERY,
+    ) -> None:
+        self.console = console or Console(stderr=True, soft_wrap=True)
+        self.every = every
+        self._bar = _rich_bar(self.console) if self.console.is_terminal else None
+        self._task: Any = None
+        self.stage(what, total, unit, done)
+
+    def __enter__(self) -> ProgressBar:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def stage(self, what: str, total: int | None = None, unit: str = "images", done: int = 0) -> None:
+        """Other work begins, such as scoring between two epochs: rate and time left start anew."""
+        self.what, self.total, self.unit = what, total, unit
+        self.done = self._before = done
+        self._began = time.monotonic()
+        if self._task is None:  # a stage that begins does not put off the next line
+            self._printed = self._began
+        if self._bar is None:
+            self._task = 0
+            return
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(what, total=total, completed=done, note="")
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """So many more are done."""
+        self.update(self.done + count, note)
+
+    def update(self, done: int, note: str = "", total: int | None = None) -> None:
+        """So many are done; ``note`` stands behind, such as ``epoch 2/5, loss 0.31``."""
+        self.done = done
+        self.total = self.total if total is None else total
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=self.total, note=note)
+        elif time.monotonic() - self._printed >= self.every:
+            self._printed = time.monotonic()
+            self.print(self.line(note))
+
+    def print(self, text: str) -> None:
+        """A line of its own, above the bar; never wrapped, so that a log keeps it in one piece."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def line(self, note: str = "") -> str:
+        """What a log shows, such as ``cache train: 40/200 images, 20%, 3.4/s, 47 s left``."""
+        parts = [f"{self.what}: {self.done}" + (f"/{self.total}" if self.total else "") + f" {self.unit}"]
+        if self.total:
+            parts.append(f"{self.done / self.total:.0%}")
+        new, took = self.done - self._before, time.monotonic() - self._began
+        if new > 0 and took > 0:
+            parts.append(_rate(new / took))
+            if self.total:
+                parts.append(f"{duration((self.total - self.done) * took / new)} left")
+        return ", ".join([*parts, *([note] if note else [])])
+
+
+def finished(what: str, where: object, seconds: float) -> None:
+    """Say on standard output what was written, where, and how long it took."""
+    print(f"{what}: {where} ({duration(seconds)})", flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _rate(per_second: float) -> str:
+    """As in ``3.4/s``; of slow work how long each takes."""
+    return f"{per_second:.3g}/s" if per_second >= 0.5 else f"{duration(1 / per_second)} each"
+
+
+def _rich_bar(console: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
+    return Progress(*columns, console=console, transient=True)
