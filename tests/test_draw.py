@@ -32,12 +32,13 @@ from argus_core.draw import (
 )
 from argus_core.draw.colormap import ramp
 from argus_core.draw.depth import depth_scale
+from argus_core.draw.enlarge import enlarged, factor_for, resized_map
 from argus_core.draw.legend import Entry, legend
 from argus_core.draw.masks import shares
 from argus_core.draw.palette import GREY, class_colors, ink_on
 from argus_core.draw.scale import Scale, scale_bar, ticks
 from argus_core.draw.tags import place_tags
-from argus_core.draw.text import fit, font, font_for
+from argus_core.draw.text import fit, font, font_for, plain
 from argus_core.errors import ArgusError
 from argus_core.tasks.detect import Boxes, Detections
 
@@ -101,11 +102,38 @@ def test_every_kind_draws_images_of_every_shape_and_leaves_them_as_they_were(kin
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_explanations_stand_beside_the_picture_not_on_it(size):
-    one, h, w = image(size), *size
-    assert np.array_equal(draw_mask(one, labels(size), NAMES)[:h, :w], paint_mask(one, labels(size), 4))
-    assert np.array_equal(draw_depth(one[..., 0] / 25)[:h, :w], paint_depth(one[..., 0] / 25))
-    assert np.array_equal(draw_classes(one, [("x", 0.5)])[:h, :w], one)
-    assert draw_boxes(one, detections(size), NAMES).shape == one.shape
+    one = image(size)
+    big, factor = enlarged(one)
+    h, w = big.shape[:2]
+    masks, depths = (
+        (np.kron(each, np.ones((factor, factor), each.dtype))) for each in (labels(size), one[..., 0] / 25)
+    )
+    for below in (None, True, False):
+        drawn = draw_mask(one, labels(size), NAMES, below=below)
+        assert np.array_equal(drawn[:h, :w], paint_mask(big, masks, 4))
+        assert below is None or (drawn.shape[0] > h if below else drawn.shape[1] > w)
+        drawn = draw_depth(one[..., 0] / 25, 1, 9, below=below)
+        assert np.array_equal(drawn[:h, :w], paint_depth(depths, 1, 9))
+        assert below is None or (drawn.shape[0] > h if below else drawn.shape[1] > w)
+    assert np.array_equal(draw_classes(one, [("x", 0.5)])[:h, :w], big)
+    assert draw_boxes(one, detections(size), NAMES).shape == big.shape
+
+
+@settings(deadline=None)
+@given(st.integers(1, 5000), st.integers(1, 5000))
+def test_small_images_are_enlarged_to_what_can_be_written_on(height, width):
+    factor = factor_for((height, width))
+    assert factor >= 1 and (factor == 1 or factor * max(height, width) <= 1600)
+    assert (factor - 1) ** 2 * height * width < 360**2
+    large = height * width * factor**2 >= 360**2
+    assert large or (factor + 1) * max(height, width) > 1600
+
+
+def test_maps_are_enlarged_without_new_values():
+    values = np.random.default_rng(0).integers(0, 9, (5, 7))
+    assert np.array_equal(resized_map(values, (15, 21)), np.kron(values, np.ones((3, 3), int)))
+    assert np.array_equal(resized_map(values, (5, 7)), values)
+    assert set(np.unique(resized_map(values, (13, 4)))) <= set(np.unique(values))
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), "file.jpg"])
@@ -339,7 +367,7 @@ def test_a_legend_of_300_classes_stays_of_a_size():
     every = np.arange(300 * 40).reshape(100, 120) % 300
     names = [f"class {k}" for k in range(300)]
     picture = draw_mask(image((100, 120)), every, names, ignore=-1)
-    assert picture.shape[0] < 250 and picture.shape[1] < 600
+    assert picture.shape[0] < 450 and picture.shape[1] < 900
     entries = [Entry(class_color(k), name, "1 %") for k, name in enumerate(names)]
     for lying, room in itertools.product((True, False), (1, 300, 5000)):
         panel = legend(entries, room, font(12), lying)
@@ -347,12 +375,15 @@ def test_a_legend_of_300_classes_stays_of_a_size():
 
 
 def test_boxes_cover_the_pixels_they_touch_and_no_others():
-    black = np.zeros((90, 90, 3), np.uint8)
-    found = truth([[30.0, 40.0, 60.0, 70.0]], [2])
-    drawn = draw_boxes(black, found, ["", "", ""])
-    rows, columns = np.nonzero(drawn.any(axis=2))
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (40, 69, 30, 59)
-    assert (drawn[40, 30:60] == class_color(2)).all() and not drawn[50, 45].any()
+    for side, factor in ((360, 1), (90, 4)):
+        black = np.zeros((side, side, 3), np.uint8)
+        found = truth([[30.0, 40.0, 60.0, 70.0]], [2])
+        drawn = draw_boxes(black, found, ["", "", ""])
+        rows, columns = np.nonzero(drawn.any(axis=2))
+        corners = np.array([rows.min(), rows.max() + 1, columns.min(), columns.max() + 1])
+        assert (corners / factor).tolist() == [40, 70, 30, 60]
+        assert (drawn[40 * factor, 30 * factor : 60 * factor] == class_color(2)).all()
+        assert not drawn[50 * factor, 45 * factor].any()
 
 
 def test_no_boxes_leave_the_image():
@@ -360,13 +391,65 @@ def test_no_boxes_leave_the_image():
         Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.long)),
         truth([], []),
     ):
-        assert np.array_equal(draw_boxes(image((30, 40)), found, NAMES), image((30, 40)))
+        assert np.array_equal(draw_boxes(image((30, 40)), found, NAMES), enlarged(image((30, 40)))[0])
 
 
 def test_the_best_detection_is_on_top():
-    boxes = torch.tensor([[10.0, 40, 80, 80], [10.0, 40, 80, 80]])
-    drawn = draw_boxes(image((90, 90)), Detections(boxes, torch.tensor([0.1, 0.9]), torch.tensor([0, 3])), NAMES)
-    assert tuple(drawn[79, 40]) == class_color(3)
+    boxes = torch.tensor([[40.0, 160, 320, 320], [40.0, 160, 320, 320]])
+    found = Detections(boxes, torch.tensor([0.1, 0.9]), torch.tensor([0, 3]))
+    for overlap in (0.5, None):
+        assert tuple(draw_boxes(image((360, 360)), found, NAMES, overlap)[319, 160]) == class_color(3)
+
+
+def colors_in(picture):
+    return {tuple(color) for color in np.unique(picture.reshape(-1, 3), axis=0).tolist()}
+
+
+def test_of_overlapping_detections_of_any_classes_the_best_is_drawn_but_every_annotation():
+    black = np.zeros((400, 400, 3), np.uint8)
+    rows = [[50.0, 100, 250, 300], [60, 110, 250, 300], [45, 90, 245, 300], [300, 300, 360, 360]]
+    found = Detections(torch.tensor(rows), torch.tensor([0.5, 0.9, 0.6, 0.3]), torch.arange(4))
+    own = [class_color(k) for k in range(4)]
+    names = ["a", "b", "c", "d"]
+    assert colors_in(draw_boxes(black, found, names)).isdisjoint((own[0], own[2]))
+    assert {own[1], own[3]} < colors_in(draw_boxes(black, found, names))
+    assert set(own) < colors_in(draw_boxes(black, found, names, overlap=None))
+    assert set(own) < colors_in(draw_boxes(black, truth(rows, range(4)), names))
+    with pytest.raises(ArgusError, match="IoU"):
+        draw_boxes(black, found, names, overlap=1.5)
+
+
+def tag_pixels(picture, plain_picture):
+    """How many pixels the names change."""
+    return int((picture != plain_picture).any(axis=2).sum())
+
+
+def test_an_object_has_one_name_whatever_is_drawn_of_it():
+    black = np.zeros((400, 400, 3), np.uint8)
+    one, three = [[100.0, 100, 300, 300]], [[100.0, 100, 300, 300], [80, 80, 280, 280], [120, 120, 300, 300]]
+    for overlap in (None, 0.5):
+        counts = []
+        for rows in (one, three):
+            n = len(rows)
+            found = Detections(torch.tensor(rows), torch.linspace(0.9, 0.5, n), torch.zeros(n, dtype=torch.long))
+            named, bare = draw_boxes(black, found, ["dog"], overlap), draw_boxes(black, found, [""], overlap)
+            counts.append(tag_pixels(named, bare))
+        assert counts[0] > 0 and abs(counts[1] - counts[0]) <= 0.1 * counts[0]
+
+
+@pytest.mark.parametrize("size", [(32, 32), (192, 192), (480, 640), (900, 200), (100, 1500)])
+def test_names_never_cover_the_picture_nor_a_box(size):
+    random = np.random.default_rng(3)
+    corner = random.uniform(0, 0.9, (60, 2))
+    boxes = np.concatenate([corner, corner + random.uniform(0.02, 0.1, (60, 2))], axis=1) * ([size[1], size[0]] * 2)
+    blank = np.zeros((*size, 3), np.uint8)
+    long = ["a class with a very long name"] * 60
+    bare, named = (draw_boxes(blank, truth(boxes, range(60)), names) for names in ([""] * 60, long))
+    changed = (bare != named).any(axis=2)
+    assert changed.mean() < 0.13
+    factor = bare.shape[0] / size[0]
+    for x1, y1, x2, y2 in (boxes * factor).round().astype(int):
+        assert changed[y1:y2, x1:x2].mean() < 0.45 if (y2 - y1) * (x2 - x1) else True
 
 
 @pytest.mark.parametrize(("box", "label", "match"), [(float("nan"), 0, "finite"), (1.0, 4, "label 4"), (1.0, -1, "-1")])
@@ -382,14 +465,21 @@ def test_tags_are_all_in_the_picture(rows):
     boxes = [(min(a, c), min(b, d), max(a, c) + 1, max(b, d) + 1) for a, b, c, d, _, _ in rows]
     sizes = [(height, width) for *_, height, width in rows]
     placed = place_tags(boxes, sizes, (100, 100))
-    for (x1, y1, x2, y2), (height, width) in zip(placed, sizes, strict=True):
+    shown = [(place, tag) for place, tag in zip(placed, sizes, strict=True) if place]
+    for (x1, y1, x2, y2), (height, width) in shown:
         assert (y2 - y1, x2 - x1) == (height, width)
         assert min(x1, y1) >= 0 and max(x2, y2) <= 100
+    assert sum(height * width for _, (height, width) in shown) <= 1200
+    for (one, _), (other, _) in itertools.combinations(shown, 2):
+        assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
 
 
 def test_tags_of_crossing_boxes_do_not_hide_each_other():
     boxes = [(20 + k, 50 + k, 100 + k, 90 + k) for k in range(4)]
     placed = place_tags(boxes, [(10, 30)] * 4, (200, 200))
+    assert all(placed)
+    assert place_tags(boxes, [None, (10, 30), None, None], (200, 200)) == [None, (21, 41, 51, 51), None, None]
+    assert place_tags([(0, 0, 12, 6)], [(10, 30)], (10, 200)) == [None]  # it would hide its box
     assert placed[0] == (20, 40, 50, 50)  # above its box, at the left
     for one, other in itertools.combinations(placed, 2):
         assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
@@ -404,26 +494,27 @@ def test_text_is_cut_to_the_width_it_has(text, width):
 
 def test_text_keeps_what_it_can():
     assert fit("crème\nbrûlée", font(12), 1000) == "creme brulee"
+    assert plain("\U0010fffd dog") in ("? dog", " dog", "dog")
     assert fit("abcdefghij" * 3, font(12), 60).endswith("…")
 
 
 def test_classes_show_their_scores_as_bars():
-    empty, half, full = (draw_classes(image((50, 400)), [("x", score)])[60:] for score in (0.0, 0.5, 1.0))
+    empty, half, full = (draw_classes(image((400, 400)), [("x", score)])[410:] for score in (0.0, 0.5, 1.0))
     blue = [((part == (47, 126, 216)).all(axis=2)).any(axis=0).sum() for part in (empty, half, full)]
     assert blue[0] == 0 and blue[2] > 200 and abs(blue[1] - blue[2] / 2) <= 2
     for odd in (-1.0, 7.0, float("nan")):
         assert draw_classes(image((50, 400)), [("x", odd)]).shape == draw_classes(image((50, 400)), [("x", 0.5)]).shape
-    assert np.array_equal(draw_classes(image((50, 400)), []), image((50, 400)))
+    assert np.array_equal(draw_classes(image((400, 400)), []), image((400, 400)))
 
 
 def test_matches_are_drawn_where_they_are_after_enlarging():
     small, large = np.zeros((50, 60, 3), np.uint8), np.zeros((100, 120, 3), np.uint8)
     for first, second, a, b in ((small, large, (30, 20), (30.0, 80.0)), (large, small, (60, 40), (15.0, 40.0))):
         picture = draw_matches(first, second, [a], [b], right=[True])
-        green = np.flatnonzero((picture[:100] == (66, 205, 100)).all(axis=2).any(axis=0))
-        assert picture.shape[1] >= 240 and abs(green.min() - 60) <= 4  # both images are 120 wide
-        gap = picture.shape[1] - 240
-        assert abs(green.max() - (120 + gap + 30)) <= 4
+        green = np.flatnonzero((picture[:400] == (66, 205, 100)).all(axis=2).any(axis=0))
+        assert picture.shape[1] >= 960 and abs(green.min() - 240) <= 5  # both images are 480 wide
+        gap = picture.shape[1] - 960
+        assert abs(green.max() - (480 + gap + 120)) <= 5
 
 
 def test_matches_that_are_none_are_grey_and_counted():
@@ -438,8 +529,8 @@ def test_matches_that_are_none_are_grey_and_counted():
     ):
         assert draw_matches(*pair, a, b, **more).shape[0] > 40 or not more
     grey = draw_matches(np.zeros((40, 40, 3), np.uint8), pair[1], a, b)
-    assert (grey[20, 20] == GREY).all()
-    assert draw_matches(*pair, [], []).shape[0] == 40
+    assert (grey[180, 180] == GREY).all()  # the images are nine times as large
+    assert draw_matches(*pair, [], []).shape[0] == 360
 
 
 @pytest.mark.parametrize("more", [{"points_b": np.zeros((2, 2))}, {"scores": [1.0]}, {"right": [1, 0]}])
@@ -490,9 +581,9 @@ def test_similarity_is_the_cosine_with_the_cell_under_the_point():
     tokens = torch.zeros(3, 4, 6)
     tokens[0, :, :3], tokens[1, :, 3:] = 1.0, 5.0
     blank = np.zeros((80, 120, 3), np.uint8)
-    left = draw_similarity(blank, tokens, 16, (10, 10))[:80, :120].astype(int).sum(axis=2)
-    right = draw_similarity(blank, tokens, 16, (110, 10))[:80, :120].astype(int).sum(axis=2)
-    assert left[60, 5] > left[60, 115] and right[60, 115] > right[60, 5]
+    left = draw_similarity(blank, tokens, 16, (10, 10))[:320, :480].astype(int).sum(axis=2)
+    right = draw_similarity(blank, tokens, 16, (110, 10))[:320, :480].astype(int).sum(axis=2)
+    assert left[240, 20] > left[240, 460] and right[240, 460] > right[240, 20]
     padded = torch.nn.functional.pad(tokens, (0, 2, 0, 1), value=-3.0)
     assert np.array_equal(
         draw_similarity(blank, padded, 16, (10, 10), (64, 96)), draw_similarity(blank, tokens, 16, (10, 10))

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image, ImageDraw, ImageFont
+from torchvision.ops import box_iou, nms
 
+from argus_core.draw.enlarge import enlarged
 from argus_core.draw.palette import Color, Pixels, class_color, ink_on
 from argus_core.draw.tags import Rectangle, place_tags
-from argus_core.draw.text import fit, font_for
+from argus_core.draw.text import fit, font_for, length, write
 from argus_core.draw.values import as_array, checked
 from argus_core.errors import ArgusError
 from argus_core.tasks.detect import Boxes, Detections
+
+OVERLAP = 0.5
+"""The IoU above which the better of two detections is drawn alone, whatever their classes."""
+
+SAME = 0.3
+"""The IoU above which two detections are taken for one object, which gets one name."""
+
+NAME_EMS = 13
+"""Room for a name, in font sizes; that of a wider box has as much as the box."""
 
 
 @dataclass(frozen=True)
@@ -23,41 +35,79 @@ class _Item:
     """A box in whole pixels, and what is written at it."""
 
     box: Rectangle
-    text: str
+    name: str
+    score: str
     color: Color
 
 
-def draw_boxes(image: Pixels, found: Detections | Boxes, classes: Sequence[str]) -> Pixels:
+def draw_boxes(
+    image: Pixels, found: Detections | Boxes, classes: Sequence[str], overlap: float | None = OVERLAP
+) -> Pixels:
     """A copy of an RGB image (h, w, 3) with boxes in its pixels; scores are shown where there are any.
 
-    Names stand inside the picture, where they hide least of each other; the best detections choose first. An image
-    too low for four names gets none. Raises ArgusError for a label without a name and for boxes that are not finite.
+    Of detections that overlap by an IoU above ``overlap`` only the best is drawn, whatever their classes; None draws
+    all, as annotated boxes always are. Names stand where they hide nothing that matters, the best first; the others
+    have their colours. Small images are enlarged by a whole number. Raises ArgusError for a label without a name and
+    for boxes that are not finite.
     """
-    picture = Image.fromarray(checked(image))
-    items = _best_first(found, classes, picture.size)
+    _check(found, classes, overlap)
+    big, factor = enlarged(checked(image))
+    picture = Image.fromarray(big)
+    items, named = _best_first(found, classes, picture.size, factor, overlap)
     face, pen = font_for((picture.height, picture.width)), ImageDraw.Draw(picture)
     for item in reversed(items):
         x1, y1, x2, y2 = item.box
         pen.rectangle((x1, y1, x2 - 1, y2 - 1), outline=item.color, width=max(1, round(face.size / 7)))
-    _write_tags(pen, items, (picture.height, picture.width), face)
+    _write_tags(pen, items, named, (picture.height, picture.width), face)
     return np.array(picture)
 
 
-def _best_first(found: Detections | Boxes, classes: Sequence[str], size: tuple[int, int]) -> list[_Item]:
-    """What to draw on a picture of ``size`` (width, height)."""
-    boxes, labels = as_array(found.boxes).astype(np.float64).reshape(-1, 4), as_array(found.labels).astype(int).tolist()
-    for place, (box, label) in enumerate(zip(boxes, labels, strict=True)):
+def _check(found: Detections | Boxes, classes: Sequence[str], overlap: float | None) -> None:
+    if overlap is not None and not 0 <= overlap <= 1:
+        raise ArgusError(f"overlap {overlap} is no IoU; give a number within 0..1, or None to draw all boxes")
+    labels = as_array(found.labels).astype(int).tolist()
+    for place, (box, label) in enumerate(zip(_corners(found), labels, strict=True)):
         if not np.isfinite(box).all():
             raise ArgusError(f"box {place}, {box.tolist()}, is not finite and cannot be drawn")
         if not 0 <= label < len(classes):
             raise ArgusError(f"box {place} has label {label}, but there are {len(classes)} class names; give all names")
-    texts, order = [classes[label] for label in labels], np.arange(len(labels))
+
+
+def _best_first(
+    found: Detections | Boxes, classes: Sequence[str], size: tuple[int, int], factor: int, overlap: float | None
+) -> tuple[list[_Item], list[bool]]:
+    """What to draw on a picture of ``size`` (width, height), and which of it may be named."""
+    labels = as_array(found.labels).astype(int).tolist()
+    corners, scores, order = _corners(found) * factor, [""] * len(labels), list(range(len(labels)))
+    named = [True] * len(order)
     if isinstance(found, Detections):
-        scores = as_array(found.scores)
-        texts = [f"{text} {score:.2f}" for text, score in zip(texts, scores, strict=True)]
-        order = np.argsort(-scores, kind="stable")
-    whole = _whole_pixels(boxes, size)
-    return [_Item(whole[place], texts[place], class_color(labels[place])) for place in order]
+        values = as_array(found.scores)
+        scores = [f"{value:.2f}" for value in values]
+        order = _unlike(corners, values, overlap)
+        named = _one_each(corners[order])
+    whole = _whole_pixels(corners, size)
+    return [_Item(whole[k], classes[labels[k]], scores[k], class_color(labels[k])) for k in order], named
+
+
+def _corners(found: Detections | Boxes) -> npt.NDArray[np.float64]:
+    return as_array(found.boxes).astype(np.float64).reshape(-1, 4)
+
+
+def _unlike(boxes: npt.NDArray[np.float64], scores: npt.NDArray[np.floating], overlap: float | None) -> list[int]:
+    """The boxes to draw, best first."""
+    if overlap is None:
+        return [int(k) for k in np.argsort(-scores, kind="stable")]
+    kept: list[int] = nms(torch.from_numpy(boxes), torch.from_numpy(scores.astype(np.float64)), overlap).tolist()
+    return kept
+
+
+def _one_each(boxes: npt.NDArray[np.float64]) -> list[bool]:
+    """Whether each box, best first, is the first of its object."""
+    alike = box_iou(*[torch.from_numpy(boxes)] * 2).numpy() > SAME
+    named: list[bool] = []
+    for row in alike:
+        named.append(not (row[: len(named)] & np.array(named, dtype=bool)).any())
+    return named
 
 
 def _whole_pixels(boxes: npt.NDArray[np.float64], size: tuple[int, int]) -> list[Rectangle]:
@@ -68,14 +118,30 @@ def _whole_pixels(boxes: npt.NDArray[np.float64], size: tuple[int, int]) -> list
 
 
 def _write_tags(
-    pen: ImageDraw.ImageDraw, items: Sequence[_Item], size: tuple[int, int], face: ImageFont.FreeTypeFont
+    pen: ImageDraw.ImageDraw,
+    items: Sequence[_Item],
+    named: Sequence[bool],
+    size: tuple[int, int],
+    face: ImageFont.FreeTypeFont,
 ) -> None:
-    """Names on the colours of their boxes; the first, which are the best, on top."""
+    """Names on the colours of their boxes, as many as can be read."""
     height, margin = round(1.25 * face.size), round(face.size / 4)
-    fitted = [replace(item, text=fit(item.text, face, size[1] - 2 * margin)) for item in items]
-    shown = [item for item in fitted if item.text and 4 * height <= size[0]]
-    tags = [(height, min(size[1], math.ceil(face.getlength(item.text)) + 2 * margin)) for item in shown]
-    places = place_tags([item.box for item in shown], tags, size)
-    for item, (x1, y1, x2, y2) in reversed(list(zip(shown, places, strict=True))):
-        pen.rectangle((x1, y1, x2 - 1, y2 - 1), fill=item.color)
-        pen.text((x1 + margin, (y1 + y2) / 2), item.text, fill=ink_on(item.color), font=face, anchor="lm")
+    legible = 4 * height <= size[0]
+    texts = [
+        _text(item, face, size[1] - 2 * margin) if legible and each else ""
+        for item, each in zip(items, named, strict=True)
+    ]
+    tags = [(height, math.ceil(length(text, face)) + 2 * margin) if text else None for text in texts]
+    for item, text, place in zip(items, texts, place_tags([item.box for item in items], tags, size), strict=True):
+        if place is not None:
+            x1, y1, x2, y2 = place
+            pen.rectangle((x1, y1, x2 - 1, y2 - 1), fill=item.color)
+            write(pen, (x1 + margin, (y1 + y2) / 2), text, face, fill=ink_on(item.color), anchor="lm")
+
+
+def _text(item: _Item, face: ImageFont.FreeTypeFont, most: float) -> str:
+    """The name, cut to its room, and the score."""
+    score = f" {item.score}" if item.score else ""
+    room = min(most, max(NAME_EMS * face.size, item.box[2] - item.box[0]))
+    name = fit(item.name, face, room - length(score, face))
+    return f"{name}{score}" if name else ""

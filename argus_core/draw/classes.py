@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
+from argus_core.draw.enlarge import enlarged
 from argus_core.draw.palette import Color, Pixels
 from argus_core.draw.panel import INK, PAPER, attach
-from argus_core.draw.text import fit, font_for, line_of, plain
+from argus_core.draw.text import fit, font_for, length, line_of, plain, write
 from argus_core.draw.values import checked
 
 BAR: Color = (47, 126, 216)
@@ -20,22 +21,28 @@ LEAST_EMS = 16
 def draw_classes(image: Pixels, scores: Sequence[tuple[str, float]]) -> Pixels:
     """An RGB image (h, w, 3) with a row for each class below it: its name, a bar, its score.
 
-    Bars are full at 1 and empty at 0. Without classes the image comes back as it was.
+    Bars are full at 1 and empty at 0. A small image is enlarged by a whole number. Without classes only that is done.
     """
+    picture, _ = enlarged(checked(image))
     if not scores:
-        return checked(image).copy()
-    face = font_for(checked(image).shape[:2])
-    em, width = round(face.size), max(image.shape[1], round(LEAST_EMS * face.size))
-    names = min(0.5 * width, max(face.getlength(plain(name)) for name, _ in scores))
-    texts = [f"{score:.3f}" for _, score in scores]
+        return picture
+    face = font_for((picture.shape[0], picture.shape[1]))
+    return attach(picture, score_rows(scores, picture.shape[1], face), face.size / 3, below=True)
+
+
+def score_rows(scores: Sequence[tuple[str, float]], room: int, face: ImageFont.FreeTypeFont) -> Image.Image:
+    """A panel of classes, ``room`` pixels wide or as wide as it must be."""
+    em, width = round(face.size), max(room, round(LEAST_EMS * face.size))
+    names = min(0.5 * width, max(length(plain(name), face) for name, _ in scores))
+    texts = [f"{score:.2f}" for _, score in scores]
     start, end = 1.5 * em + names, width - em - max(face.getlength(text) for text in texts)
     strip = Image.new("RGB", (width, line_of(face) * len(scores)), PAPER)
     pen = ImageDraw.Draw(strip)
     for row, ((name, score), text) in enumerate(zip(scores, texts, strict=True)):
         middle = (row + 0.5) * line_of(face)
-        pen.text((em / 2, middle), fit(name, face, names), fill=INK, font=face, anchor="lm")
+        write(pen, (em / 2, middle), fit(name, face, names), face, fill=INK, anchor="lm")
         for color, share in ((TRACK, 1.0), (BAR, min(1.0, max(0.0, score)))):
             if share * (end - start) >= 0.5:
                 pen.rectangle((start, middle - 0.35 * em, start + share * (end - start), middle + 0.35 * em), color)
-        pen.text((width - em / 2, middle), text, fill=INK, font=face, anchor="rm")
-    return attach(image, strip, em / 3, below=True)
+        write(pen, (width - em / 2, middle), text, face, fill=INK, anchor="rm")
+    return strip

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from argus_core.draw.enlarge import factor_for, resized_map
 from argus_core.draw.palette import GREY, Pixels
 from argus_core.draw.panel import attach, lies
 from argus_core.draw.scale import Scale, scale_bar
@@ -20,13 +21,17 @@ OUTLIERS = 1.0
 """The per cent of known pixels that may lie below, and above, a range that is not given."""
 
 
-def draw_depth(depth: Any, low: float | None = None, high: float | None = None) -> Pixels:
-    """``paint_depth`` with a scale bar beside it, or below a wide map; a pointed end stands for depths beyond."""
+def draw_depth(depth: Any, low: float | None = None, high: float | None = None, below: bool | None = None) -> Pixels:
+    """``paint_depth`` with a scale bar ``below`` it or beside it, by default below a wide map.
+
+    A pointed end of the bar stands for depths beyond. Small maps are enlarged by a whole number.
+    """
     metres = known(depth)
-    size = (metres.shape[0], metres.shape[1])
-    scale, face = depth_scale(metres, low, high), font_for(size)
-    bar = scale_bar(scale, size[lies(size)], face, lies(size))
-    return attach(_paint(metres, scale), bar, face.size / 2, lies(size))
+    scale, factor = depth_scale(metres, low, high), factor_for((metres.shape[0], metres.shape[1]))
+    picture = _paint(resized_map(metres, (metres.shape[0] * factor, metres.shape[1] * factor)), scale)
+    size = (picture.shape[0], picture.shape[1])
+    under, face = lies(size) if below is None else below, font_for(size)
+    return attach(picture, scale_bar(scale, size[under], face, under), face.size / 2, under)
 
 
 def paint_depth(depth: Any, low: float | None = None, high: float | None = None) -> Pixels:

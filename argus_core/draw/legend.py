@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from argus_core.draw.palette import Color
 from argus_core.draw.panel import EDGE, INK, PAPER
-from argus_core.draw.text import fit, line_of
+from argus_core.draw.text import fit, length, line_of, write
 
 LEAST_ROWS = 10
 """Rows that a legend may have, however low the picture."""
@@ -54,7 +54,7 @@ def legend(entries: Sequence[Entry], room: int, face: ImageFont.FreeTypeFont, ly
 
 def _widths(entries: Sequence[Entry], face: ImageFont.FreeTypeFont) -> tuple[int, int, int]:
     """Pixels for swatch, name and number, each with the space that follows it."""
-    names = max(face.getlength(fit(entry.name, face, NAME_EMS * face.size)) for entry in entries)
+    names = max(length(fit(entry.name, face, NAME_EMS * face.size), face) for entry in entries)
     values = max(face.getlength(entry.value) for entry in entries)
     space = face.size
     return round(1.5 * space), math.ceil(names + space), math.ceil(values + space if values else 0)
@@ -80,6 +80,6 @@ def _write(
         top = round(middle - size / 2)
         pen.rectangle((x, top, x + size - 1, top + size - 1), fill=entry.color, outline=EDGE)
     name = fit(entry.name, face, NAME_EMS * face.size)
-    pen.text((x + widths[0], middle), name, fill=INK, font=face, anchor="lm")
+    write(pen, (x + widths[0], middle), name, face, fill=INK, anchor="lm")
     right = x + sum(widths) - size
     pen.text((right, middle), entry.value, fill=INK, font=face, anchor="rm")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from argus_core.draw.enlarge import enlarged, resized_map
 from argus_core.draw.legend import Entry, legend
 from argus_core.draw.palette import COLORS, GREY, WHITE, Pixels, class_color, class_colors
 from argus_core.draw.panel import attach, lies
@@ -23,20 +24,28 @@ LINE = 150
 
 
 def draw_mask(
-    image: Pixels, labels: Any, classes: Sequence[str], ignore: int = 255, opacity: float = OPACITY
+    image: Pixels,
+    labels: Any,
+    classes: Sequence[str],
+    ignore: int = 255,
+    opacity: float = OPACITY,
+    below: bool | None = None,
 ) -> Pixels:
-    """``paint_mask`` with a legend beside it, or below a wide picture: the classes present and their shares.
+    """``paint_mask`` with a legend ``below`` or beside it, by default below a wide picture.
 
-    The largest come first; pixels without a label last.
+    It tells the classes present and their shares, the largest first; pixels without a label last. Small images are
+    enlarged by a whole number.
     """
-    picture = paint_mask(image, labels, len(classes), ignore, opacity)
-    size = (image.shape[0], image.shape[1])
+    values = _fitting(image, labels, len(classes), ignore)
+    big, _ = enlarged(image)
+    size = (big.shape[0], big.shape[1])
+    picture = paint_mask(big, resized_map(values, size), len(classes), ignore, opacity)
     entries = [
         Entry(GREY if label < 0 else class_color(label), "none" if label < 0 else classes[label], _percent(share))
-        for label, share in shares(labels, ignore)
+        for label, share in shares(values, ignore)
     ]
-    panel = legend(entries, size[lies(size)], font_for(size), lies(size))
-    return attach(picture, panel, font_for(size).size / 2, lies(size))
+    under, face = lies(size) if below is None else below, font_for(size)
+    return attach(picture, legend(entries, size[under], face, under), face.size / 2, under)
 
 
 def paint_mask(image: Pixels, labels: Any, classes: int, ignore: int = 255, opacity: float = OPACITY) -> Pixels:
@@ -45,15 +54,21 @@ def paint_mask(image: Pixels, labels: Any, classes: int, ignore: int = 255, opac
     Pixels of the index ``ignore`` keep the image's brightness but lose its colours. Raises ArgusError where labels and
     image do not have one size and for labels that are no class.
     """
-    values = check_labels(labels, classes, ignore)
-    if values.shape != checked(image).shape[:2]:
-        sizes = [f"{one[0]}x{one[1]}" for one in (values.shape, image.shape)]
-        raise ArgusError("the mask is {} (height x width), the image {}: they must be the same".format(*sizes))
+    values = _fitting(image, labels, classes, ignore)
     unlabelled = values == ignore
     picture = blend(image, class_colors()[values % COLORS], opacity)
     picture.paste(Image.fromarray(grey(image)), (0, 0), Image.fromarray(unlabelled.astype(np.uint8) * 255))
     picture.paste(WHITE, (0, 0), _borders(values))
     return np.array(picture)
+
+
+def _fitting(image: Pixels, labels: Any, classes: int, ignore: int) -> npt.NDArray[np.int64]:
+    """The labels of an image's pixels."""
+    values = check_labels(labels, classes, ignore)
+    if values.shape != checked(image).shape[:2]:
+        sizes = [f"{one[0]}x{one[1]}" for one in (values.shape, image.shape)]
+        raise ArgusError("the mask is {} (height x width), the image {}: they must be the same".format(*sizes))
+    return values
 
 
 def check_labels(labels: Any, classes: int, ignore: int) -> npt.NDArray[np.int64]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from argus_core.draw.enlarge import factor_for, resized
 from argus_core.draw.legend import Entry, legend
 from argus_core.draw.palette import COLORS, GREY, Color, Pixels, class_colors
 from argus_core.draw.panel import PAPER, attach
@@ -26,7 +27,7 @@ Array = npt.NDArray[Any]
 def draw_matches(
     image_a: Pixels, image_b: Pixels, points_a: Any, points_b: Any, scores: Any = None, right: Any = None
 ) -> Pixels:
-    """Two RGB images side by side, the smaller one enlarged, with lines between their points (N, 2) x, y.
+    """Two RGB images side by side, small ones enlarged, with lines between their points (N, 2) x, y.
 
     Colours tell right from wrong where ``right`` (N,) is given, else the ``scores`` (N,), else nothing but the matches
     apart; what they mean stands below. The best scores are on top. A point whose match is nan is a grey dot. Raises
@@ -51,18 +52,20 @@ def draw_matches(
 def _join(image_a: Pixels, image_b: Pixels) -> tuple[Image.Image, list[tuple[Array, Array]]]:
     """Both images on one sheet, and how points get there: times one x, y, plus another.
 
-    An image is enlarged as far as it stays within the larger height and the larger width of the two.
+    An image is enlarged as far as it stays within the larger height and the larger width of the two, and both of them
+    by a whole number where that is small.
     """
-    images = [Image.fromarray(image_a), Image.fromarray(image_b)]
-    most = np.array([image.size for image in images]).max(axis=0)
-    sizes = [np.rint(np.array(image.size) * (most / image.size).min()).astype(int) for image in images]
+    shapes = [np.array((image.shape[1], image.shape[0])) for image in (image_a, image_b)]
+    most = np.maximum(*shapes)
+    most = most * factor_for((most[1], most[0]))
+    sizes = [np.rint(shape * (most / shape).min()).astype(int) for shape in shapes]
     gap = max(4, round(font_for((most[1], most[0])).size / 2))
     sheet = Image.new("RGB", (int(sizes[0][0] + gap + sizes[1][0]), int(max(sizes[0][1], sizes[1][1]))), PAPER)
     spots = []
-    for image, size, left in zip(images, sizes, (0, sizes[0][0] + gap), strict=True):
+    for image, size, left in zip((image_a, image_b), sizes, (0, sizes[0][0] + gap), strict=True):
         corner = np.array([left, (sheet.height - size[1]) // 2])
-        sheet.paste(image.resize(tuple(size.tolist()), Image.Resampling.BICUBIC), tuple(corner.tolist()))
-        spots.append((size / image.size, corner))
+        sheet.paste(Image.fromarray(resized(image, (int(size[1]), int(size[0])))), tuple(corner.tolist()))
+        spots.append((size / (image.shape[1], image.shape[0]), corner))
     return sheet, spots
 
 

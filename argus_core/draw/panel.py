@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from argus_core.draw.palette import WHITE, Color, Pixels
-from argus_core.draw.text import fit, font_for, line_of
+from argus_core.draw.text import fit, font_for, line_of, write
 
 PAPER: Color = WHITE
 INK: Color = (32, 32, 32)
@@ -43,6 +43,6 @@ def side_by_side(pictures: Sequence[Pixels], titles: Sequence[str]) -> Pixels:
     pen, x = ImageDraw.Draw(sheet), 0
     for picture, title in zip(pictures, titles, strict=True):
         sheet.paste(Image.fromarray(picture), (x, line))
-        pen.text((x, line / 2), fit(title, face, picture.shape[1]), fill=INK, font=face, anchor="lm")
+        write(pen, (x, line / 2), fit(title, face, picture.shape[1]), face, fill=INK, anchor="lm")
         x += picture.shape[1] + gap
     return np.array(sheet)

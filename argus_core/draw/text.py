@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import unicodedata
 from functools import cache
+from typing import Any
 
-from PIL import ImageFont
+from PIL import ImageDraw, ImageFont
+
+from argus_core.draw.letters import OWN, face_of, font_with, holds
 
 SIZES = (12, 13, 17, 21, 26, 31, 35, 40, 44, 52, 60, 72, 84, 96)
 """Font sizes in pixels, from the smallest that can be read; in those between, the spaces are rounded too narrow."""
 
 
-@cache
 def font(size: int) -> ImageFont.FreeTypeFont:
     """Pillow's own font, which has the letters of ASCII."""
-    loaded = ImageFont.load_default(size=size)
-    assert isinstance(loaded, ImageFont.FreeTypeFont)  # what a size asks for
+    loaded = face_of(OWN, size)
+    assert loaded is not None  # it is part of Pillow
     return loaded
 
 
@@ -31,20 +33,47 @@ def line_of(face: ImageFont.FreeTypeFont) -> int:
     return round(face.size * 1.4)
 
 
+@cache
 def plain(text: str) -> str:
-    """The text on one line, letters without the accents that the font lacks."""
-    apart = unicodedata.normalize("NFKD", " ".join(text.split()))
-    return "".join(letter for letter in apart if not unicodedata.combining(letter) and letter.isprintable())
+    """The text on one line, Latin letters without accents, and a question mark for each that no font here has."""
+    letters = "".join(map(_bare, unicodedata.normalize("NFC", " ".join(text.split()))))
+    letters = "".join(letter for letter in letters if letter.isprintable())
+    name = font_with(letters)
+    return "".join(letter if holds(name, letter) else "?" for letter in letters)
+
+
+def _bare(letter: str) -> str:
+    """An accented letter without its accents where an ASCII letter is left; other scripts need their marks."""
+    base = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
+    return base if base.isascii() else letter
+
+
+@cache
+def _face(text: str, size: float) -> ImageFont.FreeTypeFont:
+    """The font of ``size`` pixels that has the letters of the text."""
+    return face_of(font_with(text), size) or font(round(size))
+
+
+def length(text: str, face: ImageFont.FreeTypeFont) -> float:
+    """The pixels that a text takes."""
+    return _face(text, face.size).getlength(text)
+
+
+def write(
+    pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, face: ImageFont.FreeTypeFont, **how: Any
+) -> None:
+    """``pen.text`` in the size of ``face``, in the font that has the letters; ``how``: fill and anchor."""
+    pen.text(place, text, font=_face(text, face.size), **how)
 
 
 def fit(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
     """As much of the text as ``width`` pixels hold, with three dots where it is cut; empty if they hold nothing."""
     text = plain(text)
-    if face.getlength(text) <= width:
+    if length(text, face) <= width:
         return text
     low, high = 0, len(text)  # so many letters fit, so many do not
     while high - low > 1:
         middle = (low + high) // 2
-        fits = face.getlength(text[:middle].rstrip() + "…") <= width
+        fits = length(text[:middle].rstrip() + "…", face) <= width
         low, high = (middle, high) if fits else (low, middle)
     return text[:low].rstrip() + "…" if low else ""

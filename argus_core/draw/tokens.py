@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from argus_core.draw.cells import Array, Cells
+from argus_core.draw.enlarge import enlarged
 from argus_core.draw.palette import Color, Pixels
 from argus_core.draw.panel import attach, lies
 from argus_core.draw.scale import Scale, scale_bar
@@ -46,18 +47,20 @@ def draw_similarity(
 ) -> Pixels:
     """Cosines of all tokens (C, h, w) with the one at ``point`` (x, y image pixels) over the image, with a scale.
 
-    The image, RGB bytes, fills ``extent`` (height, width in canvas pixels), by default all cells.
+    The image, RGB bytes, fills ``extent`` (height, width in canvas pixels), by default all cells. A small one is
+    enlarged by a whole number.
     """
-    size = (checked(image).shape[0], image.shape[1])
     cells = Cells.of(maps, stride, extent)
     unit = F.normalize(cells.tokens, dim=0)
-    row, column = cells.at(point, size)
+    row, column = cells.at(point, (checked(image).shape[0], image.shape[1]))
+    big, factor = enlarged(image)
+    size = (big.shape[0], big.shape[1])
     cosines = torch.einsum("chw,c->hw", unit, unit[:, row, column]).numpy()
     scale = Scale(min(float(cosines.min()), 0.99), 1.0, title="cosine")
     heat = scale.paint(cells.enlarge(cosines, size))
-    picture, face = blend(grey(image), heat, OPACITY), font_for(size)
+    picture, face = blend(grey(big), heat, OPACITY), font_for(size)
     with strokes(picture) as pen:
-        pen.dot(point, 0.45 * face.size, POINT)
+        pen.dot((point[0] * factor, point[1] * factor), 0.45 * face.size, POINT)
     bar = scale_bar(scale, size[lies(size)], face, lies(size))
     return attach(np.asarray(picture), bar, face.size / 2, lies(size))
 
