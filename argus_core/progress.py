@@ -114,10 +114,12 @@ def _rate(per_second: float) -> str:
 def _rich_bar(console: Console) -> Progress:
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=20),  # leaves room for the note on 80 columns
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("elapsed"),
         TimeRemainingColumn(),
+        TextColumn("left"),
         TextColumn("{task.fields[note]}", markup=False),
     )
     return Progress(*columns, console=console, transient=True)

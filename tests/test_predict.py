@@ -14,11 +14,11 @@ from rich.console import Console
 from arena_help import DATA, settings
 from argus_arena.commands import train_run
 from argus_arena.predict import predict_images
-from argus_arena.report import progress_bar
 from argus_arena.rescore import EvalRequest, evaluate_run
 from argus_core.cli.building import build_model
 from argus_core.cli.progress import progress_bar as argus_bar
 from argus_core.errors import ArgusError, counted
+from argus_core.progress import ProgressBar
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +116,8 @@ def test_scoring_again_gives_the_recorded_score(run):
 
 def test_a_bar_is_wiped_away_and_one_is_no_plural():
     console = Console(file=io.StringIO(), force_terminal=True, width=80)
-    with progress_bar(console) as progress:
-        progress.add_task("score", total=3)
+    with ProgressBar("score", 3, console=console):
+        pass
     assert console.file.getvalue().endswith("\x1b[1A\x1b[2K")
     assert argus_bar().live.transient
     assert (counted(1, "image"), counted(0, "image")) == ("1 image", "0 images")

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from argus_arena.report import progress_bar
 from argus_arena.tokens import backbone_record
 from argus_arena.world import find_device
 from argus_core.cache.sealed import read_sealed, write_sealed
 from argus_core.canvas import Canvas
+from argus_core.data import Split
 from argus_core.data_spec import open_data, split_of
 from argus_core.errors import ArgusError, counted
 from argus_core.hooks import load_plugins
 from argus_core.license import find_license, require
+from argus_core.progress import ProgressBar, duration, finished
 from argus_core.protocol import find_protocol
 from argus_core.tokens import Needs
+
+if TYPE_CHECKING:
+    from argus_core.backbones import Backbone
+    from argus_core.cache import CacheSpec
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,9 @@ def build_cache(request: CacheRequest) -> None:
     Views other than ``id`` are cached for the first split, and for all if a protocol looks at them.
     """
     from argus_core.backbones import load_backbone
-    from argus_core.cache import CacheSpec, estimate, write_cache
+    from argus_core.cache import CacheSpec
 
+    began = time.perf_counter()
     data = open_data(request.data, load_plugins())
     splits = [split_of(data, name) for name in request.splits]
     options = request.backbone_options or {}
@@ -65,35 +70,39 @@ def build_cache(request: CacheRequest) -> None:
     require({"backbone": find_license(backbone.license)}, request.require_license)
     record = backbone_record(backbone, request.weights, options)
     _check_same_backbone(request.out / "backbone.json", record)
-    console = Console(stderr=True)
     for number, split in enumerate(splits):
         canvas, views = _framing(request, first=number == 0)
         needs = Needs(request.layers, maps=request.maps, cls=request.cls)
         spec = CacheSpec(canvas, needs, views, request.dtype)  # type: ignore[arg-type]
-        size, free = estimate(split, backbone.info, spec), shutil.disk_usage(_existing(request.out)).free
-        console.print(
-            f"{split.name}: {counted(len(split), 'image')}, about {size / 1e9:.2f} GB of {free / 1e9:.0f} GB free"
-        )
-        with progress_bar(console) as progress:
-            bar = progress.add_task(split.name, total=len(split))
-
-            def report(done: int, total: int, rate: float, left: float) -> None:
-                text = f"{split.name} {rate:.1f} img/s"  # noqa: B023
-                progress.update(bar, completed=done, total=total, description=text)  # noqa: B023
-
-            write_cache(
-                request.out / request.splits[number],
-                backbone,
-                split,
-                spec,
-                batch=request.batch,
-                skip_bad=request.skip_bad,
-                expected=size,
-                report=report,
-            )
-            progress.update(bar, completed=len(split))
-        _show_skipped(console, request.out / request.splits[number])
+        _write_split(request, backbone, split, spec, request.out / request.splits[number])
     write_sealed(request.out / "backbone.json", {**record, "splits": list(request.splits)})
+    finished("cached tokens", request.out, time.perf_counter() - began)
+    print(f"next: arena train --head HEAD --data {request.data} --cache {request.out}; `arena heads` lists them")
+
+
+def _write_split(request: CacheRequest, backbone: Backbone, split: Split, spec: CacheSpec, out: Path) -> None:
+    from argus_core.cache import Cache, estimate, write_cache
+
+    size, free = estimate(split, backbone.info, spec), shutil.disk_usage(_existing(request.out)).free
+    shape, about = "x".join(map(str, spec.canvas.size)), f"{size / 1e9:.2f} GB of {free / 1e9:.0f} GB free"
+    with ProgressBar(f"cache {split.name}", len(split)) as bar:
+        bar.print(
+            f"{split.name}: {counted(len(split), 'image')} on {shape}, views {','.join(spec.views)}, about {about}"
+        )
+        began = time.perf_counter()
+        write_cache(
+            out,
+            backbone,
+            split,
+            spec,
+            batch=request.batch,
+            skip_bad=request.skip_bad,
+            expected=size,
+            report=lambda done, total, rate, left: bar.update(done, total=total),
+        )
+        bar.print(f"{split.name}: cached in {duration(time.perf_counter() - began)}")
+        for index, reason in Cache.open(out).skipped.items():
+            bar.print(f"skipped image {index}: {reason}")
 
 
 def _framing(request: CacheRequest, first: bool) -> tuple[Canvas, tuple[str, ...]]:
@@ -170,10 +179,3 @@ def _check_same_backbone(file: Path, record: dict[str, Any]) -> None:
 
 def _existing(path: Path) -> Path:
     return next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-
-
-def _show_skipped(console: Console, path: Path) -> None:
-    from argus_core.cache import Cache
-
-    for index, reason in Cache.open(path).skipped.items():
-        console.print(f"skipped image {index}: {reason}")

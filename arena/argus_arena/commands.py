@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,6 +25,7 @@ from argus_core.errors import ArgusError, unknown
 from argus_core.files import json_sha256, write_json
 from argus_core.hooks import Plugins, load_plugins
 from argus_core.options import check_options
+from argus_core.progress import finished
 
 FREE = ("device", "workers", "eval_batch", "save_every", "require_license")
 """Request fields that may change when a run is continued: they do not change what it computes."""
@@ -56,7 +58,11 @@ def train_run(
         print(f"warning: plugin {name} was left out: {reason}", file=sys.stderr)
     world = join_world(request.device)
     try:
-        return run_config(resolved, plugins, world, out)
+        folder = out or _default_folder(resolved)
+        rows = run_config(resolved, plugins, world, folder)
+        if world.main:
+            print(f"next: arena report {folder} --out report.html, argus build {folder} --out models/mine")
+        return rows
     finally:
         leave_world(world)
 
@@ -93,6 +99,7 @@ def run_config(config: RunConfig, plugins: Plugins, world: World, out: Path | No
 def _train(
     config: RunConfig, setting: Setting, learners: Sequence[Learner], folder: RunFolder, world: World
 ) -> dict[str, Any]:
+    began = time.perf_counter()
     record = {
         "identity": _identity(config, setting, world.size),
         "config": config.model_dump(mode="json"),
@@ -124,7 +131,7 @@ def _train(
             write_json(folder.result(name), row)
         setting.plugins.tell("arena_finished", run=folder.path, results=rows)
         print_rows(list(rows.values()))
-        print(f"run folder: {folder.path}")
+        finished("run folder", folder.path, time.perf_counter() - began)
     failures = {one.name: one.failure for one in learners if one.failure}
     if failures:
         raise HeadsFailed(failures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from argus_core.data_spec import open_data, split_of
 from argus_core.errors import ArgusError, unknown
 from argus_core.files import read_json, write_json, write_text
 from argus_core.hooks import Plugins, load_plugins
+from argus_core.progress import finished
 from argus_core.registry import HEADS
 from argus_core.tasks.base import Task
 
@@ -46,6 +48,7 @@ def compare_heads(
     A head that fails is named at the end and stops no other; heads train with the same numbers as alone. Returns the
     entries, and what failed and why, by ``seedN/HEAD`` or, of a head that was not begun, by its name.
     """
+    began = time.perf_counter()
     plugins = load_plugins()
     for name, reason in plugins.failed.items():
         print(f"warning: plugin {name} was left out: {reason}", file=sys.stderr)
@@ -63,7 +66,10 @@ def compare_heads(
     finally:
         leave_world(world)
     write_json(comparison.out / FAILURES, failures)
-    return _conclude(comparison.out, failures), failures
+    entries = _conclude(comparison.out, failures)
+    finished("leaderboard", f"{comparison.out / 'leaderboard.json'} (.csv, .md)", time.perf_counter() - began)
+    print(f"next: arena report {comparison.out} --out report.html")
+    return entries, failures
 
 
 def _resolve(
@@ -143,7 +149,6 @@ def _conclude(out: Path, failures: Mapping[str, str]) -> list[Standing]:
     entries = [one for held in found.values() for one in held]
     for line in [*below_floor(entries), *(f"failed: {name}: {reason}" for name, reason in failures.items())]:
         print(line)
-    print(f"leaderboard: {out / 'leaderboard.json'} (.csv, .md)")
     return entries
 
 

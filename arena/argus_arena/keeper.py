@@ -26,11 +26,14 @@ class Keeper:
 
     def log(self, head: str, done: int, values: Mapping[str, Any]) -> None:
         """Add a line to the run's log, and tell the plugins."""
-        epoch = round(done / self.setting.order.steps_per_epoch, 3)
-        record = {"step": done, "head": head, "epoch": epoch, **values}
+        record = {"step": done, "head": head, "epoch": self.epoch(done), **values}
         if self.world.main:
             self.folder.append(record)
             self.setting.plugins.tell("arena_logged", run=self.folder.path, record=record)
+
+    def epoch(self, done: int) -> float:
+        """Epochs after so many steps."""
+        return round(done / self.setting.order.steps_per_epoch, 3)
 
     def judge(self, learner: Learner, done: int, metrics: Mapping[str, Metric]) -> None:
         """Record an evaluation of each variant of a head's weights, and keep the best weights so far."""
@@ -40,10 +43,11 @@ class Keeper:
             values = finite(metric.compute())
             score["last"] = {"step": done, "variant": variant, "metrics": values}
             self.log(learner.name, done, {"weights": variant, "eval": values})
-            self.reporter.evaluated(learner.name, variant, metric.primary, values)
+            better = _better(values[metric.primary], score.get("best"), metric)
+            self.reporter.evaluated(learner.name, variant, self.epoch(done), metric.primary, values, better)
             if learner.recipe.sweep:
                 _remember(score.setdefault("sweep", {}), variant, values[metric.primary], metric)
-            if _better(values[metric.primary], score.get("best"), metric):
+            if better:
                 score["best"] = score["last"]
                 self.write(learner, "best", score["best"])
 

@@ -44,7 +44,7 @@ class Loop:
     def run(self) -> None:
         """Train to the end; raises Interrupted, with the state saved, after Ctrl-C."""
         start = self._resume()
-        self.reporter.begin(start or 0, self.total)
+        self.reporter.begin(start or 0, self.total, self.setting.order.steps_per_epoch)
         if start is None:
             start = self._start()
         if self._all_failed():
@@ -85,14 +85,16 @@ class Loop:
         return 0
 
     def _train(self, step: int, tokens: Tokens, targets: Mapping[str, Sequence[Any]]) -> None:
+        shown: dict[str, dict[str, dict[str, float]]] = {}
         for learner in self._active(step):
             found: dict[str, dict[str, float]] = {}
             with self._contained(learner, step):
                 found = learner.step(step, tokens, targets[learner.head.task.name])
+            shown |= {learner.name: found} if found else {}
             for label, values in found.items():
                 if self._logs(step + 1) or not math.isfinite(values["loss"]):
                     self.keeper.log(learner.name, step + 1, {**({"trial": label} if label else {}), **finite(values)})
-        self.reporter.step(step + 1, self.learners)
+        self.reporter.step(step + 1, shown)
 
     @contextmanager
     def _contained(self, learner: Learner, step: int) -> Iterator[None]:

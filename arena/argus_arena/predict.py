@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from rich.console import Console
 
 from argus_arena.opening import open_run
-from argus_arena.report import progress_bar
 from argus_arena.world import find_device
 from argus_core.argus import Argus
 from argus_core.draw import draw_boxes
@@ -21,6 +19,7 @@ from argus_core.errors import ArgusError, counted
 from argus_core.files import write_atomic, write_json
 from argus_core.head import Head
 from argus_core.image import read_image
+from argus_core.progress import ProgressBar
 from argus_core.tasks.detect import Detect, Detections
 from argus_core.trained import backbone_of, canvas_of
 
@@ -46,16 +45,14 @@ def predict_images(
     names = picture_names(paths)
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in heads}
     bad: list[str] = []
-    with progress_bar(Console(stderr=True)) as progress:
-        task = progress.add_task("predict", total=len(paths))
+    with ProgressBar("predict", len(paths)) as progress:
         for chunk in _readable(paths, batch, bad):
             for name, detections in argus([image for _, image in chunk]).items():
                 for (path, image), found in zip(chunk, detections, strict=True):
                     kept = above(found, threshold)
                     results[name] += coco_results(str(path), kept, classes[name])
                     _save_picture(out / name / f"{names[path]}.jpg", draw_boxes(image, kept, classes[name]))
-            progress.advance(task, len(chunk))
-        progress.update(task, completed=len(paths))
+            progress.advance(len(chunk))
     if len(bad) == len(paths):
         raise ArgusError("none of the images could be read:\n" + "\n".join(bad))
     seen = len(paths) - len(bad)

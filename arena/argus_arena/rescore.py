@@ -57,7 +57,6 @@ def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
         spec = request.data or record["data"]["spec"]
         split = split_of(open_data(spec, load_plugins()), request.split)
         scoring = _scoring(heads, backbone, split, request, protocol, canvas_of(record), world)
-        reporter.begin(0, len(split))
         metrics = evaluate(heads, scoring, world, request.batch, reporter.scored)
     finally:
         reporter.end()
@@ -146,7 +145,9 @@ def _write(
     run = request.run if request.run.is_dir() else request.run.parent
     for name, values in scores.items():
         shown = {key: value for key, value in values.items() if "/" not in key}
-        print(f"{name}: " + ", ".join(f"{k} {'-' if v is None else format(v, '.4f')}" for k, v in shown.items()))
+        print(
+            f"{name}: " + ", ".join(f"{k} {'undefined' if v is None else format(v, '.4f')}" for k, v in shown.items())
+        )
         folder = run / name if (run / name).is_dir() else run
         parts = (rows[name]["protocol"], request.split, request.which, _tag(request, heads[name]))
         file = folder / "scores" / f"{'-'.join(parts)}.json"

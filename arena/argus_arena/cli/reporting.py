@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -25,8 +26,10 @@ def report(
 ) -> None:
     """Write one HTML page that opens offline: rankings, cost against score, curves, predictions, disagreements."""
     from argus_arena.report_page.page import write_report
+    from argus_core.progress import finished
 
+    began = time.perf_counter()
     for ring in write_report(runs, out, images, task, threshold, device)["rings"]:
         if ring["pictures"]["note"]:
             print(f"{ring['protocol']}, {ring['data']}: {ring['pictures']['note']}")
-    print(f"report: {out}")
+    finished("report", out, time.perf_counter() - began)

@@ -27,6 +27,7 @@ from argus_core.files import read_json
 from argus_core.head import Head
 from argus_core.hooks import load_plugins
 from argus_core.live import FramedSource
+from argus_core.progress import ProgressBar
 from argus_core.protocol import find_protocol
 from argus_core.tasks.base import Task
 from argus_core.tasks.detect import Detect, Detections
@@ -85,12 +86,24 @@ def look(held: Sequence[Standing], images: int, threshold: float = 0.3, device: 
     groups = [(members, _scoring(members, split, world)) for members in _by_origin(loaded).values()]
     there = set.intersection(*(set(usable(scoring.source)) for _, scoring in groups))
     scanned = spaced(sorted(there), SCANNED if isinstance(task, Detect) else images)
-    predictions: dict[int, dict[str, Any]] = {index: {} for index in scanned}
-    for members, scoring in groups:
-        predict = Predictor({label: one.head for label, one in members.items()}, scoring, world, BATCH)
-        for index, found in predict(scanned).items():
-            predictions[index] |= {label: _kept(one, threshold) for label, one in found.items()}
+    predictions = _predictions(groups, scanned, threshold, world)
     return Seen(split, task, tuple(loaded), predictions, tuple(spaced(scanned, images)), tuple(faults))
+
+
+def _predictions(
+    groups: Sequence[tuple[Mapping[str, _Loaded], Scoring]], images: Sequence[int], threshold: float, world: World
+) -> dict[int, dict[str, Any]]:
+    """By image and label what every head finds there."""
+    predictions: dict[int, dict[str, Any]] = {index: {} for index in images}
+    with ProgressBar("report", len(groups) * len(images)) as bar:
+        for members, scoring in groups:
+            heads = {label: one.head for label, one in members.items()}
+            for start in range(0, len(images), BATCH):
+                chunk = images[start : start + BATCH]
+                for index, found in Predictor(heads, scoring, world, BATCH)(chunk).items():
+                    predictions[index] |= {label: _kept(one, threshold) for label, one in found.items()}
+                bar.advance(len(chunk))
+    return predictions
 
 
 def _by_origin(loaded: Mapping[str, _Loaded]) -> dict[str, dict[str, _Loaded]]:
