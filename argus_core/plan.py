@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from argus_core.canvas import Canvas
 from argus_core.compose import run_head
+from argus_core.macs import count_macs
 
 if TYPE_CHECKING:
     from argus_core.compose import Composition, Pass
@@ -45,8 +44,8 @@ class PassCost:
 class Plan:
     """The passes of an Argus; printed as a table, with each part's share of all multiply-accumulates.
 
-    Counted are matrix products, convolutions and attention. Matching descriptors of two images is not a pass's
-    work and not counted.
+    Counted are matrix products, distances, convolutions and attention (`argus_core.macs`). Matching descriptors of two
+    images is not a pass's work and not counted.
     """
 
     passes: tuple[PassCost, ...]
@@ -82,29 +81,14 @@ def make_plan(argus: Composition) -> Plan:
 def _pass(argus: Composition, one: Pass) -> PassCost:
     canvas = torch.zeros(1, *one.canvas.size, 3, dtype=torch.uint8)
     extent = torch.tensor([one.canvas.size])
-    tokens, macs = counted(argus.backbone, lambda: argus.backbone.encode(canvas, extent, one.needs))
+    tokens, macs = count_macs(lambda: argus.backbone.encode(canvas, extent, one.needs))
     heads = []
     for name in one.heads:
         head = argus.head(name)
-        _, work = counted(head, lambda head=head: run_head(head, tokens))  # type: ignore[misc]
+        _, work = count_macs(lambda head=head: run_head(head, tokens))  # type: ignore[misc]
         heads.append(Cost(name, head.name or type(head).__name__, _parameters(head), work))
     backbone = Cost("backbone", argus.backbone.name, _parameters(argus.backbone), macs)
     return PassCost(one.canvas, backbone, tuple(heads))
-
-
-def counted(module: nn.Module, work: Callable[[], Any]) -> tuple[Any, int]:
-    """What ``work`` with a module returns, and its multiply-accumulates: half the floating-point operations."""
-    # The counter hooks gradients of what modules are given, and fails where that is a parameter without a graph.
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    try:
-        for parameter in trained:
-            parameter.requires_grad_(False)
-        with FlopCounterMode(display=False) as counter:
-            result = work()
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
-    return result, counter.get_total_flops() // 2
 
 
 def _parameters(module: nn.Module) -> int:

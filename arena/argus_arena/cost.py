@@ -13,7 +13,7 @@ from torch import Tensor
 
 from argus_core.compose import run_head
 from argus_core.head import Head
-from argus_core.plan import counted
+from argus_core.macs import count_macs
 from argus_core.tokens import Tokens
 
 ROUNDS = 5
@@ -25,7 +25,7 @@ STATE = 5
 def image_cost(head: Head, tokens: Tokens) -> dict[str, Any]:
     """``macs`` of forward and decode for these ``tokens`` of one image, and the median ``milliseconds``."""
     head.eval()
-    _, macs = counted(head, lambda: run_head(head, tokens))
+    _, macs = count_macs(lambda: run_head(head, tokens))
     return {"macs": macs, "milliseconds": round(statistics.median(_laps(head, tokens)), 3)}
 
 
