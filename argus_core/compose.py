@@ -57,6 +57,12 @@ class Composition(nn.Module):
         for name, head in (heads or {}).items():
             self.add(name, head, strict)
 
+    def __repr__(self) -> str:
+        """A line for the backbone and one for each head."""
+        from argus_core.outline import outline
+
+        return outline(self)
+
     def add(self, name: str, head: Head, strict: bool = True) -> None:
         """Put in a head under a name of its own; raises ArgusError if it does not belong here, see ``check_fit``."""
         check_name(name)

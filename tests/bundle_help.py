@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from argus_core.argus import Argus
 from argus_core.build import build_head
 from argus_core.canvas import Canvas
+from argus_core.results import DepthResult
 from argus_core.tasks.classify import Classify
 from argus_core.tasks.correspond import Correspond
 from argus_core.tasks.depth import Depth
@@ -74,9 +75,12 @@ def pictures():
 def answers(argus):
     """What every head says about the pictures, as JSON text: equal texts are equal bits."""
     images = pictures()
-    said = [one.to_dict() for one in argus.perceive(images)]
+    found = argus.perceive(images)
+    said = [one.to_dict() for one in found]
     for one in said:
         one.pop("timings_ms")
+    maps = [result for one in found for result in one.results.values() if isinstance(result, DepthResult)]
+    said += [result.metres.tobytes().hex() for result in maps]
     if "match" in argus.heads:
         said.append(argus.correspond(*images, [[10, 10], [70.5, 33]]).to_dict())
     return json.dumps(said)

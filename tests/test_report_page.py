@@ -192,7 +192,7 @@ def test_truth_and_heads_stand_side_by_side_at_a_size_for_a_page():
     notes = [[tile["note"] for tile in row["tiles"][1:]] for row in rows]
     assert notes[0] == ["1 of 1 found, 0 extra", "0 of 1 found, 1 extra"]
     assert notes[1] == ["0 of 1 found, 0 extra", "1 of 1 found, 0 extra"]
-    assert [decoded(row["tiles"][1]).size for row in rows] == [(150, 240), (321, 480)]
+    assert [decoded(row["tiles"][1]).size for row in rows] == [(300, 480), (321, 480)]
 
 
 def test_images_are_ordered_by_how_much_heads_differ_and_say_who_found_what():

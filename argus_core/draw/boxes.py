@@ -83,7 +83,7 @@ def _best_first(
     if isinstance(found, Detections):
         values = as_array(found.scores)
         scores = [f"{value:.2f}" for value in values]
-        order = _unlike(corners, values, overlap)
+        order = drawn(found, overlap)
         named = _one_each(corners[order])
     whole = _whole_pixels(corners, size)
     return [_Item(whole[k], classes[labels[k]], scores[k], class_color(labels[k])) for k in order], named
@@ -93,12 +93,12 @@ def _corners(found: Detections | Boxes) -> npt.NDArray[np.float64]:
     return as_array(found.boxes).astype(np.float64).reshape(-1, 4)
 
 
-def _unlike(boxes: npt.NDArray[np.float64], scores: npt.NDArray[np.floating], overlap: float | None) -> list[int]:
-    """The boxes to draw, best first."""
+def drawn(found: Detections, overlap: float | None = OVERLAP) -> list[int]:
+    """The places of the detections that ``draw_boxes`` draws, best first."""
+    scores = torch.as_tensor(as_array(found.scores).astype(np.float64))
     if overlap is None:
-        return [int(k) for k in np.argsort(-scores, kind="stable")]
-    kept: list[int] = nms(torch.from_numpy(boxes), torch.from_numpy(scores.astype(np.float64)), overlap).tolist()
-    return kept
+        return [int(place) for place in scores.argsort(descending=True, stable=True)]
+    return [int(place) for place in nms(torch.from_numpy(_corners(found)), scores, overlap)]
 
 
 def _one_each(boxes: npt.NDArray[np.float64]) -> list[bool]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFont
 
 from argus_core.draw.enlarge import factor_for, resized
 from argus_core.draw.legend import Entry, legend
@@ -21,21 +21,31 @@ from argus_core.errors import ArgusError
 RIGHT: Color = (66, 205, 100)
 WRONG: Color = (226, 40, 60)
 
+FAINT = 0.25
+"""What is left of the opacity of a match that does not lead back."""
+
 Array = npt.NDArray[Any]
 
 
 def draw_matches(
-    image_a: Pixels, image_b: Pixels, points_a: Any, points_b: Any, scores: Any = None, right: Any = None
+    image_a: Pixels,
+    image_b: Pixels,
+    points_a: Any,
+    points_b: Any,
+    scores: Any = None,
+    right: Any = None,
+    mutual: Any = None,
 ) -> Pixels:
     """Two RGB images side by side, small ones enlarged, with lines between their points (N, 2) x, y.
 
     Colours tell right from wrong where ``right`` (N,) is given, else the ``scores`` (N,), else nothing but the matches
-    apart; what they mean stands below. The best scores are on top. A point whose match is nan is a grey dot. Raises
-    ArgusError if the numbers of points, scores and answers differ.
+    apart; what they mean stands below. The best scores are on top. Lines of matches that are not ``mutual`` (N,) are
+    faint, and a point whose match is nan is a grey dot. Raises ArgusError if the numbers of points, scores and answers
+    differ.
     """
     starts, ends = as_points(points_a, "points of the first image"), as_points(points_b, "points of the second image")
-    values, answers = (None if one is None else as_array(one).reshape(-1) for one in (scores, right))
-    counts = [len(one) for one in (starts, ends, values, answers) if one is not None]
+    values, answers, back = (None if one is None else as_array(one).reshape(-1) for one in (scores, right, mutual))
+    counts = [len(one) for one in (starts, ends, values, answers, back) if one is not None]
     if len(set(counts)) > 1:
         raise ArgusError(f"every match needs a point in both images, a score and an answer if any: given are {counts}")
     whole: Array = np.isfinite(np.concatenate([starts, ends], axis=1)).all(axis=1)
@@ -45,8 +55,14 @@ def draw_matches(
     ranks = np.zeros(len(whole)) if values is None else np.where(whole & np.isfinite(values), values, -np.inf)
     order = np.argsort(ranks, kind="stable")
     starts, ends = (points * zoom + corner for points, (zoom, corner) in zip((starts, ends), spots, strict=True))
-    _draw(sheet, starts[order], ends[order], colors[order])
-    return _caption(np.array(sheet), whole, scale, answers)
+    strength = np.ones(len(whole)) if back is None else np.where(back.astype(bool), 1.0, FAINT)
+    _draw(sheet, starts[order], ends[order], colors[order], strength[order])
+    picture = _caption(np.array(sheet), whole, scale, answers)
+    return (
+        picture
+        if back is None
+        else _count_mutual(picture, whole, back.astype(bool), font_for((sheet.height, sheet.width)))
+    )
 
 
 def _join(image_a: Pixels, image_b: Pixels) -> tuple[Image.Image, list[tuple[Array, Array]]]:
@@ -88,7 +104,7 @@ def _colors(whole: Array, scores: Array | None, scale: Scale | None, right: Arra
     return np.where(whole[:, None], colors, GREY).astype(np.uint8)
 
 
-def _draw(sheet: Image.Image, starts: Array, ends: Array, colors: Pixels) -> None:
+def _draw(sheet: Image.Image, starts: Array, ends: Array, colors: Pixels, strength: Array) -> None:
     """Lines, the fainter the more there are, and over them the points, the smaller."""
     unit = font_for((sheet.height, sheet.width)).size / 12 * min(1.0, (60 / (len(starts) + 1)) ** 0.25)
     opacity = min(0.9, max(0.3, 8 / (len(starts) + 1) ** 0.5))
@@ -97,9 +113,9 @@ def _draw(sheet: Image.Image, starts: Array, ends: Array, colors: Pixels) -> Non
         for start, end, color in zip(starts.tolist(), ends.tolist(), colors.tolist(), strict=True)
     ]
     with strokes(sheet) as pen:
-        for start, end, color in rows:
+        for (start, end, color), share in zip(rows, strength.tolist(), strict=True):
             if np.isfinite((*start, *end)).all():
-                pen.line(start, end, color, 2.6 * unit, opacity)
+                pen.line(start, end, color, 2.6 * unit, share * opacity)
         for start, end, color in rows:
             for point in (start, end):
                 if np.isfinite(point).all():
@@ -120,3 +136,12 @@ def _caption(picture: Pixels, whole: Array, scale: Scale | None, right: Array | 
     if not entries:
         return picture
     return attach(picture, legend(entries, picture.shape[1], face, lying=True), face.size / 2, below=True)
+
+
+def _count_mutual(picture: Pixels, whole: Array, mutual: Array, face: ImageFont.FreeTypeFont) -> Pixels:
+    """The picture with what its faint lines mean below it."""
+    entries = [
+        Entry(None, "strong: leads back", str((whole & mutual).sum())),
+        Entry(None, "faint: does not", str((whole & ~mutual).sum())),
+    ]
+    return attach(picture, legend(entries, picture.shape[1], face, lying=True), face.size / 3, below=True)

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from argus_core.draw import draw_classes
-from argus_core.results.base import Pixels, Result
+from argus_core.draw.enlarge import resized
+from argus_core.draw.palette import Pixels
+from argus_core.results.base import Result
 from argus_core.tasks.classify import Classes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClassResult(Result):
     """Scores of all classes; iterating gives the ``top_k`` best as ``{"class_id", "class_name", "score"}``.
 
@@ -31,6 +33,11 @@ class ClassResult(Result):
         found[0]["margin"] = self.prediction.margin
         return found
 
+    @property
+    def rows(self) -> list[tuple[str, float]]:
+        """Names and scores of the best classes, best first."""
+        return [(one["class_name"], one["score"]) for one in self.entries]
+
     def __len__(self) -> int:
         return len(self.entries)
 
@@ -42,10 +49,23 @@ class ClassResult(Result):
         """The best class."""
         return str(self.entries[0]["class_name"])
 
+    def summary(self) -> str:
+        """The three best classes with their scores, and of how many."""
+        best = ", ".join(f"{name} {score:.2f}" for name, score in self.rows[:3])
+        return f"{best}; of {len(self.classes)} class{'es' * (len(self.classes) > 1)}"
+
+    def headline(self) -> str:
+        """The best class."""
+        return self.class_name
+
     def to_dict(self) -> dict[str, Any]:
         """The best classes with their scores."""
         return {"classes": self.entries}
 
     def draw(self) -> Pixels:
         """The image with the best classes under it."""
-        return draw_classes(self.image, [(one["class_name"], one["score"]) for one in self.entries])
+        return draw_classes(self.image, self.rows)
+
+    def tile(self, size: tuple[int, int]) -> Pixels:
+        """The same for an image of ``size``."""
+        return draw_classes(resized(self.image, size), self.rows)

@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from argus_core.draw import draw_depth
-from argus_core.results.base import Pixels, Result
+from argus_core.draw.depth import known
+from argus_core.draw.enlarge import resized_map
+from argus_core.draw.palette import Pixels
+from argus_core.results.base import Result, size_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DepthResult(Result):
     """``metres`` (h, w), 0 where nothing is claimed; ``deviation`` (h, w) is the spread of the bins, in metres."""
 
@@ -22,10 +25,40 @@ class DepthResult(Result):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self.metres, dtype=dtype)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Metres as rows, rounded to millimetres."""
-        return {"metres": np.round(self.metres.astype(np.float64), 3).tolist()}
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({size_text(self.image)}, {self.summary()})"
+
+    def summary(self) -> str:
+        """Nearest, farthest and median depth."""
+        said = self.to_dict()
+        return "unknown" if said["median"] is None else "{min:.1f} to {max:.1f} m, median {median:.1f}".format(**said)
+
+    def headline(self) -> str:
+        """The median depth."""
+        median = self.to_dict()["median"]
+        return "depth" if median is None else f"depth, median {median:.1f} m"
+
+    def to_dict(self, file: str | None = None) -> dict[str, Any]:
+        """``size`` (height, width), and ``min``, ``max``, ``median`` of the metres that are known, None if none is.
+
+        ``known`` is their share of the image; ``file`` says where the map itself is kept. The map is ``metres``.
+        """
+        values = known(self.metres)
+        values = values[values > 0]
+        some = values if len(values) else [None]
+        said = {"min": np.min, "max": np.max, "median": np.median}
+        return {
+            "size": list(self.metres.shape),
+            "unit": "m",
+            **{name: round(float(of(some)), 3) if len(values) else None for name, of in said.items()},
+            "known": round(len(values) / self.metres.size, 4),
+            **({"file": file} if file is not None else {}),
+        }
 
     def draw(self) -> Pixels:
         """Depth in colours with a scale in metres."""
         return draw_depth(self.metres)
+
+    def tile(self, size: tuple[int, int]) -> Pixels:
+        """The same for an image of ``size``, the scale below."""
+        return draw_depth(resized_map(self.metres, size), below=True)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from argus_core.draw import draw_boxes
-from argus_core.errors import ArgusError
-from argus_core.results.base import Pixels, Result
+from argus_core.draw.boxes import drawn
+from argus_core.draw.enlarge import resized
+from argus_core.draw.palette import Pixels
+from argus_core.errors import counted
+from argus_core.results.base import Result
+from argus_core.results.elsewhere import as_supervision
 from argus_core.tasks.detect import Detections
 
 if TYPE_CHECKING:
     import supervision
 
+MOST_NAMED = 3
+"""Classes that a summary names."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class DetectionResult(Result):
-    """Boxes, best first; iterating gives ``{"box": [x1, y1, x2, y2], "score", "label", "class_name"}``."""
+    """Boxes, best first; iterating gives ``{"class_id", "class_name", "score", "box": [x1, y1, x2, y2]}``."""
 
     found: Detections = field(repr=False)
     classes: tuple[str, ...] = field(repr=False)
@@ -28,7 +34,7 @@ class DetectionResult(Result):
         """The detections as plain data."""
         rows = zip(self.found.boxes.tolist(), self.found.scores.tolist(), self.found.labels.tolist(), strict=True)
         return [
-            {"box": box, "score": score, "label": label, "class_name": self.classes[label]}
+            {"class_id": label, "class_name": self.classes[label], "score": score, "box": box}
             for box, score, label in rows
         ]
 
@@ -38,17 +44,40 @@ class DetectionResult(Result):
     def __getitem__(self, place: int) -> dict[str, Any]:
         return self.entries[place]
 
+    def summary(self) -> str:
+        """How many objects of which classes, and the best score."""
+        best = f"; best {self.found.scores.max().item():.2f}" if len(self) else ""
+        return f"{self._counted(self.found.labels.tolist())}{best}"
+
+    def headline(self) -> str:
+        """How many objects of which classes the picture shows."""
+        return self._counted(self.found.labels[drawn(self.found)].tolist())
+
+    def _counted(self, labels: list[int]) -> str:
+        """The number of objects and those of the most frequent classes."""
+        counts = Counter(self.classes[label] for label in labels).most_common()
+        named = [f"{number} {name}" for name, number in counts[:MOST_NAMED]]
+        others = sum(number for _, number in counts[MOST_NAMED:])
+        rest = [counted(others, "other")] if others else []
+        return f"{counted(len(labels), 'object')}: {', '.join(named + rest)}" if labels else "no objects"
+
     def to_dict(self) -> dict[str, Any]:
         """All detections."""
         return {"detections": self.entries}
 
-    def to_coco(self, image_id: int | str, first_category: int = 1) -> list[dict[str, Any]]:
-        """COCO result entries; ``category_id`` counts the classes from ``first_category``."""
+    def to_coco(
+        self, image_id: int | str, first_category: int = 1, file_name: str | None = None
+    ) -> list[dict[str, Any]]:
+        """COCO result entries: ``bbox`` is x, y, width, height, ``category_id`` is ``class_id + first_category``.
+
+        ``category_name`` and ``file_name``, where it is given, are for readers; COCO's own tools need neither.
+        """
+        where = {"image_id": image_id, **({"file_name": file_name} if file_name is not None else {})}
         return [
             {
-                "image_id": image_id,
-                "category_id": one["label"] + first_category,
-                "category": one["class_name"],
+                **where,
+                "category_id": one["class_id"] + first_category,
+                "category_name": one["class_name"],
                 "bbox": [round(v, 2) for v in _xywh(one["box"])],
                 "score": round(one["score"], 5),
             }
@@ -57,21 +86,18 @@ class DetectionResult(Result):
 
     def to_supervision(self) -> supervision.Detections:
         """The same as ``supervision.Detections``; needs that package."""
-        try:
-            import supervision
-        except ImportError as error:
-            raise ArgusError("to_supervision needs its package: pip install 'argus-perception[supervision]'") from error
-        names = [self.classes[label] for label in self.found.labels.tolist()]
-        return supervision.Detections(
-            xyxy=self.found.boxes.numpy().reshape(-1, 4),
-            confidence=self.found.scores.numpy(),
-            class_id=self.found.labels.numpy(),
-            data={"class_name": np.array(names, dtype=str)},
-        )
+        found = self.found
+        return as_supervision(found.boxes.numpy(), found.scores.tolist(), found.labels.tolist(), self.classes)
 
     def draw(self) -> Pixels:
-        """The image with named boxes."""
+        """The image with named boxes; of overlapping ones the best."""
         return draw_boxes(self.image, self.found, self.classes)
+
+    def tile(self, size: tuple[int, int]) -> Pixels:
+        """The same for an image of ``size``."""
+        zoom = self.found.boxes.new_tensor([size[1] / self.image.shape[1], size[0] / self.image.shape[0]] * 2)
+        found = Detections(self.found.boxes * zoom, self.found.scores, self.found.labels)
+        return draw_boxes(resized(self.image, size), found, self.classes)
 
 
 def _xywh(box: list[float]) -> tuple[float, float, float, float]:

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from argus_core.results.base import Result
+from argus_core.draw.palette import Pixels
+from argus_core.results.base import Result, size_text
+from argus_core.results.composite import draw_results
+from argus_core.results.drawn import Drawn
 
 __all__ = ["Perception"]
 
@@ -23,8 +26,8 @@ MAPS = {"segmentation_confidence": ("segmentation", "confidence"), "depth_uncert
 """What is known of the answers pixel by pixel: which field of which result."""
 
 
-@dataclass(frozen=True)
-class Perception(Mapping[str, Any]):
+@dataclass(frozen=True, repr=False)
+class Perception(Mapping[str, Any], Drawn):
     """Results by head name; the first head of each task also answers to the task's noun, as in ``["depth"]``.
 
     ``timings_ms`` holds the milliseconds of the call, all its images together, for the backbone and every head.
@@ -36,6 +39,13 @@ class Perception(Mapping[str, Any]):
     nouns: Mapping[str, str] = field(repr=False)
     timings_ms: Mapping[str, float] = field(repr=False)
     confident: bool = False
+
+    def __repr__(self) -> str:
+        """A line for every answer."""
+        lines = [f"  {name}: {result.summary() or type(result).__name__}" for name, result in self.results.items()]
+        images = {size_text(result.image): None for result in self.results.values()}
+        times = [f"{sum(self.timings_ms.values()):.0f} ms"] if self.timings_ms else []
+        return "\n".join([f"Perception({'; '.join([*images, *times])}", *lines]) + ")"
 
     def __getitem__(self, key: str) -> Any:
         if key == "timings_ms":
@@ -53,6 +63,10 @@ class Perception(Mapping[str, Any]):
 
     def _maps(self) -> list[str]:
         return [key for key, (noun, _) in MAPS.items() if self.confident and noun in self.nouns]
+
+    def draw(self) -> Pixels:
+        """The image with its classes, and a picture of every other answer, in a grid."""
+        return draw_results(self.results)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: every head's answer and the times."""

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from argus_arena.report_page.agreement import Mask, disagreement, matched
 from argus_arena.report_page.look import Seen
 from argus_core.draw import draw_boxes, draw_classes, draw_depth, draw_mask
+from argus_core.draw.enlarge import resized, resized_map
 from argus_core.errors import counted
 from argus_core.tasks.base import Task
 from argus_core.tasks.classify import Classify
@@ -25,8 +26,8 @@ from argus_core.tasks.detect import Boxes, Detect, Detections
 from argus_core.tasks.segment import Segment
 
 Pixels = npt.NDArray[np.uint8]
-SIDE = (240, 480)
-"""Pixels of a picture's longer side: smaller images are enlarged by whole numbers, larger ones reduced."""
+SIDE = 480
+"""Pixels of an image's longer side at most; what is too small to be written on is enlarged where it is drawn."""
 GREY = (150, 150, 150)
 
 
@@ -63,20 +64,22 @@ def _some(found: Detections, kept: Mask) -> Detections:
 
 def _truth(seen: Seen, index: int) -> dict[str, str]:
     image, truth, task = seen.split.read(index), seen.split.truth(index, seen.task.name), seen.task
+    size = _size(image)
     if isinstance(task, Detect):
-        small, scale = _resized(image)
-        boxes = Boxes(truth.boxes * scale, truth.labels, truth.crowd, truth.area)
-        return _tile("truth", counted(len(truth.labels), "object"), draw_boxes(small, boxes, task.classes))
-    return _tile("truth", "", _resized(_painted(task, image, truth))[0])
+        boxes = Boxes(truth.boxes * (size[0] / image.shape[0]), truth.labels, truth.crowd, truth.area)
+        note = counted(len(truth.labels), "object")
+        return _tile("truth", note, draw_boxes(resized(image, size), boxes, task.classes))
+    return _tile("truth", "", _painted(task, image, truth, size))
 
 
-def _painted(task: Task, image: Pixels, truth: Any) -> Pixels:
+def _painted(task: Task, image: Pixels, truth: Any, size: tuple[int, int]) -> Pixels:
     """A truth as its task draws predictions; the image alone for tasks that are not known here."""
+    small = resized(image, size)
     if isinstance(task, Segment):
-        return draw_mask(image, truth, task.classes, task.ignore)
+        return draw_mask(small, resized_map(truth, size), task.classes, task.ignore, below=True)
     if isinstance(task, Depth):
-        return draw_depth(known_depth(truth))
-    return draw_classes(image, [(task.classes[truth], 1.0)]) if isinstance(task, Classify) else image
+        return draw_depth(resized_map(known_depth(truth), size), below=True)
+    return draw_classes(small, [(task.classes[truth], 1.0)]) if isinstance(task, Classify) else small
 
 
 def _answers(seen: Seen, index: int) -> list[dict[str, str]]:
@@ -84,8 +87,8 @@ def _answers(seen: Seen, index: int) -> list[dict[str, str]]:
     image = seen.split.read(index)
     by_head = seen.predictions[index]
     if not isinstance(seen.task, Detect):
-        drawn = {name: seen.task.result(by_head[name], image).draw() for name in seen.heads}
-        return [_tile(name, "", _resized(picture)[0]) for name, picture in drawn.items()]
+        drawn = {name: seen.task.result(by_head[name], image).tile(_size(image)) for name in seen.heads}
+        return [_tile(name, "", picture) for name, picture in drawn.items()]
     tiles = []
     for name in seen.heads:
         found = by_head[name]
@@ -121,22 +124,18 @@ def _listed(found: Detections, classes: Sequence[str]) -> str:
 
 def _boxes(image: Pixels, found: Detections, classes: Sequence[str], shared: Detections | None = None) -> Pixels:
     """Named boxes on a resized image, over those of ``shared`` in grey."""
-    small, scale = _resized(image)
-    canvas = Image.fromarray(small)
+    size = _size(image)
+    scale = size[0] / image.shape[0]
+    canvas = Image.fromarray(resized(image, size))
     for box in (shared.boxes * scale).tolist() if shared is not None else []:
         ImageDraw.Draw(canvas).rectangle(box, outline=GREY, width=2)
     return draw_boxes(np.asarray(canvas), Detections(found.boxes * scale, found.scores, found.labels), classes)
 
 
-def _resized(image: Pixels) -> tuple[Pixels, float]:
-    """An image at the size of a tile, and its scale."""
-    side = max(image.shape[:2])
-    scale = min(1.0, SIDE[1] / side) if side >= SIDE[0] else float(-(-SIDE[0] // side))
-    if scale == 1:
-        return image, scale
-    method = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
-    size = [max(1, round(length * scale)) for length in (image.shape[1], image.shape[0])]
-    return np.asarray(Image.fromarray(image).resize((size[0], size[1]), method)), scale
+def _size(image: Pixels) -> tuple[int, int]:
+    """Height and width of an image in a tile."""
+    scale = min(1.0, SIDE / max(image.shape[:2]))
+    return max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))
 
 
 def _tile(title: str, note: str, picture: Pixels) -> dict[str, str]:

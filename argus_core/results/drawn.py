@@ -1,0 +1,32 @@
+"""What can be shown as a picture: in notebooks, as a PIL image, as a file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from PIL import Image
+
+from argus_core.draw.palette import Pixels
+from argus_core.files import write_atomic
+
+
+class Drawn(ABC):
+    """Something with a picture."""
+
+    @abstractmethod
+    def draw(self) -> Pixels:
+        """The picture, RGB bytes (h, w, 3)."""
+
+    def plot(self) -> Image.Image:
+        """The picture as a PIL image, as notebooks show it."""
+        return Image.fromarray(self.draw())
+
+    def save_picture(self, path: str | Path) -> None:
+        """Write the picture; the suffix decides the format."""
+        target = Path(path)
+        kind = Image.registered_extensions().get(target.suffix.lower(), "PNG")
+        write_atomic(target, lambda to: self.plot().save(to, format=kind))
+
+    def _repr_png_(self) -> bytes | None:
+        return self.plot()._repr_png_()
