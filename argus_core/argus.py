@@ -15,6 +15,7 @@ from argus_core.compose import Composition, Pass, as_list
 from argus_core.errors import ArgusError
 from argus_core.image import read_image
 from argus_core.license import Licenses, work_licenses
+from argus_core.places import Role, find_head, find_heads
 from argus_core.results import MatchResult, Result
 from argus_core.results.base import Pixels
 from argus_core.results.perception import NOUNS, Perception
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from argus_core.plan import Plan
 
 __all__ = ["Argus"]
-
-ALIASES = {"softmax": ("linear",), "knn": ("knn", "prototypes")}
-"""What the classification methods of published packages are called here."""
 
 
 class Argus(Composition):
@@ -169,19 +167,10 @@ class Argus(Composition):
 
     def find(self, task: str, which: str | None = None) -> str:
         """The name of the head that answers for a task: ``which`` one, or the first."""
-        solving = [name for name in self.heads if self.head(name).task.name == task]
-        if not solving:
-            held = sorted({self.head(name).task.name for name in self.heads})
-            raise ArgusError(
-                f"no head here solves {task!r}; there are heads for {', '.join(held) or 'nothing'}{self._left_out()}"
-            )
-        if which is None:
-            return solving[0]
-        wanted = (which, *ALIASES.get(which, ()))
-        for name in solving:
-            if name in wanted or self.head(name).name.partition(".")[2] in wanted:
-                return name
-        raise ArgusError(f"no head for {task!r} is called {which!r}; there are {', '.join(solving)}{self._left_out()}")
+        return find_head(self._roles(), task, which, self._left_out())
+
+    def _roles(self) -> dict[str, Role]:
+        return {name: Role(self.head(name).task.name, self.head(name).name) for name in self.heads}
 
     def _left_out(self) -> str:
         return "".join(f"; {name} is left out: {reason}" for name, reason in self.missing.items())
@@ -227,7 +216,7 @@ class Argus(Composition):
             raise ArgusError(f"tasks is a list of names, such as tasks=[{tasks!r}]")
         if tasks is None:
             return [name for name in self._chosen(None) if self.head(name).task.name != "correspond"]
-        return list(dict.fromkeys(task if task in self.heads else self.find(task) for task in tasks))
+        return find_heads(self._roles(), tasks, self._left_out())
 
     def _nouns(self, names: Sequence[str]) -> dict[str, str]:
         """What the first head of every task is called in a perception."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from argus_core.data import DataSet, Split
 from argus_core.errors import ArgusError, unknown
-from argus_core.hooks import Plugins, load_plugins
+from argus_core.hooks import Opener, Plugins, load_plugins
 from argus_core.importing import shielded
 from argus_core.options import check_options, options_model, parse_value
 
@@ -27,6 +27,18 @@ def open_data(spec: str, plugins: Plugins | None = None) -> DataSet:
     none offers and for options that it does not have.
     """
     plugins = plugins or load_plugins()
+    name, opener, path, options = find_opener(spec, plugins)
+    whose = f"data set {name!r} of {plugins.owners.get(name, 'a plugin')}"
+    with shielded(f"{whose} cannot be opened", through=(ArgusError, OSError)):
+        data = opener(path, **options)
+    if not isinstance(data, Mapping) or not data or not all(isinstance(split, Split) for split in data.values()):
+        raise ArgusError(f"{whose} gave {reprlib.repr(data)}; its opener must return splits by name, one or more")
+    return data
+
+
+def find_opener(spec: str, plugins: Plugins | None = None) -> tuple[str, Opener, str, dict[str, Any]]:
+    """The data set that a spec names, its opener, and the path and checked options it is opened with."""
+    plugins = plugins or load_plugins()
     openers = plugins.datasets()
     name, colon, rest = spec.partition(":")
     if not colon or (name not in openers and Path(spec).exists()):
@@ -37,13 +49,7 @@ def open_data(spec: str, plugins: Plugins | None = None) -> DataSet:
         failed = f"; plugins that failed: {', '.join(plugins.failed)}; see arena plugins" if plugins.failed else ""
         raise ArgusError(f"{unknown('data set', name, openers)}{failed}")
     path, options = _parse(rest)
-    checked = check_options(options_model(openers[name]), options, f"data set {name!r}")
-    whose = f"data set {name!r} of {plugins.owners.get(name, 'a plugin')}"
-    with shielded(f"{whose} cannot be opened", through=(ArgusError, OSError)):
-        data = openers[name](path, **checked)
-    if not isinstance(data, Mapping) or not data or not all(isinstance(split, Split) for split in data.values()):
-        raise ArgusError(f"{whose} gave {reprlib.repr(data)}; its opener must return splits by name, one or more")
-    return data
+    return name, openers[name], path, check_options(options_model(openers[name]), options, f"data set {name!r}")
 
 
 def split_of(data: DataSet, name: str) -> Split:

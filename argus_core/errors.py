@@ -26,5 +26,6 @@ def several(faults: Sequence[str]) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """As in ``1 image`` and ``2 images``."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    """As in ``1 image``, ``2 images`` and ``2 passes``."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{ending}"

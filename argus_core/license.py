@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -44,6 +44,9 @@ UNKNOWN = License(
     True,
     "Nobody stated the terms; find them out before passing anything on.",
 )
+LEVELS = ("permissive",)
+"""What ``require`` can hold a work to."""
+
 _KNOWN = {record.id: record for record in (APACHE, MIT, BSD, PUBLIC, ATTRIBUTION, NONCOMMERCIAL, EUPE, UNKNOWN)}
 
 
@@ -61,7 +64,7 @@ def most_restrictive(licenses: Iterable[License]) -> License:
 
 
 class Licenses(Mapping[str, License]):
-    """The terms of every part of a work, by the part's name; printed as a table, the binding terms last."""
+    """The terms of every part of a work, by the part's name; printed once each, those that bind the whole last."""
 
     def __init__(self, parts: Mapping[str, License]) -> None:
         self._parts = dict(parts)
@@ -84,10 +87,34 @@ class Licenses(Mapping[str, License]):
         """Plain JSON values: the identifier of every part, and the binding terms in full."""
         return {"parts": {part: terms.id for part, terms in self.items()}, "binding": asdict(self.binding)}
 
+    def by_terms(self) -> dict[License, list[str]]:
+        """The parts that each set of terms binds."""
+        parts: dict[License, list[str]] = {}
+        for part, terms in self.items():
+            parts.setdefault(terms, []).append(part)
+        return parts
+
     def __str__(self) -> str:
-        width = max(len(part) for part in (*self, "binding"))
-        rows = (*self.items(), ("binding", self.binding))
-        return "\n".join(f"{part:{width}}  {terms.name} ({terms.id}). {terms.note}" for part, terms in rows)
+        lines = [
+            f"{terms.name} ({terms.id}): {_listed(parts)}\n    {terms.note}" for terms, parts in self.by_terms().items()
+        ]
+        return "\n".join([*lines, f"binding: {self.binding.name} ({self.binding.id})"])
+
+
+def _listed(parts: Iterable[str]) -> str:
+    """As in ``backbone, heads kinds and masks``: heads, and data of heads, together."""
+    groups: dict[str, list[str]] = {}
+    for part in parts:
+        kind, space, name = part.rpartition(" ")
+        groups.setdefault(kind if space else part, []).extend([name] if space else [])
+    return ", ".join(_grouped(kind, names) for kind, names in groups.items())
+
+
+def _grouped(kind: str, names: Sequence[str]) -> str:
+    if not names:
+        return kind
+    noun = f"{kind}s" if kind == "head" and len(names) > 1 else kind
+    return f"{noun} {' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))}"
 
 
 class Licensed(Protocol):
@@ -107,10 +134,16 @@ def work_licenses(backbone: str, heads: Mapping[str, Mapping[str, Any]]) -> Lice
     parts = {"code": APACHE, "backbone": find_license(backbone)}
     for name, record in heads.items():
         parts[f"head {name}"] = find_license(_stated(record) or backbone)
-        data = _stated(record.get("data") or {})
+        data = _stated(record.get("data"))
         if data:
             parts[f"data of {name}"] = find_license(data)
     return Licenses(parts)
+
+
+def check_level(level: str) -> None:
+    """Raise ArgusError for a level that ``require`` does not know."""
+    if level not in LEVELS:
+        raise unknown("level of licences", level, LEVELS)
 
 
 def require(work: Licensed | Mapping[str, License | Mapping[str, Any]], level: str | None) -> None:
@@ -121,13 +154,13 @@ def require(work: Licensed | Mapping[str, License | Mapping[str, Any]], level: s
     """
     if level is None:
         return
-    if level != "permissive":
-        raise unknown("level of licences", level, ("permissive",))
+    check_level(level)
     parts = work if isinstance(work, Mapping) else work.licenses()
-    found = {
-        part: terms if isinstance(terms, License) else find_license(_stated(terms)) for part, terms in parts.items()
-    }
-    refused = [f"{part}: {terms.name} ({terms.id})" for part, terms in found.items() if not terms.commercial]
+    found = Licenses(
+        {part: terms if isinstance(terms, License) else find_license(_stated(terms)) for part, terms in parts.items()}
+    )
+    groups = found.by_terms().items()
+    refused = [f"{_listed(bound)}: {terms.name} ({terms.id})" for terms, bound in groups if not terms.commercial]
     if refused:
         raise ArgusError(
             f"not permissive: {'; '.join(refused)}; choose other weights, heads or data, "
@@ -135,8 +168,8 @@ def require(work: Licensed | Mapping[str, License | Mapping[str, Any]], level: s
         )
 
 
-def _stated(record: Mapping[str, Any]) -> str | None:
+def _stated(record: Any) -> str | None:
     """The identifier of the terms that a record states, as text or as a record of a License."""
-    terms = record.get("license")
+    terms = record.get("license") if isinstance(record, Mapping) else None
     stated = terms.get("id") if isinstance(terms, Mapping) else terms
     return str(stated) if stated else None

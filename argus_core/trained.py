@@ -16,6 +16,7 @@ from argus_core.checkpoint import load_head
 from argus_core.errors import ArgusError, unknown
 from argus_core.head import Head
 from argus_core.origin import NotInstalled
+from argus_core.places import head_files
 
 Loaded = dict[str, tuple[Head, dict[str, Any]]]
 
@@ -72,18 +73,9 @@ def assemble(
 
 def _present(path: Path, which: str) -> tuple[Loaded, dict[str, NotInstalled]]:
     """The heads at ``path`` with their records, and those whose code is not here."""
-    if which not in ("best", "last"):
-        raise ArgusError(f"weights {which!r} are not one of best, last")
-    if path.is_file():
-        files = [path]
-    else:
-        files = [path / f"{which}.safetensors"] if (path / f"{which}.safetensors").exists() else []
-        files = files or sorted(path.glob(f"*/{which}.safetensors"))
-    if not files:
-        raise ArgusError(f"{path} holds no {which}.safetensors; give a run folder or one head's folder inside it")
     loaded: Loaded = {}
     absent: dict[str, NotInstalled] = {}
-    for file in files:
+    for file in head_files(path, which):
         name = file.resolve().parent.name
         try:
             loaded[name] = load_head(file)

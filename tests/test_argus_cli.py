@@ -65,10 +65,10 @@ def run(*arguments):
 
 def test_perceive_writes_every_answer_and_lists_what_it_could_not_read(model, photos, tmp_path):
     (photos / "c.jpg").write_text("no image")
-    done = run("perceive", photos, "--model", model, "--out", tmp_path / "out", "--threshold", 0)
+    done = run("perceive", photos, "--model", model, "--out", tmp_path / "out", "--threshold", 0, "--each")
     assert done.exit_code == 1 and "c.jpg" in done.stderr
     lines = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
-    assert [line["name"] for line in lines] == ["a", "b", "a-1"]
+    assert [line["image_id"] for line in lines] == ["a", "b", "a-1"]
     assert all(len(line["kinds"]) == 3 and "margin" in line["kinds"][0] for line in lines)
     assert "points" not in lines[0]
     mask = pixels(tmp_path / "out/masks/b.png")
@@ -76,8 +76,38 @@ def test_perceive_writes_every_answer_and_lists_what_it_could_not_read(model, ph
     assert mask.shape == depth.shape == (90, 40) and mask.max() <= 1
     assert depth.min() > 0 and depth.max() <= 10_000
     boxes = json.loads((tmp_path / "out/boxes/detections.json").read_text())
-    assert boxes and {"image_id", "category_id", "bbox", "score"} <= set(boxes[0])
+    assert boxes and {"image_id", "file_name", "category_id", "bbox", "score"} <= set(boxes[0])
+    assert all({"image_id", "file_name"} <= set(line) for line in lines) and boxes[0]["image_id"] == "a"
+    assert set(lines[0]["boxes"][0]) == {"class_id", "class_name", "score", "box"}
+    assert set(lines[0]["masks"]) == {"file", "shares"} and {"file", "median", "unit"} <= set(lines[0]["metres"])
     assert len(list((tmp_path / "out").glob("*/pictures/*.jpg"))) == 12
+    assert {file.name for file in (tmp_path / "out").glob("*.png")} == {"a.png", "b.png", "a-1.png"}
+    assert size(tmp_path / "out/b.png")[0] > 40
+
+
+def test_a_second_run_removes_what_only_the_first_wrote_and_nothing_else(model, photos, tmp_path):
+    out = tmp_path / "out"
+    asked = ("perceive", "--model", model, "--out", out, "--tasks", "segment,depth")
+    run(*asked, photos, "--each")
+    (out / "masks" / "mine.txt").write_text("a note")
+    Image.new("RGB", (8, 8)).save(out / "mine.png")
+    before = {file.name for file in out.rglob("*") if file.is_file()}
+    done = run(*asked[:-1], "segment", photos / "a.png")
+    assert done.exit_code == 0 and "13 files of an earlier run" in done.stderr, done.stderr
+    assert {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()} == {
+        *("argus-files.txt", "results.jsonl", "a.png", "masks/a.png", "masks/mine.txt", "mine.png")
+    }
+    assert "b.png" in before and not (out / "metres").exists()
+
+
+def test_an_image_is_never_written_over(model, photos):
+    held = (photos / "a.png").read_bytes()
+    done = run("perceive", photos / "a.png", "--model", model, "--out", photos)
+    assert isinstance(done.exception, ArgusError) and "would be written over" in str(done.exception)
+    assert (photos / "a.png").read_bytes() == held
+    (photos / "argus-files.txt").write_text("a.png\n../photos/b.jpg\n")
+    run("classify", photos / "a.png", "--model", model, "--out", photos, "--no-pictures")
+    assert (photos / "a.png").read_bytes() == held and (photos / "b.jpg").exists()
 
 
 def test_a_link_to_nowhere_is_told(model, photos, tmp_path):
@@ -105,7 +135,7 @@ def test_one_task_asks_one_head(model, photos, tmp_path, command, head):
     done = run(command, photos / "*.png", "--model", model, "--out", tmp_path / "out", "--no-pictures", "--canvas", 96)
     assert done.exit_code == 0, done.output
     (line,) = (tmp_path / "out/results.jsonl").read_text().splitlines()
-    assert set(json.loads(line)) == {"image", "name", head}
+    assert set(json.loads(line)) == {"image_id", "file_name", head}
 
 
 def test_a_head_of_another_task_does_not_answer(model, photos, tmp_path):
@@ -196,5 +226,5 @@ def test_videos_give_frames(model, tmp_path):
         container.mux(stream.encode())
     done = run("classify", tmp_path / "clip.mp4", "--model", model, "--out", tmp_path / "out", "--every", 2)
     assert done.exit_code == 0, done.output
-    names = [json.loads(line)["name"] for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
+    names = [json.loads(line)["image_id"] for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
     assert names == ["clip-000000", "clip-000002", "clip-000004"]

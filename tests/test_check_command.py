@@ -7,8 +7,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from argus_arena.checking import STYLES, find_target, head_cost
+from argus_arena.checking import STYLES, head_cost
 from argus_arena.cli import app
+from argus_arena.target import find_target
 from argus_core.errors import ArgusError
 from argus_core.testing import TASK_CHECKS
 from argus_core.testing.subject import Subject

@@ -15,8 +15,7 @@ from arena_help import DATA, settings
 from argus_arena.commands import train_run
 from argus_arena.predict import predict_images
 from argus_arena.rescore import EvalRequest, evaluate_run
-from argus_core.cli.building import build_model
-from argus_core.cli.progress import progress_bar as argus_bar
+from argus_core.cli.models import build
 from argus_core.errors import ArgusError, counted
 from argus_core.progress import ProgressBar
 
@@ -50,11 +49,12 @@ def test_a_folder_of_mixed_sizes_gives_boxes_inside_each_image(run, photos, tmp_
     assert found == again
     assert found
     for each in found:
-        with Image.open(each["image"]) as image:
+        with Image.open(each["file_name"]) as image:
             width, height = image.size
         x, y, w, h = each["bbox"]
         assert x >= -0.01 and y >= -0.01 and x + w <= width + 0.02 and y + h <= height + 0.02
         assert 0 <= each["score"] <= 1 and each["category_id"] >= 1
+        assert (tmp_path / "out" / "fcos" / f"{each['image_id']}.jpg").is_file() and each["category_name"]
     assert len(list((tmp_path / "out" / "fcos").glob("*.jpg"))) == 3
 
 
@@ -73,19 +73,19 @@ def test_a_bad_file_is_reported_and_stops_nothing(run, photos, tmp_path):
 
 
 def test_a_model_of_two_runs_tells_its_names_and_overwrites_only_when_told(run, tmp_path, capsys):
-    def build(*runs, overwrite=False):
-        build_model(runs, tmp_path / "model", None, "best", None, None, overwrite)
+    def built(*runs, overwrite=False):
+        build(list(runs), tmp_path / "model", overwrite=overwrite)
         return capsys.readouterr()
 
     shutil.copytree(run / "fcos", tmp_path / "other" / "fcos")
-    told = build(run, tmp_path / "other")
+    told = built(run, tmp_path / "other")
     assert "heads: again (detect.fcos), fcos (detect.fcos), detect_fcos (detect.fcos)" in told.out
     assert "notice: detect_fcos has its task in front" in told.err and "notice: fcos" not in told.err
     held = (tmp_path / "model" / "config.json").read_bytes()
     with pytest.raises(ArgusError, match=r"model exists already; choose another --out, or .* --overwrite"):
-        build(run)
+        built(run)
     assert (tmp_path / "model" / "config.json").read_bytes() == held
-    assert "notice" not in build(run, overwrite=True).err
+    assert "notice" not in built(run, overwrite=True).err
     assert "detect_fcos" not in (tmp_path / "model" / "config.json").read_text()
 
 
@@ -119,5 +119,4 @@ def test_a_bar_is_wiped_away_and_one_is_no_plural():
     with ProgressBar("score", 3, console=console):
         pass
     assert console.file.getvalue().endswith("\x1b[1A\x1b[2K")
-    assert argus_bar().live.transient
     assert (counted(1, "image"), counted(0, "image")) == ("1 image", "0 images")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -12,12 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from argus_arena.cost import image_cost
-from argus_core.errors import ArgusError, unknown
-from argus_core.file_module import load_module
-from argus_core.hooks import load_plugins
-from argus_core.registering import registry_of
-from argus_core.registry import BACKBONES, HEADS, TASKS
-from argus_core.single_file import is_file_spec, load_object
+from argus_arena.target import find_target
 from argus_core.testing.engine import Outcome
 from argus_core.testing.subject import Subject
 from argus_core.testing.suite import KITS
@@ -59,48 +53,6 @@ def make_report(
         outcomes = tuple(KITS[kind].outcomes(target, options, expected, only))
         cost = head_cost(Subject.of(target, options)) if kind == "head" else {}
     return Report(kind, name, outcomes, cost)
-
-
-def find_target(name: str, kind: str | None = None) -> tuple[str, Any]:
-    """Kind and object of a name; raises ArgusError for one that is unknown, or that several kinds have."""
-    if kind is not None and kind not in KITS:
-        raise unknown("kind", kind, KITS)
-    if is_file_spec(name):
-        return _from_file(name, kind)
-    kinds = [kind] if kind else _kinds(name)
-    if len(kinds) > 1:
-        both = " and of a ".join("data set" if one == "data" else one for one in kinds)
-        raise ArgusError(f"{name!r} is the name of a {both}; say which: --kind {kinds[0]}")
-    if not kinds:
-        entries = [entry.name for registry in (HEADS, TASKS, BACKBONES) for entry in registry.entries()]
-        raise unknown("head, task, backbone or data set", name, [*entries, *load_plugins().datasets()])
-    registry = {"head": HEADS, "task": TASKS}.get(kinds[0])
-    if registry is not None:
-        registry.find(name)
-    return kinds[0], name
-
-
-def _kinds(name: str) -> list[str]:
-    """The kinds of object that have this name, or its part before a colon."""
-    first = name.partition(":")[0]
-    known = {
-        kind: {text for entry in registry.entries() for text in (entry.name, entry.name.partition(".")[2])}
-        for kind, registry in (("head", HEADS), ("task", TASKS), ("backbone", BACKBONES))
-    }
-    found = [kind for kind, names in known.items() if (first if kind == "backbone" else name) in names]
-    is_data = first in load_plugins().datasets() or Path(name.split(",")[0]).exists()
-    return [*found, *(["data"] if is_data else [])]
-
-
-def _from_file(spec: str, kind: str | None) -> tuple[str, Any]:
-    if kind != "data":
-        target = load_object(spec, kind)
-        return registry_of(target).kind, target
-    path, _, name = spec.rpartition(":")
-    opener = getattr(load_module(path), name, None) if path.endswith(".py") else None
-    if not callable(opener):
-        raise ArgusError(f"{spec} is no function that opens a data set; write PATH.py:FUNCTION")
-    return kind, opener
 
 
 def head_cost(subject: Subject) -> dict[str, Any]:

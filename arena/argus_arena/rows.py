@@ -14,12 +14,17 @@ Row = Mapping[str, Any]
 PATTERNS = ("result.json", "scores/*.json")
 
 
-def read_rows(folders: Sequence[Path]) -> list[Row]:
-    """Every row, with its own ``path``; files that are none are named on standard error. ArgusError without any."""
+def find_rows(folders: Sequence[Path]) -> list[Path]:
+    """The files that hold rows; ArgusError without any."""
     paths = sorted({path for folder in folders for pattern in PATTERNS for path in folder.rglob(pattern)})
     if not paths:
         raise ArgusError(f"no result.json below {', '.join(map(str, folders))}; finish a run first")
-    return [row for path in paths if (row := _read(path)) is not None]
+    return paths
+
+
+def read_rows(folders: Sequence[Path]) -> list[Row]:
+    """Every row, with its own ``path``; files that are none are named on standard error. ArgusError without any."""
+    return [row for path in find_rows(folders) if (row := _read(path)) is not None]
 
 
 def read_row(path: Path) -> Row:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from argus_core.backbones.hub import published_folder
 from argus_core.bundle.config import CONFIG
 from argus_core.errors import ArgusError
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+from argus_core.places import is_hub_id
 
 
 def find_folder(source: str | Path, file: str, revision: str | None = None) -> Path:
@@ -19,7 +17,7 @@ def find_folder(source: str | Path, file: str, revision: str | None = None) -> P
         return path
     if path.is_file():
         raise ArgusError(f"{path} is a file; give the folder that it lies in")
-    if isinstance(source, Path) or not _HUB_ID.fullmatch(source):
+    if isinstance(source, Path) or not is_hub_id(source):
         raise ArgusError(f"there is no folder {path}; give a folder that Argus.save wrote, or a hub id OWNER/NAME")
     try:
         return published_folder(source, (CONFIG, file), revision)

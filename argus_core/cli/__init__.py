@@ -8,8 +8,8 @@ import typer
 
 from argus_core.cli import asking, models
 from argus_core.errors import ArgusError
+from argus_core.front_options import take_front_options
 from argus_core.importing import debugging
-from argus_core.plugin_option import take_plugin_files
 
 app = typer.Typer(
     name="argus",
@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 for module in (asking, models):
     module.add_to(app)
-take_plugin_files(app, "Perception from one frozen vision backbone: classes, masks, depth, objects, correspondences.")
+take_front_options(app, "Perception from one frozen vision backbone: classes, masks, depth, objects, correspondences.")
 
 
 def main() -> None:

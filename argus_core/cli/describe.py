@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from argus_core.argus import Argus
+from argus_core.cli.models import GRAPHS
 from argus_core.cli.opening import open_model
-from argus_core.errors import ArgusError, unknown
+from argus_core.progress import finished
 
-FORMATS = ("bundle", "hf", "onnx", "torch")
 SHOWN = 8
 """Class names listed per head."""
 
 
-def describe(model: str) -> str:
+def describe(model: str | None) -> str:
     """Passes and costs, heads with their classes and options, and the licences that bind."""
     argus = open_model(model, "cpu")
     lines = [f"backbone  {argus.backbone.name}, weights {argus.backbone.weights_sha256[:12]}", str(argus.plan()), ""]
@@ -38,23 +39,25 @@ def _licenses(argus: Argus) -> list[str]:
 
 
 def export_model(
-    model: str, out: Path, format: str, variant: str | None, license: str | None, verify: bool, partly: bool = False
+    model: str | None,
+    out: Path,
+    format: str,
+    variant: str | None,
+    license: str | None,
+    verify: bool,
+    partly: bool = False,
 ) -> None:
-    """Write the model in one of ``FORMATS`` and say what was written."""
-    if format not in FORMATS:
-        raise unknown("export format", format, FORMATS)
-    graphs = format in ("onnx", "torch")
-    if graphs and variant is not None:
-        raise ArgusError(f"--variant {variant} is of bundles and hf folders; {format} graphs hold float32 weights")
+    """Write the model in one of ``models.FORMATS`` and say what was written."""
     argus = open_model(model, "cpu", None, license, partly)
-    if graphs:
+    began = time.perf_counter()
+    if format in GRAPHS:
         report = argus.export_onnx(out, verify) if format == "onnx" else argus.export_torch(out, verify)
         print("\n".join(_graphs(report)))
     elif format == "bundle":
         argus.save(out, variant=variant)
     else:
         argus.export_hf(out, variant=variant)
-    print(f"written: {out}")
+    finished("written", out, time.perf_counter() - began)
 
 
 def _graphs(report: Mapping[str, Any]) -> Iterator[str]:

@@ -135,3 +135,18 @@ def _open(av: Any, address: str) -> Any:
         return av.open(address)
     format, pattern = WEBCAMS.get(sys.platform, WEBCAMS["linux"])
     return av.open(pattern.format(address.removeprefix(WEBCAM) or "0"), format=format)
+
+
+def check_image(text: str) -> None:
+    """Raise ArgusError for an image that is no address and not there."""
+    if "://" not in text and not Path(text).exists():
+        raise ArgusError(f"there is no file {text}")
+
+
+def parse_point(text: str) -> tuple[float, float]:
+    """``X,Y`` as two numbers."""
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ArgusError(f"{text!r} is not a point X,Y in pixels, such as 120,64") from error
+    return x, y

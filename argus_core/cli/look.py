@@ -4,63 +4,54 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import typer
 
 from argus_core.argus import Argus
-from argus_core.cli.inputs import Frame, find_sources, frames
+from argus_core.cli.folder import OutFolder
+from argus_core.cli.inputs import Frame, Source, frames
 from argus_core.cli.opening import one_head, open_model
-from argus_core.cli.progress import progress_bar
+from argus_core.cli.question import Question
 from argus_core.draw import write_depth_png, write_index_png
 from argus_core.errors import ArgusError, counted
 from argus_core.files import write_json
+from argus_core.progress import ProgressBar, finished
 from argus_core.results import ClassResult, DepthResult, DetectionResult, Result, SegmentResult
+from argus_core.results.perception import Perception
 
 
-@dataclass(frozen=True)
-class Question:
-    """What all looking commands can be told; ``tasks`` are names of tasks or heads, None is all."""
-
-    inputs: Sequence[str]
-    model: str
-    out: Path
-    tasks: Sequence[str] | None
-    threshold: float
-    canvas: str | None
-    pictures: bool
-    every: int
-    limit: int
-    batch: int
-    device: str | None
-    license: str | None
-
-
-def look(asked: Question, task: str | None = None, head: str | None = None, **options: Any) -> None:
+def look(
+    asked: Question, sources: Sequence[Source], task: str | None = None, head: str | None = None, **options: Any
+) -> None:
     """Write results.jsonl, detections.json, maps and pictures; unreadable files are listed at the end, exit code 1.
 
     With ``task`` one head answers: ``head``, or the first that solves it.
     """
-    sources = find_sources(asked.inputs, asked.out)
     argus = open_model(asked.model, asked.device, asked.canvas, asked.license)
     argus.batch = asked.batch
     names = argus.names(asked.tasks) if task is None else [one_head(argus, task, head)]
-    writer = Writer(asked.out, asked.pictures)
     faults: list[str] = []
-    seen = 0
-    with progress_bar() as progress, writer:
-        bar = progress.add_task("look", total=None if any(one.moving for one in sources) else len(sources))
+    seen, began = 0, time.perf_counter()
+    folder = OutFolder(asked.out, [source.address for source in sources])
+    total = None if any(one.moving for one in sources) else len(sources)
+    with ProgressBar("look", total) as progress, folder, Writer(folder, asked) as writer:
         stream = chain.from_iterable(frames(source, asked.every, asked.limit) for source in sources)
         for chunk in _chunks(stream, asked.batch, faults):
             for frame, results in zip(chunk, _ask(argus, chunk, names, asked, options), strict=True):
                 writer.write(frame, results)
             seen += len(chunk)
-            progress.update(bar, completed=seen + len(faults))
-    print(f"{counted(seen, 'image')}, {counted(len(names), 'head')} ({', '.join(names)}): {asked.out}")
+            progress.update(seen + len(faults))
+    what = f"{counted(seen, 'image')}, {counted(len(names), 'head')} ({', '.join(names)})"
+    finished(what, asked.out, time.perf_counter() - began)
+    tell_left_out(faults, seen)
+
+
+def tell_left_out(faults: Sequence[str], seen: int) -> None:
+    """Name on stderr what could not be read; ends with exit code 1, or with an error if that is all."""
     for fault in faults:
         print(f"left out: {fault}", file=sys.stderr)
     if not seen:
@@ -93,46 +84,46 @@ def _ask(
 
 
 class Writer:
-    """Writes each answer as soon as it is there: a line of results.jsonl, maps and pictures under HEAD/."""
+    """Writes each answer as soon as it is there: a line of results.jsonl, maps and pictures."""
 
-    def __init__(self, out: Path, pictures: bool) -> None:
-        self.out, self.pictures = out, pictures
+    def __init__(self, folder: OutFolder, asked: Question) -> None:
+        self.folder, self.pictures, self.each = folder, asked.pictures, asked.each
         self.detections: dict[str, list[dict[str, Any]]] = {}
-        out.mkdir(parents=True, exist_ok=True)
-        self._lines = (out / "results.jsonl").open("w", encoding="utf-8")
 
     def __enter__(self) -> Writer:
+        self._lines = self.folder.file("results.jsonl").open("w", encoding="utf-8")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._lines.close()
         for name, entries in self.detections.items():
-            write_json(self.out / name / "detections.json", entries)
+            write_json(self.folder.file(name, "detections.json"), entries)
 
     def write(self, frame: Frame, results: dict[str, Result]) -> None:
         """Write what the heads say about one frame."""
-        line: dict[str, Any] = {"image": frame.source, "name": frame.name}
+        line: dict[str, Any] = {"image_id": frame.name, "file_name": frame.source}
         for name, result in results.items():
-            folder = self.out / name
-            line[name] = self._keep(name, folder, frame, result)
-            if self.pictures:
-                result.save_picture(folder / "pictures" / f"{frame.name}.jpg")
+            line[name] = self._keep(name, frame, result)
+            if self.each:
+                result.save_picture(self.folder.file(name, "pictures", f"{frame.name}.jpg"))
+        if self.pictures:
+            Perception(results, {}, {}).save_picture(self.folder.file(f"{frame.name}.png"))
         self._lines.write(json.dumps(line) + "\n")
         self._lines.flush()
 
-    def _keep(self, name: str, folder: Path, frame: Frame, result: Result) -> Any:
+    def _keep(self, name: str, frame: Frame, result: Result) -> Any:
         """What stands in the line; maps go into files of their own."""
         if isinstance(result, DetectionResult):
-            self.detections.setdefault(name, []).extend(result.to_coco(frame.name))
+            self.detections.setdefault(name, []).extend(result.to_coco(frame.name, file_name=frame.source))
             return result.entries
         if isinstance(result, ClassResult):
             return result.entries
         if isinstance(result, SegmentResult):
-            file = folder / f"{frame.name}.png"
+            file = self.folder.file(name, f"{frame.name}.png")
             write_index_png(file, result.labels, len(result.classes), result.ignore)
-            return {"mask": str(file), "shares": result.shares()}
+            return {"file": str(file), "shares": result.shares()}
         if isinstance(result, DepthResult):
-            file = folder / f"{frame.name}.png"
+            file = self.folder.file(name, f"{frame.name}.png")
             write_depth_png(file, result.metres)
-            return {"millimetres": str(file)}
+            return result.to_dict(str(file))
         return result.to_dict()

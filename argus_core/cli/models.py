@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from argus_core.cli.asking import Device, Model, Require
+from argus_core.cli.asking import CanvasSize, Device, Model, Require
+from argus_core.early import check_run, check_which, checked, one_of
+from argus_core.errors import ArgusError
+from argus_core.places import DEFAULT_MODEL, check_model
+
+GRAPHS = ("onnx", "torch")
+FORMATS = ("bundle", "hf", *GRAPHS)
+VARIANTS = ("bf16_backbone",)
+
+Variant = Annotated[
+    str | None,
+    typer.Option(
+        "--variant", callback=checked(one_of("variant", VARIANTS)), help="bf16_backbone: half the size on disk"
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -17,21 +31,36 @@ def add_to(app: typer.Typer) -> None:
 
 
 def build(
-    runs: Annotated[list[Path], typer.Argument(help="run folders of `arena train`, or single heads of them")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(callback=checked(check_run), help="run folders of `arena train`, or single heads of them"),
+    ],
     out: Annotated[Path, typer.Option("--out", help="folder to write the model to")],
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
-    which: Annotated[str, typer.Option("--weights-of", help="best or last")] = "best",
-    variant: Annotated[str | None, typer.Option("--variant", help="bf16_backbone: half the size on disk")] = None,
+    which: Annotated[str, typer.Option("--weights-of", callback=checked(check_which), help="best or last")] = "best",
+    variant: Variant = None,
+    canvas: CanvasSize = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="write into a folder that holds something")] = False,
     require_license: Require = None,
 ) -> None:
     """Make one model of the heads of several runs on the same backbone."""
+    if not overwrite and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ArgusError(f"{out} exists already; choose another --out, or write into it with --overwrite")
     from argus_core.cli.building import build_model
 
-    build_model(runs, out, weights, which, variant, require_license, overwrite)
+    build_model(runs, out, weights, which, variant, canvas, require_license)
 
 
-def info(model: Annotated[str, typer.Argument(help="folder or hub id of a saved Argus, or a run")]) -> None:
+def info(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            callback=checked(check_model),
+            help="folder or hub id of a saved Argus, or a run",
+            show_default=f"{DEFAULT_MODEL}, which is built in",
+        ),
+    ] = None,
+) -> None:
     """What a model holds: backbone, heads, classes, canvases, scores, licences."""
     from argus_core.cli.describe import describe
 
@@ -39,10 +68,13 @@ def info(model: Annotated[str, typer.Argument(help="folder or hub id of a saved 
 
 
 def export(
-    model: Model,
     out: Annotated[Path, typer.Option("--out", help="folder to write")],
-    format: Annotated[str, typer.Option("--format", help="bundle, hf, onnx or torch")] = "bundle",
-    variant: Annotated[str | None, typer.Option("--variant", help="bf16_backbone: half the size on disk")] = None,
+    model: Model = None,
+    format: Annotated[
+        str,
+        typer.Option("--format", callback=checked(one_of("export format", FORMATS)), help="bundle, hf, onnx or torch"),
+    ] = "bundle",
+    variant: Variant = None,
     verify: Annotated[bool, typer.Option(help="compare graphs with the model at six sizes")] = True,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="leave out heads whose package is not installed")
@@ -50,16 +82,16 @@ def export(
     require_license: Require = None,
 ) -> None:
     """Write a model for other programs: ONNX or PyTorch graphs, a folder for transformers, or a bundle of Argus."""
+    if format in GRAPHS and variant is not None:
+        raise ArgusError(f"--variant {variant} is of bundles and hf folders; {format} graphs hold float32 weights")
     from argus_core.cli.describe import export_model
 
     export_model(model, out, format, variant, require_license, verify, allow_missing)
 
 
 def bench(
-    model: Model,
-    canvas: Annotated[
-        str | None, typer.Option("--canvas", help="SIZE or HEIGHTxWIDTH; default: the heads' own")
-    ] = None,
+    model: Model = None,
+    canvas: CanvasSize = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="images per pass")] = 1,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="timed passes")] = 5,
     device: Device = None,

@@ -3,38 +3,77 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import torch
 
 from argus_core.argus import Argus
 from argus_core.canvas import Canvas
 from argus_core.errors import ArgusError
 from argus_core.license import require
 from argus_core.options import parse_size
+from argus_core.places import DEFAULT_MODEL, check_model, is_run
+from argus_core.trained import assemble
 
 
 def open_model(
-    model: str, device: str | None, canvas: str | None = None, license: str | None = None, partly: bool = True
+    model: str | None, device: str | None, canvas: str | None = None, license: str | None = None, partly: bool = True
 ) -> Argus:
-    """A saved Argus (folder or hub id) or the heads of a run; ``canvas`` puts them all on one pass.
+    """A saved Argus (folder or hub id), the heads of a run, or a built-in model; ``canvas`` puts all on one pass.
 
-    With ``partly``, heads whose package is not installed are left out, and stderr says so.
+    Without ``model`` it is the default one, and stderr says so. With ``partly``, heads whose package is not installed
+    are left out, and stderr says so.
     """
-    import torch
-
-    _check_place(Path(model))
+    named = model or DEFAULT_MODEL
+    check_model(named)
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     argus = (
-        _runs(Path(model), place, partly)
-        if _is_run(Path(model))
-        else Argus.load(model, device=place, allow_missing=partly)
+        assemble([Path(named)], device=place, allow_missing=partly)
+        if is_run(Path(named))
+        else Argus.load(named, device=place, allow_missing=partly)
     )
+    if model is None:
+        print(f"model: {named} (built in), {terms(argus)}; another by --model", file=sys.stderr)
     tell_missing(argus)
     require(argus, license)
     if canvas is not None:
-        height, width = parse_size(canvas)
-        argus.canvas = Canvas(height, width)
-        _check_canvas(argus, argus.canvas)
+        share_canvas(argus, canvas)
     return argus
+
+
+def terms(argus: Argus) -> str:
+    """The backbone and the licences in a few words."""
+    bound = "; ".join(f"{', '.join(parts)}: {terms.id}" for terms, parts in argus.licenses().by_terms().items())
+    return f"{argus.backbone.name}, {bound}"
+
+
+def share_canvas(argus: Argus, size: str) -> None:
+    """Put all heads on one pass, on a canvas of SIZE or HEIGHTxWIDTH."""
+    height, width = parse_size(size)
+    argus.canvas = Canvas(height, width)
+    _check_canvas(argus, argus.canvas)
+
+
+@contextmanager
+def on_canvas(argus: Argus, canvas: Canvas) -> Iterator[None]:
+    """All heads on one pass of a canvas, for as long as this lasts."""
+    own, argus.canvas = argus.canvas, canvas
+    try:
+        yield
+    finally:
+        argus.canvas = own
+
+
+def largest_canvas(argus: Argus) -> Canvas | None:
+    """The largest canvas of its passes that the cells of all heads fill, if one does."""
+    canvases = sorted((one.canvas for one in argus.passes()), key=lambda one: one.height * one.width, reverse=True)
+    for canvas in canvases:
+        with suppress(ArgusError):
+            _check_canvas(argus, canvas)
+            return canvas
+    return None
 
 
 def tell_missing(argus: Argus) -> None:
@@ -64,25 +103,3 @@ def _check_canvas(argus: Argus, canvas: Canvas) -> None:
         f"a canvas of {canvas.height}x{canvas.width} px does not divide into the backbone's cells of {cell} px; "
         f"the nearest sizes are {' and '.join(sizes)}"
     )
-
-
-def _check_place(path: Path) -> None:
-    """Raise ArgusError for a folder that holds nothing to open; other names may be hub ids."""
-    if path.is_dir() and not (path / "config.json").exists() and not _is_run(path):
-        raise ArgusError(
-            f"{path} holds no model; give a saved Argus (a folder with config.json), a run of `arena train` "
-            "(with HEAD/best.safetensors), or one head of it (with best.safetensors)"
-        )
-
-
-def _is_run(path: Path) -> bool:
-    """Whether there are heads of a training run, and no model, at ``path``."""
-    if path.is_file():
-        return path.suffix == ".safetensors"
-    return path.is_dir() and not (path / "config.json").exists() and any(path.rglob("best.safetensors"))
-
-
-def _runs(path: Path, device: str, partly: bool) -> Argus:
-    from argus_core.trained import assemble
-
-    return assemble([path], device=device, allow_missing=partly)

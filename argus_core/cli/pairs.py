@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from argus_core.cli.opening import one_head, open_model
-from argus_core.errors import ArgusError
 from argus_core.files import write_json
 
 
 def match_images(
-    first: Path,
-    second: Path,
-    points: Sequence[str],
-    model: str,
+    first: str,
+    second: str,
+    points: Sequence[tuple[float, float]],
+    model: str | None,
     out: Path,
     head: str | None,
     canvas: str | None,
@@ -22,21 +21,11 @@ def match_images(
     license: str | None,
 ) -> None:
     """Write ``matches.json`` and ``matches.png``, and print every match."""
-    asked = [parse_point(text) for text in points]
     argus = open_model(model, device, canvas, license)
-    result = argus.correspond(first, second, asked, one_head(argus, "correspond", head))
-    write_json(out / "matches.json", {"first": str(first), "second": str(second), **result.to_dict()})
+    result = argus.correspond(first, second, points, one_head(argus, "correspond", head))
+    write_json(out / "matches.json", {"first": first, "second": second, **result.to_dict()})
     result.save_picture(out / "matches.png")
     for row in result.to_dict()["matches"]:
         there = "nowhere" if row["match"] is None else "{:.1f},{:.1f} cosine {:.3f}".format(*row["match"], row["score"])
         print("{:g},{:g} -> ".format(*row["point"]) + there)
     print(f"picture: {out / 'matches.png'}")
-
-
-def parse_point(text: str) -> tuple[float, float]:
-    """``X,Y`` as two numbers."""
-    try:
-        x, y = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ArgusError(f"{text!r} is not a point X,Y in pixels, such as 120,64") from error
-    return x, y

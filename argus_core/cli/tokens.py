@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import sys
+import time
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import typer
 from PIL import Image
 from safetensors.torch import save_file
 
 from argus_core.canvas import Canvas
-from argus_core.cli.inputs import Source, find_sources, frames
+from argus_core.cli.folder import OutFolder
+from argus_core.cli.inputs import Frame, Source, frames
+from argus_core.cli.look import tell_left_out
 from argus_core.cli.opening import open_model
-from argus_core.cli.pairs import parse_point
-from argus_core.cli.progress import progress_bar
 from argus_core.draw import draw_pca, draw_similarity
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, counted
 from argus_core.files import write_atomic
+from argus_core.progress import ProgressBar, finished
 from argus_core.tokens import Needs
 
 
 def show_tokens(
-    inputs: Sequence[str],
-    model: str,
+    sources: Sequence[Source],
+    model: str | None,
     out: Path,
-    point: str | None,
+    point: tuple[float, float] | None,
     layer: int,
     canvas: str | None,
     every: int,
@@ -36,26 +36,24 @@ def show_tokens(
     license: str | None,
 ) -> None:
     """NAME.safetensors (map, cls), NAME-pca.png and, with a point, NAME-similar.png for every image."""
-    asked = None if point is None else parse_point(point)
-    sources = find_sources(inputs, out)
-    if asked is not None:
-        _check_point(asked, sources)
+    if point is not None:
+        _check_point(point, sources)
     argus = open_model(model, device, canvas, license)
     chosen = argus.canvas or next(iter(argus.passes())).canvas
-    faults = []
-    with progress_bar() as progress:
-        bar = progress.add_task("features", total=None if any(one.moving for one in sources) else len(sources))
+    faults: list[str] = []
+    seen, began = 0, time.perf_counter()
+    total = None if any(one.moving for one in sources) else len(sources)
+    folder = OutFolder(out, [source.address for source in sources], "features")
+    with ProgressBar("features", total) as progress, folder:
         for frame in chain.from_iterable(frames(source, every, limit) for source in sources):
             if frame.image is None:
                 faults.append(frame.fault)
             else:
-                _show(argus, chosen, layer, frame.image, out / frame.name, asked)
-            progress.advance(bar)
-    print(f"features: {out}")
-    for fault in faults:
-        print(f"left out: {fault}", file=sys.stderr)
-    if faults:
-        raise typer.Exit(1)
+                _show(argus, chosen, layer, frame, folder, point)
+                seen += 1
+            progress.advance()
+    finished(f"features of {counted(seen, 'image')}", out, time.perf_counter() - began)
+    tell_left_out(faults, seen)
 
 
 def _check_point(point: tuple[float, float], sources: Sequence[Source]) -> None:
@@ -72,16 +70,23 @@ def _check_point(point: tuple[float, float], sources: Sequence[Source]) -> None:
                 )
 
 
-def _show(argus: Any, canvas: Canvas, layer: int, image: Any, base: Path, point: tuple[float, float] | None) -> None:
+def _show(
+    argus: Any, canvas: Canvas, layer: int, frame: Frame, folder: OutFolder, point: tuple[float, float] | None
+) -> None:
+    image = frame.image
+    assert image is not None
     needs = Needs(layers=(layer,), cls=True)
     tokens, places = argus.tokens([image], canvas, needs)
     features = tokens.features(needs)
     maps, cls = features.map[0].cpu(), features.cls[0][0].cpu()
     stride = argus.backbone.info.strides[layer]
     tensors = {"map": maps.contiguous(), "cls": cls.contiguous()}
-    write_atomic(base.with_name(base.name + ".safetensors"), lambda to: save_file(tensors, to))
-    picture = Image.fromarray(draw_pca(maps, stride, places[0].extent, (image.shape[0], image.shape[1])))
-    write_atomic(base.with_name(base.name + "-pca.png"), lambda to: picture.save(to, format="PNG"))
+    write_atomic(folder.file(f"{frame.name}.safetensors"), lambda to: save_file(tensors, to))
+    _save(draw_pca(maps, stride, places[0].extent, (image.shape[0], image.shape[1])), folder, f"{frame.name}-pca.png")
     if point is not None:
-        alike = Image.fromarray(draw_similarity(image, maps, stride, point, places[0].extent))
-        write_atomic(base.with_name(base.name + "-similar.png"), lambda to: alike.save(to, format="PNG"))
+        alike = draw_similarity(image, maps, stride, point, places[0].extent)
+        _save(alike, folder, f"{frame.name}-similar.png")
+
+
+def _save(pixels: Any, folder: OutFolder, name: str) -> None:
+    write_atomic(folder.file(name), lambda to: Image.fromarray(pixels).save(to, format="PNG"))

@@ -8,8 +8,8 @@ import typer
 
 from argus_arena.cli import caching, checking, comparing, domaining, listing, plugin, reporting, training, using
 from argus_core.errors import ArgusError
+from argus_core.front_options import take_front_options
 from argus_core.importing import debugging
-from argus_core.plugin_option import take_plugin_files
 
 app = typer.Typer(
     name="arena",
@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 for module in (listing, checking, caching, training, comparing, domaining, reporting, using, plugin):
     module.add_to(app)
-take_plugin_files(app, "Train, score and compare heads on one frozen vision backbone.")
+take_front_options(app, "Train, score and compare heads on one frozen vision backbone.")
 
 
 def main() -> None:

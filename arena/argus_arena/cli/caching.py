@@ -10,7 +10,10 @@ import typer
 
 from argus_arena.cli import options
 from argus_arena.cli.options import BackboneSet, Device, Fit, RequireLicense, Weights
+from argus_core.early import check_data, check_dtype, check_interpolation, check_path, check_protocol, checked
 from argus_core.options import parse_size
+
+CacheFolder = Annotated[Path, typer.Argument(callback=checked(check_path))]
 
 cache = typer.Typer(help="Store a frozen backbone's tokens.", invoke_without_command=True, no_args_is_help=True)
 data = typer.Typer(help="Look at data sets.", no_args_is_help=True)
@@ -26,24 +29,39 @@ def add_to(app: typer.Typer) -> None:
 def build(
     context: typer.Context,
     data: Annotated[
-        str | None, typer.Option("--data", help="data spec, such as coco:PATH, folder:PATH or images:PATH,masks=DIR")
+        str | None,
+        typer.Option(
+            "--data",
+            callback=checked(check_data),
+            help="data spec, such as coco:PATH, folder:PATH or images:PATH,masks=DIR",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder to write; the same command resumes it")] = None,
-    backbone: Annotated[str, typer.Option("--backbone")] = "eupe_vitb16",
+    backbone: options.Backbone = "eupe_vitb16",
     weights: Weights = None,
     backbone_set: BackboneSet = None,
     canvas: options.CanvasSize = "640",
     fit: Fit = "letterbox",
-    interpolation: Annotated[str, typer.Option("--interpolation", help="bilinear, bicubic or nearest")] = "bilinear",
+    interpolation: Annotated[
+        str,
+        typer.Option("--interpolation", callback=checked(check_interpolation), help="bilinear, bicubic or nearest"),
+    ] = "bilinear",
     short: Annotated[int, typer.Option("--short", help="with fit crop: short side in pixels before the crop")] = 0,
     protocol: Annotated[
-        str | None, typer.Option("--protocol", help="take canvas and views from a published protocol, for all splits")
+        str | None,
+        typer.Option(
+            "--protocol",
+            callback=checked(check_protocol),
+            help="take canvas and views from a published protocol, for all splits",
+        ),
     ] = None,
     layers: Annotated[str, typer.Option("--layers", help="blocks to store, such as 2,5,8,11; -1 is the last")] = "-1",
     cls: Annotated[bool, typer.Option("--cls", help="also store the CLS token")] = False,
     maps: Annotated[bool, typer.Option(help="store the patch tokens")] = True,
     views: Annotated[str, typer.Option("--views", help="true passes of the training split: id or id,hflip")] = "id",
-    dtype: Annotated[str, typer.Option("--dtype", help="fp16, bf16, fp32 or int8")] = "fp16",
+    dtype: Annotated[
+        str, typer.Option("--dtype", callback=checked(check_dtype), help="fp16, bf16, fp32 or int8")
+    ] = "fp16",
     splits: Annotated[str, typer.Option("--splits")] = "train,val",
     batch: Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")] = 8,
     device: Device = None,
@@ -86,7 +104,7 @@ def build(
 
 
 @cache.command()
-def info(folder: Path) -> None:
+def info(folder: CacheFolder) -> None:
     """Print what a cache holds and what it was made from."""
     from argus_arena.caching import cache_info
 
@@ -94,7 +112,7 @@ def info(folder: Path) -> None:
 
 
 @cache.command()
-def verify(folder: Path) -> None:
+def verify(folder: CacheFolder) -> None:
     """Check every byte of a cache against its checksums; exit code 1 if one differs."""
     from argus_arena.caching import verify_cache
 
@@ -107,7 +125,7 @@ def verify(folder: Path) -> None:
 
 
 @data.command()
-def check(spec: str) -> None:
+def check(spec: Annotated[str, typer.Argument(callback=checked(check_data))]) -> None:
     """Report what is wrong with a data set, in words, and count what it holds; exit code 1 if anything is."""
     from argus_arena.caching import check_data
 

@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from argus_arena.cli.options import pairs
+from argus_arena.target import find_target
 from argus_core.errors import ArgusError
+from argus_core.single_file import is_file_spec
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,6 +41,8 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
 ) -> None:
     """Run the conformance kit: every promise of a head, task, backbone or data set; exit code 1 if one is broken."""
+    if not is_file_spec(name):
+        find_target(name, kind)  # before torch is imported
     from rich.console import Console
 
     from argus_arena.checking import make_report, show

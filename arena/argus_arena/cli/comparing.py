@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from argus_arena.cli import options
-from argus_arena.cli.options import BackboneSet, Device, MetricSet, Protocol, RequireLicense, Settings, Weights
+from argus_arena.cli.options import BackboneSet, Device, MetricSet, Protocol, Recipe, RequireLicense, Settings, Weights
+from argus_core.early import check_data, check_heads, check_path, checked
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,20 +21,29 @@ def add_to(app: typer.Typer) -> None:
 def compare(
     out: Annotated[Path, typer.Option("--out", help="folder of the comparison; the same command resumes it")],
     heads: Annotated[
-        list[str] | None, typer.Option("--heads", "--head", help="all, or registered heads, or NAME=HEAD; repeatable")
+        list[str] | None,
+        typer.Option(
+            "--heads",
+            "--head",
+            callback=checked(check_heads),
+            help="all, or registered heads, or NAME=HEAD; repeatable",
+        ),
     ] = None,
-    data: Annotated[str | None, typer.Option("--data", help="data spec, such as coco:PATH")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", callback=checked(check_data), help="data spec, such as coco:PATH")
+    ] = None,
     task: Annotated[str, typer.Option("--task", help="which task, where the data has several")] = "",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="trainings of every head, with seeds 0, 1, ...")] = 1,
-    cache: Annotated[Path | None, typer.Option("--cache", help="folder written by `arena cache`")] = None,
-    backbone: Annotated[str | None, typer.Option("--backbone", help="train on live tokens of this backbone")] = None,
+    cache: options.Cache = None,
+    backbone: options.LiveBackbone = None,
     weights: Weights = None,
     backbone_set: BackboneSet = None,
-    canvas: Annotated[str | None, typer.Option("--canvas", help="SIZE or HEIGHTxWIDTH, for live tokens")] = None,
-    fit: Annotated[str | None, typer.Option("--fit", help="letterbox, stretch or crop, for live tokens")] = None,
+    canvas: options.LiveCanvas = None,
+    fit: options.LiveFit = None,
     views: Annotated[str | None, typer.Option("--views", help="views to train on, such as id,hflip")] = None,
+    recipe: Recipe = None,
     settings: Settings = None,
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file with the same keys; options win")] = None,
+    config: options.Config = None,
     memory: Annotated[
         float | None,
         typer.Option("--memory", min=0.1, help="GiB for heads side by side; default: half of what is free"),
@@ -61,6 +71,7 @@ def compare(
         canvas=canvas,
         fit=fit,
         views=views,
+        recipe=recipe,
         device=device,
         workers=workers,
         eval_every=eval_every,
@@ -89,7 +100,7 @@ def board(
 
 
 def reproduce(
-    row: Annotated[Path, typer.Argument(help="RUN/HEAD, or its result.json")],
+    row: Annotated[Path, typer.Argument(callback=checked(check_path), help="RUN/HEAD, or its result.json")],
     out: Annotated[Path | None, typer.Option("--out", help="run folder; default: reproduced/HEAD-...")] = None,
     device: Device = None,
 ) -> None:

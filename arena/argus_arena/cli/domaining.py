@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from argus_arena.cli import options
-from argus_arena.cli.options import BackboneSet, Device, Fit, RequireLicense, Settings, Weights
+from argus_arena.cli.options import BackboneSet, Device, Fit, Recipe, RequireLicense, Settings, Weights
+from argus_core.early import check_heads, checked
 from argus_core.options import parse_size
 
 
@@ -22,14 +23,17 @@ def domains(
     data: Annotated[
         list[str], typer.Option("--data", help="folder of COCO data sets (RF100-VL layout), or NAME=SPEC; repeatable")
     ],
-    heads: Annotated[list[str], typer.Option("--heads", "--head", help="all, or registered heads; repeatable")],
+    heads: Annotated[
+        list[str],
+        typer.Option("--heads", "--head", callback=checked(check_heads), help="all, or registered heads; repeatable"),
+    ],
     expect: Annotated[
         list[str] | None,
         typer.Option(
             "--expect", help="rf20-vl, or names: these domains and no others, all needed for a mean; repeatable"
         ),
     ] = None,
-    backbone: Annotated[str, typer.Option("--backbone")] = "eupe_vitb16",
+    backbone: options.Backbone = "eupe_vitb16",
     weights: Weights = None,
     backbone_set: BackboneSet = None,
     canvas: options.CanvasSize = "640",
@@ -38,6 +42,7 @@ def domains(
     views: Annotated[str, typer.Option("--views", help="true passes of the training split: id or id,hflip")] = "id",
     val_split: Annotated[str, typer.Option("--val-split", help="split that is scored: val or test")] = "val",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="trainings of every head, with seeds 0, 1, ...")] = 1,
+    recipe: Recipe = None,
     settings: Settings = None,
     memory: Annotated[
         float | None,
@@ -65,7 +70,8 @@ def domains(
         device=device,
         require_license=require_license,
     )
-    given: dict[str, Any] = {"heads": tuple(heads), "val_split": val_split, **({"device": device} if device else {})}
+    said = {"device": device, "recipe": recipe}
+    given: dict[str, Any] = {"heads": tuple(heads), "val_split": val_split, **{k: v for k, v in said.items() if v}}
     comparison = Comparison(out, seeds, memory, "detect")
     summary = compare_domains(Domains.find(data, expect or ()), given, options.pairs(settings), tokens, comparison)
     if summary["missing"]:

@@ -8,6 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from argus_core.early import (
+    check_backbone,
+    check_fit,
+    check_license,
+    check_path,
+    check_protocol,
+    check_run,
+    check_size,
+    checked,
+)
 from argus_core.errors import ArgusError
 from argus_core.options import parse_value
 
@@ -16,17 +26,57 @@ BackboneSet = Annotated[
     list[str] | None,
     typer.Option("--backbone-set", metavar="KEY=VALUE", help="option of the backbone, e.g. mean=0.5"),
 ]
-CanvasSize = Annotated[str, typer.Option("--canvas", help="SIZE or HEIGHTxWIDTH of the backbone's input in pixels")]
-Fit = Annotated[str, typer.Option("--fit", help="letterbox, stretch or crop")]
+CanvasSize = Annotated[
+    str,
+    typer.Option(
+        "--canvas", callback=checked(check_size), help="SIZE or HEIGHTxWIDTH of the backbone's input in pixels"
+    ),
+]
+Fit = Annotated[str, typer.Option("--fit", callback=checked(check_fit), help="letterbox, stretch or crop")]
+Backbone = Annotated[str, typer.Option("--backbone", callback=checked(check_backbone))]
+RunPath = Annotated[
+    Path, typer.Option("--run", callback=checked(check_run), help="run folder, or one head's folder inside it")
+]
+LiveBackbone = Annotated[
+    str | None,
+    typer.Option("--backbone", callback=checked(check_backbone), help="train on live tokens of this backbone"),
+]
+LiveCanvas = Annotated[
+    str | None, typer.Option("--canvas", callback=checked(check_size), help="SIZE or HEIGHTxWIDTH, for live tokens")
+]
+LiveFit = Annotated[
+    str | None,
+    typer.Option("--fit", callback=checked(check_fit), help="letterbox, stretch or crop, for live tokens"),
+]
+Cache = Annotated[
+    Path | None, typer.Option("--cache", callback=checked(check_path), help="folder written by `arena cache`")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", callback=checked(check_path), help="TOML file with the same keys; options win"),
+]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1; default: a GPU where there is one")]
 MetricSet = Annotated[
     list[str] | None, typer.Option("--metric", metavar="KEY=VALUE", help="option of the scoring, e.g. backend=faster")
 ]
 Protocol = Annotated[
-    str | None, typer.Option("--protocol", help="score under a published protocol; `arena protocols` lists them")
+    str | None,
+    typer.Option(
+        "--protocol",
+        callback=checked(check_protocol),
+        help="score under a published protocol; `arena protocols` lists them",
+    ),
 ]
 RequireLicense = Annotated[
-    str | None, typer.Option("--require-license", help="permissive: refuse weights under any other terms")
+    str | None,
+    typer.Option(
+        "--require-license",
+        callback=checked(check_license),
+        help="permissive: refuse weights under any other terms",
+    ),
+]
+Recipe = Annotated[
+    str | None, typer.Option("--recipe", help="auto: suited to the size of the data; card: as published")
 ]
 Settings = Annotated[
     list[str] | None,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from argus_arena.cli.options import Device
+from argus_arena.rows import find_rows
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,6 +26,7 @@ def report(
     device: Device = None,
 ) -> None:
     """Write one HTML page that opens offline: rankings, cost against score, curves, predictions, disagreements."""
+    find_rows(runs)  # before torch is imported
     from argus_arena.report_page.page import write_report
     from argus_core.progress import finished
 

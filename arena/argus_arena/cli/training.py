@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from argus_arena.cli import options
-from argus_arena.cli.options import BackboneSet, Device, MetricSet, Protocol, RequireLicense, Settings, Weights
-
-RunPath = Annotated[Path, typer.Option("--run", help="run folder, or one head's folder inside it")]
+from argus_arena.cli.options import BackboneSet, Device, MetricSet, Protocol, RequireLicense, RunPath, Settings, Weights
+from argus_core.early import check_data, check_head, check_which, checked
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,22 +20,33 @@ def add_to(app: typer.Typer) -> None:
 
 def train(
     head: Annotated[
-        list[str] | None, typer.Option("--head", help="registered head such as depth.linear, or NAME=HEAD; repeatable")
+        list[str] | None,
+        typer.Option(
+            "--head",
+            callback=checked(check_head),
+            help="registered head such as depth.linear, or NAME=HEAD; repeatable",
+        ),
     ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", help="data spec, such as coco:PATH, folder:PATH or images:PATH,masks=DIR")
+        str | None,
+        typer.Option(
+            "--data",
+            callback=checked(check_data),
+            help="data spec, such as coco:PATH, folder:PATH or images:PATH,masks=DIR",
+        ),
     ] = None,
-    cache: Annotated[Path | None, typer.Option("--cache", help="folder written by `arena cache`")] = None,
-    backbone: Annotated[str | None, typer.Option("--backbone", help="train on live tokens of this backbone")] = None,
+    cache: options.Cache = None,
+    backbone: options.LiveBackbone = None,
     weights: Weights = None,
     backbone_set: BackboneSet = None,
-    canvas: Annotated[str | None, typer.Option("--canvas", help="SIZE or HEIGHTxWIDTH, for live tokens")] = None,
-    fit: Annotated[str | None, typer.Option("--fit", help="letterbox, stretch or crop, for live tokens")] = None,
+    canvas: options.LiveCanvas = None,
+    fit: options.LiveFit = None,
     views: Annotated[str | None, typer.Option("--views", help="views to train on, such as id,hflip")] = None,
     train_split: Annotated[str | None, typer.Option("--train-split")] = None,
     val_split: Annotated[str | None, typer.Option("--val-split", help="split that is scored")] = None,
+    recipe: options.Recipe = None,
     settings: Settings = None,
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file with the same keys; options win")] = None,
+    config: options.Config = None,
     out: Annotated[Path | None, typer.Option("--out", help="run folder; the same command resumes it")] = None,
     seed: Annotated[int | None, typer.Option("--seed")] = None,
     device: Device = None,
@@ -65,6 +75,7 @@ def train(
         canvas=canvas,
         fit=fit,
         views=views,
+        recipe=recipe,
         train_split=train_split,
         val_split=val_split,
         seed=seed,
@@ -80,9 +91,11 @@ def train(
 
 def evaluate(
     run: RunPath,
-    data: Annotated[str | None, typer.Option("--data", help="other data than the run's")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", callback=checked(check_data), help="other data than the run's")
+    ] = None,
     split: Annotated[str, typer.Option("--split")] = "val",
-    which: Annotated[str, typer.Option("--weights-of", help="best or last")] = "best",
+    which: Annotated[str, typer.Option("--weights-of", callback=checked(check_which), help="best or last")] = "best",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="decoding option, e.g. soft=true")
     ] = None,

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from argus_arena.cli.options import Device
+from argus_arena.cli.options import Device, RunPath
+from argus_core.early import check_data, checked
+from argus_core.errors import ArgusError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -18,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 def predict(
     images: Annotated[list[Path], typer.Argument(help="images or folders of images")],
-    run: Annotated[Path, typer.Option("--run", help="run folder, or one head's folder inside it")],
+    run: RunPath,
     out: Annotated[Path, typer.Option("--out", help="folder for pictures and predictions.json")] = Path("predictions"),
     threshold: Annotated[float, typer.Option("--threshold", min=0, max=1, help="lowest score that is kept")] = 0.3,
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
@@ -35,12 +37,16 @@ def predict(
 
 def text(
     out: Annotated[Path, typer.Option("--out", help="safetensors file to write")],
-    data: Annotated[str | None, typer.Option("--data", help="take the class names from a data set")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", callback=checked(check_data), help="take the class names from a data set")
+    ] = None,
     names: Annotated[str | None, typer.Option("--names", help="comma-separated class names")] = None,
     model: Annotated[str, typer.Option("--model", help="open_clip model")] = "ViT-L-14",
     pretrained: Annotated[str, typer.Option("--pretrained", help="open_clip weights name or file")] = "openai",
 ) -> None:
     """Write class vectors from a CLIP text encoder (eight prompts averaged), for `--set text=FILE`."""
+    if (data is None) == (names is None):
+        raise ArgusError("say whose vectors: either --data SPEC or --names a,b,c")
     from argus_arena.commands import write_text
 
     write_text(out, data, names, model, pretrained)

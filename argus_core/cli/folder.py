@@ -1,0 +1,79 @@
+"""A folder that a command writes into again and again: what an earlier run left there goes, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from argus_core.errors import ArgusError, counted
+from argus_core.files import write_text
+
+LISTS = {"look": "argus-files.txt", "features": "argus-features.txt"}
+"""Where it says what the last run of a kind wrote, one path a line; a killed run is in it too."""
+
+
+class OutFolder:
+    """A context: at a good end, files of the run before that were not written again are removed, and stderr says so.
+
+    ``inputs`` are never written over and never removed.
+    """
+
+    def __init__(self, out: Path, inputs: Iterable[str] = (), kind: str = "look") -> None:
+        self.out, self._file = out, out / LISTS[kind]
+        self._inputs = {Path(one).resolve() for one in inputs if "://" not in one}
+        self._written: dict[str, None] = {}
+        self._earlier = _listed(self._file)
+        self._list: IO[str] | None = None
+
+    def __enter__(self) -> OutFolder:
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._list = self._file.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        assert self._list is not None
+        self._list.close()
+        if kind is not None:
+            return
+        stale = [path for path in self._earlier if path not in self._written and self._remove(path)]
+        write_text(self._file, "".join(f"{path}\n" for path in self._written))
+        if stale:
+            print(f"removed from {self.out}: {counted(len(stale), 'file')} of an earlier run", file=sys.stderr)
+
+    def file(self, *parts: str) -> Path:
+        """Where to write a file; raises ArgusError if an image that is looked at lies there."""
+        path = self.out.joinpath(*parts)
+        if path.resolve() in self._inputs:
+            raise ArgusError(f"{path} is an image to look at, and would be written over; choose another --out")
+        inside = path.relative_to(self.out).as_posix()
+        if inside not in self._written:
+            self._written[inside] = None
+            assert self._list is not None
+            self._list.write(f"{inside}\n")
+            self._list.flush()
+        return path
+
+    def _remove(self, inside: str) -> bool:
+        """Whether a file was there and is gone; folders that it leaves empty go too."""
+        path = self.out / inside
+        root = self.out.resolve()
+        if root not in path.parent.resolve().joinpath(path.name).parents or path.resolve() in self._inputs:
+            return False
+        try:
+            path.unlink()
+            while (path := path.parent).resolve() != root and not any(path.iterdir()):
+                path.rmdir()
+        except OSError:  # not there, or a folder of somebody's
+            return False
+        return True
+
+
+def _listed(file: Path) -> list[str]:
+    """The paths in a list; lines that lead out of it are nobody's."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return []
+    return [line for line in dict.fromkeys(lines) if line and ".." not in Path(line).parts]

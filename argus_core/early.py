@@ -1,0 +1,91 @@
+"""Names on a command line, looked up while it is read and before torch is imported: a typo is told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, get_args
+
+from argus_core.canvas import Fit, Interpolation
+from argus_core.errors import ArgusError, unknown
+from argus_core.license import check_level
+from argus_core.options import parse_size
+from argus_core.places import head_files
+from argus_core.registry import BACKBONES, HEADS, PROTOCOLS
+from argus_core.single_file import is_file_spec
+
+Check = Callable[[Any], object]
+"""Raises ArgusError for a value that cannot be meant."""
+
+
+def checked(check: Check) -> Callable[[Any], Any]:
+    """The callback of a typer option or argument that hands its value, or each of its values, to ``check``."""
+
+    def callback(value: Any) -> Any:
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if one is not None and one != "":
+                check(one)
+        return value
+
+    return callback
+
+
+def one_of(kind: str, known: Iterable[str]) -> Check:
+    """The check of an option whose values are few."""
+    names = tuple(known)
+
+    def check(value: str) -> None:
+        if value not in names:
+            raise unknown(kind, value, names)
+
+    return check
+
+
+def check_head(text: str) -> None:
+    """A registered head, or NAME=HEAD; heads of files are left to those who read them."""
+    if not is_file_spec(text):
+        HEADS.find(text.rpartition("=")[2])
+
+
+def check_heads(text: str) -> None:
+    """``check_head``, or all."""
+    if text != "all":
+        check_head(text)
+
+
+def check_backbone(name: str) -> None:
+    """A registered backbone, with what its scheme makes of the rest."""
+    if not is_file_spec(name):
+        BACKBONES.find(name.partition(":")[0])
+
+
+def check_protocol(name: str) -> None:
+    """A registered protocol."""
+    PROTOCOLS.find(name)
+
+
+def check_data(spec: str) -> None:
+    """A data set that an installed plugin opens, with options that it has."""
+    from argus_core.data_spec import find_opener
+
+    find_opener(spec)
+
+
+def check_run(path: Path) -> None:
+    """A run, or a head of one, with its best or its last weights."""
+    if not (path / "last.safetensors").exists() and not any(path.glob("*/last.safetensors")):
+        head_files(path)
+
+
+def check_path(path: Path) -> None:
+    """A file or folder that is there."""
+    if not path.exists():
+        raise ArgusError(f"there is no file or folder {path}")
+
+
+check_size: Check = parse_size
+check_license: Check = check_level
+check_fit = one_of("fit of a canvas", get_args(Fit))
+check_interpolation = one_of("interpolation", get_args(Interpolation))
+check_dtype = one_of("cache dtype", ("fp32", "fp16", "bf16", "int8"))
+check_which = one_of("weights of a run", ("best", "last"))

@@ -1,0 +1,51 @@
+"""The options of both commands that stand before the command's name: ``--plugin`` and ``--version``."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from argus_core.single_file import register_all
+
+PACKAGES = ("argus-perception", "torch", "timm")
+
+
+def take_front_options(app: typer.Typer, help: str) -> None:
+    """Give ``app`` the options; ``help`` is the command's own sentence."""
+    app.callback(help=help)(before)
+
+
+def versions() -> str:
+    """What is installed, a line each, from metadata: nothing is imported."""
+    return "\n".join([*(f"{name} {_version(name)}" for name in PACKAGES), f"python {platform.python_version()}"])
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "is not installed"
+
+
+def _show_versions(wanted: bool) -> None:
+    if wanted:
+        print(versions())
+        raise typer.Exit
+
+
+def before(
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option("--plugin", metavar="FILE.py[:OBJECT]", help="register what a Python file defines; repeatable"),
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_versions, is_eager=True, help="print what is installed, and stop"),
+    ] = False,
+) -> None:
+    """Register what the files define, before the command runs."""
+    for spec in plugin or ():
+        register_all(spec)
