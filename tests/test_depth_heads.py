@@ -12,7 +12,8 @@ from argus_core.errors import ArgusError
 from argus_core.tasks.depth import Depth
 from argus_core.testing import head_suite
 from argus_core.tokens import FeatureInfo, Features
-from argus_heads.dpt_depth import DPT, level_strides, spaced
+from argus_core.taps import quarter_layers
+from argus_heads.dpt_depth import DPT, level_strides
 from argus_heads.linear_depth import LinearDepth
 from kit_marks import FEW_GRAPHS
 
@@ -134,10 +135,10 @@ def test_the_range_is_the_tasks(cls):
 
 
 def test_taps_are_spaced_over_any_depth():
-    assert [spaced(n) for n in (4, 5, 12, 24)] == [(0, 1, 2, 3), (1, 2, 3, 4), (2, 5, 8, 11), (5, 11, 17, 23)]
+    assert [quarter_layers(n) for n in (4, 5, 12, 24)] == [(0, 1, 2, 3), (1, 2, 3, 4), (2, 5, 8, 11), (5, 11, 17, 23)]
     assert make(DPT, {"width": 8}).needs.layers == (2, 5, 8, 11)
     with pytest.raises(ArgusError, match="has 3"):
-        spaced(3)
+        quarter_layers(3)
 
 
 def test_strides_must_halve_or_double():

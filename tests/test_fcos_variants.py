@@ -75,7 +75,30 @@ def test_the_slim_one_is_fcos_with_other_numbers_and_a_short_backbone_is_refused
     tokens, _ = TASK.example(INFO, (-1,), (48, 80), 2, torch.Generator().manual_seed(1))
     for ours, wanted in zip(*(answers(head, tokens.features(head.needs)) for head in (slim, plain)), strict=True):
         assert torch.equal(ours, wanted)
-    shallow = FeatureInfo.vit(24, depth=6)
-    with pytest.raises(ArgusError, match="layer 8 does not exist"):
-        HookFCOS(shallow, TASK)
-    assert HookFCOS(shallow, TASK, width=16, layers=(1, -1)).strides == (8, 16, 32, 64, 128)
+    with pytest.raises(ArgusError, match="the backbone has 3"):
+        HookFCOS(FeatureInfo.vit(24, depth=3), TASK, width=16, depth=1)
+    assert HookFCOS(FeatureInfo.vit(24, depth=6), TASK, width=16, depth=1).needs.layers == (1, 2, 4, 5)
+
+
+PYRAMID = FeatureInfo((8, 12, 16, 24), (4, 8, 16, 32), prefix=1)
+
+
+def test_a_native_pyramid_keeps_the_strides_of_its_layers():
+    torch.manual_seed(0)
+    head = FCOS(PYRAMID, TASK, width=16, depth=1, pyramid="native")
+    assert head.needs.layers == (1, 2, 3) and head.strides == (8, 16, 32, 64, 128)
+    tokens, targets = TASK.example(PYRAMID, head.needs.layers, (96, 160), 2, torch.Generator().manual_seed(1))
+    features = tokens.features(head.needs)
+    found = answers(head, features)
+    assert [tuple(t.shape[2:]) for t in found[::3]] == [(12, 20), (6, 10), (3, 5), (2, 3), (1, 2)]
+    for tap in range(3):  # what the coarser layers know reaches the finer levels, and no finer one a coarser level
+        changed = [not torch.equal(a, b) for a, b in zip(answers(head, without(features, tap)), found, strict=True)]
+        assert changed[3 * tap] and any(changed[: 3 * tap + 1]) and changed[0]
+    assert sum(head.loss(head(features), targets).values()).isfinite()
+    for options, told in (
+        ({"layers": (0, 2)}, "double"),
+        ({"stride": 8}, "leave out stride"),
+        ({"layers": (3,)}, "two"),
+    ):
+        with pytest.raises(ArgusError, match=told):
+            FCOS(PYRAMID, TASK, width=16, depth=1, pyramid="native", **options)

@@ -124,12 +124,15 @@ def test_the_denominator_is_an_option():
     torch.testing.assert_close(losses[1], losses[0] * labelled)
 
 
-def test_layers_of_one_stride_only():
+def test_layers_of_a_pyramid_are_brought_to_one_stride():
     convnext = FeatureInfo((8, 16, 32, 64), (4, 8, 16, 32), prefix=0)
-    head = make(info=convnext, layers=(1,))
+    head = make(info=convnext)
+    assert head.needs.layers == (1, 2, 3) and head.taps.stride == 16
+    assert head(example(head)[0]).logits.shape == (4, 3, 4, 6)
+    head = make(info=convnext, layers=(1, -1), stride=8)
     assert head(example(head)[0]).logits.shape == (4, 3, 8, 12)
-    with pytest.raises(ArgusError, match=r"strides \[16, 32\]"):
-        make(info=convnext, layers=(-2, -1))
+    with pytest.raises(ArgusError, match=r"strides \[16, 32\], which cannot be brought to 12 px"):
+        make(info=convnext, layers=(-2, -1), stride=12)
 
 
 def test_a_saved_head_keeps_its_statistics(tmp_path):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from argus_core.cofiber import upsample2
 from argus_core.detection.blocks import ConvGN, UpGN
 from argus_core.errors import ArgusError
+from argus_core.tokens import FeatureInfo, Needs
 
-__all__ = ["LEVELS", "SimplePyramid", "pyramid_strides", "sine_code"]
+__all__ = ["LEVELS", "FeaturePyramid", "SimplePyramid", "pyramid_strides", "sine_code"]
 
 LEVELS = 5
 """Levels of a pyramid, as FCOS has them: P3 to P7."""
@@ -49,6 +53,34 @@ class SimplePyramid(nn.Module):
             levels.append(self.down(x))
         for step, conv in enumerate(self.coarse):
             levels.append(conv(F.gelu(levels[-1]) if step else levels[-1]))
+        return levels
+
+
+class FeaturePyramid(nn.Module):
+    """Five levels from layers whose strides double, each at the ``strides`` it has (Lin 2017), coarser ones learned.
+
+    Every layer is narrowed to ``width``, gets what the coarser ones know, and is smoothed.
+    """
+
+    def __init__(self, info: FeatureInfo, needs: Needs, width: int) -> None:
+        super().__init__()
+        layers = needs.resolve(info).layers
+        held = [info.strides[layer] for layer in layers]
+        self.strides = tuple(held[0] * 2**level for level in range(LEVELS))
+        if not 1 < len(held) <= LEVELS or held != list(self.strides[: len(held)]):
+            raise ArgusError(f"layers {list(layers)} have strides {held}; a pyramid needs two to five that double")
+        self.laterals = nn.ModuleList(ConvGN(info.channels[layer], width, 1) for layer in layers)
+        self.smooth = nn.ModuleList(ConvGN(width, width) for _ in layers)
+        self.coarse = nn.ModuleList(ConvGN(width, width, stride=2) for _ in range(LEVELS - len(held)))
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """One (B, C_i, h_i, w_i) map per layer to maps of ``width`` channels at ``strides``."""
+        path = [lateral(x) for lateral, x in zip(self.laterals, maps, strict=True)]
+        for fine in reversed(range(len(path) - 1)):
+            path[fine] = path[fine] + upsample2(path[fine + 1], (path[fine].shape[2], path[fine].shape[3]))
+        levels = [smooth(x) for smooth, x in zip(self.smooth, path, strict=True)]
+        for conv in self.coarse:
+            levels.append(conv(F.gelu(levels[-1])))
         return levels
 
 

@@ -12,23 +12,32 @@ from argus_core.depth_losses import SILog
 from argus_core.dpt import Fusion, Reassemble, resize
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.recipe import Recipe
+from argus_core.recipe import Conditions, Recipe
+from argus_core.taps import pyramid_layers, quarter_layers
 from argus_core.tasks.depth import Depth, DepthTarget
 from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 
 LEVELS = 4
+USUAL = (4, 8, 16, 32)
 
 
 class DPT(Head):
     """A dense prediction transformer's decoder (Ranftl 2021) that answers with ``bins`` linear depth bins.
 
     Four ``layers``, by default evenly spaced ones, become maps of a quarter, a half, one and two times the
-    backbone's stride; taps of a pyramid keep the strides they have. ``double`` enlarges the last map once more,
+    backbone's stride; those of a pyramid, by default of strides 4 to 32, keep the strides they have. ``double`` enlarges the last map once more,
     as published, before it is read: four times the work of that layer.
     """
 
     solves = Depth
-    recipe = Recipe(lr=1e-4, weight_decay=1e-3, batch=16, steps=38_400)
+    recipe = Recipe(
+        lr=1e-4,
+        weight_decay=1e-3,
+        batch=16,
+        epochs=25,  # what the steps are on the 24,231 images of NYU Depth V2
+        steps=38_400,
+        conditions=Conditions(canvas=(416, 416)),
+    )
 
     def __init__(
         self,
@@ -42,7 +51,7 @@ class DPT(Head):
     ) -> None:
         super().__init__(info, task)
         # Every tap has a norm of its own, so the backbone's final one, made for the last block, is left out.
-        self.needs = Needs(layers=layers or spaced(info.depth), norm=False)
+        self.needs = Needs(layers=layers or four_layers(info), norm=False)
         self.low, self.high = task.low, task.high
         taps = self.needs.resolve(info).layers
         strides = [info.strides[layer] for layer in taps]
@@ -86,11 +95,10 @@ class DPT(Head):
         return self.predict(path * cell_mask(features.extent, self.stride, (path.shape[2], path.shape[3])))
 
 
-def spaced(depth: int) -> tuple[int, ...]:
-    """The last layer of each quarter of ``depth``: 2, 5, 8, 11 of twelve."""
-    if depth < LEVELS:
-        raise ArgusError(f"DPT fuses four layers, the backbone has {depth}")
-    return tuple(-(-depth * quarter // LEVELS) - 1 for quarter in range(1, LEVELS + 1))
+def four_layers(info: FeatureInfo) -> tuple[int, ...]:
+    """The layers that are fused by default: those of strides 4 to 32 px, or the last of each quarter."""
+    usual = pyramid_layers(info, USUAL)
+    return usual if len(usual) == LEVELS else quarter_layers(info.depth)
 
 
 def level_strides(strides: Sequence[int]) -> tuple[int, ...]:

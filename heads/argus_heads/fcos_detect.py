@@ -8,9 +8,10 @@ from typing import Literal
 from argus_core.detection.assign import FCOSAssigner
 from argus_core.detection.blocks import PRIOR, DenseTowers, prediction
 from argus_core.detection.dense import DenseHead, DenseOutput
-from argus_core.detection.levels import SimplePyramid, pyramid_strides
-from argus_core.recipe import Recipe
-from argus_core.taps import Taps
+from argus_core.detection.levels import FeaturePyramid, SimplePyramid, pyramid_strides
+from argus_core.errors import ArgusError
+from argus_core.recipe import Conditions, Recipe
+from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo, Features, Needs
 
@@ -18,11 +19,12 @@ from argus_core.tokens import FeatureInfo, Features, Needs
 class FCOS(DenseHead):
     """A learned pyramid and two towers of ``depth`` convolutions shared by its levels (Tian 2019; Li 2022).
 
-    ``pyramid`` ``slim`` narrows to ``width`` before resizing. Several ``layers`` are stacked on channels, or
-    with ``fuse`` ``project`` mixed into the channels of the last one.
+    ``pyramid`` ``slim`` narrows to ``width`` before resizing. Several ``layers``, of a pyramid by default those of
+    strides 8, 16 and 32, are brought to ``stride`` px and stacked on channels, or with ``fuse`` ``project`` mixed into
+    the channels of the last one. ``pyramid`` ``native`` keeps the strides that layers have, see ``FeaturePyramid``.
     """
 
-    recipe = Recipe(lr=1e-3, batch=64, epochs=8)
+    recipe = Recipe(lr=1e-3, batch=64, epochs=8, conditions=Conditions(canvas=(640, 640)))
 
     def __init__(
         self,
@@ -31,21 +33,28 @@ class FCOS(DenseHead):
         *,
         width: int = 256,
         depth: int = 4,
-        pyramid: Literal["full", "slim"] = "full",
-        layers: tuple[int, ...] = (-1,),
+        pyramid: Literal["full", "slim", "native"] = "full",
+        layers: tuple[int, ...] = (),
+        stride: int | None = None,
         fuse: Literal["stack", "project"] = "stack",
     ) -> None:
         super().__init__(info, task)
-        self.needs = Needs(layers=layers)
-        self.taps = Taps(info, self.needs, project=fuse == "project")
-        self.strides = pyramid_strides(self.taps.stride)
+        self.needs = Needs(layers=layers or default_layers(info))
+        if pyramid == "native":
+            if stride is not None or fuse != "stack":
+                raise ArgusError("pyramid=native keeps the strides of its layers apart: leave out stride and fuse")
+            self.pyramid = FeaturePyramid(info, self.needs, width)
+            self.strides = self.pyramid.strides
+        else:
+            self.taps = Taps(info, self.needs, project=fuse == "project", stride=stride)
+            self.strides = pyramid_strides(self.taps.stride)
+            self.pyramid = SimplePyramid(self.taps.channels, width, slim=pyramid == "slim")
         # Level i answers for boxes that reach 4 to 8 of its strides, as in the paper at strides 8 to 128.
         self.assigner = FCOSAssigner(bounds=(0, *(8 * stride for stride in self.strides[:-1]), math.inf))
-        self.pyramid = SimplePyramid(self.taps.channels, width, slim=pyramid == "slim")
         classifier = prediction(width, len(task.classes), kernel=3, prior=PRIOR)
         self.towers = DenseTowers(width, classifier, self.strides, convs=depth, kernel=3)
 
     def forward(self, features: Features) -> DenseOutput:
         """Logits, distances and centre-ness at five levels, at ``strides`` pixels."""
-        levels = self.pyramid(self.taps(features.maps))
+        levels = self.pyramid(features.maps if isinstance(self.pyramid, FeaturePyramid) else self.taps(features))
         return DenseOutput(self.towers(levels), self.strides, features.extent)

