@@ -25,8 +25,8 @@ class DPT(Head):
     """A dense prediction transformer's decoder (Ranftl 2021) that answers with ``bins`` linear depth bins.
 
     Four ``layers``, by default evenly spaced ones, become maps of a quarter, a half, one and two times the
-    backbone's stride; those of a pyramid, by default of strides 4 to 32, keep the strides they have. ``double`` enlarges the last map once more,
-    as published, before it is read: four times the work of that layer.
+    backbone's stride; those of a pyramid, by default of strides 4 to 32, keep the strides they have. ``double``
+    enlarges the last map once more, as published, before it is read: four times the work of that layer.
     """
 
     solves = Depth
