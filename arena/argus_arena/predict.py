@@ -8,18 +8,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from argus_arena.opening import open_run
 from argus_arena.world import find_device
 from argus_core.argus import Argus
-from argus_core.draw import draw_boxes
 from argus_core.errors import ArgusError, counted
-from argus_core.files import write_atomic, write_json
+from argus_core.files import write_json
 from argus_core.head import Head
 from argus_core.image import read_image
 from argus_core.progress import ProgressBar
+from argus_core.results import DetectionResult
 from argus_core.tasks.detect import Detect, Detections
 from argus_core.trained import backbone_of, canvas_of
 
@@ -49,9 +46,9 @@ def predict_images(
         for chunk in _readable(paths, batch, bad):
             for name, detections in argus([image for _, image in chunk]).items():
                 for (path, image), found in zip(chunk, detections, strict=True):
-                    kept = above(found, threshold)
-                    results[name] += coco_results(str(path), kept, classes[name])
-                    _save_picture(out / name / f"{names[path]}.jpg", draw_boxes(image, kept, classes[name]))
+                    kept = DetectionResult(image, above(found, threshold), classes[name])
+                    results[name] += kept.to_coco(names[path], file_name=str(path))
+                    kept.save_picture(out / name / f"{names[path]}.jpg")
             progress.advance(len(chunk))
     if len(bad) == len(paths):
         raise ArgusError("none of the images could be read:\n" + "\n".join(bad))
@@ -94,21 +91,6 @@ def above(found: Detections, threshold: float) -> Detections:
     return Detections(found.boxes[kept], found.scores[kept], found.labels[kept])
 
 
-def coco_results(image: str, found: Detections, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Detections as COCO result entries, with class names; ``category_id`` counts the classes from 1."""
-    rows = zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)
-    return [
-        {
-            "image": image,
-            "category_id": label + 1,
-            "category": classes[label],
-            "bbox": [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)],
-            "score": round(score, 5),
-        }
-        for (x1, y1, x2, y2), score, label in rows
-    ]
-
-
 def _readable(paths: Sequence[Path], batch: int, bad: list[str]) -> Iterator[list[tuple[Path, Any]]]:
     chunk: list[tuple[Path, Any]] = []
     for path in paths:
@@ -134,7 +116,3 @@ def picture_names(paths: Sequence[Path]) -> dict[Path, str]:
         seen.add(path.stem)
         taken.add(names[path])
     return names
-
-
-def _save_picture(path: Path, pixels: np.ndarray) -> None:
-    write_atomic(path, lambda to: Image.fromarray(pixels).save(to, format="JPEG", quality=90))

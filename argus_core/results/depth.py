@@ -45,12 +45,12 @@ class DepthResult(Result):
         """
         values = known(self.metres)
         values = values[values > 0]
-        some = values if len(values) else [None]
-        said = {"min": np.min, "max": np.max, "median": np.median}
+        said = [values.min(), values.max(), np.median(values)] if len(values) else []
+        numbers = [round(float(value), 3) for value in said] or [None] * 3
         return {
             "size": list(self.metres.shape),
             "unit": "m",
-            **{name: round(float(of(some)), 3) if len(values) else None for name, of in said.items()},
+            **dict(zip(("min", "max", "median"), numbers, strict=True)),
             "known": round(len(values) / self.metres.size, 4),
             **({"file": file} if file is not None else {}),
         }

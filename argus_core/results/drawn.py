@@ -26,7 +26,7 @@ class Drawn(ABC):
         """Write the picture; the suffix decides the format."""
         target = Path(path)
         kind = Image.registered_extensions().get(target.suffix.lower(), "PNG")
-        write_atomic(target, lambda to: self.plot().save(to, format=kind))
+        write_atomic(target, lambda to: self.plot().save(to, format=kind, quality=90))
 
     def _repr_png_(self) -> bytes | None:
         return self.plot()._repr_png_()
