@@ -38,8 +38,8 @@ class Composition(nn.Module):
     """Several heads by name over one backbone; heads must have been built for it and trained on its weights.
 
     ``strict=False`` lets heads of other weights or strides pass, as far as they can run at all. With ``canvas`` every
-    head sees that canvas, so that an image takes one pass; without, each sees the canvas it was trained on, and those
-    with the same one share a pass.
+    head sees that canvas, so that an image takes one pass; without, each sees the canvas it was trained on, which it
+    must have then, and those with the same one share a pass.
     """
 
     def __init__(
@@ -71,6 +71,8 @@ class Composition(nn.Module):
         if name in self.heads:
             raise ArgusError(f"there is a head {name!r} already; remove it first or choose another name")
         check_fit(name, head, self.backbone, strict)
+        if self.canvas is None and head.canvas is None:
+            raise _without_canvas(name)
         self.heads[name] = head.to(self.backbone.device).eval()
 
     def remove(self, name: str) -> Head:
@@ -91,7 +93,7 @@ class Composition(nn.Module):
         """The canvas a head sees."""
         canvas = self.canvas or self.head(name).canvas
         if canvas is None:
-            raise ArgusError(f"head {name!r} does not know the canvas it was trained on: give Argus(..., canvas)")
+            raise _without_canvas(name)
         return canvas
 
     def passes(self, names: Sequence[str] | None = None) -> list[Pass]:
@@ -153,6 +155,13 @@ class Composition(nn.Module):
         if not len(self.heads):
             raise ArgusError("Argus needs at least one head: Argus(backbone, {'boxes': head}, canvas)")
         yield from self.heads if names is None else names
+
+
+def _without_canvas(name: str) -> ArgusError:
+    return ArgusError(
+        f"head {name!r} was not trained on any canvas, so what should it see? give all heads one, as in "
+        f"Argus(..., canvas=Canvas(320)), or this one its own: head.canvas = Canvas(320)"
+    )
 
 
 def as_list(images: Any) -> list[Any]:

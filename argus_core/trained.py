@@ -88,9 +88,9 @@ def _shared_record(runs: Mapping[Path, Loaded]) -> dict[str, Any]:
     """The first run's record; raises ArgusError for runs on different backbones."""
     records = {path: next(iter(loaded.values()))[1] for path, loaded in runs.items()}
     first = next(iter(records))
-    held = records[first]["tokens"]["backbone"]
+    held = _tokens(records[first], f"{first}: its head")["backbone"]
     for path, record in records.items():
-        other = record["tokens"]["backbone"]
+        other = _tokens(record, f"{path}: its head")["backbone"]
         for field in ("name", "sha256", "options"):  # options such as mean decide what the network sees
             if other[field] != held[field]:
                 raise ArgusError(
@@ -102,7 +102,7 @@ def _shared_record(runs: Mapping[Path, Loaded]) -> dict[str, Any]:
 
 def backbone_of(record: Mapping[str, Any], weights: Path | None, device: str | None) -> Backbone:
     """The backbone a record names; other weights than the heads were trained on are refused."""
-    made = record["tokens"]["backbone"]
+    made = _tokens(record)["backbone"]
     backbone = load_backbone(made["name"], weights or made["weights"], device=device, **made["options"])
     if backbone.weights_sha256 != made["sha256"]:
         raise ArgusError(
@@ -114,7 +114,18 @@ def backbone_of(record: Mapping[str, Any], weights: Path | None, device: str | N
 
 def canvas_of(record: Mapping[str, Any]) -> Canvas:
     """The canvas the heads were trained on."""
-    return Canvas(**record["tokens"]["canvas"])
+    return Canvas(**_tokens(record)["canvas"])
+
+
+def _tokens(record: Mapping[str, Any], whose: str = "the head") -> Mapping[str, Any]:
+    """What a head's record says of its tokens; raises ArgusError for one that was saved without."""
+    tokens = record.get("tokens")
+    if not isinstance(tokens, Mapping) or not {"backbone", "canvas"} <= tokens.keys():
+        raise ArgusError(
+            f"{whose} was saved without a record of backbone and canvas, so nobody knows what it sees; "
+            "put it together in Python: Argus(backbone, {'mine': load_head(FILE)[0]}, canvas)"
+        )
+    return tokens
 
 
 def set_decoding(head: Head, settings: Mapping[str, Any]) -> None:

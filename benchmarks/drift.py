@@ -170,8 +170,9 @@ def main() -> None:
         spec = argus.head(name).record["data"]["spec"]
         groups.setdefault((spec, "val", argus.canvas_of(name)), []).append(name)
     if options.pairs:
-        argus.add("match", build_head("correspond.match", argus.backbone.info, Correspond()))
-        argus.head("match").canvas = Canvas(256)
+        match = build_head("correspond.match", argus.backbone.info, Correspond())
+        match.canvas = Canvas(256)
+        argus.add("match", match)
         groups[options.pairs, "test", Canvas(256)] = ["match"]
     with tempfile.TemporaryDirectory() as folder:
         looks = ways(argus, Path(folder))

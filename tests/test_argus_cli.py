@@ -38,9 +38,11 @@ def pixels(path):
 def model(tmp_path_factory):
     backbone = load_backbone("tiny")
     torch.manual_seed(0)
-    argus = Argus(backbone, {n: build_head(h, backbone.info, t, o) for n, (h, t, o) in HEADS.items()})
-    for head in argus.heads.values():
+    heads = {n: build_head(h, backbone.info, t, o) for n, (h, t, o) in HEADS.items()}
+    for head in heads.values():
         head.canvas = Canvas(64, 96)
+    argus = Argus(backbone, heads)
+    for head in heads.values():
         with torch.no_grad():
             for parameter in head.parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.1)

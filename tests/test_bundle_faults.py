@@ -13,10 +13,12 @@ from argus_core.argus import Argus
 from argus_core.backbones import hub, load_backbone
 from argus_core.build import build_head
 from argus_core.canvas import Canvas
+from argus_core.checkpoint import save_head
 from argus_core.cli import app
 from argus_core.errors import ArgusError
 from argus_core.registry import HEADS as REGISTRY
 from argus_core.tasks.detect import Detect
+from argus_core.trained import assemble
 from broken_heads import Good
 from bundle_help import answers, make_argus, make_head
 
@@ -224,3 +226,14 @@ def test_a_failed_save_leaves_the_old_one(argus, copy, monkeypatch):
         argus.save(copy)
     assert {path.name for path in copy.iterdir()} == {"config.json", "model.safetensors"}
     assert answers(Argus.load(copy)) == answers(argus)
+
+
+def test_a_model_and_a_head_that_do_not_say_what_they_see_are_refused_in_words(argus, copy, tmp_path):
+    edit(copy, lambda c: c["heads"]["boxes"].update(canvas=None))
+    with pytest.raises(ArgusError, match=r"head 'boxes' in .* without the canvas .* its entry in config\.json"):
+        Argus.load(copy)
+    save_head(tmp_path / "own.safetensors", argus.head("masks"), {})
+    with pytest.raises(
+        ArgusError, match=r"own\.safetensors: its head was saved without a record of backbone"
+    ):
+        assemble([tmp_path / "own.safetensors"])

@@ -146,3 +146,18 @@ def test_what_cannot_work_is_said(backbone, heads):
             Argus(backbone, {name: heads["boxes"]}, CANVAS)
     with pytest.raises(ArgusError, match="no image"):
         Argus(backbone, heads, CANVAS)([])
+
+
+def test_a_head_that_would_not_know_what_it_sees_is_refused_when_it_is_put_in(backbone):
+    head = Good(backbone.info, TASK)
+    with pytest.raises(
+        ArgusError, match=r"'new' .* as in Argus\(\.\.\., canvas=Canvas\(320\)\), or .*head\.canvas"
+    ):
+        Argus(backbone, {"new": head})
+    argus = Argus(backbone)
+    with pytest.raises(ArgusError, match="head 'new' was not trained on any canvas"):
+        argus.add("new", head)
+    assert not len(argus.heads)
+    head.canvas = CANVAS
+    argus.add("new", head)
+    assert argus.canvas_of("new") == CANVAS

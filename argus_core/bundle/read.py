@@ -12,7 +12,16 @@ import torch
 from argus_core.argus import Argus
 from argus_core.backbones import Backbone, load_backbone
 from argus_core.build import head_class, registered_head, task_from_dict
-from argus_core.bundle.config import FILES, BackboneEntry, BundleConfig, HeadEntry, check_local, file_of, read_config
+from argus_core.bundle.config import (
+    CONFIG,
+    FILES,
+    BackboneEntry,
+    BundleConfig,
+    HeadEntry,
+    check_local,
+    file_of,
+    read_config,
+)
 from argus_core.bundle.find import find_folder
 from argus_core.bundle.tensors import State, read_heads
 from argus_core.checkpoint import load_state
@@ -47,6 +56,7 @@ def load(
         raise ArgusError(f"{folder} was not saved with variant {variant!r}; it has {', '.join(config.files)}")
     argus = kind(_backbone(config, folder / file), canvas=config.canvas)
     states = read_heads(folder / file)
+    _check_canvases(config, folder)
     missing = {name: why for name, entry in config.heads.items() if (why := _absent(entry))}
     if missing and not allow_missing:
         raise ArgusError(_needed(folder, missing))
@@ -87,6 +97,15 @@ def _check_info(entry: BackboneEntry, backbone: Backbone, path: Path) -> None:
             f"backbone {entry.name!r} gives {backbone.info} here, {path.parent} was saved with {entry.info}; "
             "install the timm it was saved with"
         )
+
+
+def _check_canvases(config: BundleConfig, folder: Path) -> None:
+    for name, entry in config.heads.items():
+        if config.canvas is None and entry.canvas is None:
+            raise ArgusError(
+                f"head {name!r} in {folder} was saved without the canvas that it sees; write one into its entry in "
+                f'{CONFIG}, such as "canvas": {{"height": 320, "width": 320}}, and load again'
+            )
 
 
 def _absent(entry: HeadEntry) -> str | None:
