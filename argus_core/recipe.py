@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Recipe", "Stage"]
+__all__ = ["Conditions", "Recipe", "Stage"]
 
 
 class Stage(BaseModel):
-    """A stretch of training with its own length and rate.
+    """The last ``epochs`` of a training, with a rate of their own and from the best weights so far.
 
     It trains the parameters whose dotted name has one of ``only`` among its parts, or all of them.
     """
@@ -22,8 +23,26 @@ class Stage(BaseModel):
     only: tuple[str, ...] = ()
 
 
+class Conditions(BaseModel):
+    """What a published training stood on beside its recipe: canvas (height, width) in pixels, and views of an image.
+
+    ``options`` are those of the head that need something from outside, each with how to get it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    canvas: tuple[int, int] | None = None
+    views: tuple[str, ...] = ()
+    options: Mapping[str, str] = Field(default_factory=dict)
+
+
 class Recipe(BaseModel):
-    """Optimiser, schedule, averaging and batch of one head; every field can be set from the command line."""
+    """Optimiser, schedule, averaging, batch and length of one head's training.
+
+    Every field but ``conditions`` can be set from the command line. What a head's class says is its *card*, the recipe
+    of its published result; the arena suits batch, rate, warm-up and length to the size of the data unless it is asked
+    for the card.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,10 +55,15 @@ class Recipe(BaseModel):
     momentum: float = Field(default=0.9, ge=0, lt=1, description="for sgd")
     weight_decay: float = Field(default=1e-4, ge=0, description="not on norms, biases and scales")
     batch: int = Field(default=16, ge=1, description="images per step, over all processes")
-    epochs: float = Field(default=12, gt=0)
-    steps: int = Field(default=0, ge=0, description="length in steps; 0 goes by epochs")
+    epochs: float = Field(default=12, gt=0, description="length of the whole training, stages included")
+    steps: int = Field(default=0, ge=0, description="the same in steps; 0 goes by epochs")
     schedule: Literal["cosine", "onecycle", "onecycle-momentum", "constant"] = "cosine"
     warmup: float = Field(default=0.03, ge=0, lt=1, description="share of the steps with a linearly rising rate")
     clip: float = Field(default=10.0, ge=0, description="gradient norm limit; 0 is none")
     ema: float = Field(default=0.0, ge=0, lt=1, description="decay of the averaged weights; 0 is none")
-    stages: tuple[Stage, ...] = Field(default=(), description="further stages, from the best weights so far")
+    stages: tuple[Stage, ...] = Field(default=(), description="the last epochs, from the best weights so far")
+    evaluations: int = Field(default=0, ge=0, description="evaluations before any stage; 0 is about ten in all")
+    evaluate_from: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the steps before any stage that the first evaluation waits for"
+    )
+    conditions: Conditions | None = Field(default=None, description="what the card stood on beside this recipe")

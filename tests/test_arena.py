@@ -103,7 +103,7 @@ def test_a_killed_run_ends_with_the_same_weights(cache, alone, tmp_path, after, 
 
 def test_a_stage_trains_only_what_it_names_from_the_best_weights(cache, alone, tmp_path):
     folder, main = alone["split_tower"]
-    run(cache, tmp_path / "staged", "split_tower", stages=[STAGE])
+    run(cache, tmp_path / "staged", "split_tower", epochs=5, stages=[STAGE])
     best = read_tensors(folder / "split_tower" / "best.safetensors")[1]
     last = read_tensors(tmp_path / "staged" / "split_tower" / "last.safetensors")[1]
     changed = {key for key in best if not best[key].equal(last[key])}
@@ -112,7 +112,7 @@ def test_a_stage_trains_only_what_it_names_from_the_best_weights(cache, alone, t
     assert main["selected"]["best_of"] >= 2
 
 
-STAGED = {"epochs": 3, "stages": [STAGE], "save_every": 4, "eval_every": 0.4}  # the stage starts at step 15
+STAGED = {"epochs": 4, "stages": [STAGE], "save_every": 4, "eval_every": 0.4}  # the stage starts at step 15
 
 
 @pytest.fixture(scope="module")

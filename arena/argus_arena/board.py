@@ -20,7 +20,12 @@ from argus_core.errors import ArgusError, counted, unknown
 COLUMNS = 6
 """Scores shown per entry, the first ones a metric gives; the others are in the exports."""
 FORMATS = ("table", "json", "csv", "markdown")
-UNITS = {"macs": ("GMACs", 1e9), "milliseconds": ("ms", 1.0), "train_seconds": ("train s", 1.0)}
+UNITS = {
+    "macs": ("GMACs", 1e9),
+    "milliseconds": ("ms", 1.0),
+    "epochs": ("epochs", 1.0),
+    "train_seconds": ("train s", 1.0),
+}
 """The costs shown beside the parameters: heading and divisor."""
 
 

@@ -18,7 +18,9 @@ from argus_arena.report import ConsoleReporter, Reporter
 from argus_arena.results import result_rows
 from argus_arena.run import RunFolder
 from argus_arena.setting import Setting, make_learners, prepare
+from argus_arena.sizing import sized
 from argus_arena.tokens import check_origin
+from argus_arena.told_recipe import recipe_lines
 from argus_arena.world import World, join_world, leave_world
 from argus_core.data_spec import open_data, task_for
 from argus_core.errors import ArgusError, unknown
@@ -49,13 +51,14 @@ def train_run(
     """Train, or continue, one run; returns and prints its result rows."""
     request = make_request(given, settings, config)
     resolved = resolve(request)
-    if dry_run:
-        check_origin(request)
-        print(resolved.model_dump_json(indent=2))
-        return {}
+    check_origin(request)
     plugins = load_plugins()
     for name, reason in plugins.failed.items():
         print(f"warning: plugin {name} was left out: {reason}", file=sys.stderr)
+    resolved = sized(resolved, plugins)
+    if dry_run:
+        print(resolved.model_dump_json(indent=2))
+        return {}
     world = join_world(request.device)
     try:
         folder = out or _default_folder(resolved)
@@ -112,6 +115,8 @@ def _train(
         setting.plugins.tell("arena_started", run=folder.path, config=record["config"])
     world.barrier()
     reporter: Reporter = ConsoleReporter() if world.main else Reporter()
+    for line in recipe_lines(setting, learners):
+        reporter.say(line)
     loop = Loop(setting, learners, folder, world, reporter)
     try:
         loop.run()

@@ -14,6 +14,7 @@ from argus_arena.commands import HeadsFailed, make_request, run_config
 from argus_arena.config import RunConfig, registered_name, resolve, split_name
 from argus_arena.grouping import Grouping, make_groups, only
 from argus_arena.rows import read_rows
+from argus_arena.sizing import sized
 from argus_arena.standings import Standing, rankings
 from argus_arena.world import World, join_world, leave_world
 from argus_core.build import head_class
@@ -84,7 +85,7 @@ def _resolve(
     held = {registered_name(split_name(text)[1]) for text in named}
     if floor in {entry.name for entry in HEADS.entries()} and floor not in held:
         named = (*named, floor)
-    return resolve(request.model_copy(update={"heads": tuple(named)}))
+    return sized(resolve(request.model_copy(update={"heads": tuple(named)})), plugins)
 
 
 def _task(tasks: Mapping[str, Task], wanted: str, heads: Sequence[str]) -> Task:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -16,6 +16,9 @@ from argus_core.recipe import Recipe
 from argus_core.registry import HEADS
 from argus_core.single_file import is_file_spec
 from argus_core.single_file import resolve as resolve_file
+
+RECIPE_FIELDS = tuple(field for field in Recipe.model_fields if field != "conditions")
+"""What settings may say of a recipe."""
 
 
 class SourceFile(BaseModel):
@@ -60,6 +63,9 @@ class RunRequest(BaseModel):
     )
     fit: str = "letterbox"
     views: tuple[str, ...] = Field(default=(), description="views to train on; default: all that the cache holds")
+    recipe: Literal["auto", "card"] = Field(
+        default="auto", description="auto: suited to the size of the data; card: as the head's class has it"
+    )
     train_split: str = "train"
     val_split: str = "val"
     seed: int = 0
@@ -75,7 +81,10 @@ class RunRequest(BaseModel):
 
 
 class RunConfig(BaseModel):
-    """A resolved run: the request, and every head with all its options and its whole recipe."""
+    """A resolved run: the request, and every head with all its options and its whole recipe.
+
+    ``resolve`` gives heads the recipes of their classes with what was set, ``sizing.sized`` those they are trained by.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -91,14 +100,7 @@ def resolve(request: RunRequest) -> RunConfig:
     names = _instances(request.heads)
     if len(names) < len(request.heads):
         raise ArgusError(f"two heads of a run share a name: {', '.join(request.heads)}; give one its own as NAME=HEAD")
-    recipes: dict[str, dict[str, Any]] = {name: {} for name in names}
-    options: dict[str, dict[str, Any]] = {name: {} for name in names}
-    for key, value in flatten(request.settings, names).items():
-        owner, _, field = key.rpartition(".")
-        owners = [name for name, head in names.items() if owner in ("", name) or (owner == head and owner not in names)]
-        taken = [name for name in owners if _put(field, value, names[name], recipes[name], options[name])]
-        if not taken:
-            raise unknown("setting", key, _known(names))
+    recipes, options = _distribute(request.settings, names)
     heads = {
         name: HeadConfig(
             head=HEADS.find(head).name,
@@ -109,6 +111,27 @@ def resolve(request: RunRequest) -> RunConfig:
         for name, head in names.items()
     }
     return RunConfig(request=request, heads=heads)
+
+
+def said_of_recipes(request: RunRequest) -> dict[str, dict[str, Any]]:
+    """By the heads' names in the run: the fields of their recipes that settings give."""
+    return _distribute(request.settings, _instances(request.heads))[0]
+
+
+Settled = dict[str, dict[str, Any]]
+
+
+def _distribute(settings: Mapping[str, Any], names: Mapping[str, str]) -> tuple[Settled, Settled]:
+    """Fields of recipes, and options, by the heads' names in the run."""
+    recipes: Settled = {name: {} for name in names}
+    options: Settled = {name: {} for name in names}
+    for key, value in flatten(settings, names).items():
+        owner, _, field = key.rpartition(".")
+        owners = [name for name, head in names.items() if owner in ("", name) or (owner == head and owner not in names)]
+        taken = [name for name in owners if _put(field, value, names[name], recipes[name], options[name])]
+        if not taken:
+            raise unknown("setting", key, _known(names))
+    return recipes, options
 
 
 def check_files(config: RunConfig) -> None:
@@ -178,7 +201,7 @@ def registered_name(text: str) -> str:
 
 
 def _put(field: str, value: Any, head: str, recipe: dict[str, Any], options: dict[str, Any]) -> bool:
-    if field in Recipe.model_fields:
+    if field in RECIPE_FIELDS:
         recipe[field] = value
     elif field in options_model(head_class(head)).model_fields:
         options[field] = value
@@ -189,12 +212,12 @@ def _put(field: str, value: Any, head: str, recipe: dict[str, Any], options: dic
 
 def _known(names: Mapping[str, str]) -> Sequence[str]:
     own = [field for head in names.values() for field in options_model(head_class(head)).model_fields]
-    plain = [*Recipe.model_fields, *own]
+    plain = [*RECIPE_FIELDS, *own]
     return [*plain, *(f"{name}.{field}" for name in names for field in plain)]
 
 
 def _recipe(head: str, values: Mapping[str, Any]) -> Recipe:
-    default = head_class(head).recipe.model_dump()
+    default = head_class(head).recipe
     if "epochs" in values and "steps" not in values:
-        default["steps"] = 0  # whoever says epochs does not want the recipe's steps
-    return Recipe(**check_options(Recipe, default | dict(values), f"recipe of {head!r}"))
+        default = default.model_copy(update={"steps": 0})  # whoever says epochs does not want the recipe's steps
+    return Recipe(**check_options(Recipe, default.model_dump() | dict(values), f"recipe of {head!r}"))

@@ -39,17 +39,33 @@ class Keeper:
         """Record an evaluation of each variant of a head's weights, and keep the best weights so far."""
         score = self.scores[learner.name]
         score["evaluations"] += 1
+        found: dict[str, tuple[dict[str, float | None], bool]] = {}
         for variant, metric in metrics.items():
             values = finite(metric.compute())
             score["last"] = {"step": done, "variant": variant, "metrics": values}
             self.log(learner.name, done, {"weights": variant, "eval": values})
-            better = _better(values[metric.primary], score.get("best"), metric)
-            self.reporter.evaluated(learner.name, variant, self.epoch(done), metric.primary, values, better)
             if learner.recipe.sweep:
                 _remember(score.setdefault("sweep", {}), variant, values[metric.primary], metric)
+            better = _better(values[metric.primary], score.get("best"), metric)
+            found[variant] = values, better
             if better:
                 score["best"] = score["last"]
                 self.write(learner, "best", score["best"])
+        self._tell(learner, done, found, next(iter(metrics.values())))
+
+    def _tell(
+        self, learner: Learner, done: int, found: Mapping[str, tuple[dict[str, float | None], bool]], metric: Metric
+    ) -> None:
+        """Report every variant of the weights; of a sweep, whose log holds all, the best one."""
+        chosen = list(found)
+        if learner.recipe.sweep:
+            sign = 1 if metric.higher_is_better else -1
+            scored = {variant: values[metric.primary] for variant, (values, _) in found.items()}
+            known = {variant: sign * value for variant, value in scored.items() if value is not None}
+            chosen = [max(known, key=lambda variant: known[variant])] if known else chosen[:1]
+        for variant in chosen:
+            values, better = found[variant]
+            self.reporter.evaluated(learner.name, variant, self.epoch(done), metric.primary, values, better)
 
     def write(self, learner: Learner, which: str, weights: Mapping[str, Any]) -> None:
         """Write one variant of a head's weights as ``best`` or ``last``."""

@@ -20,16 +20,18 @@ from argus_core.tokens import Features, Tokens
 
 
 def phases(recipe: Recipe, steps_per_epoch: int) -> list[Phase]:
-    """The recipe's main phase and its further stages, in steps."""
-    planned: list[Phase] = []
-    start, main = 0, recipe.steps or recipe.epochs * steps_per_epoch
-    for length, lr, only in [
-        (main, recipe.lr, ()),
-        *((s.epochs * steps_per_epoch, s.lr, s.only) for s in recipe.stages),
-    ]:
-        steps = max(1, round(length))
-        planned.append(Phase(start, steps, lr, tuple(only)))
-        start += steps
+    """The main phase and the stages at the end of it, in steps; raises ArgusError if they leave none to the first."""
+    total = recipe.steps or max(1, round(recipe.epochs * steps_per_epoch))
+    lengths = [max(1, round(stage.epochs * steps_per_epoch)) for stage in recipe.stages]
+    main = total - sum(lengths)
+    if main < 1:
+        raise ArgusError(
+            f"the stages take {sum(lengths)} steps, and the whole training, whose end they are, is {total}; "
+            "give more --set epochs=N, or shorter stages"
+        )
+    planned = [Phase(0, main, recipe.lr, ())]
+    for steps, stage in zip(lengths, recipe.stages, strict=True):
+        planned.append(Phase(planned[-1].start + planned[-1].steps, steps, stage.lr, stage.only))
     return planned
 
 
@@ -45,6 +47,7 @@ class Learner:
         self.name, self.recipe, self.seed, self.world = name, recipe, seed, world
         self.head = head.to(world.device)
         self.phases = phases(recipe, steps_per_epoch) if head.trained else []
+        self.steps_per_epoch = steps_per_epoch
         self.steps = self.phases[-1].start + self.phases[-1].steps if self.phases else 0
         self.trials: list[Trial] = []
         self.seconds = 0.0
@@ -70,6 +73,11 @@ class Learner:
         """A further stage, with a fresh optimiser and average."""
         for trial in self.trials:
             trial.begin(phase)
+
+    @property
+    def epochs(self) -> float:
+        """Length of the whole training."""
+        return round(self.steps / self.steps_per_epoch, 3)
 
     def phase_starting_at(self, step: int) -> Phase | None:
         """The further stage that begins at ``step``, if one does."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from argus_arena.evaluate import evaluate
+from argus_arena.evaluations import evaluation_steps
 from argus_arena.feed import FitBatches, feed
 from argus_arena.interrupt import Interrupted, interruptible
 from argus_arena.keeper import Keeper, finite
@@ -40,6 +41,10 @@ class Loop:
         self.keeper = Keeper(setting, folder, world, reporter)
         self.total = max(learner.steps for learner in learners)
         self.read_seconds = 0.0
+        per_epoch, every = setting.order.steps_per_epoch, setting.request.eval_every
+        self.evaluations = {
+            one.name: evaluation_steps(one.phases, one.recipe, per_epoch, every) for one in self.learners
+        }
 
     def run(self) -> None:
         """Train to the end; raises Interrupted, with the state saved, after Ctrl-C."""
@@ -157,8 +162,7 @@ class Loop:
                 self.keeper.write(learner, "last", {"step": learner.steps, "variant": variant})
 
     def _due(self, learner: Learner, done: int) -> bool:
-        ends = {phase.start + phase.steps for phase in learner.phases}
-        return done in ends or done % self.setting.eval_steps(learner.steps) == 0
+        return done in self.evaluations[learner.name]
 
     def _saves(self, done: int) -> bool:
         return done == self.total or done % (self.setting.request.save_every or self.setting.order.steps_per_epoch) == 0

@@ -12,6 +12,7 @@ from argus_arena.evaluate import usable
 from argus_arena.learner import Learner
 from argus_arena.loop import Loop
 from argus_arena.setting import Setting
+from argus_arena.told_recipe import unmet
 from argus_core.head import Head
 from argus_core.tensors import tensors_sha256
 
@@ -45,6 +46,7 @@ def _row(config: RunConfig, setting: Setting, learner: Learner, loop: Loop) -> d
         "options": head.options,
         "recipe": config.heads[learner.name].recipe.model_dump(mode="json"),
         "steps": learner.steps,
+        "epochs": learner.epochs,
         "train_seconds": round(learner.seconds, 2),
         "read_seconds": round(loop.read_seconds, 2),
         "seed": config.request.seed,
@@ -67,4 +69,5 @@ def _warnings(setting: Setting, learner: Learner) -> list[str]:
     total = len(setting.scoring.source)
     left_out = total - len(usable(setting.scoring.source))
     found = [f"scored without {left_out} of {total} images, which the cache skipped"] if left_out else []
+    found += unmet(learner.recipe, learner.head.options, setting.record["tokens"])
     return [*found, *([f"stopped early: {learner.failure}"] if learner.failure else [])]

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from argus_arena.config import RunConfig, RunRequest, flatten
+from argus_arena.config import RECIPE_FIELDS, RunConfig, RunRequest, flatten
 from argus_arena.evaluate import usable
 from argus_arena.learner import Learner
 from argus_arena.order import Order
@@ -27,7 +27,6 @@ from argus_core.head import Head
 from argus_core.hooks import Plugins
 from argus_core.license import require
 from argus_core.protocol import find_protocol
-from argus_core.recipe import Recipe
 from argus_core.source import TokenSource
 from argus_core.tokens import FeatureInfo
 
@@ -44,13 +43,6 @@ class Setting:
     plugins: Plugins
     record: dict[str, Any]
     request: RunRequest
-
-    def eval_steps(self, steps: int) -> int:
-        """Steps between evaluations of a head trained for ``steps``: whole epochs, about ten evaluations in all."""
-        epoch = self.order.steps_per_epoch
-        if self.request.eval_every:
-            return max(1, round(self.request.eval_every * epoch))
-        return max(epoch, round(steps / 10 / epoch) * epoch)
 
 
 def prepare(config: RunConfig, plugins: Plugins, world: World) -> Setting:
@@ -101,7 +93,7 @@ def _check_settings(config: RunConfig, heads: Mapping[str, Head]) -> None:
     for key in flatten(config.request.settings, {name: made.head for name, made in config.heads.items()}):
         owner, _, field = key.rpartition(".")
         reached = [owner] if owner else list(heads)
-        if field in Recipe.model_fields and field != "batch" and not any(heads[name].trained for name in reached):
+        if field in RECIPE_FIELDS and field != "batch" and not any(heads[name].trained for name in reached):
             raise ArgusError(
                 f"--set {key}=...: {field} is about gradient steps, and {' and '.join(reached)} takes none "
                 "(it is fitted, or has nothing to learn); leave it out"

@@ -12,7 +12,7 @@ from argus_arena.rows import Row
 from argus_core.errors import unknown
 from argus_core.files import json_sha256
 
-COSTS = ("parameters", "macs", "milliseconds", "train_seconds", "cache_bytes")
+COSTS = ("parameters", "macs", "milliseconds", "epochs", "train_seconds", "cache_bytes")
 """What a row says of the expense, beside its scores: per head; of one image; of all images."""
 
 SAME = ("name", "head", "options", "recipe", "decoding", "framing")

@@ -12,7 +12,9 @@ from argus_core.cache import Cache, CacheSource
 from argus_core.cache.sealed import read_sealed
 from argus_core.canvas import Canvas
 from argus_core.data import Split
+from argus_core.data_spec import open_data, split_of
 from argus_core.errors import ArgusError
+from argus_core.hooks import Plugins
 from argus_core.options import parse_size
 from argus_core.protocol import Protocol, find_protocol
 from argus_core.source import TokenSource
@@ -43,6 +45,14 @@ def open_origin(request: RunRequest, device: str | None) -> Origin:
     """The origin a request names."""
     _check_kind(request)
     return CachedOrigin(request) if request.cache is not None else LiveOrigin(request, device)
+
+
+def count_images(request: RunRequest, plugins: Plugins) -> int:
+    """Images that are trained on: those of the cache that were not skipped, or all of the training split."""
+    if request.cache is not None:
+        cache = _open_cache(request.cache, request.train_split)
+        return len(cache.images) - len(cache.skipped)
+    return len(split_of(open_data(request.data, plugins), request.train_split))
 
 
 def check_origin(request: RunRequest) -> None:

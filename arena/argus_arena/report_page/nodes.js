@@ -7,6 +7,7 @@ const COSTS = {
   parameters: ["parameters", 1],
   macs: ["GMACs", 1e9],
   milliseconds: ["ms", 1],
+  epochs: ["epochs", 1],
   train_seconds: ["train s", 1],
 };
 const state = { text: "", ring: "" };
