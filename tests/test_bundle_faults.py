@@ -233,7 +233,5 @@ def test_a_model_and_a_head_that_do_not_say_what_they_see_are_refused_in_words(a
     with pytest.raises(ArgusError, match=r"head 'boxes' in .* without the canvas .* its entry in config\.json"):
         Argus.load(copy)
     save_head(tmp_path / "own.safetensors", argus.head("masks"), {})
-    with pytest.raises(
-        ArgusError, match=r"own\.safetensors: its head was saved without a record of backbone"
-    ):
+    with pytest.raises(ArgusError, match=r"own\.safetensors: its head was saved without a record of backbone"):
         assemble([tmp_path / "own.safetensors"])

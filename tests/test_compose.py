@@ -150,9 +150,7 @@ def test_what_cannot_work_is_said(backbone, heads):
 
 def test_a_head_that_would_not_know_what_it_sees_is_refused_when_it_is_put_in(backbone):
     head = Good(backbone.info, TASK)
-    with pytest.raises(
-        ArgusError, match=r"'new' .* as in Argus\(\.\.\., canvas=Canvas\(320\)\), or .*head\.canvas"
-    ):
+    with pytest.raises(ArgusError, match=r"'new' .* as in Argus\(\.\.\., canvas=Canvas\(320\)\), or .*head\.canvas"):
         Argus(backbone, {"new": head})
     argus = Argus(backbone)
     with pytest.raises(ArgusError, match="head 'new' was not trained on any canvas"):
