@@ -36,7 +36,7 @@ def build_model(
     argus.save(out, variant=variant)
     plan = argus.plan()
     print(plan)
-    print(f"an image takes {counted(len(plan.passes), 'backbone pass')}, {plan.macs / 1e9:.1f} GMACs")
+    print(f"an image takes {counted(len(plan.passes), 'backbone pass')}, {plan.macs / 1e9:.3g} GMACs")
     for line in advice(argus, plan, own):
         print(line, file=sys.stderr)
     print("heads: " + ", ".join(f"{name} ({argus.head(name).name})" for name in argus.heads))
@@ -54,7 +54,7 @@ def advice(argus: Argus, plan: Plan, own: int) -> list[str]:
         if shared is not None:
             with on_canvas(argus, shared):
                 once = argus.plan().macs / 1e9
-            text += f"; with --canvas {shared.height}x{shared.width} it would once, for {once:.1f} GMACs"
+            text += f"; with --canvas {shared.height}x{shared.width} it would once, for {once:.3g} GMACs"
         return [text, "        score heads again on a canvas that is not theirs, or train them together on one"]
     if own > 1:
         return ["notice: some heads see a canvas they were not trained on; score them again before relying on them"]
