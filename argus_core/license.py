@@ -94,6 +94,10 @@ class Licenses(Mapping[str, License]):
             parts.setdefault(terms, []).append(part)
         return parts
 
+    def in_words(self) -> str:
+        """One line, as in ``code, backbone apache-2.0; head masks unknown``."""
+        return "; ".join(f"{_listed(parts)} {terms.id}" for terms, parts in self.by_terms().items())
+
     def __str__(self) -> str:
         lines = [
             f"{terms.name} ({terms.id}): {_listed(parts)}\n    {terms.note}" for terms, parts in self.by_terms().items()

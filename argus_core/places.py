@@ -57,6 +57,15 @@ def is_hub_id(text: str) -> bool:
     return _HUB_ID.fullmatch(text) is not None
 
 
+def folder_of(model: str | None) -> Path:
+    """Where a model lies: a path as it is, else the folder of a built-in model, by default of ``DEFAULT_MODEL``."""
+    path = Path(model or DEFAULT_MODEL).expanduser()
+    if model is not None and (path.exists() or all(entry.name != model for entry in MODELS.entries())):
+        return path
+    folder: Path = MODELS.load(model or DEFAULT_MODEL)()
+    return folder
+
+
 def check_model(text: str) -> None:
     """Raise ArgusError unless this is a model, a run, a head of one, a built-in name, or may be a hub id."""
     path = Path(text).expanduser()
@@ -112,8 +121,8 @@ def find_heads(heads: Mapping[str, Role], asked: Iterable[str], hint: str = "") 
 
 
 def check_asked(model: str | None, tasks: Sequence[str] | None, task: str | None, head: str | None) -> None:
-    """Raise ArgusError for heads or tasks that a model does not have, as far as its files tell."""
-    heads = None if model is None else held(Path(model).expanduser())
+    """Raise ArgusError for heads or tasks that a model, or the default one, does not have, as far as its files tell."""
+    heads = held(folder_of(model))
     if heads and tasks is not None:
         find_heads(heads, tasks)
     if heads and task is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from argus_core import Argus, Canvas, Classify, Correspond, Depth, Detect, Segment, build_head, load_backbone
-from argus_core.cli import app
+from argus_core import Argus, Canvas, Classify, Correspond, Depth, Detect, Segment, build_head, load_backbone, places
+from argus_core.cli import app, opening
 from argus_core.errors import ArgusError
+from argus_core.places import MODELS
 
 HEADS = {
     "kinds": ("classify.linear", Classify(classes=("a", "b", "c")), {}),
@@ -100,6 +102,24 @@ def test_a_second_run_removes_what_only_the_first_wrote_and_nothing_else(model, 
         *("argus-files.txt", "results.jsonl", "a.png", "masks/a.png", "masks/mine.txt", "mine.png")
     }
     assert "b.png" in before and not (out / "metres").exists()
+
+
+def test_without_a_model_the_built_in_one_answers_and_says_so(model, photos, tmp_path, monkeypatch):
+    (tmp_path / "probe").mkdir()  # a folder of that name is not meant
+    monkeypatch.chdir(tmp_path)
+    for module in (places, opening):
+        monkeypatch.setattr(module, "DEFAULT_MODEL", "probe")
+    MODELS.register("probe", lambda: Path(model))
+    try:
+        done = run("perceive", photos / "a.png", "--out", tmp_path / "out", "--tasks", "masks")
+        typo = run("perceive", photos / "a.png", "--out", tmp_path / "other", "--tasks", "mask")
+        named = run("info", "probe")
+    finally:
+        MODELS.unregister("probe")
+    assert done.exit_code == 0, done.output
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("model: probe (built in, backbone tiny; licences: code, backbone, heads kinds, ")
+    assert "mask" in str(typo.exception) and isinstance(named.exception, ArgusError)  # here it is a folder
 
 
 def test_an_image_is_never_written_over(model, photos):

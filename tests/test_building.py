@@ -1,4 +1,4 @@
-"""``argus build`` and ``argus bench``: how often the backbone looks at an image, what that costs, and how to save it."""
+"""``argus build`` and ``argus bench``: how often the backbone looks at an image, and what that costs."""
 
 from __future__ import annotations
 

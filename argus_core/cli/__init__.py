@@ -10,6 +10,7 @@ from argus_core.cli import asking, models
 from argus_core.errors import ArgusError
 from argus_core.front_options import take_front_options
 from argus_core.importing import debugging
+from argus_core.places import DEFAULT_MODEL
 
 app = typer.Typer(
     name="argus",
@@ -20,7 +21,11 @@ app = typer.Typer(
 )
 for module in (asking, models):
     module.add_to(app)
-take_front_options(app, "Perception from one frozen vision backbone: classes, masks, depth, objects, correspondences.")
+HELP = f"""What photographs show, from one frozen vision backbone: classes, masks, depth, objects, correspondences.
+
+`argus perceive PHOTO` asks the built-in model `{DEFAULT_MODEL}`; --model names another. Answers go to `argus-out`.
+"""
+take_front_options(app, HELP)
 
 
 def main() -> None:

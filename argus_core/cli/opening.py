@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import torch
 
@@ -14,7 +13,7 @@ from argus_core.canvas import Canvas
 from argus_core.errors import ArgusError
 from argus_core.license import require
 from argus_core.options import parse_size
-from argus_core.places import DEFAULT_MODEL, check_model, is_run
+from argus_core.places import DEFAULT_MODEL, check_model, folder_of, is_run
 from argus_core.trained import assemble
 
 
@@ -26,27 +25,23 @@ def open_model(
     Without ``model`` it is the default one, and stderr says so. With ``partly``, heads whose package is not installed
     are left out, and stderr says so.
     """
-    named = model or DEFAULT_MODEL
-    check_model(named)
+    if model is not None:
+        check_model(model)
+    source = folder_of(model)
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     argus = (
-        assemble([Path(named)], device=place, allow_missing=partly)
-        if is_run(Path(named))
-        else Argus.load(named, device=place, allow_missing=partly)
+        assemble([source], device=place, allow_missing=partly)
+        if is_run(source)
+        else Argus.load(source if source.exists() else str(model), device=place, allow_missing=partly)
     )
     if model is None:
-        print(f"model: {named} (built in), {terms(argus)}; another by --model", file=sys.stderr)
+        terms = argus.licenses().in_words()
+        print(f"model: {DEFAULT_MODEL} (built in, backbone {argus.backbone.name}; licences: {terms})", file=sys.stderr)
     tell_missing(argus)
     require(argus, license)
     if canvas is not None:
         share_canvas(argus, canvas)
     return argus
-
-
-def terms(argus: Argus) -> str:
-    """The backbone and the licences in a few words."""
-    bound = "; ".join(f"{', '.join(parts)}: {terms.id}" for terms, parts in argus.licenses().by_terms().items())
-    return f"{argus.backbone.name}, {bound}"
 
 
 def share_canvas(argus: Argus, size: str) -> None:
