@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from argus_core.errors import ArgusError
 
-__all__ = ["decode_mask", "encode_mask"]
+__all__ = ["decode_mask", "encode_labels", "encode_mask"]
 
 FIRST = 48
 """The letter that stands for 0; each letter holds five bits and, as a sixth, whether more follow."""
@@ -18,11 +18,23 @@ FIRST = 48
 
 def encode_mask(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
     """A mask (h, w) as ``{"size": [h, w], "counts": text}``, plain JSON values."""
-    flat = mask.T.reshape(-1).astype(bool)
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    ends = np.concatenate([[0] if flat[:1].any() else [], changes, [flat.size]])  # the first run is of zeros
-    counts = np.diff(ends, prepend=0).astype(np.int64).tolist()
-    return {"size": [int(length) for length in mask.shape], "counts": "".join(_letters(counts))}
+    return encode_labels(mask, [True])[0]
+
+
+def encode_labels(labels: npt.NDArray[Any], wanted: Sequence[Any]) -> list[dict[str, Any]]:
+    """The masks of some of the labels (h, w), each as ``encode_mask`` gives it, from one look at the pixels."""
+    flat = labels.T.reshape(-1)
+    ends = np.concatenate([np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]])
+    values = flat[ends - 1]
+    size = [int(length) for length in labels.shape]
+    return [{"size": size, "counts": "".join(_letters(_counts(values == label, ends)))} for label in wanted]
+
+
+def _counts(inside: npt.NDArray[np.bool_], ends: npt.NDArray[np.intp]) -> list[int]:
+    """The lengths of runs outside and inside a mask in turn, outside first; ``ends`` of runs that may be alike."""
+    last = np.append(inside[1:] != inside[:-1], True)
+    counts: list[int] = np.diff(ends[last], prepend=0).tolist()
+    return [0, *counts] if inside[0] else counts
 
 
 def decode_mask(encoded: Mapping[str, Any]) -> npt.NDArray[np.bool_]:

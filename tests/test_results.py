@@ -26,7 +26,7 @@ from argus_core.results import (
 )
 from argus_core.results.perception import Perception
 from argus_core.results.plain import PlainResult
-from argus_core.rle import decode_mask, encode_mask
+from argus_core.rle import decode_mask, encode_labels, encode_mask
 from argus_core.tasks.classify import Classes
 from argus_core.tasks.depth import DepthMap
 from argus_core.tasks.described import Found
@@ -143,6 +143,11 @@ def test_masks_go_through_coco_texts_and_back(size):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # its decode is older than numpy 2
             assert np.array_equal(coco_mask.decode(theirs).astype(bool), each)
+
+
+def test_masks_of_several_labels_are_those_of_each():
+    labels = blobs((37, 53))
+    assert encode_labels(labels, [2, 0, 255, 7]) == [encode_mask(labels == label) for label in (2, 0, 255, 7)]
 
 
 @settings(deadline=None)

@@ -33,10 +33,9 @@ def resized(image: Pixels, size: tuple[int, int]) -> Pixels:
     """An RGB image at ``size`` (height, width), smoothly; a copy where it has that size."""
     if image.shape[:2] == size:
         return image.copy()
-    method = (
-        Image.Resampling.LANCZOS if size[0] * size[1] < image.shape[0] * image.shape[1] else Image.Resampling.BICUBIC
-    )
-    return np.array(Image.fromarray(image).resize((size[1], size[0]), method))
+    shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
+    method = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
+    return np.array(Image.fromarray(image).resize((size[1], size[0]), method, reducing_gap=3))
 
 
 def resized_map(values: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:

