@@ -152,7 +152,7 @@ def test_a_run_says_its_recipe_records_it_and_goes_on_with_it(tmp_path, capfd, m
     rows = train_run(given, small, None, out)
     told = capfd.readouterr().err
     assert "recipe: 20 images on 64x64 (letterbox) -> batch 8; --recipe card for the published one" in told
-    assert "  fcos: lr 0.000354, 1 epochs (2 steps), warm-up 0 steps" in told
+    assert "  fcos: lr 0.000354, 1 epoch (2 steps), warm-up 0 steps" in told
     assert {row["recipe"]["batch"] for row in rows.values()} == {8}
     assert {row["epochs"] for row in rows.values()} == {1}
     alone = train_run(

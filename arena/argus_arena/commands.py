@@ -14,6 +14,7 @@ from argus_arena.config import RunConfig, RunRequest, check_files, resolve
 from argus_arena.interrupt import Interrupted
 from argus_arena.learner import Learner
 from argus_arena.loop import Loop
+from argus_arena.neighbours import canvas_notices
 from argus_arena.report import ConsoleReporter, Reporter
 from argus_arena.results import result_rows
 from argus_arena.run import RunFolder
@@ -103,44 +104,50 @@ def _train(
     config: RunConfig, setting: Setting, learners: Sequence[Learner], folder: RunFolder, world: World
 ) -> dict[str, Any]:
     began = time.perf_counter()
-    record = {
-        "identity": _identity(config, setting, world.size),
-        "config": config.model_dump(mode="json"),
-        "record": setting.record,
-        "parameters": {one.name: sum(p.numel() for p in one.head.parameters()) for one in learners},
-        "notes": {one.name: one.head.notes() for one in learners},
-    }
+    record = _record(config, setting, learners, world.size)
     if world.main:
         folder.open(record)
         setting.plugins.tell("arena_started", run=folder.path, config=record["config"])
     world.barrier()
     reporter: Reporter = ConsoleReporter() if world.main else Reporter()
-    for line in recipe_lines(setting, learners):
+    for line in (*recipe_lines(setting, learners), *canvas_notices(folder.path, record["config"], setting.record)):
         reporter.say(line)
     loop = Loop(setting, learners, folder, world, reporter)
     try:
         loop.run()
     except Interrupted:
         if world.main:
-            print(
-                f"stopped; the state is saved, run the same command to continue in {folder.path}",
-                file=sys.stderr,
-            )
+            print(f"stopped; the state is saved, run the same command to continue in {folder.path}", file=sys.stderr)
         raise KeyboardInterrupt from None
     finally:
         reporter.end()
     loop.finish()
     rows = result_rows(config, setting, loop)
     if world.main:
-        for name, row in rows.items():
-            write_json(folder.result(name), row)
-        setting.plugins.tell("arena_finished", run=folder.path, results=rows)
-        print_rows(list(rows.values()))
+        _write_rows(rows, folder, setting)
         finished("run folder", folder.path, time.perf_counter() - began)
     failures = {one.name: one.failure for one in learners if one.failure}
     if failures:
         raise HeadsFailed(failures)
     return rows
+
+
+def _record(config: RunConfig, setting: Setting, learners: Sequence[Learner], processes: int) -> dict[str, Any]:
+    """What ``run.json`` says."""
+    return {
+        "identity": _identity(config, setting, processes),
+        "config": config.model_dump(mode="json"),
+        "record": setting.record,
+        "parameters": {one.name: sum(p.numel() for p in one.head.parameters()) for one in learners},
+        "notes": {one.name: one.head.notes() for one in learners},
+    }
+
+
+def _write_rows(rows: Mapping[str, Any], folder: RunFolder, setting: Setting) -> None:
+    for name, row in rows.items():
+        write_json(folder.result(name), row)
+    setting.plugins.tell("arena_finished", run=folder.path, results=rows)
+    print_rows(list(rows.values()))
 
 
 def _identity(config: RunConfig, setting: Setting, processes: int) -> dict[str, Any]:

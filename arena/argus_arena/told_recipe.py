@@ -17,7 +17,7 @@ def recipe_lines(setting: Setting, learners: Sequence[Learner]) -> list[str]:
     if not trained:
         return []
     card = setting.request.recipe == "card"
-    images, canvas = counted(len(setting.order.images), "image"), _canvas(setting.record["tokens"])
+    images, canvas = counted(len(setting.order.images), "image"), _canvas(setting)
     start = f"recipe: {'card, ' if card else ''}{images} on {canvas} -> batch {setting.order.batch}"
     hint = "" if card else "; --recipe card for the published one"
     faults = [
@@ -50,9 +50,10 @@ def unmet(recipe: Recipe, options: Mapping[str, Any], tokens: Mapping[str, Any])
     return [f"not as the card trained: it had {'; '.join(found)}"] if found else []
 
 
-def _canvas(tokens: Mapping[str, Any]) -> str:
-    canvas = tokens["canvas"]
-    return f"{canvas['height']}x{canvas['width']} ({canvas['fit']})"
+def _canvas(setting: Setting) -> str:
+    request, canvas = setting.request, setting.record["tokens"]["canvas"]
+    chosen = request.cache is not None or request.canvas is not None
+    return f"{canvas['height']}x{canvas['width']} ({canvas['fit']}{'' if chosen else ', by default'})"
 
 
 def _course(one: Learner) -> str:
@@ -60,6 +61,6 @@ def _course(one: Learner) -> str:
     rates = sorted({one.recipe.lr, *one.recipe.sweep})
     rate = f"lr {rates[0]:g}" if len(rates) == 1 else f"lr {rates[0]:g} to {rates[-1]:g} (the best of {len(rates)})"
     warm = counted(round(one.recipe.warmup * one.phases[0].steps), "step")
-    parts = [rate, f"{one.epochs:.4g} epochs ({counted(one.steps, 'step')})", f"warm-up {warm}"]
+    parts = [rate, f"{one.epochs:.4g} epoch{'' if one.epochs == 1 else 's'} ({counted(one.steps, 'step')})", f"warm-up {warm}"]
     parts += [f"the last {counted(phase.steps, 'step')} a stage at lr {phase.lr:g}" for phase in one.phases[1:]]
     return ", ".join(parts)
