@@ -1,4 +1,6 @@
 PYTHON ?= python3
+# The versions that CI uses; `make CONSTRAINTS=constraints/oldest.txt test` takes the oldest, an empty value the newest.
+CONSTRAINTS ?= constraints/ci.txt
 
 .PHONY: demo test lint docs clean
 
@@ -20,8 +22,8 @@ docs: .venv/installed
 clean:
 	rm -rf .venv demo
 
-.venv/installed: pyproject.toml
+.venv/installed: pyproject.toml $(CONSTRAINTS)
 	@echo "installing into .venv (a few minutes the first time)"
 	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[dev]'
 	@touch $@

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.export import ExportedProgram
 
 from argus_core.argus import Argus
 from argus_core.export.folder import record, staged
@@ -30,13 +30,16 @@ def export_torch(argus: Argus, folder: str | Path, verify: bool = True, limit: f
             about = as_text(describe(argus, parts, name, part))
             program = trace(part.module, part.example, part.axes, name)
             torch.export.save(program, files[name], extra_files={f"{KEY}.json": about})
-        loaded = {name: _callable(torch.export.load(path)) for name, path in files.items()} if verify else None
+        loaded = {name: _loaded(path) for name, path in files.items()} if verify else None
         found = check_graphs(argus, parts, loaded, limit) if loaded else None
         return record(argus, files, found, Path(folder), stage)
 
 
-def _callable(program: ExportedProgram) -> Run:
-    """A program as a function of its inputs by name."""
+def _loaded(path: Path) -> Run:
+    """A written program as a function of its inputs by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch 2.9 warns that the bytes it has read itself are not writable
+        program = torch.export.load(path)
     module = program.module()
     takes_tokens = not {"images", "points"} & set(program.graph_signature.user_inputs)
 

@@ -95,7 +95,8 @@ def tensors_of(value: Any) -> list[Tensor]:
         value = [getattr(value, each.name) for each in fields(value)]
     elif isinstance(value, Mapping):
         value = list(value.values())
-    return [tensor for part in value for tensor in tensors_of(part)] if isinstance(value, list | tuple) else []
+    # A tuple of types: this runs inside graphs, and PyTorch 2.9 cannot compile a union.
+    return [tensor for part in value for tensor in tensors_of(part)] if isinstance(value, (list, tuple)) else []
 
 
 def with_maps(tokens: Tokens, maps: Mapping[int, Tensor]) -> Tokens:
