@@ -28,6 +28,7 @@ ImageSource: TypeAlias = (
 def read_image(source: ImageSource) -> RGB:
     """Read a path, bytes, file, PIL image, array or tensor as (h, w, 3) RGB; ``ArgusError`` names what is unreadable.
 
+    A text that begins with http:// or https:// is fetched, up to 64 MiB; ``ARGUS_OFFLINE=1`` forbids it.
     Files are known by their content, whatever Pillow opens except PostScript; open ones are read from their start.
     The EXIF orientation is applied, colour profiles are not. Grey is repeated, transparency is laid over white, CMYK,
     LAB and palettes are converted by Pillow; of several frames the first counts, of a PIL image the current one.

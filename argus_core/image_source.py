@@ -1,4 +1,4 @@
-"""Where the bytes of an image come from: paths, contents and open files, with a name for messages."""
+"""Where the bytes of an image come from: paths, addresses, contents and open files, with a name for messages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import IO, Any
 from PIL import Image, UnidentifiedImageError
 
 from argus_core.errors import ArgusError
+from argus_core.image_url import fetch, is_url
 
 _LONGEST = 300
 """Characters of a path that a message repeats."""
@@ -17,13 +18,17 @@ _LONGEST = 300
 
 def open_source(source: Any) -> tuple[IO[bytes], str]:
     """A seekable binary file over a path, bytes or a readable object, and its name in messages."""
+    if is_url(source):
+        return _not_empty(BytesIO(fetch(source)), printable(source))
     if isinstance(source, (str, os.PathLike)):
         return _open_path(source)
     kind = type(source).__name__
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _not_empty(BytesIO(source), f"the given {kind}")
     if not hasattr(source, "read"):
-        raise ArgusError(f"an image is a path, bytes, a file, a PIL image, an array or a tensor, not {kind}")
+        raise ArgusError(
+            f"an image is a path, an address, bytes, a file, a PIL image, an array or a tensor, not {kind}"
+        )
     named = getattr(source, "name", None)
     name = printable(named) if isinstance(named, str) else f"the given {kind}"
     try:

@@ -69,7 +69,9 @@ def paths() -> Iterator[Case]:
     yield bad("device", "/dev/zero", "no such file; it is a pipe or a device")
     yield bad("zero-byte", "a\0b.png", r"a\\x00b\.png: cannot be read.*null")
     yield bad("too-long", "deep/" * 9999 + "a.png", r"^.{200,400}a\.png: .*too long")
-    yield bad("address", "https://example.com/a.png", "no such file")
+    yield bad("address", "ftp://example.com/a.png", "no such file")
+    yield bad("address-of-nobody", "http://127.0.0.1:1/a.png", r"a\.png: cannot be fetched \(.*refused")
+    yield bad("address-without-host", "https:///a.png", r"a\.png: cannot be fetched")
 
 
 def streams() -> Iterator[Case]:

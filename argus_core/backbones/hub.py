@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from huggingface_hub.utils import get_session
 from timm.models import get_pretrained_cfg
 
 from argus_core.errors import ArgusError
+from argus_core.offline import offline
 
 __all__ = ["published_folder", "published_weights"]
 
@@ -31,7 +31,7 @@ def published_weights(name: str, official: str = "") -> Path:
     cached = huggingface_hub.try_to_load_from_cache(repository, _FILE)
     if isinstance(cached, str):
         return Path(cached)
-    if _offline():
+    if offline():
         raise _not_here(repository, official, "ARGUS_OFFLINE forbids fetching them")
     try:
         _knock()
@@ -55,7 +55,7 @@ def published_folder(repository: str, files: Sequence[str], revision: str | None
     except LocalEntryNotFoundError:
         pass
     wanted = f"{' and '.join(files)} of {repository}"
-    if _offline():
+    if offline():
         raise ArgusError(f"{wanted} are not on this machine and ARGUS_OFFLINE forbids fetching them")
     try:
         _knock()
@@ -66,10 +66,6 @@ def published_folder(repository: str, files: Sequence[str], revision: str | None
     if absent:
         raise ArgusError(f"the hub's {repository} has no {' and no '.join(absent)}; it was not saved by Argus.save")
     return folder
-
-
-def _offline() -> bool:
-    return os.environ.get("ARGUS_OFFLINE", "") not in ("", "0")
 
 
 def _knock() -> None:

@@ -12,7 +12,9 @@ from argus_core.cli.question import Question
 from argus_core.early import check_license, check_size, checked
 from argus_core.places import DEFAULT_MODEL, check_asked, check_model
 
-Inputs = Annotated[list[str], typer.Argument(help="images, folders, globs, videos, stream addresses, or webcam:0")]
+Inputs = Annotated[
+    list[str], typer.Argument(help="images, folders, globs, web addresses, videos, streams, or webcam:0")
+]
 Model = Annotated[
     str | None,
     typer.Option(

@@ -1,4 +1,4 @@
-"""What a user points at, as images one by one: files, folders, globs, videos, streams, webcams."""
+"""What a user points at, as images one by one: files, folders, globs, web addresses, videos, streams, webcams."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from argus_core.errors import ArgusError, several
 from argus_core.image import RGB, read_image
+from argus_core.image_url import is_url, media_type
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".jp2", ".avif"}
+STREAMS = {".m3u8", ".mpd", ".mjpg", ".mjpeg"}
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv"}
 WEBCAM = "webcam:"
 WEBCAMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
@@ -44,11 +47,9 @@ def find_sources(inputs: Sequence[str], out: Path) -> list[Source]:
     for text in inputs:
         expanded = _expand(text, out)
         for address, moving in expanded or ():
-            found.setdefault(address, Source(address, Path(address).stem, moving))
+            found.setdefault(address, Source(address, _stem(address), moving))
         if expanded is None:
-            found[text] = Source(
-                text, Path(text).stem, fault=f"there is no file or folder {text}, and nothing matches it"
-            )
+            found[text] = Source(text, _stem(text), fault=f"there is no file or folder {text}, and nothing matches it")
     missing = [source.fault for source in found.values() if source.fault]
     if missing and len(missing) == len(found):
         raise ArgusError(several(missing))
@@ -74,7 +75,7 @@ def frames(source: Source, every: int, limit: int) -> Iterator[Frame]:
 def _expand(text: str, out: Path) -> list[tuple[str, bool]] | None:
     """Addresses, and whether each has frames; None if there is nothing called ``text``."""
     if text.startswith(WEBCAM) or "://" in text:
-        return [(text, True)]
+        return [(text, not is_url(text) or _moves(text))]
     path = Path(text)
     if path.is_dir():
         inside = [
@@ -85,6 +86,25 @@ def _expand(text: str, out: Path) -> list[tuple[str, bool]] | None:
         return [(text, path.suffix.lower() in VIDEOS)]
     matches = sorted(glob.glob(text, recursive=True))
     return [pair for match in matches for pair in _expand(match, out) or ()] if matches else None
+
+
+def _moves(url: str) -> bool:
+    """Whether a web address is of a video; where its ending does not tell, the server is asked."""
+    suffix = Path(urlsplit(url).path).suffix.lower()
+    if suffix in IMAGES | VIDEOS | STREAMS:
+        return suffix not in IMAGES
+    try:
+        return media_type(url) in ("video", "audio", "multipart", "application")
+    except ArgusError:
+        return False  # told when the image is fetched
+
+
+def _stem(address: str) -> str:
+    """What files about an address are called: the last part of its path, or the host."""
+    if not is_url(address):
+        return Path(address).stem
+    parts = urlsplit(address)
+    return Path(parts.path).stem or parts.netloc
 
 
 def _is_file(path: Path) -> bool:
