@@ -54,7 +54,8 @@ def test_every_size_gives_a_training_within_its_bounds(images, name):
     per_epoch = max(1, images // recipe.batch)
     assert 600 <= total <= 40_000 + per_epoch and total % per_epoch == 0
     assert recipe.batch == natural_batch(images) <= images
-    assert recipe.lr == pytest.approx(card.lr * math.sqrt(recipe.batch / card.batch), rel=5e-3)
+    shorter = max(1, card.steps / total) if card.steps else 1
+    assert recipe.lr == pytest.approx(card.lr * math.sqrt(recipe.batch / card.batch * shorter), rel=5e-3)
     assert recipe.warmup >= card.warmup
 
 
@@ -72,6 +73,13 @@ def test_what_was_set_wins_and_the_rest_follows():
     assert suited(FCOS, 292, warmup=0.2).warmup == 0.2
     assert suited(FCOS, 292, warmup=0.0).warmup == 0
     assert suited(TOWER, 292, stages=TOWER.stages).stages == TOWER.stages
+
+
+def test_a_training_shorter_than_the_cards_goes_faster_but_never_faster_than_the_shortest():
+    card = head_class("segment.linear").recipe
+    assert suited(card, 184).lr == pytest.approx(1e-3 * math.sqrt(8 / 16 * 40_000 / 736), rel=5e-3)
+    assert suited(card, 184, epochs=1).lr == pytest.approx(1e-3 * math.sqrt(8 / 16 * 40_000 / 600), rel=5e-3)
+    assert suited(card, 184, steps=80_000, batch=16).lr == card.lr
 
 
 def test_epochs_are_the_whole_training_and_stages_its_end():

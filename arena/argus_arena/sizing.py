@@ -48,24 +48,16 @@ def suited_recipe(card: Recipe, asked: Recipe, said: Collection[str], images: in
     kept = {field: getattr(asked, field) for field in said}
     batch = kept.get("batch", natural_batch(images))
     per_epoch = _per_epoch(batch, images)
-    factor = math.sqrt(batch / card.batch)
-    rule: dict[str, Any] = {
-        "batch": batch,
+    length = {"epochs": _epochs(card, per_epoch), "steps": 0, "stages": (), "evaluations": 0, "evaluate_from": 0.0}
+    suited = card.model_copy(update={"batch": batch, **length, "conditions": None} | kept)
+    steps = suited.steps or suited.epochs * per_epoch
+    factor = _rate_factor(card, batch, steps)
+    rule = {
         "lr": _rounded(card.lr * factor),
         "sweep": tuple(_rounded(rate * factor) for rate in card.sweep),
-        "epochs": _epochs(card, per_epoch),
-        "warmup": card.warmup,
-        "steps": 0,
-        "stages": (),
-        "evaluations": 0,
-        "evaluate_from": 0.0,
-        "conditions": None,
+        "warmup": max(card.warmup, min(WARMUP, WARMUP_STEPS / steps)) if card.warmup else 0.0,
     }
-    suited = card.model_copy(update=rule | kept)
-    if card.warmup and "warmup" not in said:
-        steps = suited.steps or suited.epochs * per_epoch
-        suited = suited.model_copy(update={"warmup": max(card.warmup, min(WARMUP, WARMUP_STEPS / steps))})
-    return suited
+    return suited.model_copy(update=rule | kept)
 
 
 def card_recipe(card: Recipe, asked: Recipe, said: Collection[str], images: int) -> Recipe:
@@ -86,6 +78,12 @@ def _epochs(card: Recipe, per_epoch: int) -> float:
     """Whole epochs: the card's, or more or fewer to stay within the bounds of steps."""
     most = min(MOST, card.steps or MOST)
     return max(1, min(max(math.ceil(card.epochs), math.ceil(min(LEAST, most) / per_epoch)), most // per_epoch))
+
+
+def _rate_factor(card: Recipe, batch: int, steps: float) -> float:
+    """By the noise of a smaller batch, and by the way that fewer steps than the card's must go, where it says those."""
+    shorter = card.steps / max(steps, LEAST) if card.steps else 1.0
+    return math.sqrt(batch / card.batch * max(1.0, shorter))
 
 
 def _rounded(rate: float) -> float:

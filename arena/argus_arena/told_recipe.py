@@ -61,6 +61,7 @@ def _course(one: Learner) -> str:
     rates = sorted({one.recipe.lr, *one.recipe.sweep})
     rate = f"lr {rates[0]:g}" if len(rates) == 1 else f"lr {rates[0]:g} to {rates[-1]:g} (the best of {len(rates)})"
     warm = counted(round(one.recipe.warmup * one.phases[0].steps), "step")
-    parts = [rate, f"{one.epochs:.4g} epoch{'' if one.epochs == 1 else 's'} ({counted(one.steps, 'step')})", f"warm-up {warm}"]
+    length = f"{one.epochs:.4g} epoch{'' if one.epochs == 1 else 's'} ({counted(one.steps, 'step')})"
+    parts = [rate, length, f"warm-up {warm}"]
     parts += [f"the last {counted(phase.steps, 'step')} a stage at lr {phase.lr:g}" for phase in one.phases[1:]]
     return ", ".join(parts)
