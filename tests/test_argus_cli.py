@@ -185,6 +185,19 @@ def test_points_are_matched_and_those_outside_are_nowhere(model, photos, tmp_pat
     assert size(tmp_path / "matches.png")[0] > 80
 
 
+def test_matches_say_whether_they_lead_back_if_the_head_looks(photos, tmp_path):
+    backbone = load_backbone("tiny")
+    Argus(
+        backbone, {"points": build_head("correspond.match", backbone.info, Correspond(), {"mutual": True})}, Canvas(64)
+    ).save(tmp_path / "model")
+    asked = ("--point", "10,10", "--point", "70,45", "--model", tmp_path / "model", "--out", tmp_path)
+    done = run("correspond", photos / "a.png", photos / "a.png", *asked)
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "matches.json").read_text())["matches"]
+    assert [one["mutual"] for one in found] == [True, True]  # of an image with itself
+    assert done.stdout.count(", mutual") == 2
+
+
 def test_features_are_files_and_pictures(model, photos, tmp_path):
     done = run("features", photos / "a.png", "--model", model, "--out", tmp_path, "--point", "5,5")
     assert done.exit_code == 0, done.output

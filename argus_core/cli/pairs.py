@@ -27,5 +27,6 @@ def match_images(
     result.save_picture(out / "matches.png")
     for row in result.to_dict()["matches"]:
         there = "nowhere" if row["match"] is None else "{:.1f},{:.1f} cosine {:.3f}".format(*row["match"], row["score"])
-        print("{:g},{:g} -> ".format(*row["point"]) + there)
+        back = {True: ", mutual", False: ", not mutual"}.get(row.get("mutual"), "")
+        print("{:g},{:g} -> ".format(*row["point"]) + there + back)
     print(f"picture: {out / 'matches.png'}")

@@ -47,8 +47,8 @@ class DepthResult(Result):
         ``known`` is their share of the image; ``file`` says where the map itself is kept. The map is ``metres``.
         """
         values = self._known()
-        said = [values.min(), values.max(), np.median(values)] if len(values) else []
-        numbers = [round(float(value), 3) for value in said] or [None] * 3
+        said = (values.min(), values.max(), np.median(values)) if len(values) else (None, None, None)
+        numbers = [None if value is None else round(float(value), 3) for value in said]
         return {
             "size": list(self.metres.shape),
             "unit": "m",
