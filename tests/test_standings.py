@@ -9,7 +9,7 @@ import statistics
 
 import pytest
 
-from argus_arena.board import as_csv, as_markdown, print_board
+from argus_arena.board import _cells, _fitting, as_csv, as_markdown, print_board, print_rows
 from argus_arena.compare import below_floor
 from argus_arena.standings import rankings
 from argus_core.errors import ArgusError
@@ -111,7 +111,7 @@ def test_csv_and_markdown_hold_every_entry():
     )
     assert lines[1]["AP std"] == "" and lines[0]["seeds"] == "2" and lines[0]["macs"] == "2000000000.0"
     text = as_markdown(found)
-    assert text.count("**coco-bbox-1") == 2 and "| fcos | 2 | 10 | 2 | 2 | 3 | 0.300 ±0.141 |" in text
+    assert text.count("**coco-bbox-1") == 2 and "| fcos | 2 | 0.300 ±0.141 | 0.150 ±0.071 | 3 | 2 | 2 | 10 |" in text
 
 
 def test_the_board_filters_and_prints(tmp_path, capsys):
@@ -136,3 +136,20 @@ def test_heads_below_the_floor_are_named():
     (line,) = below_floor([one for held in rankings(rows).values() for one in held])
     assert line.startswith("no better than analytic_person") and line.endswith(": b, a, d")
     assert below_floor([one for held in rankings(rows[1:]).values() for one in held]) == []
+
+
+def test_the_deciding_score_comes_first_then_epochs_and_costs():
+    (held,) = rankings([row(epochs=34.0, metrics={"AR": 0.1, "AP": 0.5})]).values()
+    columns, cells = _cells(held)
+    assert columns == ["head", "AP", "AR", "epochs", "train s", "GMACs", "ms", "parameters"]
+    assert cells == [["fcos", "0.500", "0.100", "34", "3", "2", "1.5", "10"]]
+
+
+def test_a_narrow_terminal_shows_whole_columns_from_the_left():
+    columns, cells = ["head", "AP", "AR"], [["fcos", "0.500", "0.1"]]
+    assert [_fitting(columns, cells, room) for room in (None, 16, 15, 12, 11)] == [3, 3, 2, 2, 1]
+
+
+def test_a_score_that_is_not_defined_is_told(capsys):
+    print_rows([row(ap=None)])
+    assert "fcos: AP is not defined: no evaluation gave a number" in capsys.readouterr().out

@@ -21,10 +21,10 @@ COLUMNS = 6
 """Scores shown per entry, the first ones a metric gives; the others are in the exports."""
 FORMATS = ("table", "json", "csv", "markdown")
 UNITS = {
-    "macs": ("GMACs", 1e9),
-    "milliseconds": ("ms", 1.0),
     "epochs": ("epochs", 1.0),
     "train_seconds": ("train s", 1.0),
+    "macs": ("GMACs", 1e9),
+    "milliseconds": ("ms", 1.0),
 }
 """The costs shown beside the parameters: heading and divisor."""
 
@@ -88,18 +88,31 @@ def _wanted(row: Row, heads: Sequence[str], task: str) -> bool:
 
 def _print(found: Mapping[Ring, Sequence[Standing]]) -> None:
     console = Console()
+    room = console.width if console.is_terminal else None
     console.width = max(console.width, 200)  # a cut number is worse than a wrapped line
     for held in found.values():
         columns, cells = _cells(held)
+        kept = _fitting(columns, cells, room)
+        left_out, columns, cells = columns[kept:], columns[:kept], [line[:kept] for line in cells]
         table = Table(title=_title(held), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for n, column in enumerate(columns):
             table.add_column(column, justify="right" if n else "left", no_wrap=True)
         for line in cells:
             table.add_row(*line)
         console.print(table)
+        if left_out:
+            print(f"no room for {', '.join(left_out)}: `arena board FOLDER --format csv` has all")
         for one in held:
             for note in one.to_dict()["notes"]:
-                console.print(f"{one.name}: {note}")
+                print(f"{one.name}: {note}")
+            if one.mean(one.primary) is None:
+                print(f"{one.name}: {one.primary} is not defined: no evaluation gave a number")
+
+
+def _fitting(columns: Sequence[str], cells: Sequence[Sequence[str]], room: int | None) -> int:
+    """How many of the columns, from the left, fit into ``room`` characters: all if that is None."""
+    widths = [1 + max(len(line[n]) for line in (columns, *cells)) for n in range(len(columns))]
+    return sum(room is None or sum(widths[: n + 1]) + 1 <= room for n in range(len(widths)))
 
 
 def _title(held: Sequence[Standing]) -> str:
@@ -108,18 +121,19 @@ def _title(held: Sequence[Standing]) -> str:
 
 
 def _cells(held: Sequence[Standing]) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells: names, seeds where there are several, costs that are known, and the first scores."""
-    shown = [key for key in held[0].rows[0]["metrics"] if "/" not in key][:COLUMNS]
+    """Headings and cells: names, seeds where there are several, the first scores, and costs that are known."""
+    scores = [key for key in held[0].rows[0]["metrics"] if "/" not in key]
+    shown = sorted(scores, key=lambda key: key != held[0].primary)[:COLUMNS]
     costs = [key for key in UNITS if any(one.mean(key) is not None for one in held)]
     seeds = any(len(one.rows) > 1 for one in held)
-    columns = ["head", *(["seeds"] if seeds else []), "parameters", *(UNITS[key][0] for key in costs), *shown]
+    columns = ["head", *(["seeds"] if seeds else []), *shown, *(UNITS[key][0] for key in costs), "parameters"]
     return columns, [
         [
             one.name,
             *([str(len(one.rows))] if seeds else []),
-            f"{one.rows[0]['parameters']:,}",
-            *(_cost(one.mean(key), UNITS[key][1]) for key in costs),
             *(_score(one, key) for key in shown),
+            *(_cost(one.mean(key), UNITS[key][1]) for key in costs),
+            f"{one.rows[0]['parameters']:,}",
         ]
         for one in held
     ]
