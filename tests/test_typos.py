@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from argus_core import Argus, Canvas, Classify, Depth, build_head, load_backbone
+from argus_core.bundle.config import FILES
 from argus_core.cache import DType
+from argus_core.cli.models import VARIANTS
 from argus_core.early import check_dtype, check_fit
 from argus_core.errors import ArgusError
 from argus_core.places import Role, find_head, held
@@ -143,6 +145,7 @@ def test_versions_and_help_need_no_torch(said, folder):
 def test_the_names_that_are_checked_early_are_those_that_hold_later():
     for name in get_args(DType):
         check_dtype(name)
+    assert set(VARIANTS) == {name for name in FILES if name}
     with pytest.raises(ArgusError, match="unknown fit"):
         check_fit("Letterbox")
 

@@ -10,6 +10,7 @@ from typing import Any
 from argus_core.argus import Argus
 from argus_core.cli.models import GRAPHS
 from argus_core.cli.opening import open_model
+from argus_core.cli.record import record_lines
 from argus_core.progress import finished
 
 SHOWN = 8
@@ -17,12 +18,12 @@ SHOWN = 8
 
 
 def describe(model: str | None) -> str:
-    """Passes and costs, heads with their classes and options, and the licences that bind."""
+    """Passes and costs, heads with scores, data, limits and options, and the licences that bind."""
     argus = open_model(model, "cpu")
     lines = [f"backbone  {argus.backbone.name}, weights {argus.backbone.weights_sha256[:12]}", str(argus.plan()), ""]
     for name in argus.heads:
         lines += _head(argus, name)
-    lines += ["", *_licenses(argus)]
+    lines += _licenses(argus)
     return "\n".join(lines)
 
 
@@ -31,7 +32,15 @@ def _head(argus: Argus, name: str) -> list[str]:
     classes = getattr(head.task, "classes", None)
     shown = "" if classes is None else f", {len(classes)} classes: {', '.join(classes[:SHOWN])}"
     more = ", ..." if classes is not None and len(classes) > SHOWN else ""
-    return [f"{name}  {head.name} ({head.task.name}){shown}{more}", f"    options {head.options}"]
+    canvas = argus.canvas_of(name)
+    options = ", ".join(f"{key} {value}" for key, value in head.options.items())
+    return [
+        f"{name}  {head.name} ({head.task.name}){shown}{more}",
+        *record_lines(head.record, argus.licenses()[f"head {name}"].name),
+        f"    {'canvas':<9} {canvas.height}x{canvas.width} {canvas.fit}",
+        f"    {'options':<9} {options or 'none'}",
+        "",
+    ]
 
 
 def _licenses(argus: Argus) -> list[str]:

@@ -14,12 +14,14 @@ from argus_core.places import DEFAULT_MODEL, check_model
 
 GRAPHS = ("onnx", "torch")
 FORMATS = ("bundle", "hf", *GRAPHS)
-VARIANTS = ("bf16_backbone",)
+VARIANTS = ("bf16_backbone", "heads")
 
 Variant = Annotated[
     str | None,
     typer.Option(
-        "--variant", callback=checked(one_of("variant", VARIANTS)), help="bf16_backbone: half the size on disk"
+        "--variant",
+        callback=checked(one_of("variant", VARIANTS)),
+        help="bf16_backbone: half the size on disk; heads: without the backbone",
     ),
 ]
 

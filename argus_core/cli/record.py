@@ -1,0 +1,71 @@
+"""What a head's record says of it, in lines: scores with data set and protocol, training data, licence, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+SHOWN = 5
+"""Metrics of a row, the primary one first; those per class are left out."""
+
+
+def record_lines(record: Mapping[str, Any], license: str) -> list[str]:
+    """The lines of ``argus info`` about a head; what nobody measured or stated is said to be so."""
+    rows = [("scores", line) for line in _scores(record.get("scores"))] or [("scores", "not measured")]
+    data = record.get("data")
+    rows += [("data", _data(data) if data else "not stated"), ("licence", license)]
+    rows += [("limits", line) for line in _texts(record.get("limits"))]
+    rows += [("notes", line) for line in _texts(record.get("notes"))]
+    keys = [""] + [key for key, _ in rows]
+    return [f"    {key if key != before else '':<9} {text}" for before, (key, text) in zip(keys, rows, strict=False)]
+
+
+def _scores(scores: Any) -> Iterator[str]:
+    """Rows as the arena writes them, or plain values by name, in groups or not."""
+    if isinstance(scores, Mapping):
+        groups = {key: value for key, value in scores.items() if isinstance(value, Mapping)}
+        plain = {key: value for key, value in scores.items() if key not in groups}
+        if plain:
+            yield _values(plain)
+        yield from (f"{_values(group)} on {name}" for name, group in groups.items())
+    elif isinstance(scores, Sequence) and not isinstance(scores, str):
+        yield from (_row(row) for row in scores if isinstance(row, Mapping))
+    elif scores:
+        yield str(scores)
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    """As in ``mIoU 0.559, mAcc 0.677 on images:camvid val, 101 images (miou-1)``."""
+    metrics = {key: value for key, value in (row.get("metrics") or {}).items() if "/" not in key and value is not None}
+    first = row.get("primary")
+    shown = sorted(metrics, key=lambda key: key != first)[:SHOWN]
+    where = _split(row.get("data"), "val")
+    protocol = f" ({row['protocol']})" if row.get("protocol") else ""
+    return _values({key: metrics[key] for key in shown}) + (f" on {where}" if where else "") + protocol
+
+
+def _data(data: Any) -> str:
+    if not isinstance(data, Mapping):
+        return str(data)
+    trained = _split(data, "train")
+    return trained or ", ".join(f"{key} {value}" for key, value in data.items())
+
+
+def _split(data: Any, part: str) -> str:
+    """The data set and one of its parts, as in ``coco:rooms train, 795 images``."""
+    if not isinstance(data, Mapping):
+        return str(data or "")
+    known = data.get(part)
+    split = f" {known.get('split', part)}, {known['images']} images" if isinstance(known, Mapping) else ""
+    return f"{data.get('spec', '')}{split}".strip()
+
+
+def _values(values: Mapping[str, Any]) -> str:
+    rounded = {key: f"{value:.3g}" if isinstance(value, float) else value for key, value in values.items()}
+    return ", ".join(f"{key} {value}" for key, value in rounded.items())
+
+
+def _texts(value: Any) -> list[str]:
+    if not value:
+        return []
+    return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
