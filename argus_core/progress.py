@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -87,6 +90,29 @@ class ProgressBar:
             if self.total:
                 parts.append(f"{duration((self.total - self.done) * took / new)} left")
         return ", ".join([*parts, *([note] if note else [])])
+
+
+@contextmanager
+def working(what: str, *, console: Console | None = None, every: float = EVERY) -> Iterator[None]:
+    """Work that is not counted: a spinner on a terminal, elsewhere a line every so many seconds with the time so far."""
+    shown = console or Console(stderr=True)
+    if shown.is_terminal:
+        with shown.status(what):
+            yield
+        return
+    done, began = threading.Event(), time.monotonic()
+
+    def tell() -> None:
+        while not done.wait(every):
+            shown.print(f"{what}: {duration(time.monotonic() - began)} so far", markup=False, soft_wrap=True)
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
 
 
 def finished(what: str, where: object, seconds: float) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import time
 
 import pytest
 from rich.console import Console
 
 from argus_core import progress
-from argus_core.progress import ProgressBar, duration, finished
+from argus_core.progress import ProgressBar, duration, finished, working
 
 
 @pytest.fixture
@@ -76,6 +77,16 @@ def test_a_terminal_gets_a_bar_and_lines_above_it():
         shown.stage("score", 10)
     text = shown.console.file.getvalue()
     assert "epoch 1 [AP] 0.5" in text and "\x1b[" in text  # moves the cursor
+
+
+def test_work_that_does_not_count_tells_how_long_it_takes():
+    for terminal, words in ((False, " s so far"), (True, "export")):
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=40)
+        with working("export", console=console, every=0.01):
+            deadline = time.monotonic() + 30
+            while words not in console.file.getvalue() and time.monotonic() < deadline:
+                time.sleep(0.01)
+        assert words in console.file.getvalue()
 
 
 def test_durations_and_the_last_line(capsys):

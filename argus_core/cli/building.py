@@ -12,7 +12,7 @@ from argus_core.cli.opening import largest_canvas, on_canvas, share_canvas, tell
 from argus_core.errors import counted
 from argus_core.license import require
 from argus_core.plan import Plan
-from argus_core.progress import finished
+from argus_core.progress import finished, working
 from argus_core.trained import assemble
 
 
@@ -27,14 +27,16 @@ def build_model(
 ) -> None:
     """Write the model to ``out`` and print passes, costs and names; ``canvas`` puts all heads on one pass."""
     began = time.perf_counter()
-    argus = assemble(runs, which, weights, "cpu", allow_missing=True)
+    with working("build"):
+        argus = assemble(runs, which, weights, "cpu", allow_missing=True)
     tell_missing(argus)
     require(argus, license)
     own = len(argus.passes())
     if canvas is not None:
         share_canvas(argus, canvas)
-    argus.save(out, variant=variant)
-    plan = argus.plan()
+    with working("write"):
+        argus.save(out, variant=variant)
+        plan = argus.plan()
     print(plan)
     print(f"an image takes {counted(len(plan.passes), 'backbone pass')}, {plan.macs / 1e9:.3g} GMACs")
     for line in advice(argus, plan, own):

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from argus_core.argus import Argus
-from argus_core.cli.models import GRAPHS
 from argus_core.cli.opening import open_model
 from argus_core.cli.record import record_lines
-from argus_core.progress import finished
+from argus_core.progress import finished, working
 
 SHOWN = 8
 """Class names listed per head."""
@@ -59,13 +58,16 @@ def export_model(
     """Write the model in one of ``models.FORMATS`` and say what was written."""
     argus = open_model(model, "cpu", None, license, partly)
     began = time.perf_counter()
-    if format in GRAPHS:
-        report = argus.export_onnx(out, verify) if format == "onnx" else argus.export_torch(out, verify)
+    report: Mapping[str, Any] = {}
+    with working(f"export {format}"):
+        if format == "bundle":
+            argus.save(out, variant=variant)
+        elif format == "hf":
+            argus.export_hf(out, variant=variant)
+        else:
+            report = argus.export_onnx(out, verify) if format == "onnx" else argus.export_torch(out, verify)
+    if report:
         print("\n".join(_graphs(report)))
-    elif format == "bundle":
-        argus.save(out, variant=variant)
-    else:
-        argus.export_hf(out, variant=variant)
     finished("written", out, time.perf_counter() - began)
 
 
