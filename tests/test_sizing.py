@@ -173,3 +173,8 @@ def test_a_run_says_its_recipe_records_it_and_goes_on_with_it(tmp_path, capfd, m
     told = capfd.readouterr().err
     assert "recipe: card, 20 images" in told and "warning: split_tower: not as the card trained: it had canvas" in told
     assert any("not as the card trained" in note for note in card["split_tower"]["notes"])
+
+
+def test_another_recipe_is_answered_with_those_there_are(arena):
+    code, _, message = arena("train --head fcos --data scenes: --backbone tiny --recipe crad")
+    assert code == 2 and "unknown recipe 'crad'; did you mean 'card'" in message

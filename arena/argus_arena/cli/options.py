@@ -17,6 +17,7 @@ from argus_core.early import (
     check_run,
     check_size,
     checked,
+    one_of,
 )
 from argus_core.errors import ArgusError
 from argus_core.options import parse_value
@@ -76,7 +77,12 @@ RequireLicense = Annotated[
     ),
 ]
 Recipe = Annotated[
-    str | None, typer.Option("--recipe", help="auto: suited to the size of the data; card: as published")
+    str | None,
+    typer.Option(
+        "--recipe",
+        callback=checked(one_of("recipe", ("auto", "card"))),
+        help="auto: suited to the size of the data; card: as published",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
