@@ -121,11 +121,11 @@ def test_no_points_and_unplaced_descriptors():
         replace(one, place=None).match(one, np.zeros((1, 2)))
 
 
-@pytest.mark.parametrize("options", [{}, {"layer": 3, "norm": False, "size": 100, "refine": "softargmax"}])
+@pytest.mark.parametrize("options", [{}, {"layers": (3,), "norm": False, "size": 100, "refine": "softargmax"}])
 def test_the_head_hands_on_the_layer_it_was_told(options, tmp_path):
     head = build_head("correspond.match", INFO, TASK, options).eval()
     assert not list(head.parameters()) and not head.state_dict() and not head.trained
-    layer = options.get("layer", 11)
+    (layer,) = options.get("layers", (11,))
     tokens, targets = TASK.example(INFO, [layer, 5], (80, 112), 3, torch.Generator().manual_seed(0))
     save_head(tmp_path / "head.safetensors", head, {})
     for one in (head, load_head(tmp_path / "head.safetensors")[0]):
@@ -143,7 +143,7 @@ def test_the_head_hands_on_the_layer_it_was_told(options, tmp_path):
 
 
 def test_the_head_refuses_what_it_cannot_do():
-    for options, words in (({"size": 0}, "size"), ({"refine": "best"}, "refine"), ({"layer": 12}, "layer")):
+    for options, words in (({"size": 0}, "size"), ({"refine": "best"}, "refine"), ({"layers": (12,)}, "layer")):
         with pytest.raises(ArgusError, match=words):
             build_head("correspond.match", INFO, TASK, options)
 
@@ -207,3 +207,16 @@ def test_the_summary_counts_pairs_points_and_categories():
         "pairs_per_category": {"cat": 2, "emu": 1},
     }
     assert TASK.summary([])["points_per_pair"] == [0, 0]
+
+
+def test_layers_of_a_pyramid_count_alike_at_one_stride():
+    pyramid = FeatureInfo((8, 12, 16, 24), (4, 8, 16, 32), prefix=1)
+    tokens, _ = TASK.example(pyramid, [1, 2, 3], (64, 96), 2, torch.Generator().manual_seed(0))
+    for options, stride in (({}, 16), ({"stride": 8}, 8)):
+        head = build_head("correspond.match", pyramid, TASK, options).eval()
+        assert head.needs.layers == (1, 2, 3)
+        maps = head(tokens.features(head.needs)).maps
+        assert maps.shape == (2, 52, 64 // stride, 96 // stride)
+        shares = [part.square().sum(dim=1).mean() for part in maps.split([12, 16, 24], dim=1)]
+        torch.testing.assert_close(shares[0], shares[1])
+        torch.testing.assert_close(shares[1], shares[2])

@@ -17,7 +17,9 @@ FORMAT = "argus-bundle-1"
 CONFIG = "config.json"
 KEY = "argus"
 """Where config.json has these values; what stands beside them belongs to other libraries."""
-FILES = {None: "model.safetensors", "bf16_backbone": "model.bf16_backbone.safetensors"}
+HEADS_ONLY = "heads"
+"""The variant without the backbone, whose own weights must be had where it is loaded."""
+FILES = {None: "model.safetensors", "bf16_backbone": "model.bf16_backbone.safetensors", HEADS_ONLY: "heads.safetensors"}
 """The weights file of each variant."""
 
 
@@ -70,7 +72,7 @@ class HeadEntry(Entry):
 
 
 class BundleConfig(Entry):
-    """A saved Argus; ``files`` gives for each weights file the sha256 of the backbone that it holds, as loaded.
+    """A saved Argus; ``files`` gives for each weights file the sha256 of the backbone that it holds or needs.
 
     ``version`` is of argus-perception, ``api_version`` of the contract with plugins, in which heads were written.
     """

@@ -1,4 +1,4 @@
-"""Where a bundle is: a folder, else a repository of the Hugging Face hub."""
+"""Where a bundle is: a folder, that of a built-in model, else a repository of the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -8,15 +8,22 @@ from argus_core.backbones.hub import published_folder
 from argus_core.bundle.config import CONFIG
 from argus_core.errors import ArgusError
 from argus_core.places import is_hub_id
+from argus_core.registry import MODELS
 
 
 def find_folder(source: str | Path, file: str, revision: str | None = None) -> Path:
-    """The folder that holds config.json and the weights ``file``; only an ``owner/name`` that is no path is fetched."""
+    """The folder that holds config.json and the weights ``file``; only an ``owner/name`` that is no path is fetched.
+
+    A name that is registered in the group ``argus.models`` is a built-in model, unless a folder here is called so.
+    """
     path = Path(source).expanduser()
     if path.is_dir():
         return path
     if path.is_file():
         raise ArgusError(f"{path} is a file; give the folder that it lies in")
+    if isinstance(source, str) and any(entry.name == source for entry in MODELS.entries()):
+        built_in: Path = MODELS.load(source)()
+        return built_in
     if isinstance(source, Path) or not is_hub_id(source):
         raise ArgusError(f"there is no folder {path}; give a folder that Argus.save wrote, or a hub id OWNER/NAME")
     try:

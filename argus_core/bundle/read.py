@@ -15,6 +15,7 @@ from argus_core.build import head_class, registered_head, task_from_dict
 from argus_core.bundle.config import (
     CONFIG,
     FILES,
+    HEADS_ONLY,
     BackboneEntry,
     BundleConfig,
     HeadEntry,
@@ -43,14 +44,15 @@ def load(
     revision: str | None = None,
     kind: type[A] = Argus,  # type: ignore[assignment]
 ) -> A:
-    """The Argus saved in a folder or published under a hub id, in float32 whatever the variant.
+    """The Argus saved in a folder, built in under a name, or published under a hub id; float32 whatever the variant.
 
     Heads whose package is not installed raise ArgusError, or are left out with ``allow_missing``: ``Argus.missing``
     tells why. ``revision`` picks a version of a hub repository. Raises ArgusError for whatever does not fit.
     """
-    file = file_of(variant)
-    folder = find_folder(source, file, revision)
+    folder = find_folder(source, file_of(variant), revision)
     config = read_config(folder)
+    alone = variant is None and list(config.files) == [FILES[HEADS_ONLY]]
+    file = file_of(HEADS_ONLY if alone else variant)
     check_api(config.api_version, str(folder))
     if file not in config.files:
         raise ArgusError(f"{folder} was not saved with variant {variant!r}; it has {', '.join(config.files)}")
@@ -76,7 +78,13 @@ def _backbone(config: BundleConfig, path: Path) -> Backbone:
     entry = config.backbone
     check_local(entry)
     check_installed(BACKBONES, entry.name.partition(":")[0], entry.origin, str(path.parent))
-    backbone = load_backbone(entry.name, path, **entry.options)
+    alone = path.name == FILES[HEADS_ONLY]
+    backbone = load_backbone(entry.name, None if alone else path, **entry.options)
+    if alone and backbone.weights_sha256 != config.files[path.name]:
+        raise ArgusError(
+            f"the heads in {path.parent} were trained on {entry.name} weights {entry.weights_sha256[:12]}, those here "
+            f"are {backbone.weights_sha256[:12]}; install the weights that the heads were trained on"
+        )
     if backbone.weights_sha256 != config.files[path.name]:
         raise ArgusError(
             f"the backbone in {path} has sha256 {backbone.weights_sha256[:12]}, config.json says "

@@ -35,6 +35,15 @@ def rounded(state: State) -> State:
     }
 
 
+def halved(state: State) -> State:
+    """A head's floating-point tensors in float16; raises ArgusError for numbers that it cannot hold."""
+    out = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    large = [key for key, value in out.items() if value.is_floating_point() and not value.isfinite().all()]
+    if large:
+        raise ArgusError(f"{', '.join(large)} hold numbers beyond 65504, which float16 cannot; save another variant")
+    return out
+
+
 def restored_sha256(stored: State, state: State) -> str:
     """The identity of a backbone whose tensors, of the types of ``state``, were loaded from ``stored``."""
     return tensors_sha256({key: value.to(state[key].dtype) for key, value in stored.items()})

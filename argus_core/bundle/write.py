@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from argus_core.build import head_class, task_to_dict
 from argus_core.bundle.config import (
     CONFIG,
     FORMAT,
+    HEADS_ONLY,
     KEY,
     BackboneEntry,
     BundleConfig,
@@ -23,7 +25,7 @@ from argus_core.bundle.config import (
     read_config,
 )
 from argus_core.bundle.plain import portable
-from argus_core.bundle.tensors import backbone_state, flatten, restored_sha256, rounded
+from argus_core.bundle.tensors import State, backbone_state, flatten, halved, restored_sha256, rounded
 from argus_core.checkpoint import save_head
 from argus_core.errors import ArgusError
 from argus_core.files import write_json
@@ -47,18 +49,20 @@ def save(
 ) -> None:
     """Write the weights file of a variant and config.json, which then knows all variants saved of this Argus.
 
-    ``bf16_backbone`` stores the backbone, and nothing else, in bfloat16. ``per_head`` also writes every head as
+    ``bf16_backbone`` stores the backbone, and nothing else, in bfloat16. ``heads`` stores the heads alone, in float16;
+    whoever loads them must have the backbone's weights under its name. ``per_head`` also writes every head as
     ``heads/NAME.safetensors``, as ``load_head`` reads them. ``beside`` are values for other libraries. Raises
     ArgusError for parts that could not be built again by name.
     """
     folder, file = Path(folder), file_of(variant)
     _check_complete(argus, folder)
     state = backbone_state(argus.backbone)
-    stored = rounded(state) if variant else state
-    made = _config(argus, {file: restored_sha256(stored, state)})
-    heads = {name: dict(argus.head(name).state_dict()) for name in argus.heads}
+    stored = rounded(state) if variant == "bf16_backbone" else state
+    whole = {name: dict(argus.head(name).state_dict()) for name in argus.heads}
+    heads = {name: halved(one) for name, one in whole.items()} if variant == HEADS_ONLY else whole
+    made = _config(argus, {file: restored_sha256(stored, state)}, heads)
     config = _with_other_files(made, folder)
-    write_tensors(folder / file, flatten(stored, heads), {"format": "pt"})
+    write_tensors(folder / file, flatten({} if variant == HEADS_ONLY else stored, heads), {"format": "pt"})
     if per_head:
         for name in argus.heads:
             write_head(folder / "heads" / f"{name}.safetensors", argus.head(name), made.heads[name])
@@ -80,7 +84,7 @@ def write_head(path: Path, head: Head, entry: HeadEntry) -> None:
     save_head(path, head, {"license": {"id": entry.license}, **entry.record, "tokens": tokens})
 
 
-def _config(argus: Argus, files: dict[str, str]) -> BundleConfig:
+def _config(argus: Argus, files: dict[str, str], heads: Mapping[str, State]) -> BundleConfig:
     licenses = argus.licenses()
     return BundleConfig(
         format=FORMAT,
@@ -89,7 +93,7 @@ def _config(argus: Argus, files: dict[str, str]) -> BundleConfig:
         canvas=argus.canvas,
         backbone=_backbone(argus.backbone),
         heads={
-            name: _head(name, argus.head(name), licenses[f"head {name}"].id, argus.backbone.info)
+            name: _head(name, argus.head(name), heads[name], licenses[f"head {name}"].id, argus.backbone.info)
             for name in argus.heads
         },
         licenses=licenses.to_dict(),
@@ -113,7 +117,7 @@ def _backbone(backbone: Backbone) -> BackboneEntry:
     return entry
 
 
-def _head(name: str, head: Head, license: str, info: FeatureInfo) -> HeadEntry:
+def _head(name: str, head: Head, state: State, license: str, info: FeatureInfo) -> HeadEntry:
     if not re.fullmatch(r"[\w-]+", name):
         raise ArgusError(f"head {name!r} cannot be saved under this name; use letters, digits, _ and -")
     if not head.name or head_class(head.name) is not type(head):
@@ -133,7 +137,7 @@ def _head(name: str, head: Head, license: str, info: FeatureInfo) -> HeadEntry:
         decoding=asdict(decoding) if changed and is_dataclass(decoding) else None,  # type: ignore[arg-type]
         parameters=sum(p.numel() for p in head.parameters()),
         license=license,
-        weights_sha256=tensors_sha256(head.state_dict()),
+        weights_sha256=tensors_sha256(state),
         record=portable(head.record),
         info=None if head.info == info else head.info,
     )

@@ -15,6 +15,7 @@ class LinearClassifier(Head):
     """One linear layer, zero at first, on the L2-normalised CLS token of the last layer.
 
     Normalised inputs and zero weights ask for unusually large rates, which the recipe tries side by side.
+    ``normalize=False`` reads the token as it is, as classifiers do that a backbone was trained with.
     """
 
     solves = Classify
@@ -31,8 +32,9 @@ class LinearClassifier(Head):
         clip=0,
     )
 
-    def __init__(self, info: FeatureInfo, task: Classify) -> None:
+    def __init__(self, info: FeatureInfo, task: Classify, *, normalize: bool = True) -> None:
         super().__init__(info, task)
+        self.normalize = normalize
         channels = info.channels[self.needs.resolve(info).layers[-1]]
         self.classify = nn.Linear(channels, len(task.classes))
         nn.init.zeros_(self.classify.weight)
@@ -40,4 +42,5 @@ class LinearClassifier(Head):
 
     def forward(self, features: Features) -> Tensor:
         """Logits (B, K)."""
-        return self.classify(F.normalize(features.cls[-1], dim=1))
+        token = features.cls[-1]
+        return self.classify(F.normalize(token, dim=1) if self.normalize else token)
