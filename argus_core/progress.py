@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 EVERY = 10.0
 """Seconds between two plain lines."""
@@ -94,7 +95,7 @@ class ProgressBar:
 
 @contextmanager
 def working(what: str, *, console: Console | None = None, every: float = EVERY) -> Iterator[None]:
-    """Work that is not counted: a spinner on a terminal, elsewhere a line every so many seconds with the time so far."""
+    """Work that is not counted: a spinner on a terminal, elsewhere a line now and then with the time so far."""
     shown = console or Console(stderr=True)
     if shown.is_terminal:
         with shown.status(what):
@@ -137,15 +138,24 @@ def _rate(per_second: float) -> str:
     return f"{per_second:.3g}/s" if per_second >= 0.5 else f"{duration(1 / per_second)} each"
 
 
+class _Bar(Progress):
+    """A bar with its note on a line below, as both are too long for one line of a terminal."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks:
+            if task.fields["note"]:
+                yield Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
+
+
 def _rich_bar(console: Console) -> Progress:
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),  # leaves room for the note on 80 columns
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("elapsed"),
         TimeRemainingColumn(),
         TextColumn("left"),
-        TextColumn("{task.fields[note]}", markup=False),
     )
-    return Progress(*columns, console=console, transient=True)
+    return _Bar(*columns, console=console, transient=True)

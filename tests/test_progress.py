@@ -89,6 +89,16 @@ def test_work_that_does_not_count_tells_how_long_it_takes():
         assert words in console.file.getvalue()
 
 
+def test_on_a_terminal_the_note_stands_below_the_bar_and_squeezes_nothing():
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    with ProgressBar("train", 20, "steps", console=console) as shown:
+        shown.advance(5, note="epoch 2/4, " + "a loss of every head, " * 9)
+        shown._bar.refresh()
+    lines = console.file.getvalue().splitlines()
+    assert any("5/20" in line and "elapsed" in line and "left" in line for line in lines)
+    assert any("epoch 2/4, a loss" in line and line.endswith("…") for line in lines)
+
+
 def test_durations_and_the_last_line(capsys):
     assert [duration(s) for s in (0.42, 9.96, 59.6, 3600 + 600)] == ["0.4 s", "10 s", "1 min 00 s", "1 h 10 min"]
     finished("model", "out", 12.3)

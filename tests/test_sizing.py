@@ -121,9 +121,9 @@ def test_evaluations_are_whole_epochs_and_ends_of_phases_by_default():
 def test_a_card_that_is_not_met_says_what_it_needs():
     tokens = {"from": "cache", "canvas": {"height": 288, "width": 384}, "views": ["id"]}
     (text,) = unmet(TOWER, {"text": None}, tokens)
-    assert "canvas 768x768, here 288x384 (arena cache --canvas 768x768)" in text
-    assert "views id,hflip, here id (arena cache --views id,hflip)" in text
-    assert "text (arena text" in text
+    assert "canvas 768x768, here 288x384 (`arena cache --canvas 768x768`)" in text
+    assert "views id,hflip, here id (`arena cache --views id,hflip`)" in text
+    assert "text (`arena text" in text
     met = {"from": "live", "canvas": {"height": 768, "width": 768}, "views": ["id", "hflip"]}
     assert unmet(TOWER, {"text": "vectors.safetensors"}, met) == []
     assert unmet(suited(TOWER, 292), {"text": None}, tokens) == []

@@ -147,7 +147,7 @@ def test_the_deciding_score_comes_first_then_epochs_and_costs():
 
 def test_a_narrow_terminal_shows_whole_columns_from_the_left():
     columns, cells = ["head", "AP", "AR"], [["fcos", "0.500", "0.1"]]
-    assert [_fitting(columns, cells, room) for room in (None, 16, 15, 12, 11)] == [3, 3, 2, 2, 1]
+    assert [_fitting(columns, cells, room) for room in (None, 19, 18, 14, 13)] == [3, 3, 2, 2, 1]
 
 
 def test_a_score_that_is_not_defined_is_told(capsys):

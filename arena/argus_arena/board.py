@@ -111,7 +111,7 @@ def _print(found: Mapping[Ring, Sequence[Standing]]) -> None:
 
 def _fitting(columns: Sequence[str], cells: Sequence[Sequence[str]], room: int | None) -> int:
     """How many of the columns, from the left, fit into ``room`` characters: all if that is None."""
-    widths = [1 + max(len(line[n]) for line in (columns, *cells)) for n in range(len(columns))]
+    widths = [2 + max(len(line[n]) for line in (columns, *cells)) for n in range(len(columns))]
     return sum(room is None or sum(widths[: n + 1]) + 1 <= room for n in range(len(widths)))
 
 

@@ -35,17 +35,14 @@ def unmet(recipe: Recipe, options: Mapping[str, Any], tokens: Mapping[str, Any])
     card = recipe.conditions
     if card is None:
         return []
-    found, cached = [], tokens["from"] == "cache"
+    found, command = [], "arena cache " if tokens["from"] == "cache" else ""
     here = (tokens["canvas"]["height"], tokens["canvas"]["width"])
     if card.canvas and card.canvas != here:
         wanted = "x".join(map(str, card.canvas))
-        where = f"arena cache --canvas {wanted}" if cached else f"--canvas {wanted}"
-        found.append(f"canvas {wanted}, here {here[0]}x{here[1]} ({where})")
+        found.append(f"canvas {wanted}, here {here[0]}x{here[1]} (`{command}--canvas {wanted}`)")
     if not set(card.views) <= set(tokens["views"]):
         views = ",".join(card.views)
-        found.append(
-            f"views {views}, here {','.join(tokens['views'])} ({'arena cache ' if cached else ''}--views {views})"
-        )
+        found.append(f"views {views}, here {','.join(tokens['views'])} (`{command}--views {views}`)")
     found += [f"{key} ({how})" for key, how in card.options.items() if options.get(key) is None]
     return [f"not as the card trained: it had {'; '.join(found)}"] if found else []
 

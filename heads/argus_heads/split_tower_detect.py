@@ -80,7 +80,7 @@ class SplitTower(NamedClasses):
         conditions=Conditions(
             canvas=(768, 768),
             views=("id", "hflip"),
-            options={"text": "arena text --data SPEC --out text.safetensors, then --set text=text.safetensors"},
+            options={"text": "`arena text --data SPEC --out text.safetensors`, then `--set text=text.safetensors`"},
         ),
     )
 
