@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +19,13 @@ from argus_core.backbones import Backbone
 from argus_core.compose import merged_needs
 from argus_core.data import Split
 from argus_core.data_spec import open_data, split_of
+from argus_core.errors import counted
 from argus_core.files import json_sha256, write_json
 from argus_core.framing import Framing
 from argus_core.head import Head
 from argus_core.hooks import load_plugins
 from argus_core.live import FramedSource
+from argus_core.progress import finished
 from argus_core.protocol import Protocol, find_protocol
 from argus_core.tensors import tensors_sha256
 from argus_core.trained import backbone_of, canvas_of, set_decoding
@@ -46,6 +49,7 @@ class EvalRequest:
 
 def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
     """Score the saved heads of a run with live tokens; writes and returns a result row per head, and prints scores."""
+    began = time.perf_counter()
     heads, record = open_run(request.run, request.which)
     protocol = find_protocol(request.protocol) if request.protocol else None
     for head in heads.values():
@@ -69,6 +73,8 @@ def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
     }
     if world.main:
         _write(request, heads, rows, scores)
+        finished(f"scored {counted(len(split), 'image')}", request.run, time.perf_counter() - began)
+        print(f"next: arena board {request.run}")
     return rows
 
 
