@@ -13,7 +13,7 @@ from typing import Any
 
 from argus_core.distributions import OWN, damaged, unread
 from argus_core.errors import ArgusError, unknown
-from argus_core.registry import BACKBONES, HEADS, PLUGINS, PROTOCOLS, TASKS, Entry, Registry, clash
+from argus_core.registry import BACKBONES, HEADS, MODELS, PLUGINS, PROTOCOLS, TASKS, Entry, Registry, clash
 from argus_core.requirements import advice, conflict, unmet
 from argus_core.selection import Selection
 
@@ -23,7 +23,14 @@ SLOW = 1.0
 _SHARED = ("torch", "torchvision", "timm", "scipy.optimize", "argus_core.detection.dense", "argus_core.backbones")
 """Imported before strangers are timed, since nearly every command does so anyway."""
 
-_LISTS = {"heads": HEADS, "backbones": BACKBONES, "tasks": TASKS, "protocols": PROTOCOLS, "plugins": PLUGINS}
+_LISTS = {
+    "heads": HEADS,
+    "backbones": BACKBONES,
+    "tasks": TASKS,
+    "protocols": PROTOCOLS,
+    "models": MODELS,
+    "plugins": PLUGINS,
+}
 
 
 @dataclass
@@ -36,6 +43,7 @@ class Package:
     backbones: list[str] = field(default_factory=list)
     tasks: list[str] = field(default_factory=list)
     protocols: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
     plugins: list[str] = field(default_factory=list)
     hooks: dict[str, list[str]] = field(default_factory=dict)
     data_sets: list[str] = field(default_factory=list)
@@ -77,7 +85,7 @@ def take_inventory(load: bool = True) -> Inventory:
     found.failed |= {f"metadata {number}": text for number, text in enumerate(damaged("argus."), 1)}
     for package in found.packages:
         _judge_metadata(package)
-    for kind in ("heads", "backbones", "tasks", "protocols"):
+    for kind in ("heads", "backbones", "tasks", "protocols", "models"):
         _judge_names(packages, _LISTS[kind].kind, entries[kind])
     found.warnings = _misspelt() + _unmatched([entry for kind in _LISTS for entry in (*entries[kind], *disabled[kind])])
     if load:

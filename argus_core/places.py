@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from safetensors import safe_open
 
 from argus_core.errors import ArgusError, unknown
-from argus_core.registry import Registry
+from argus_core.registry import MODELS
 
 DEFAULT_MODEL = "lite"
 """The built-in model that answers where none is named."""
@@ -19,8 +19,6 @@ DEFAULT_MODEL = "lite"
 ALIASES = {"softmax": ("linear",), "knn": ("knn", "prototypes")}
 """What the classification methods of published packages are called here."""
 
-
-MODELS = Registry("argus.models", "model")
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from argus_core import Argus, Canvas, Classify, Correspond, Depth, Detect, Segment, build_head, load_backbone, places
 from argus_core.cli import app, opening
 from argus_core.errors import ArgusError
-from argus_core.places import MODELS
+from argus_core.registry import MODELS
 
 HEADS = {
     "kinds": ("classify.linear", Classify(classes=("a", "b", "c")), {}),

@@ -74,6 +74,10 @@ SAID = {
     f"{TRAIN} --fit typo": "unknown fit of a canvas 'typo'",
     f"{TRAIN} --cache missing": "no file or folder missing",
     f"{TRAIN} --require-license typo": "unknown level of licences 'typo'",
+    "arena train --config run.toml": "unknown head 'typo'",
+    "arena train --config run.toml --head depth.linear": "unknown data set 'typo'",
+    "arena train --head depth.linear": "data is not given; add --data SPEC",
+    "arena compare --config run.toml --out o": "unknown head 'typo'",
     "arena train --config missing.toml": "no file or folder missing.toml",
     "arena compare --heads typo --data scenes: --out o": "unknown head 'typo'",
     f"{CACHE} --data typo:": "unknown data set 'typo'",
@@ -111,6 +115,7 @@ def folder(tmp_path_factory):
     built = {name: build_head(head, backbone.info, task) for name, (head, task) in heads.items()}
     Argus(backbone, built, Canvas(64)).save(folder / "m", per_head=True)
     (folder / "empty").mkdir()
+    (folder / "run.toml").write_text("heads = ['typo']\ndata = 'typo:'\n")
     for name in built:
         (folder / "run" / name).mkdir(parents=True)
         (folder / "m" / "heads" / f"{name}.safetensors").rename(folder / "run" / name / "best.safetensors")

@@ -11,6 +11,7 @@ from typing import Any
 
 from argus_arena.board import print_rows
 from argus_arena.config import RunConfig, RunRequest, check_files, resolve
+from argus_arena.config_file import merged
 from argus_arena.interrupt import Interrupted
 from argus_arena.learner import Learner
 from argus_arena.loop import Loop
@@ -73,8 +74,7 @@ def train_run(
 
 def make_request(given: Mapping[str, Any], settings: Mapping[str, Any], config: Path | None) -> RunRequest:
     """The request of a configuration file with the command line's values over it."""
-    values = _read_toml(config) if config else {}
-    values = {**values, **given}
+    values = merged(given, config)
     known = {*RunRequest.model_fields, "set"} - {"settings"}
     for key in values:
         if key not in known:
@@ -83,9 +83,6 @@ def make_request(given: Mapping[str, Any], settings: Mapping[str, Any], config: 
         raise ArgusError(f"set = {values['set']!r} in {config} is not a table; write [set] and below it key = value")
     values["set"] = {**values.get("set", {}), **settings}
     renamed = {"settings" if key == "set" else key: value for key, value in values.items()}
-    for needed, option in (("heads", "--head NAME"), ("data", "--data SPEC")):
-        if not values.get(needed):
-            raise ArgusError(f"{needed} is not given; add {option}")
     checked = check_options(RunRequest, renamed, "the run")
     return RunRequest(**checked)
 
@@ -170,19 +167,6 @@ def _identity(config: RunConfig, setting: Setting, processes: int) -> dict[str, 
 def _default_folder(config: RunConfig) -> Path:
     digest = json_sha256(config.model_dump(mode="json"))[:8]
     return Path("runs") / f"{'+'.join(config.heads)}-{digest}"
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    if not path.is_file():
-        raise ArgusError(f"there is no configuration file {path}")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArgusError(f"{path} cannot be read as TOML: {error}") from error
 
 
 def write_text(out: Path, data: str | None, names: str | None, model: str, pretrained: str) -> None:

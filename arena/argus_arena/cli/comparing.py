@@ -9,6 +9,7 @@ import typer
 
 from argus_arena.cli import options
 from argus_arena.cli.options import BackboneSet, Device, MetricSet, Protocol, Recipe, RequireLicense, Settings, Weights
+from argus_arena.config_file import check_names
 from argus_core.early import check_data, check_heads, check_path, checked
 
 
@@ -59,8 +60,6 @@ def compare(
 
     Exit code 1 if a head failed or was left out; the others are ranked all the same.
     """
-    from argus_arena.compare import Comparison, compare_heads
-
     known = options.run_keys(
         heads=tuple(heads) if heads else None,
         data=data,
@@ -79,6 +78,9 @@ def compare(
         protocol=protocol,
         require_license=require_license,
     )
+    check_names(known, config)  # before torch is imported
+    from argus_arena.compare import Comparison, compare_heads
+
     _, failures = compare_heads(known, options.pairs(settings), config, Comparison(out, seeds, memory, task))
     if failures:
         raise typer.Exit(1)

@@ -88,7 +88,7 @@ def _show(entries: Sequence[Entry]) -> None:
 
 def _show_package(package: Package) -> None:
     print(f"{package.name} {package.version}".strip())
-    for kind in ("heads", "backbones", "tasks", "protocols"):
+    for kind in ("heads", "backbones", "tasks", "protocols", "models"):
         _show_list(kind, getattr(package, kind))
     if not package.hooks:
         _show_list("plugins", package.plugins)

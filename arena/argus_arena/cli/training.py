@@ -9,6 +9,7 @@ import typer
 
 from argus_arena.cli import options
 from argus_arena.cli.options import BackboneSet, Device, MetricSet, Protocol, RequireLicense, RunPath, Settings, Weights
+from argus_arena.config_file import check_names
 from argus_core.early import check_data, check_head, check_which, checked
 
 
@@ -63,8 +64,6 @@ def train(
     depth.linear, or by all of it, depth_linear, where several heads of the run
     share that part. NAME=HEAD gives it another name.
     """
-    from argus_arena.commands import train_run
-
     given = options.run_keys(
         heads=tuple(head) if head else None,
         data=data,
@@ -86,6 +85,9 @@ def train(
         protocol=protocol,
         require_license=require_license,
     )
+    check_names(given, config)  # before torch is imported
+    from argus_arena.commands import train_run
+
     train_run(given, options.pairs(settings), config, out, dry_run)
 
 
