@@ -11,7 +11,7 @@ from typing import Any
 
 from argus_arena.board import print_rows
 from argus_arena.config import RunConfig, RunRequest, check_files, resolve
-from argus_arena.config_file import merged
+from argus_arena.config_file import check_needed, merged
 from argus_arena.interrupt import Interrupted
 from argus_arena.learner import Learner
 from argus_arena.loop import Loop
@@ -83,6 +83,7 @@ def make_request(given: Mapping[str, Any], settings: Mapping[str, Any], config: 
         raise ArgusError(f"set = {values['set']!r} in {config} is not a table; write [set] and below it key = value")
     values["set"] = {**values.get("set", {}), **settings}
     renamed = {"settings" if key == "set" else key: value for key, value in values.items()}
+    check_needed(values)
     checked = check_options(RunRequest, renamed, "the run")
     return RunRequest(**checked)
 

@@ -21,17 +21,22 @@ CHECKS = {
 
 
 def merged(given: Mapping[str, Any], config: Path | None) -> dict[str, Any]:
-    """The values of a configuration file with the command line's over them; ArgusError if data or heads are missing."""
-    values = {**(read_toml(config) if config else {}), **given}
+    """The values of a configuration file with the command line's over them."""
+    return {**(read_toml(config) if config else {}), **given}
+
+
+def check_needed(values: Mapping[str, Any]) -> None:
+    """Raise ArgusError if data or heads are missing."""
     for needed, option in NEEDED.items():
         if not values.get(needed):
             raise ArgusError(f"{needed} is not given; add {option}")
-    return values
 
 
 def check_names(given: Mapping[str, Any], config: Path | None) -> None:
     """Raise ArgusError for names that nothing answers to, of the file as well."""
     values = merged(given, config)
+    if config is None:  # in a file the key may be misspelt, which is told first
+        check_needed(values)
     for key, check in CHECKS.items():
         for one in values[key] if isinstance(values.get(key), list | tuple) else [values.get(key)]:
             if isinstance(one, str):
