@@ -123,7 +123,7 @@ def state():
             "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
             "dtype": torch.get_default_dtype(), "device": torch.get_default_device(),
             "grad": torch.is_grad_enabled(), "deterministic": torch.are_deterministic_algorithms_enabled(),
-            "tf32": (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark),
+            "precision": (torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.benchmark),
             "torch random": torch.get_rng_state().tolist(), "numpy random": str(numpy.random.get_state()),
             "printing": repr(numpy.get_printoptions()),
         }

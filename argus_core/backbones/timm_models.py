@@ -49,7 +49,9 @@ def build(name: str, weights: Path | None = None, **options: Any) -> nn.Module:
     """A timm network without classifier, for any input size if it can, with published ``weights``."""
     options = {"num_classes": 0, **options}
     if weights is not None:
-        options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights)}}
+        # Some models are published as arrays of another framework, which older timm then expects of any file.
+        overlay = {"file": str(weights), "custom_load": False}
+        options |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
     try:
         return _create(name, options)
     except TypeError as error:

@@ -51,12 +51,13 @@ class WandbRuns:
         import wandb
 
         quiet = {} if "WANDB_SILENT" in os.environ else {"silent": True}
+        offline = os.environ.get("WANDB_MODE") == "offline"  # where nothing can be resumed, and asking for it warns
         return wandb.init(
             project=os.environ.get("WANDB_PROJECT") or "argus",
             group=group(run),
             name=head,
             id=self._memory.runs[head],
-            resume="allow",
+            resume=None if offline else "allow",
             reinit="create_new",
             config=parameters(config, head),
             dir=os.environ.get("WANDB_DIR") or run,
