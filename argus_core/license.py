@@ -37,6 +37,13 @@ EUPE = License(
     True,
     "Research only; outputs and derivative works are covered, so heads trained on these weights too.",
 )
+RESEARCH = License(
+    "research-data",
+    "photographs for research",
+    False,
+    False,
+    "Learned from photographs that were published for research; whoever sells what it says must judge that.",
+)
 UNKNOWN = License(
     "unknown",
     "unknown terms",
@@ -47,7 +54,8 @@ UNKNOWN = License(
 LEVELS = ("permissive",)
 """What ``require`` can hold a work to."""
 
-_KNOWN = {record.id: record for record in (APACHE, MIT, BSD, PUBLIC, ATTRIBUTION, NONCOMMERCIAL, EUPE, UNKNOWN)}
+_ALL = (APACHE, MIT, BSD, PUBLIC, ATTRIBUTION, NONCOMMERCIAL, EUPE, RESEARCH, UNKNOWN)
+_KNOWN = {record.id: record for record in _ALL}
 
 
 def find_license(id: str | None) -> License:
@@ -159,17 +167,33 @@ def require(work: Licensed | Mapping[str, License | Mapping[str, Any]], level: s
     if level is None:
         return
     check_level(level)
+    groups = _refused(work).by_terms().items()
+    if groups:
+        named = [f"{_listed(bound)}: {terms.name} ({terms.id})" for terms, bound in groups]
+        raise ArgusError(
+            f"not permissive: {'; '.join(named)}; choose other weights, heads or data, "
+            "or leave out --require-license if these terms allow what you do"
+        )
+
+
+def refused_heads(work: Licensed, level: str | None) -> dict[str, str]:
+    """The heads that ``require`` would refuse, each with why; empty if what they all stand on is refused too."""
+    if level is None:
+        return {}
+    check_level(level)
+    refused = _refused(work)
+    if any(" " not in part for part in refused):
+        return {}
+    return {part.rpartition(" ")[2]: f"{part}: {terms.name} ({terms.id})" for part, terms in refused.items()}
+
+
+def _refused(work: Licensed | Mapping[str, License | Mapping[str, Any]]) -> Licenses:
+    """The parts whose terms allow no commercial use."""
     parts = work if isinstance(work, Mapping) else work.licenses()
     found = Licenses(
         {part: terms if isinstance(terms, License) else find_license(_stated(terms)) for part, terms in parts.items()}
     )
-    groups = found.by_terms().items()
-    refused = [f"{_listed(bound)}: {terms.name} ({terms.id})" for terms, bound in groups if not terms.commercial]
-    if refused:
-        raise ArgusError(
-            f"not permissive: {'; '.join(refused)}; choose other weights, heads or data, "
-            "or leave out --require-license if these terms allow what you do"
-        )
+    return Licenses({part: terms for part, terms in found.items() if not terms.commercial})
 
 
 def _stated(record: Any) -> str | None:

@@ -107,8 +107,8 @@ def default_layers(info: FeatureInfo) -> tuple[int, ...]:
 
 
 def pyramid_layers(info: FeatureInfo, strides: Sequence[int]) -> tuple[int, ...]:
-    """For each of ``strides`` that the backbone has, the last layer of it."""
-    last = {stride: layer for layer, stride in enumerate(info.strides)}
+    """For each of ``strides`` that the backbone has, the last stage of it."""
+    last = {stride: layer for layer, stride in enumerate(info.strides[: info.stages])}
     return tuple(last[stride] for stride in strides if stride in last)
 
 

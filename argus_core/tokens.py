@@ -46,12 +46,15 @@ class Needs:
 class FeatureInfo:
     """What is known of a backbone's tokens before any tensor: per layer channels and stride in pixels.
 
-    ``prefix`` counts the tokens before the patches, CLS first; a backbone without any gives its mean as CLS.
+    ``prefix`` counts the tokens before the patches, CLS first; a backbone without any gives its mean as CLS. The first
+    ``stages`` layers, by default all, are those that dense heads choose from if nobody says which; a map behind them,
+    widened for the classifier, is read for CLS or where it is asked for.
     """
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
     prefix: int = 1
+    stages: int | None = None
 
     @classmethod
     def vit(cls, channels: int, stride: int = 16, depth: int = 12, prefix: int = 5) -> FeatureInfo:
@@ -70,14 +73,18 @@ class FeatureInfo:
 
     def to_dict(self) -> dict[str, object]:
         """Plain JSON values; ``FeatureInfo.from_dict`` is the inverse."""
-        return {"channels": list(self.channels), "strides": list(self.strides), "prefix": self.prefix}
+        held = {"channels": list(self.channels), "strides": list(self.strides), "prefix": self.prefix}
+        return held if self.stages is None else {**held, "stages": self.stages}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> FeatureInfo:
         """Rebuild from ``to_dict``."""
         channels, strides = values["channels"], values["strides"]
         assert isinstance(channels, list) and isinstance(strides, list)
-        return cls(tuple(channels), tuple(strides), int(str(values["prefix"])))
+        stages = values.get("stages")
+        return cls(
+            tuple(channels), tuple(strides), int(str(values["prefix"])), None if stages is None else int(str(stages))
+        )
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ import json
 
 import pytest
 import torch
-from bundle_help import answers, make_argus
 from safetensors import safe_open
 
 from argus_core import Argus, load_backbone
 from argus_core.errors import ArgusError
-from argus_core.places import MODELS
+from argus_core.registry import MODELS
+from bundle_help import answers, make_argus
 
 
 @pytest.fixture(scope="module")

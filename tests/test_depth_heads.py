@@ -13,7 +13,8 @@ from argus_core.tasks.depth import Depth
 from argus_core.testing import head_suite
 from argus_core.tokens import FeatureInfo, Features
 from argus_core.taps import quarter_layers
-from argus_heads.dpt_depth import DPT, level_strides
+from argus_core.dpt import level_strides
+from argus_heads.dpt_depth import DPT
 from argus_heads.linear_depth import LinearDepth
 from kit_marks import FEW_GRAPHS
 
@@ -143,7 +144,7 @@ def test_taps_are_spaced_over_any_depth():
 
 def test_strides_must_halve_or_double():
     assert level_strides([16] * 4) == (4, 8, 16, 32) == level_strides([4, 8, 16, 32])
-    assert DPT(CONVNEXT, TASK, width=8).stride == 2
+    assert DPT(CONVNEXT, TASK, width=8).decoder.stride == 2
     with pytest.raises(ArgusError, match="quarter"):
         level_strides([14] * 4)
     with pytest.raises(ArgusError, match="no pyramid"):
@@ -152,7 +153,7 @@ def test_strides_must_halve_or_double():
         DPT(FeatureInfo.vit(24), TASK, width=8, layers=(1, 2, 3))
     with pytest.raises(ArgusError, match="double=false"):
         DPT(FeatureInfo.vit(24, 4), TASK, width=8)
-    assert DPT(FeatureInfo.vit(24, 4), TASK, width=8, double=False).stride == 1
+    assert DPT(FeatureInfo.vit(24, 4), TASK, width=8, double=False).decoder.stride == 1
 
 
 def test_each_tap_reaches_the_answer():

@@ -23,6 +23,8 @@ def test_defaults_are_the_last_block_or_the_last_layers_of_the_usual_strides():
     assert default_layers(CONVNET) == (1, 2, 4)
     assert default_layers(FeatureInfo((8, 8, 8), (2, 4, 8))) == (2,)
     assert default_layers(FeatureInfo((8, 8), (2, 4))) == (-1,)
+    widened = FeatureInfo((8, 12, 16, 64), (8, 16, 32, 32), stages=3)
+    assert default_layers(widened) == (0, 1, 2) and FeatureInfo.from_dict(widened.to_dict()) == widened
     assert pyramid_layers(CONVNET, (4, 8, 16, 32)) == (0, 1, 2, 4)
     assert quarter_layers(12) == (2, 5, 8, 11)
 

@@ -1,70 +1,129 @@
-"""From nothing to a trained, scored detector: procedural scenes, the tiny backbone, two heads on one read."""
+"""What Argus sees in photographs, and four heads trained from nothing: ``make demo``."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from argus_arena.caching import CacheRequest, build_cache
 from argus_arena.commands import train_run
-from argus_arena.predict import above
 from argus_core.argus import Argus
+from argus_core.data import Split
 from argus_core.data_spec import open_data
-from argus_core.draw import draw_boxes, side_by_side
+from argus_core.draw import draw_boxes, paint_depth, paint_mask, side_by_side
 from argus_core.files import write_atomic
 from argus_core.hooks import load_plugins
-from argus_core.tasks.detect import Detect
 from argus_core.trained import backbone_of, canvas_of, load_run
 
 FOLDER = Path("demo")
-DATA = "scenes:images=384,val=48,size=192"
-SIZE = 192
-LAYERS = (1, 3, 6)
-"""Early blocks: with seeded weights these still hold what a patch looks like."""
+DATA = "scenes:images=256,val=64,size=256"
+SIZE = 256
+LAYERS = (2, 3, 4)
+"""Stages of strides 8, 16 and 32."""
+HEADS = ("detect=detect.slim_fcos", "segment=segment.linear", "depth=depth.linear", "classify=classify.linear")
 SETTINGS = {
-    "epochs": 10,
+    "epochs": 12,
     "batch": 16,
     "lr": 2e-3,
     "layers": list(LAYERS),
-    "stages": [],
-    "ema": 0.99,
-    "fcos.width": 64,
-    "fcos.depth": 2,
-    "fcos.pyramid": "slim",
-    "split_tower.width": 64,
-    "split_tower.convs": 2,
-    "split_tower.residuals": 2,
+    "detect.width": 96,
+    "classify.lr": 3.0,
+    "classify.sweep": [],
 }
+NEXT = """
+next, with photographs of your own:
+  argus perceive PHOTO.jpg --out seen                              # the same answers, as a picture and as JSON
+  arena train --head classify.linear --data folder:DIR --backbone lite0 --canvas 224 --out runs/mine
+  argus perceive PHOTO.jpg --model runs/mine --out seen            # what you trained"""
 
 
 def main() -> None:
-    """Cache, train, score, and draw the first validation scenes beside their truth."""
-    cache, run = FOLDER / "cache", FOLDER / "run"
-    build_cache(CacheRequest(DATA, cache, "tiny", canvas=(SIZE, SIZE), layers=LAYERS, views=("id", "hflip"), batch=16))
-    given = {"heads": ("fcos", "split_tower"), "data": DATA, "cache": cache, "eval_every": 5}
-    train_run(given, SETTINGS, None, run)
-    picture = FOLDER / "predictions.png"
+    """Look at photographs, match a stereo pair, train, and print what to try next."""
+    began = time.perf_counter()
+    argus = Argus.load("lite")
+    for name, photograph in photographs():
+        picture = FOLDER / "photographs" / f"{name}.png"
+        seen = argus.perceive(photograph)
+        seen.save_picture(picture)
+        print(f"{picture}: {seen['classification'].class_name}")
+    match_stereo(argus, FOLDER / "photographs" / "stereo.png")
+    print(f"the built-in model took {time.perf_counter() - began:.0f} s\n")
+    cache, run, picture = FOLDER / "cache", FOLDER / "run", FOLDER / "predictions.png"
+    build_cache(
+        CacheRequest(
+            DATA, cache, "lite0", canvas=(SIZE, SIZE), layers=(*LAYERS, -1), cls=True, views=("id", "hflip"), batch=2
+        )
+    )
+    train_run({"heads": HEADS, "data": DATA, "cache": cache, "eval_every": 4}, SETTINGS, None, run)
     draw_predictions(run, DATA, picture)
-    print(f"predictions against truth: {picture}")
+    print(f"{picture}: truth above, predictions below\n{FOLDER} took {time.perf_counter() - began:.0f} s")
+    print(NEXT)
 
 
-def draw_predictions(run: Path, data: str, out: Path, images: int = 4) -> None:
-    """A picture: the first ``images`` of the validation split, truth on the left, each head beside it."""
+def photographs() -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    """Photographs in the wheels of scikit-image (public domain, CC0) and scikit-learn (CC BY 2.0), with names."""
+    from skimage import data
+    from sklearn.datasets import load_sample_image
+
+    for name in ("chelsea", "coffee", "rocket"):
+        yield name, getattr(data, name)()
+    yield "china", load_sample_image("china.jpg")
+    yield "motorcycle", data.stereo_motorcycle()[0]
+
+
+def match_stereo(argus: Argus, picture: Path) -> None:
+    """Find points of the left image of a stereo pair in the right one, and score them by the true disparities."""
+    from skimage import data
+
+    left, right, disparity = data.stereo_motorcycle()
+    y, x = (each.ravel() for each in np.mgrid[30:480:40, 100:720:40])
+    known = np.isfinite(disparity[y, x]) & (disparity[y, x] > 0)
+    x, y = x[known], y[known]
+    points = np.stack([x, y], axis=1) + 0.5
+    found = argus.correspond(left, right, points)
+    found.save_picture(picture)
+    away = np.linalg.norm(np.asarray(found) - points + np.stack([disparity[y, x], 0 * x], axis=1), axis=1)
+    print(
+        f"{picture}: {len(points)} points, median error {np.median(away):.1f} px, "
+        f"{np.mean(away < 8):.0%} within 8 px of where they truly are"
+    )
+
+
+def draw_predictions(run: Path, data: str, out: Path, images: Sequence[int] = (0, 1, 2)) -> None:
+    """A picture: some validation scenes, for each a row of truth above a row of what the heads say."""
     heads, record = load_run(run)
     argus = Argus(backbone_of(record, None, None), heads, canvas_of(record))
     split = open_data(data, load_plugins())["val"]
-    task = split.tasks["detect"]
-    assert isinstance(task, Detect)
-    rows = []
-    for index in range(min(images, len(split))):
-        image = split.read(index)
-        found = argus([image])
-        drawn = [draw_boxes(image, above(found[name][0], 0.3), task.classes) for name in heads]
-        truth = draw_boxes(image, split.truth(index, "detect"), task.classes)
-        rows.append(side_by_side([truth, *drawn], ["truth", *heads]))
+    rows = [row for index in images for row in _rows(argus, split, index)]
     write_atomic(out, lambda to: Image.fromarray(np.concatenate(rows)).save(to, format="PNG"))
+
+
+def _rows(argus: Argus, split: Split, index: int) -> list[np.ndarray[Any, Any]]:
+    image, tasks = split.read(index), split.tasks
+    truth = {name: split.truth(index, name) for name in tasks}
+    said = argus.perceive(image)
+    objects, names = getattr(tasks["detect"], "classes"), getattr(tasks["segment"], "classes")  # noqa: B009
+    far = float(np.percentile(truth["depth"][truth["depth"] > 0], 99))
+    above = [
+        draw_boxes(image, truth["detect"], objects),
+        paint_mask(image, truth["segment"], len(names)),
+        paint_depth(truth["depth"], 0, far),
+    ]
+    below = [
+        said["detections"].draw(),
+        paint_mask(image, said["segmentation"].labels, len(names)),
+        paint_depth(said["depth"].metres, 0, far),
+    ]
+    kinds = ["objects", "masks", "depth"]
+    return [
+        side_by_side(above, [f"{kind}: truth" for kind in kinds]),
+        side_by_side(below, [f"{kind}: predicted" for kind in kinds]),
+    ]
 
 
 if __name__ == "__main__":

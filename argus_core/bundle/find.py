@@ -7,8 +7,7 @@ from pathlib import Path
 from argus_core.backbones.hub import published_folder
 from argus_core.bundle.config import CONFIG
 from argus_core.errors import ArgusError
-from argus_core.places import is_hub_id
-from argus_core.registry import MODELS
+from argus_core.places import folder_of, is_hub_id
 
 
 def find_folder(source: str | Path, file: str, revision: str | None = None) -> Path:
@@ -16,14 +15,11 @@ def find_folder(source: str | Path, file: str, revision: str | None = None) -> P
 
     A name that is registered in the group ``argus.models`` is a built-in model, unless a folder here is called so.
     """
-    path = Path(source).expanduser()
+    path = folder_of(source) if isinstance(source, str) else source.expanduser()
     if path.is_dir():
         return path
     if path.is_file():
         raise ArgusError(f"{path} is a file; give the folder that it lies in")
-    if isinstance(source, str) and any(entry.name == source for entry in MODELS.entries()):
-        built_in: Path = MODELS.load(source)()
-        return built_in
     if isinstance(source, Path) or not is_hub_id(source):
         raise ArgusError(f"there is no folder {path}; give a folder that Argus.save wrote, or a hub id OWNER/NAME")
     try:

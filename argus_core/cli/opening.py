@@ -11,7 +11,7 @@ import torch
 from argus_core.argus import Argus
 from argus_core.canvas import Canvas
 from argus_core.errors import ArgusError
-from argus_core.license import require
+from argus_core.license import refused_heads, require
 from argus_core.options import parse_size
 from argus_core.places import DEFAULT_MODEL, check_model, folder_of, is_run
 from argus_core.trained import assemble
@@ -23,7 +23,7 @@ def open_model(
     """A saved Argus (folder or hub id), the heads of a run, or a built-in model; ``canvas`` puts all on one pass.
 
     Without ``model`` it is the default one, and stderr says so. With ``partly``, heads whose package is not installed
-    are left out, and stderr says so.
+    are left out, and stderr says so; so it does of heads that are not of the ``license`` level.
     """
     if model is not None:
         check_model(model)
@@ -37,11 +37,22 @@ def open_model(
     if model is None:
         terms = argus.licenses().in_words()
         print(f"model: {DEFAULT_MODEL} (built in, backbone {argus.backbone.name}; licences: {terms})", file=sys.stderr)
+    _keep_allowed(argus, license)
     tell_missing(argus)
-    require(argus, license)
     if canvas is not None:
         share_canvas(argus, canvas)
     return argus
+
+
+def _keep_allowed(argus: Argus, level: str | None) -> None:
+    """Leave out heads whose terms are not of a level; raises ArgusError if none is left, or the backbone's are not."""
+    refused = refused_heads(argus, level)
+    if len(refused) == len(argus.heads):
+        require(argus, level)
+    for name in refused:
+        argus.remove(name)
+    argus.missing = {**argus.missing, **{name: f"not {level}: {why}" for name, why in refused.items()}}
+    require(argus, level)
 
 
 def share_canvas(argus: Argus, size: str) -> None:

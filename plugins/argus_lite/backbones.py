@@ -98,7 +98,8 @@ def _lite(name: str, weights: str | Path | None, precision: Precision) -> Backbo
     info = FeatureInfo(
         (*(int(stage["num_chs"]) for stage in stages), int(getattr(net, "num_features"))),  # noqa: B009
         (*(int(stage["reduction"]) for stage in stages), int(stages[-1]["reduction"])),
-        1,
+        prefix=1,
+        stages=len(stages),
     )
     terms = "unknown" if weights else "apache-2.0"
     return Backbone(

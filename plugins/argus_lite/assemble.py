@@ -1,0 +1,108 @@
+"""The built-in model put together from runs of the arena: ``python -m argus_lite.assemble RUN/HEAD ... --out FOLDER``.
+
+``recipes/README.md`` has the commands that train the runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.data import ImageNetInfo
+
+from argus_core import Argus, Canvas, Classify, Head, build_head, load_backbone, load_head
+from argus_core.backbones import Backbone
+from argus_core.errors import ArgusError
+from argus_lite.backbones import published_tensors
+
+CANVAS = Canvas(320)
+RESEARCH = "research-data"
+"""Identifier of the terms of photographs that may be used for research."""
+LIMITS = {
+    "classify": "one of the 1000 classes of ImageNet: things and animals, no people, few scenes",
+    "segment": "indoor scenes; outdoors every pixel still gets one of the 13 indoor classes",
+    "depth": "indoor scenes up to 10 m, seen by a camera like that of NYU Depth V2; outdoors it is wrong",
+    "correspond": "parts of things of one kind, and views of one scene that differ little; no geometry is checked",
+}
+TRAINED_ON = {"classify": RESEARCH, "segment": RESEARCH, "depth": RESEARCH}
+"""Terms of the photographs that heads learned from, by task."""
+
+
+def main() -> None:
+    """Write the model and print where it is."""
+    parser = argparse.ArgumentParser(prog="python -m argus_lite.assemble", description=__doc__)
+    parser.add_argument("heads", nargs="+", type=Path, help="RUN/HEAD of `arena train`, one for each task")
+    parser.add_argument("--photographs", type=Path, required=True, help="files called WORDNET-ID_*.jpg, to be scored")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    asked = parser.parse_args()
+    argus = assemble([load_head(folder / "best.safetensors")[0] for folder in asked.heads])
+    argus.head("classify").record["scores"] = [score_photographs(argus, asked.photographs)]
+    argus.save(asked.out, "heads")
+    print(f"model: {asked.out}")
+
+
+def assemble(heads: Sequence[Head]) -> Argus:
+    """The published classifier and trained heads, called by their tasks, on one canvas; raises ArgusError for another.
+
+    Every record gets the limits of the head, and the terms of what it learned from.
+    """
+    backbone = load_backbone("lite0")
+    argus = Argus(backbone)
+    for head in (published_classifier(backbone), *heads):
+        task = head.task.name
+        if head.canvas != CANVAS:
+            raise ArgusError(f"head {task!r} was trained on {head.canvas}, the model has one pass on {CANVAS}")
+        head.record["limits"] = [LIMITS[task]]
+        if task in TRAINED_ON:
+            head.record["data"] = {**head.record.get("data", {}), "license": TRAINED_ON[task]}
+        argus.add(task, head)
+    return argus
+
+
+def published_classifier(backbone: Backbone) -> Head:
+    """The last layer of the network that the backbone is of, with timm's names of the classes of ImageNet-1k."""
+    names = ImageNetInfo()
+    classes = [names.index_to_description(index).split(",")[0] for index in range(names.num_classes())]
+    head = build_head("classify.linear", backbone.info, Classify(classes=distinct(classes)), {"normalize": False})
+    tensors = published_tensors(backbone.name, backbone.model.net)  # type: ignore[arg-type]
+    head.load_state_dict({f"classify.{part}": tensors[f"classifier.{part}"] for part in ("weight", "bias")})
+    head.canvas = CANVAS
+    head.record = {"data": {"spec": "ImageNet-1k, by the authors of EfficientNet-Lite"}}
+    return head.eval()
+
+
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """The names with a number behind those that were there before: two kinds of crane, two of maillot."""
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+    return tuple(out)
+
+
+def score_photographs(argus: Argus, folder: Path) -> dict[str, Any]:
+    """A row of scores as the arena writes them, of photographs whose file names begin with a WordNet id."""
+    labels = ImageNetInfo().label_names()
+    named = {file: re.match(r"n\d{8}", file.name) for file in sorted(folder.iterdir())}
+    truth = {file: labels.index(match[0]) for file, match in named.items() if match}
+    if not truth:
+        raise ArgusError(f"{folder} holds no photographs called WORDNET-ID_*, such as n01440764_tench.jpg")
+    hits = torch.zeros(2)
+    for file, label in truth.items():
+        best = [entry["class_id"] for entry in argus.classify(file, top_k=5)]
+        hits += torch.tensor([best[0] == label, label in best])
+    top1, top5 = (hits / len(truth)).tolist()
+    return {
+        "primary": "top1",
+        "metrics": {"top1": top1, "top5": top5},
+        "data": {"spec": folder.name, "val": {"split": "all", "images": len(truth)}},
+    }
+
+
+if __name__ == "__main__":
+    main()
