@@ -1,4 +1,4 @@
-"""Cross entropy of dense class logits, at canvas resolution."""
+"""Losses of dense class logits at canvas resolution: cross entropy, and how little of each class overlaps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from argus_core.border import repeat_border
 from argus_core.dense import enlarge
 from argus_core.processes import batch_total
 
-__all__ = ["Denominator", "DenseLogits", "MaskTarget", "cross_entropy"]
+__all__ = ["Denominator", "DenseLogits", "MaskTarget", "cross_entropy", "jaccard"]
 
 Denominator = Literal["valid", "all"]
 """Pixels that the mean of a loss is taken over: those that are labelled, or all."""
@@ -58,3 +58,25 @@ def cross_entropy(
         total = F.cross_entropy(logits, labels, ignore_index=ignore, reduction="sum")
         counted = (labels != ignore) if denominator == "valid" else torch.ones_like(labels)
         return total / batch_total(counted.sum())
+
+
+def jaccard(output: DenseLogits, targets: Sequence[MaskTarget], ignore: int) -> Tensor:
+    """One minus the soft intersection over union (Rahman 2016), meaned over images and the classes that each shows.
+
+    Unlike cross entropy it gives a small class the weight of a large one, as the mean IoU does. Probabilities are those
+    of logits enlarged bilinearly to the canvas; 0 where nothing is labelled.
+    """
+    labels = torch.stack([target.labels for target in targets])  # (B, H, W)
+    known = (labels != ignore).flatten(1)  # (B, N)
+    with torch.autocast(labels.device.type, enabled=False):
+        logits = enlarge(output.filled(), output.stride, (labels.shape[1], labels.shape[2]))
+        shares = logits.softmax(dim=1).flatten(2) * known[:, None]  # (B, K, N)
+        index = labels.flatten(1).where(known, 0)
+        hits = shares.gather(1, index[:, None])[:, 0]  # of the true class
+        both, true = (
+            torch.zeros_like(shares[..., 0]).scatter_add(1, index, part) for part in (hits, known.to(hits.dtype))
+        )
+        union = shares.sum(dim=2) + true - both
+        seen = true > 0
+        lacking = 1 - both / union.clamp(min=1e-6)
+        return lacking[seen].sum() / batch_total(seen.sum())

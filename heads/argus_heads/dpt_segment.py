@@ -10,7 +10,7 @@ from argus_core.dpt import Decoder, four_layers
 from argus_core.head import Head
 from argus_core.recipe import Recipe
 from argus_core.tasks.segment import Segment
-from argus_core.tasks.segment_loss import DenseLogits, MaskTarget, cross_entropy
+from argus_core.tasks.segment_loss import DenseLogits, MaskTarget, cross_entropy, jaccard
 from argus_core.tokens import FeatureInfo, Features, Needs
 
 
@@ -18,7 +18,7 @@ class SegmentDPT(Head):
     """A dense prediction transformer's decoder (Ranftl 2021) that answers with class logits.
 
     ``layers`` and ``double`` are those of ``depth.dpt``. ``dropout`` drops whole channels before the last layer, as
-    published.
+    published. ``overlap`` is the weight of the ``jaccard`` loss beside cross entropy.
     """
 
     solves = Segment
@@ -33,10 +33,11 @@ class SegmentDPT(Head):
         layers: tuple[int, ...] = (),
         double: bool = False,
         dropout: float = 0.1,
+        overlap: float = 0.0,
     ) -> None:
         super().__init__(info, task)
         self.needs = Needs(layers=layers or four_layers(info), norm=False)
-        self.ignore = task.ignore
+        self.ignore, self.overlap = task.ignore, overlap
         self.decoder = Decoder(info, self.needs, width, double)
         self.dropout = nn.Dropout2d(dropout)
         self.classify = nn.Conv2d(width, len(task.classes), 1)
@@ -47,5 +48,6 @@ class SegmentDPT(Head):
         return DenseLogits(self.classify(x), self.decoder.stride, features.extent)
 
     def loss(self, output: DenseLogits, targets: Sequence[MaskTarget]) -> dict[str, Tensor]:
-        """Cross entropy at canvas resolution over the labelled pixels."""
-        return {"cross_entropy": cross_entropy(output, targets, self.ignore)}
+        """Cross entropy at canvas resolution over the labelled pixels, and ``jaccard`` if it has a weight."""
+        terms = {"cross_entropy": cross_entropy(output, targets, self.ignore)}
+        return terms | ({"jaccard": self.overlap * jaccard(output, targets, self.ignore)} if self.overlap else {})
