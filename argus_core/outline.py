@@ -21,7 +21,9 @@ def outline(argus: Composition) -> str:
     strides = sorted(set(argus.backbone.info.strides))
     spread = f"stride {strides[0]}" if len(strides) == 1 else f"strides {strides[0]} to {strides[-1]}"
     about = f"backbone {argus.backbone.name}, {_size(argus.backbone)}, {spread}"
-    canvas = f"one canvas {_canvas(argus.canvas)}" if argus.canvas else "each head on its own canvas"
+    own = {argus.head(name).canvas for name in argus.heads}
+    shared = argus.canvas or (own.pop() if len(own) == 1 else None)
+    canvas = f"one canvas {_canvas(shared)}" if shared else "each head on its own canvas"
     held = f"{counted(len(rows), 'head')}, {canvas}" if rows else "no heads"
     return "\n    ".join([f"{type(argus).__name__}({about}; {held}", *lines]) + ")"
 

@@ -16,8 +16,13 @@ from argus_core.files import read_json
 from argus_core.hooks import load_plugins
 
 
-def reproduce(row: Path, out: Path | None, device: str | None) -> bool:
-    """Train the head of a row alone, as its run says, and print both scores; whether all agree to the last digit."""
+def reproduce(
+    row: Path, out: Path | None, device: str | None, data: str | None = None, cache: Path | None = None
+) -> bool:
+    """Train the head of a row alone, as its run says, and print both scores; whether all agree to the last digit.
+
+    ``data`` and ``cache`` say where the same data and tokens are now.
+    """
     row = row / "result.json" if row.is_dir() else row
     held = read_row(row)
     run = RunFolder(row.parent.parent)
@@ -25,8 +30,9 @@ def reproduce(row: Path, out: Path | None, device: str | None) -> bool:
         raise ArgusError(f"{row} is not RUN/HEAD/result.json of a run folder, which says how it was trained")
     config = RunConfig(**read_json(run.config, "its run cannot be repeated")["config"])
     alone = only(config, (held["name"],))
-    if device is not None:
-        alone = alone.model_copy(update={"request": alone.request.model_copy(update={"device": device})})
+    elsewhere = {"device": device, "data": data, "cache": cache}
+    given = {key: value for key, value in elsewhere.items() if value is not None}
+    alone = alone.model_copy(update={"request": alone.request.model_copy(update=given)})
     where = out or Path("reproduced") / f"{held['name']}-{held['weights_sha256'][:8]}"
     world = join_world(alone.request.device)
     try:

@@ -104,10 +104,14 @@ def board(
 def reproduce(
     row: Annotated[Path, typer.Argument(callback=checked(check_path), help="RUN/HEAD, or its result.json")],
     out: Annotated[Path | None, typer.Option("--out", help="run folder; default: reproduced/HEAD-...")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", callback=checked(check_data), help="data spec, where the data have moved")
+    ] = None,
+    cache: options.Cache = None,
     device: Device = None,
 ) -> None:
     """Train a result again from its record, and report every difference; exit code 1 if there is one."""
     from argus_arena.reproduce import reproduce as again
 
-    if not again(row, out, device):
+    if not again(row, out, device, data, cache):
         raise typer.Exit(1)
