@@ -14,11 +14,11 @@ from argus_arena.cli import app
 from argus_arena.commands import make_request
 from argus_core.cli import app as argus_app
 from argus_core.hooks import Hooks
-from argus_core.registry import BACKBONES, HEADS, PROTOCOLS, TASKS
+from argus_core.registry import BACKBONES, HEADS, MODELS, PROTOCOLS, TASKS
 from docs_text import PAGES, ROOT, blocks, dist_info
 
 SLOW = ("writing-a-head", "shipping")
-GROUPS = {registry.group for registry in (HEADS, BACKBONES, TASKS, PROTOCOLS)} | {"argus.plugins"}
+GROUPS = {registry.group for registry in (HEADS, BACKBONES, TASKS, PROTOCOLS, MODELS)} | {"argus.plugins"}
 
 
 @pytest.mark.parametrize(
