@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, get_args
@@ -69,6 +70,17 @@ def check_data(spec: str) -> None:
     from argus_core.data_spec import find_opener
 
     find_opener(spec)
+
+
+def check_out(path: Path) -> None:
+    """Where something can be written: the nearest folder that exists takes new files."""
+    there = next(one for one in (path, *path.absolute().parents) if one.exists())
+    if path.exists() and path.is_file():
+        there = path
+    elif not there.is_dir():
+        raise ArgusError(f"{path} cannot be written: {there} is a file; choose another --out")
+    if not os.access(there, os.W_OK):
+        raise ArgusError(f"{path} cannot be written: {there} is read-only here; choose another --out")
 
 
 def check_run(path: Path) -> None:

@@ -73,8 +73,8 @@ def check_model(text: str) -> None:
     built_in = [entry.name for entry in MODELS.entries()]
     if not is_hub_id(text) and text not in built_in:
         raise ArgusError(
-            f"{unknown('model', text, built_in)}; else give a folder that Argus.save wrote, a run of `arena train`, "
-            "or a hub id OWNER/NAME"
+            f"{unknown('model', text, built_in)} A model is a built-in name, a folder that Argus.save wrote, "
+            "a run of `arena train`, or a hub id OWNER/NAME"
         )
 
 

@@ -33,6 +33,7 @@ def make_world(root: Path) -> Path:
     for number, name in enumerate(("a.jpg", "b.jpg")):
         save(root / "photos" / name, scenes["val"].read(number))
         save(root / name, scenes["val"].read(number))
+    save(root / "photo.jpg", scenes["val"].read(0))
     video(root / "video.mp4", scenes)
     torch.manual_seed(0)
     for name, file in (("vit_tiny_patch16_224", "vit_tiny"), ("mobilenetv2_100", "mobilenet")):

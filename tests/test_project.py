@@ -24,10 +24,11 @@ PACKAGES = {
     "argus_heads": ROOT / "heads/argus_heads",
     "argus_data": ROOT / "plugins/argus_data",
     "argus_board": ROOT / "plugins/argus_board",
+    "argus_lite": ROOT / "plugins/argus_lite",
     "argus_arena": ROOT / "arena/argus_arena",
 }
 HOMES = {
-    "timm": ("argus_core/backbones/",),
+    "timm": ("argus_core/backbones/", "plugins/argus_lite/assemble.py"),
     "pluggy": ("argus_core/hooks.py",),
     "pycocotools": ("argus_core/tasks/coco_metric.py", "plugins/argus_data/coco"),
     "mlflow": ("plugins/argus_board/mlflow_runs.py",),

@@ -15,7 +15,7 @@ from public_api import PACKAGES, ROOT, current, held, public_files, tree
 
 API = {module: set(import_module(module).__all__) for module in public_files()}
 NAMES = [(module, name) for module in sorted(API) for name in sorted(API[module])]
-FIRST_PARTY = ("argus_core", "argus_data", "argus_heads", "argus_board", "argus_arena")
+FIRST_PARTY = ("argus_core", "argus_data", "argus_heads", "argus_board", "argus_lite", "argus_arena")
 WRITTEN_LIKE_STRANGERS = (
     *sorted((ROOT / "plugins").rglob("*.py")),
     *sorted((ROOT / "heads/argus_heads").glob("*.py")),

@@ -159,7 +159,14 @@ def test_a_built_head_remembers_its_name_and_all_its_options():
     head = build_head("fcos", INFO, Detect.small(), {"width": 16, "depth": 1, "layers": [2, -1]})
     assert isinstance(head, Head)
     assert (head.name, head.needs) == ("detect.fcos", Needs(layers=(2, -1)))
-    assert head.options == {"width": 16, "depth": 1, "pyramid": "full", "layers": (2, -1), "fuse": "stack"}
+    assert head.options == {
+        "width": 16,
+        "depth": 1,
+        "pyramid": "full",
+        "layers": (2, -1),
+        "stride": None,
+        "fuse": "stack",
+    }
 
 
 def test_wrong_options_layers_and_tasks_are_refused(by_hand):

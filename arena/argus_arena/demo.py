@@ -31,7 +31,7 @@ SETTINGS = {
     "batch": 16,
     "lr": 2e-3,
     "layers": list(LAYERS),
-    "detect.width": 96,
+    "detect.width": 64,
     "classify.lr": 3.0,
     "classify.sweep": [],
 }

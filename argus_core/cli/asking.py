@@ -9,7 +9,7 @@ import typer
 
 from argus_core.cli.inputs import check_image, find_sources, parse_point
 from argus_core.cli.question import Question
-from argus_core.early import check_license, check_size, checked
+from argus_core.early import check_license, check_out, check_size, checked
 from argus_core.places import DEFAULT_MODEL, check_asked, check_model
 
 Inputs = Annotated[
@@ -24,7 +24,7 @@ Model = Annotated[
         show_default=f"{DEFAULT_MODEL}, which is built in",
     ),
 ]
-Out = Annotated[Path, typer.Option("--out", help="folder to write")]
+Out = Annotated[Path, typer.Option("--out", callback=checked(check_out), help="folder to write")]
 HeadName = Annotated[str | None, typer.Option("--head", help="which head answers, where several could")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1; default: a GPU where there is one")]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")]

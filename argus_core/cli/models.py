@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from argus_core.cli.asking import CanvasSize, Device, Model, Require
-from argus_core.early import check_run, check_which, checked, one_of
+from argus_core.early import check_out, check_run, check_which, checked, one_of
 from argus_core.errors import ArgusError
 from argus_core.places import DEFAULT_MODEL, check_model
 
@@ -37,7 +37,7 @@ def build(
         list[Path],
         typer.Argument(callback=checked(check_run), help="run folders of `arena train`, or single heads of them"),
     ],
-    out: Annotated[Path, typer.Option("--out", help="folder to write the model to")],
+    out: Annotated[Path, typer.Option("--out", callback=checked(check_out), help="folder to write the model to")],
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
     which: Annotated[str, typer.Option("--weights-of", callback=checked(check_which), help="best or last")] = "best",
     variant: Variant = None,
@@ -70,7 +70,7 @@ def info(
 
 
 def export(
-    out: Annotated[Path, typer.Option("--out", help="folder to write")],
+    out: Annotated[Path, typer.Option("--out", callback=checked(check_out), help="folder to write")],
     model: Model = None,
     format: Annotated[
         str,

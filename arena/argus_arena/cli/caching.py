@@ -10,7 +10,15 @@ import typer
 
 from argus_arena.cli import options
 from argus_arena.cli.options import BackboneSet, Device, Fit, RequireLicense, Weights
-from argus_core.early import check_data, check_dtype, check_interpolation, check_path, check_protocol, checked
+from argus_core.early import (
+    check_data,
+    check_dtype,
+    check_interpolation,
+    check_out,
+    check_path,
+    check_protocol,
+    checked,
+)
 from argus_core.options import parse_size
 
 CacheFolder = Annotated[Path, typer.Argument(callback=checked(check_path))]
@@ -36,7 +44,10 @@ def build(
             help="data spec, such as coco:PATH, folder:PATH or images:PATH,masks=DIR",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="folder to write; the same command resumes it")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", callback=checked(check_out), help="folder to write; the same command resumes it"),
+    ] = None,
     backbone: options.Backbone = "eupe_vitb16",
     weights: Weights = None,
     backbone_set: BackboneSet = None,

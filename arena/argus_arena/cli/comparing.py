@@ -10,7 +10,7 @@ import typer
 from argus_arena.cli import options
 from argus_arena.cli.options import BackboneSet, Device, MetricSet, Protocol, Recipe, RequireLicense, Settings, Weights
 from argus_arena.config_file import check_names
-from argus_core.early import check_data, check_heads, check_path, checked
+from argus_core.early import check_data, check_heads, check_out, check_path, checked
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,7 +20,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def compare(
-    out: Annotated[Path, typer.Option("--out", help="folder of the comparison; the same command resumes it")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", callback=checked(check_out), help="folder of the comparison; the same command resumes it"
+        ),
+    ],
     heads: Annotated[
         list[str] | None,
         typer.Option(
@@ -103,7 +108,9 @@ def board(
 
 def reproduce(
     row: Annotated[Path, typer.Argument(callback=checked(check_path), help="RUN/HEAD, or its result.json")],
-    out: Annotated[Path | None, typer.Option("--out", help="run folder; default: reproduced/HEAD-...")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", callback=checked(check_out), help="run folder; default: reproduced/HEAD-...")
+    ] = None,
     data: Annotated[
         str | None, typer.Option("--data", callback=checked(check_data), help="data spec, where the data have moved")
     ] = None,

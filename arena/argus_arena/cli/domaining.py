@@ -9,7 +9,7 @@ import typer
 
 from argus_arena.cli import options
 from argus_arena.cli.options import BackboneSet, Device, Fit, Recipe, RequireLicense, Settings, Weights
-from argus_core.early import check_heads, checked
+from argus_core.early import check_heads, check_out, checked
 from argus_core.options import parse_size
 
 
@@ -19,7 +19,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def domains(
-    out: Annotated[Path, typer.Option("--out", help="folder of the comparison; the same command resumes it")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", callback=checked(check_out), help="folder of the comparison; the same command resumes it"
+        ),
+    ],
     data: Annotated[
         list[str], typer.Option("--data", help="folder of COCO data sets (RF100-VL layout), or NAME=SPEC; repeatable")
     ],

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from argus_core.early import check_out, checked
+
 plugin = typer.Typer(help="Write plugins of one's own.", no_args_is_help=True)
 
 
@@ -27,7 +29,9 @@ def new(
     task: Annotated[
         str | None, typer.Option("--task", help="of a head: classify, segment, depth, detect or correspond")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="folder to write; default: NAME")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", callback=checked(check_out), help="folder to write; default: NAME")
+    ] = None,
     author: Annotated[str | None, typer.Option("--author", help="default: as git is told")] = None,
 ) -> None:
     """Write a complete package that works: code, tests, README, licence and workflow, to be changed from there."""

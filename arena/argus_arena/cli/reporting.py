@@ -10,6 +10,7 @@ import typer
 
 from argus_arena.cli.options import Device
 from argus_arena.rows import find_rows
+from argus_core.early import check_out, checked
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,7 +20,9 @@ def add_to(app: typer.Typer) -> None:
 
 def report(
     runs: Annotated[list[Path], typer.Argument(help="run folders, or folders of runs")],
-    out: Annotated[Path, typer.Option("--out", help="HTML file to write")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("--out", callback=checked(check_out), help="HTML file to write")] = Path(
+        "report.html"
+    ),
     images: Annotated[int, typer.Option("--images", min=0, help="images shown per ranking; 0 runs no head")] = 8,
     task: Annotated[str, typer.Option("--task", help="only this task")] = "",
     threshold: Annotated[float, typer.Option("--threshold", min=0, max=1, help="lowest score of shown boxes")] = 0.3,

@@ -10,7 +10,7 @@ import typer
 from argus_arena.cli import options
 from argus_arena.cli.options import BackboneSet, Device, MetricSet, Protocol, RequireLicense, RunPath, Settings, Weights
 from argus_arena.config_file import check_names
-from argus_core.early import check_data, check_head, check_which, checked
+from argus_core.early import check_data, check_head, check_out, check_which, checked
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,7 +48,9 @@ def train(
     recipe: options.Recipe = None,
     settings: Settings = None,
     config: options.Config = None,
-    out: Annotated[Path | None, typer.Option("--out", help="run folder; the same command resumes it")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", callback=checked(check_out), help="run folder; the same command resumes it")
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed")] = None,
     device: Device = None,
     workers: Annotated[int | None, typer.Option("--workers", help="processes that read batches ahead")] = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from argus_arena.cli.options import Device, RunPath
-from argus_core.early import check_data, checked
+from argus_core.early import check_data, check_out, checked
 from argus_core.errors import ArgusError
 
 
@@ -21,7 +21,9 @@ def add_to(app: typer.Typer) -> None:
 def predict(
     images: Annotated[list[Path], typer.Argument(help="images or folders of images")],
     run: RunPath,
-    out: Annotated[Path, typer.Option("--out", help="folder for pictures and predictions.json")] = Path("predictions"),
+    out: Annotated[
+        Path, typer.Option("--out", callback=checked(check_out), help="folder for pictures and predictions.json")
+    ] = Path("predictions"),
     threshold: Annotated[float, typer.Option("--threshold", min=0, max=1, help="lowest score that is kept")] = 0.3,
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")] = 8,
@@ -36,7 +38,7 @@ def predict(
 
 
 def text(
-    out: Annotated[Path, typer.Option("--out", help="safetensors file to write")],
+    out: Annotated[Path, typer.Option("--out", callback=checked(check_out), help="safetensors file to write")],
     data: Annotated[
         str | None, typer.Option("--data", callback=checked(check_data), help="take the class names from a data set")
     ] = None,
