@@ -17,15 +17,15 @@ from argus_core.tokens import Features, Needs
 
 
 class Good(DenseHead):
-    """Two convolutions at the backbone's stride."""
+    """Two convolutions at the stride of the last layer."""
 
-    strides = (16,)
     recipe = Recipe(lr=1e-2)
 
     def __init__(self, info, task, *, width: int = 24, layers: tuple[int, ...] = (-1,)) -> None:
         super().__init__(info, task)
         self.needs = Needs(layers=layers)
-        self.stem = nn.Conv2d(info.channels[-1], width, 3, padding=1)
+        self.strides = (info.strides[layers[-1]],)
+        self.stem = nn.Conv2d(info.channels[layers[-1]], width, 3, padding=1)
         self.answer = nn.Conv2d(width, len(task.classes) + 5, 1)
 
     def forward(self, features: Features) -> DenseOutput:
@@ -33,7 +33,8 @@ class Good(DenseHead):
 
     def reply(self, x, features):
         cls, ltrb, quality = self.answer(F.gelu(self.stem(x))).float().split([self.answer.out_channels - 5, 4, 1], 1)
-        return DenseOutput((Level(cls, 16 * ltrb.clamp(-4, 4).exp(), quality),), self.strides, features.extent)
+        ltrb = self.strides[0] * ltrb.clamp(-4, 4).exp()
+        return DenseOutput((Level(cls, ltrb, quality),), self.strides, features.extent)
 
 
 class RequiredOption(Good):
@@ -170,6 +171,21 @@ class BranchesOnValues(Good):
         return super().reply(x if x.mean() > 0 else -x, features)
 
 
+class AssumesItsStride(Good):
+    def __init__(self, info, task) -> None:
+        super().__init__(info, task)
+        self.strides = (16,)
+
+
+class StacksAsTheyAre(Good):
+    def __init__(self, info, task) -> None:
+        super().__init__(info, task, layers=(5, -1))
+        self.stem = nn.Conv2d(info.channels[5] + info.channels[-1], 24, 3, padding=1)
+
+    def forward(self, features):
+        return self.reply(torch.cat(features.maps, dim=1), features)
+
+
 class VectorLoss(Good):
     def loss(self, output, targets):
         return {name: term[None] for name, term in super().loss(output, targets).items()}
@@ -288,6 +304,7 @@ BROKEN: dict[str, tuple[type[Good], ...]] = {
     "cached_is_live": (FlattensByView, CountsItsCalls),
     "company": (SharedByAll,),
     "device_agnostic": (PinnedToCpu,),
+    "pyramid": (AssumesItsStride, StacksAsTheyAre),
     "exports": (FreezesItsGrid, BranchesOnValues),
     "compiles": (BreaksTheGraph, BranchesOnValues),
     "loss": (VectorLoss, NanWithoutBoxes),
