@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,8 @@ from argus_core.errors import ArgusError
 from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 
 __all__ = ["Taps", "common_stride", "default_layers", "pyramid_layers", "quarter_layers", "restride"]
+
+T = TypeVar("T")
 
 USUAL = (8, 16, 32)
 """Strides in pixels of the maps that dense heads read from a pyramid by default."""
@@ -54,6 +58,14 @@ class Taps(nn.Module):
             pairs = zip(maps, self.strides, strict=True)
             maps = [restride(x, stride, self.stride, features.extent, features.size) for x, stride in pairs]
         return self.mix(torch.cat(list(maps), dim=1))
+
+    def view(self, features: Features) -> Features:
+        """The same features with that map alone."""
+        return replace(features, maps=(self(features),))
+
+    def views(self, batches: Iterable[tuple[Features, T]]) -> Iterator[tuple[Features, T]]:
+        """The ``view`` of every batch, with its targets."""
+        return ((self.view(features), targets) for features, targets in batches)
 
 
 def restride(x: Tensor, stride: int, to: int, extent: Tensor, size: tuple[int, int]) -> Tensor:

@@ -4,8 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from argus_core.build import build_head
 from argus_core.errors import ArgusError
 from argus_core.taps import Taps, common_stride, default_layers, pyramid_layers, quarter_layers, restride
+from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 
 CONVNET = FeatureInfo((8, 12, 16, 20, 24), (4, 8, 16, 32, 32), prefix=1)
@@ -72,3 +74,32 @@ def test_a_stack_holds_every_layer_at_one_stride():
     assert (taps.stride, taps.channels, stack.shape) == (16, 52, (2, 52, 6, 8))
     torch.testing.assert_close(stack[:, 12:28], maps[1])
     torch.testing.assert_close(stack[:1, :12], F.avg_pool2d(maps[0][:1], 2))
+
+
+def test_a_view_has_that_map_alone():
+    taps, extent = Taps(CONVNET, Needs((3, 4))), torch.tensor([[96, 128]])
+    maps = (padded(20, 32, extent, (96, 128)), padded(24, 32, extent, (96, 128), 1))
+    given = Features(maps, (), extent, (96, 128))
+    ((seen, target),) = taps.views([(given, "target")])
+    assert target == "target" and seen.size == given.size and len(seen.maps) == 1
+    torch.testing.assert_close(seen.map, torch.cat(maps, dim=1))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "analytic_person",
+        "adaptive_query",
+        "centernet",
+        "compression",
+        "patch_assembly",
+        "prototype",
+        "relational_corners",
+        "sparse_query",
+        "tropical",
+        "wavelet",
+    ],
+)
+def test_heads_that_offer_no_layers_read_the_usual_ones(name):
+    head = build_head(f"detect.{name}", CONVNET, Detect(classes=("person", "b")), {})
+    assert head.needs.layers == (1, 2, 4) and (head.taps.stride, head.taps.channels) == (16, 52)

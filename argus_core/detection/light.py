@@ -9,17 +9,18 @@ from argus_core.detection.blocks import PRIOR, ConvGN, DenseTowers, UpGN, predic
 from argus_core.detection.dense import DenseHead, DenseOutput
 from argus_core.detection.levels import LEVELS, pyramid_strides
 from argus_core.recipe import Recipe
-from argus_core.taps import common_stride
+from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import Detect
-from argus_core.tokens import FeatureInfo, Features
+from argus_core.tokens import FeatureInfo, Features, Needs
 
-__all__ = ["LightHead", "MeanPyramid", "halvings"]
+__all__ = ["LightHead", "MeanPyramid", "halvings", "light_taps"]
 
 
 class LightHead(DenseHead):
     """A 1x1 ``stem``, a ``pyramid`` with one learned step, and two towers of two 3x3 and two depthwise blocks.
 
-    A subclass gives what it does in another way: ``stem`` maps (B, C, h, w) features to (B, ``width``, h, w),
+    It reads the last layer, of a pyramid those of strides 8, 16 and 32 as one map: ``taps``, see ``light_taps``. A
+    subclass gives what it does in another way: ``stem`` maps (B, C, h, w) features to (B, ``width``, h, w),
     ``pyramid`` that to one map per stride, ``classifier`` (B, ``width``, h, w) to (B, K, h, w) logits.
     """
 
@@ -36,15 +37,22 @@ class LightHead(DenseHead):
         classifier: nn.Module | None = None,
     ) -> None:
         super().__init__(info, task)
-        self.strides = pyramid_strides(common_stride(info, self.needs))
-        self.stem = stem or ConvGN(info.channels[self.needs.layers[-1]], width, 1, act=True)
+        self.needs = Needs(layers=default_layers(info))
+        self.taps = light_taps(info)
+        self.strides = pyramid_strides(self.taps.stride)
+        self.stem = stem or ConvGN(self.taps.channels, width, 1, act=True)
         self.pyramid = pyramid or MeanPyramid(width)
         classifier = classifier or prediction(width, len(task.classes), prior=PRIOR)
         self.towers = DenseTowers(width, classifier, self.strides, convs=2, residuals=2)
 
     def forward(self, features: Features) -> DenseOutput:
         """Logits, distances and centre-ness at five levels, at ``strides`` pixels."""
-        return DenseOutput(self.towers(self.pyramid(self.stem(features.map))), self.strides, features.extent)
+        return DenseOutput(self.towers(self.pyramid(self.stem(self.taps(features)))), self.strides, features.extent)
+
+
+def light_taps(info: FeatureInfo) -> Taps:
+    """What a light head reads of a backbone, for a subclass that must know its channels first."""
+    return Taps(info, Needs(layers=default_layers(info)))
 
 
 class MeanPyramid(nn.Module):

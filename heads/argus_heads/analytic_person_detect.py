@@ -18,8 +18,9 @@ from argus_core.errors import ArgusError
 from argus_core.precision import full_precision
 from argus_core.recipe import Recipe
 from argus_core.statistics import Moments, discriminant, ridge
+from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import BoxTarget, Detect
-from argus_core.tokens import FeatureInfo, Features, cell_mask
+from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 
 Batches = Iterable[tuple[Features, Sequence[BoxTarget]]]
 
@@ -54,9 +55,10 @@ class AnalyticPerson(DenseHead):
         super().__init__(info, task)
         self.classes = task.classes
         self.target = _target(task.classes, target)
-        layer = self.needs.resolve(info).layers[-1]
-        channels, anchors = info.channels[layer], SCALES * len(ASPECTS)
-        self.stride = info.strides[layer]
+        self.needs = Needs(layers=default_layers(info))
+        self.taps = Taps(info, self.needs)
+        channels, anchors = self.taps.channels, SCALES * len(ASPECTS)
+        self.stride = self.taps.stride
         self.strides = (self.stride,)
         self.register_buffer("weight", torch.zeros(channels))
         self.register_buffer("bias", torch.tensor(CLOSED))
@@ -68,6 +70,7 @@ class AnalyticPerson(DenseHead):
     @torch.no_grad()
     def forward(self, features: Features) -> DenseOutput:
         """One level; the discriminant is the logit of the target and of its quality: the score is its sigmoid."""
+        features = self.taps.view(features)
         mask = self._mask(features)
         with full_precision(features.map.device):
             x = self._inputs(features, mask)
@@ -98,7 +101,7 @@ class AnalyticPerson(DenseHead):
         """First pass: discriminant and anchors. Second pass: which anchor, and how a box differs from it."""
         positive = negative = Moments.none(len(self.weight))
         sizes = []
-        for features, targets in batches:
+        for features, targets in self.taps.views(batches):
             boxes, held = self._wanted(targets), self._mask(features)[:, 0]
             inside = torch.zeros_like(held)
             inside[centre_cells(boxes, features.extent, self.stride)] = True
@@ -120,7 +123,7 @@ class AnalyticPerson(DenseHead):
         """Ridge regressions on the cells that hold centres: a one-hot anchor per context, offsets per anchor."""
         inputs, anchors = len(self.weight) + 1, len(self.anchors)
         choose, refine = [Moments.none(inputs + anchors)] * len(WINDOWS), [Moments.none(inputs + 4)] * anchors
-        for features, targets in batches:
+        for features, targets in self.taps.views(batches):
             boxes, mask = self._wanted(targets), self._mask(features)
             at = centre_cells(boxes, features.extent, self.stride)
             shape, offsets = self._answers(at, torch.cat(boxes))

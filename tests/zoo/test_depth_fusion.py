@@ -148,6 +148,17 @@ def test_a_teacher_may_read_further_layers(saved):
     assert all(torch.equal(a, b) for a, b in zip(tensors(head(lower)), tensors(head(features)), strict=True))
 
 
+def test_of_a_pyramid_the_head_and_its_teacher_read_their_own_layers(saved):
+    info = FeatureInfo((8, 12, 16, 20), (4, 8, 16, 32))
+    head = DepthFusion(info, SMALL, width=16, depth=saved(info=info, layers=(0, 2))).train()
+    assert head.needs.layers == (0, 1, 2, 3) and head.taps.channels == 48
+    features, targets = scenes(head)
+    lower = replace(features, maps=(-features.maps[0], *features.maps[1:]))
+    assert head.loss(head(features), targets)["depth"].isfinite()
+    assert all(torch.equal(a, b) for a, b in zip(tensors(head(lower)), tensors(head(features)), strict=True))
+    assert not torch.allclose(head(lower).pseudo, head(features).pseudo)
+
+
 def test_a_saved_head_needs_its_teacher_no_more(saved, tmp_path):
     path = saved()
     head = stirred(make(DepthFusion, width=16, depth=path))

@@ -13,8 +13,9 @@ from argus_core.detection.attention import Attention, feed_forward, place_code
 from argus_core.detection.blocks import PRIOR, ConvGN, logit
 from argus_core.detection.sets import SetHead, SetOutput
 from argus_core.recipe import Recipe
+from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import Detect
-from argus_core.tokens import FeatureInfo, Features, cell_mask
+from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 
 LAYERS = 3
 EDGE = 1e-4
@@ -71,7 +72,9 @@ class AdaptiveQuery(SetHead):
 
     def __init__(self, info: FeatureInfo, task: Detect, *, width: int = 256, queries: int = 300) -> None:
         super().__init__(info, task)
-        self.stem = ConvGN(info.channels[-1], width, 1)
+        self.needs = Needs(layers=default_layers(info))
+        self.taps = Taps(info, self.needs)
+        self.stem = ConvGN(self.taps.channels, width, 1)
         self.content = nn.Parameter(torch.randn(queries, width))
         self.places = nn.Parameter(torch.rand(queries, 2).clamp(0.01, 0.99).logit())
         self.layers = nn.ModuleList(AdaptiveLayer(width) for _ in range(LAYERS))
@@ -82,9 +85,9 @@ class AdaptiveQuery(SetHead):
 
     def forward(self, features: Features) -> SetOutput:
         """Logits and boxes of every query after every layer."""
-        memory = self.stem(features.map).flatten(2).transpose(1, 2)  # (B, N, C)
-        grid = (features.map.shape[2], features.map.shape[3])
-        stride, extent = self.info.strides[-1], features.extent
+        x = self.stem(self.taps(features))
+        memory, grid = x.flatten(2).transpose(1, 2), (x.shape[2], x.shape[3])  # (B, N, C)
+        stride, extent = self.taps.stride, features.extent
         seen = cell_mask(extent, stride, grid).flatten(1)
         found = self.decode_queries(memory, visible_middles(extent, stride, grid), seen)
         scale = extent.flip(1).repeat(1, 2)[:, None]  # (B, 1, 4) width, height, twice

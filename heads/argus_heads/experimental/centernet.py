@@ -25,8 +25,9 @@ from argus_core.detection.heatmaps import (
 from argus_core.detection.objects import object_total, without_crowds
 from argus_core.head import Head
 from argus_core.recipe import Recipe
+from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import LIMIT, BoxTarget, Detect, Detections
-from argus_core.tokens import FeatureInfo, Features, cell_mask
+from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,11 @@ class CenterNet(Head):
 
     def __init__(self, info: FeatureInfo, task: Detect, *, width: int = 256) -> None:
         super().__init__(info, task)
-        self.stride = finer_stride(info.strides[-1], 4)
+        self.needs = Needs(layers=default_layers(info))
+        self.taps = Taps(info, self.needs)
+        self.stride = finer_stride(self.taps.stride, 4)
         self.neck = nn.Sequential(
-            ConvGN(info.channels[-1], width, 1, act=True),
+            ConvGN(self.taps.channels, width, 1, act=True),
             ConvGN(width, width, act=True),
             SmoothUpGN(width, width // 2),
             SmoothUpGN(width // 2, width // 4),
@@ -67,7 +70,7 @@ class CenterNet(Head):
 
     def forward(self, features: Features) -> CentreMaps:
         """Heat, size and offset of every cell of ``stride`` pixels, float32."""
-        x = self.neck(features.map)
+        x = self.neck(self.taps(features))
         return CentreMaps(self.heat(x).float(), self.size(x).float(), self.offset(x).float(), features.extent)
 
     def loss(self, output: CentreMaps, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from argus_core.detection.blocks import ConvGN
-from argus_core.detection.light import LightHead
+from argus_core.detection.light import LightHead, light_taps
 from argus_core.detection.principal import principal_components
 from argus_core.errors import ArgusError
 from argus_core.precision import full_precision
@@ -70,15 +70,14 @@ class Compression(LightHead):
     def __init__(
         self, info: FeatureInfo, task: Detect, *, width: int = 192, code: int = 32, bits: int | None = 8
     ) -> None:
-        layer = self.needs.resolve(info).layers[-1]
-        if not 1 <= code <= info.channels[layer]:
-            raise ArgusError(f"code={code} is not between 1 and the {info.channels[layer]} channels of the features")
+        channels = light_taps(info).channels
+        if not 1 <= code <= channels:
+            raise ArgusError(f"code={code} is not between 1 and the {channels} channels of the features")
         if bits is not None and not 1 <= bits <= 16:
             raise ArgusError(f"bits={bits} is not between 1 and 16; leave it out (null) for no quantisation")
-        bottleneck = Bottleneck(info.channels[layer], code, bits)
+        bottleneck = Bottleneck(channels, code, bits)
         stem = nn.Sequential(bottleneck, ConvGN(code, width, 1, act=True))
         super().__init__(info, task, width=width, stem=stem)
-        self.stride, self.channels = info.strides[layer], info.channels[layer]
 
     @property
     def bottleneck(self) -> Bottleneck:
@@ -93,15 +92,14 @@ class Compression(LightHead):
 
     def fit(self, batches: Iterable[tuple[Features, Sequence[BoxTarget]]]) -> None:
         """Start the code as the principal components of the cells that hold image."""
-        self.bottleneck.set_principal(_cells(features, self.stride) for features, _ in batches)
+        self.bottleneck.set_principal(self._cells(features) for features, _ in batches)
 
     def notes(self) -> list[str]:
         """What a token is reduced to."""
-        return [f"{self.rate} bits per token, of {16 * self.channels} in float16"]
+        return [f"{self.rate} bits per token, of {16 * self.taps.channels} in float16"]
 
-
-def _cells(features: Features, stride: int) -> Tensor:
-    """(n, C): the tokens of a batch that hold image."""
-    x = features.map
-    mask = cell_mask(features.extent, stride, (x.shape[2], x.shape[3]))
-    return x.movedim(1, -1)[mask[:, 0]]
+    def _cells(self, features: Features) -> Tensor:
+        """(n, C): the tokens of a batch that hold image."""
+        x = self.taps(features)
+        mask = cell_mask(features.extent, self.taps.stride, (x.shape[2], x.shape[3]))
+        return x.movedim(1, -1)[mask[:, 0]]

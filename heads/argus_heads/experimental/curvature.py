@@ -54,13 +54,14 @@ class Curvature(LightHead):
         super().__init__(info, task, width=width)
         self.stride = 2 * self.strides[0]
         bends = CURVATURES * len(STEPS)
-        self.surface = nn.Conv2d(info.channels[self.needs.layers[-1]], surface, 1, bias=False)
+        self.surface = nn.Conv2d(self.taps.channels, surface, 1, bias=False)
         self.boundary = Boundary(bends)
         self.mix = ConvGN(width + bends, width, 1)
         self.gain = nn.Parameter(torch.zeros(4))
 
     def forward(self, features: Features) -> DenseOutput:
         """Logits, distances and centre-ness at five levels, at ``strides`` pixels."""
+        features = self.taps.view(features)
         bends = self.bends(features)
         levels = self.towers(self.pyramid(self.mix(torch.cat([self.stem(features.map), bends], dim=1))))
         reach = self.stride * self.gain.exp()[:, None, None] * (self.runs(bends, features.extent) + 0.5)
@@ -71,7 +72,7 @@ class Curvature(LightHead):
         return DenseOutput(tuple(corrected), self.strides, features.extent)
 
     def bends(self, features: Features) -> Tensor:
-        """(B, 12, h, w): compressed curvatures, those at an image's end as if there were no padding."""
+        """(B, 12, h, w) of one map: compressed curvatures, those at an image's end as if there were no padding."""
         with full_precision(features.map.device):
             u = repeat_border(self.surface(features.map), self.stride, features.extent)
             return torch.cat([curvatures(u, step) for step in STEPS], dim=1).asinh()

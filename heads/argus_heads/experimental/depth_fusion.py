@@ -23,7 +23,7 @@ from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.tasks.depth import Depth
 from argus_core.tasks.detect import BoxTarget, Detect
-from argus_core.tokens import FeatureInfo, Features, cell_mask
+from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 
 BINS = 64
 
@@ -59,13 +59,14 @@ class DepthFusion(LightHead):
         self.silog = SILog()
         # In a tuple it is no submodule: it is neither trained nor saved, and the head works without it.
         self._teacher: tuple[Head, ...] = () if depth is None else (_load_teacher(depth, info),)
+        self._own = self.needs
         for teacher in self._teacher:
             self.needs = self.needs.resolve(info) | teacher.needs.resolve(info)
         self.register_buffer("taught", torch.tensor(bool(self._teacher)))
 
     def forward(self, features: Features) -> DepthOutput:
         """Logits, distances and centre-ness at five levels, at ``strides`` pixels, and depth."""
-        x = self.stem(features.map)
+        x = self.stem(self.taps(self._read(features, self._own)))
         depth = decode_bins(self.branch(x), ROOM.low, ROOM.high)
         depth = repeat_border(depth[:, None], self.stride, features.extent)[:, 0]
         x = self.fuse(torch.cat([x, depth_cues(depth)], dim=1))
@@ -77,15 +78,19 @@ class DepthFusion(LightHead):
         """(B, h, w): the teacher's depth, brought to the median of ``depth`` in each image; 0 in padding."""
         teacher = self._teacher[0]
         assert isinstance(teacher.task, Depth)
-        layers = self.needs.layers
-        maps = tuple(features.maps[layers.index(layer)] for layer in teacher.needs.resolve(self.info).layers)
-        output = teacher(Features(maps, (), features.extent, features.size))
+        output = teacher(self._read(features, teacher.needs))
         found = decode_bins(output.logits, teacher.task.low, teacher.task.high)[:, None]
         grid = (depth.shape[1], depth.shape[2])
         found = F.interpolate(repeat_border(found, output.stride, features.extent), grid, mode="bilinear")[:, 0]
         inside = cell_mask(features.extent, self.stride, grid)[:, 0]
         ratio = (depth / found).masked_fill(~inside, torch.nan).flatten(1).nanmedian(dim=1).values
         return torch.where(inside, found * ratio[:, None, None], 0)
+
+    def _read(self, features: Features, needs: Needs) -> Features:
+        """What ``needs`` names, of what this head and its teacher need together."""
+        held = self.needs.resolve(self.info).layers
+        maps = tuple(features.maps[held.index(layer)] for layer in needs.resolve(self.info).layers)
+        return Features(maps, (), features.extent, features.size)
 
     def extra_loss(self, output: DenseOutput, targets: Sequence[BoxTarget], matched: Tensor) -> dict[str, Tensor]:
         """``depth`` (scale-invariant, Eigen 2014) and ``alignment``, where there is pseudo depth."""

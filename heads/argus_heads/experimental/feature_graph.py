@@ -45,7 +45,7 @@ class FeatureGraph(LightHead):
 
     def forward(self, features: Features) -> GraphOutput:
         """Logits, distances and centre-ness at five levels, at ``strides`` pixels, and affinities."""
-        x = self.stem(features.map)
+        x = self.stem(self.taps(features))
         grid = (x.shape[2], x.shape[3])
         seen = cell_mask(features.extent, self.strides[1], grid)
         beside = adjacency(grid, seen.flatten(1))

@@ -27,7 +27,7 @@ class MutualAttention(LightHead):
 
     def forward(self, features: Features) -> DenseOutput:
         """Logits, distances and centre-ness at five levels, at ``strides`` pixels."""
-        x = self.stem(features.map)
+        x = self.stem(self.taps(features))
         grid = (x.shape[2], x.shape[3])
         seen = cell_mask(features.extent, self.strides[1], grid).flatten(1)
         cells = rearrange(x, "b c h w -> b (h w) c")

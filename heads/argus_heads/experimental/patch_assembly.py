@@ -19,9 +19,9 @@ from argus_core.detection.owners import bond_loss, smallest_box
 from argus_core.detection.postprocess import suppress
 from argus_core.processes import batch_total
 from argus_core.recipe import Recipe
-from argus_core.taps import common_stride
+from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import BoxTarget, Detect, Detections
-from argus_core.tokens import FeatureInfo, Features, cell_mask
+from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 
 GLUE = 16
 
@@ -49,10 +49,12 @@ class PatchAssembly(DenseHead):
 
     def __init__(self, info: FeatureInfo, task: Detect, *, width: int = 192, cut: float = 0.5) -> None:
         super().__init__(info, task)
-        self.strides = (common_stride(info, self.needs),)
+        self.needs = Needs(layers=default_layers(info))
+        self.taps = Taps(info, self.needs)
+        self.strides = (self.taps.stride,)
         self.assigner = smallest_box
         self.cut = cut
-        self.stem = ConvGN(info.channels[self.needs.layers[-1]], width, 1, act=True)
+        self.stem = ConvGN(self.taps.channels, width, 1, act=True)
         self.tower = Tower(width, 3, 2)
         self.parts = prediction(width, len(task.classes), prior=PRIOR)
         self.objectness = prediction(width, 1, prior=PRIOR)
@@ -64,7 +66,7 @@ class PatchAssembly(DenseHead):
     def forward(self, features: Features) -> AssemblyOutput:
         """Assembled logits and distances and each cell's objectness, at the backbone's stride, and the bonds."""
         stride = self.strides[0]
-        x = self.tower(self.stem(features.map))
+        x = self.tower(self.stem(self.taps(features)))
         grid = (x.shape[2], x.shape[3])
         across, along = self.glue(x).float().chunk(2, dim=1)
         right = (across[..., :-1] * across[..., 1:]).sum(dim=1) + self.glue_bias[0]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from argus_core.detection.class_means import box_sums, class_means, mean_feature
 from argus_core.detection.cosine import CosineClassifier
-from argus_core.detection.light import LightHead
+from argus_core.detection.light import LightHead, light_taps
 from argus_core.detection.named_classes import NamedClasses, class_vectors
 from argus_core.errors import ArgusError
 from argus_core.tasks.detect import BoxTarget, Detect
@@ -41,12 +41,11 @@ class Prototype(NamedClasses, LightHead):
         text: Path | None = None,
         dim: int | None = None,
     ) -> None:
-        channels = info.channels[self.needs.layers[-1]]
+        channels = light_taps(info).channels
         vectors = class_vectors(task.classes, text, dim or channels, "dim")
         width = min(width, vectors.shape[1])
         super().__init__(info, task, width=width, classifier=self.cosine(width, vectors))
         self.from_images = text is None and vectors.shape[1] == channels
-        self.stride = info.strides[self.needs.layers[-1]]
         self.register_buffer("centre", torch.zeros(channels))
 
     @property
@@ -56,15 +55,17 @@ class Prototype(NamedClasses, LightHead):
 
     def fit(self, batches: Batches) -> None:
         """Two passes: the mean feature, then each class's mean direction from it; float64 sums."""
-        self.centre.copy_(mean_feature(batches, self.stride))
-        self.classifier.replace(class_means(batches, len(self.classes), self.centre.cpu(), self.stride))
+        stride = self.taps.stride
+        self.centre.copy_(mean_feature(self.taps.views(batches), stride))
+        means = class_means(self.taps.views(batches), len(self.classes), self.centre.cpu(), stride)
+        self.classifier.replace(means)
 
     @torch.no_grad()
     def class_vector(self, features: Features, boxes: Sequence[Tensor]) -> Tensor:
         """The prototype (C,) of what lies in ``boxes``: per image (G, 4) canvas pixels; for ``add_class``."""
         if not self.centre.any():
             raise ArgusError("the classes of this head are no image means: take the new vector from where theirs are")
-        total = torch.cat(box_sums(features, boxes, self.centre, self.stride)).sum(dim=0)
+        total = torch.cat(box_sums(self.taps.view(features), boxes, self.centre, self.taps.stride)).sum(dim=0)
         if not total.any():
             raise ArgusError("there is no box to take a class vector from; give at least one")
         return F.normalize(total, dim=0).float()

@@ -18,8 +18,9 @@ from argus_core.head import Head
 from argus_core.precision import full_precision
 from argus_core.processes import batch_total
 from argus_core.recipe import Recipe
+from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import BoxTarget, Detect, Detections
-from argus_core.tokens import FeatureInfo, Features, cell_mask
+from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 
 TAG = 8
 """Length of the vectors by which the corners of one object know each other."""
@@ -51,14 +52,16 @@ class RelationalCorners(Head):
 
     def __init__(self, info: FeatureInfo, task: Detect, *, width: int = 256) -> None:
         super().__init__(info, task)
-        self.stride = finer_stride(info.strides[-1], 2)
-        self.neck = nn.Sequential(ConvGN(info.channels[-1], width, 1, act=True), SmoothUpGN(width, width // 2))
+        self.needs = Needs(layers=default_layers(info))
+        self.taps = Taps(info, self.needs)
+        self.stride = finer_stride(self.taps.stride, 2)
+        self.neck = nn.Sequential(ConvGN(self.taps.channels, width, 1, act=True), SmoothUpGN(width, width // 2))
         self.first, self.last = (CornerBranch(width // 2, len(task.classes), TAG, last) for last in (False, True))
         self.relation = Relation(TAG)
 
     def forward(self, features: Features) -> CornersOutput:
         """Both kinds of corners, in cells of ``stride`` pixels."""
-        x = self.neck(features.map)
+        x = self.neck(self.taps(features))
         inside = cell_mask(features.extent, self.stride, (x.shape[2], x.shape[3]))
         return CornersOutput(self.first(x, inside), self.last(x, inside), features.extent)
 

@@ -44,7 +44,7 @@ class ScaleClassify(LightHead):
 
     def forward(self, features: Features) -> ScaleOutput:
         """Gated logits, distances and centre-ness at five levels, at ``strides`` pixels, and the sizes' logits."""
-        pyramid = self.pyramid(self.stem(features.map))
+        pyramid = self.pyramid(self.stem(self.taps(features)))
         levels, scales = zip(*(self._level(x, index) for index, x in enumerate(pyramid)), strict=True)
         return ScaleOutput(levels, self.strides, features.extent, scales)
 

@@ -19,8 +19,9 @@ from argus_core.detection.sets import SetHead, SetOutput
 from argus_core.detection.sparse import ConvLN, near_middles, pooled
 from argus_core.processes import batch_total
 from argus_core.recipe import Recipe
+from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import BoxTarget, Detect
-from argus_core.tokens import FeatureInfo, Features, cell_mask
+from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
 
 LAYERS = 3
 
@@ -63,8 +64,10 @@ class SparseQuery(SetHead):
 
     def __init__(self, info: FeatureInfo, task: Detect, *, width: int = 192, queries: int = 256) -> None:
         super().__init__(info, task)
-        self.stride, self.queries = info.strides[-1], queries
-        self.stem = ConvLN(info.channels[-1], width, 1)
+        self.needs = Needs(layers=default_layers(info))
+        self.taps = Taps(info, self.needs)
+        self.stride, self.queries = self.taps.stride, queries
+        self.stem = ConvLN(self.taps.channels, width, 1)
         self.scorer = nn.Sequential(ConvLN(width, width, 3), prediction(width, 1, prior=PRIOR))
         self.layers = nn.ModuleList(SparseLayer(width) for _ in range(LAYERS))
         self.classify = nn.Linear(width, len(task.classes))
@@ -74,8 +77,8 @@ class SparseQuery(SetHead):
 
     def forward(self, features: Features) -> SparseOutput:
         """Answers of the chosen cells, best first, after every layer."""
-        grid = (features.map.shape[2], features.map.shape[3])
-        x = self.stem(features.map)
+        x = self.stem(self.taps(features))
+        grid = (x.shape[2], x.shape[3])
         inside = cell_mask(features.extent, self.stride, grid)  # (B, 1, h, w)
         x = (x + sine_code(grid, self.stride, features.size, x.shape[1], x.device)) * inside
         objectness = self.scorer(x).float()

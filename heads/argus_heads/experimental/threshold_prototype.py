@@ -76,7 +76,7 @@ class ThresholdPrototype(Prototype):
 
     def _background(self, features: Features, targets: Sequence[BoxTarget]) -> list[Tensor]:
         """Per image the (K, N) cosines at all locations of the image that are outside every box."""
-        levels = self.pyramid(self.stem(features.map))
+        levels = self.pyramid(self.stem(self.taps(features)))
         points = grid_points([(x.shape[2], x.shape[3]) for x in levels], self.strides, features.map.device)
         flat = [self.towers.cls_tower(x).float().flatten(2) for x in levels]
         cosines = self.classifier.cosines(torch.cat(flat, dim=2))  # (B, K, N)

@@ -16,9 +16,9 @@ from argus_core.detection.tropical import min_plus, rays
 from argus_core.errors import ArgusError
 from argus_core.precision import full_precision
 from argus_core.recipe import Recipe
-from argus_core.taps import common_stride
+from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import Detect
-from argus_core.tokens import FeatureInfo, Features
+from argus_core.tokens import FeatureInfo, Features, Needs
 
 FAR = 3.0
 """What another channel costs at the start, about the range of an activation: channels begin apart."""
@@ -86,9 +86,11 @@ class Tropical(DenseHead):
         super().__init__(info, task)
         if temperature < 0.1:  # rows of the channel matrix span 3 and more
             raise ArgusError(f"temperature={temperature} lets gradients vanish; use at least 0.1")
-        self.strides = pyramid_strides(common_stride(info, self.needs))
+        self.needs = Needs(layers=default_layers(info))
+        self.taps = Taps(info, self.needs)
+        self.strides = pyramid_strides(self.taps.stride)
         self.stem = nn.Sequential(
-            ConvGN(info.channels[self.needs.layers[-1]], width, 1, act=True),
+            ConvGN(self.taps.channels, width, 1, act=True),
             *(TropicalBlock(width, temperature) for _ in range(blocks)),
         )
         self.pyramid = MeanPyramid(width)
@@ -96,7 +98,7 @@ class Tropical(DenseHead):
 
     def forward(self, features: Features) -> DenseOutput:
         """Logits, distances and centre-ness at five levels, at ``strides`` pixels."""
-        return DenseOutput(self.tower(self.pyramid(self.stem(features.map))), self.strides, features.extent)
+        return DenseOutput(self.tower(self.pyramid(self.stem(self.taps(features)))), self.strides, features.extent)
 
 
 def erode(x: Tensor, weight: Tensor) -> Tensor:

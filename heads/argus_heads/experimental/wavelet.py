@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from argus_core.detection.blocks import ConvGN
 from argus_core.detection.haar import BANDS, haar, inverse_haar
 from argus_core.detection.levels import LEVELS
-from argus_core.detection.light import LightHead
+from argus_core.detection.light import LightHead, light_taps
 from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo
 
@@ -43,5 +43,5 @@ class Wavelet(LightHead):
     """The light head with fixed wavelets in place of means and a transposed convolution."""
 
     def __init__(self, info: FeatureInfo, task: Detect, *, width: int = 192) -> None:
-        pyramid = HaarPyramid(info.channels[self.needs.layers[-1]], width)
+        pyramid = HaarPyramid(light_taps(info).channels, width)
         super().__init__(info, task, width=width, stem=nn.Identity(), pyramid=pyramid)
