@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__api_version__ = "1.0"
+__api_version__ = "1.1"
 """The version of the contract with plugins, MAJOR.MINOR: docs/versions.md says what may change when."""
 
 _HOMES = {

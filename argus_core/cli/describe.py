@@ -33,9 +33,10 @@ def _head(argus: Argus, name: str) -> list[str]:
     more = ", ..." if classes is not None and len(classes) > SHOWN else ""
     canvas = argus.canvas_of(name)
     options = ", ".join(f"{key} {value}" for key, value in head.options.items())
+    terms = [argus.licenses()[part].name for part in (f"head {name}", f"data of {name}") if part in argus.licenses()]
     return [
         f"{name}  {head.name} ({head.task.name}){shown}{more}",
-        *record_lines(head.record, argus.licenses()[f"head {name}"].name),
+        *record_lines(head.record, "; data: ".join(terms)),
         f"    {'canvas':<9} {canvas.height}x{canvas.width} {canvas.fit}",
         f"    {'options':<9} {options or 'none'}",
         "",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ LIMITS = {
 }
 TRAINED_ON = {"classify": RESEARCH, "segment": RESEARCH, "depth": RESEARCH}
 """Terms of the photographs that heads learned from, by task."""
+NAMES = {"images": "NYU Depth V2 (cropped)", "pf_willow": "PF-WILLOW"}
+"""What the data sets of the runs are called, by the beginning of their specs."""
 
 
 def main() -> None:
@@ -57,10 +59,18 @@ def assemble(heads: Sequence[Head]) -> Argus:
         if head.canvas != CANVAS:
             raise ArgusError(f"head {task!r} was trained on {head.canvas}, the model has one pass on {CANVAS}")
         head.record["limits"] = [LIMITS[task]]
+        head.record["data"] = named(head.record["data"])
+        head.record["scores"] = [{**row, "data": named(row["data"])} for row in head.record.get("scores", [])]
         if task in TRAINED_ON:
-            head.record["data"] = {**head.record.get("data", {}), "license": TRAINED_ON[task]}
+            head.record["data"]["license"] = TRAINED_ON[task]
         argus.add(task, head)
     return argus
+
+
+def named(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a data set under its name, instead of where it was."""
+    spec = str(data["spec"])
+    return {**data, "spec": NAMES.get(spec.partition(":")[0], spec)}
 
 
 def published_classifier(backbone: Backbone) -> Head:
@@ -100,7 +110,10 @@ def score_photographs(argus: Argus, folder: Path) -> dict[str, Any]:
     return {
         "primary": "top1",
         "metrics": {"top1": top1, "top5": top5},
-        "data": {"spec": folder.name, "val": {"split": "all", "images": len(truth)}},
+        "data": {
+            "spec": f"photographs of ImageNet's classes ({folder.name})",
+            "val": {"split": "all", "images": len(truth)},
+        },
     }
 
 
