@@ -27,7 +27,6 @@ INSTEAD = (
     (r"coco:PATH", "coco:data/coco256"),
     (r"folder:PATH", "folder:data/clothing10"),
     (r"images:PATH", "images:data/nyuv2"),
-    (r"labels,classes=classes\.json", "labels40,classes=classes.json"),
     (r"nyu:PATH", "nyu:data/nyu"),
     (r"ade20k:PATH", "ade20k:data/ade20k"),
     (r"pf_willow:FOLDER", "pf_willow:data/pf_willow"),
