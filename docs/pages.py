@@ -24,6 +24,7 @@ OUTSIDE = {
     "CODE_OF_CONDUCT.md": "conduct",
     "CHANGELOG.md": "changelog",
     "benchmarks/README.md": "benchmarks",
+    "plugins/argus_lite/recipes/README.md": "built-in-model",
 }
 """Texts of the repository, by the name of their page in ``docs/reference/``."""
 LINK = re.compile(r"(\]\()(?!\w+:|#)([^)#\s]+)")

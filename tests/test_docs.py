@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import typer.main
+from PIL import Image
 
 from argus_arena.cli import app
 from argus_arena.commands import make_request
@@ -29,6 +30,8 @@ GROUPS = {registry.group for registry in (HEADS, BACKBONES, TASKS, PROTOCOLS, MO
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     """Blocks that name a file become one, project files become installed packages; the rest run in order."""
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (96, 64), "peru").save("photo.jpg")
     for block in blocks(page):
         if block.file:
             (tmp_path / block.file).write_text(block.text, encoding="utf-8")

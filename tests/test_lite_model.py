@@ -103,7 +103,8 @@ def test_the_demo_runs_and_leaves_its_pictures(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demo, "DATA", "scenes:images=8,val=3,size=64")
     monkeypatch.setattr(demo, "SIZE", 64)
-    monkeypatch.setattr(demo, "SETTINGS", {**demo.SETTINGS, "epochs": 1, "batch": 4, "detect.width": 32})
+    once = {"detect.epochs": 1, "depth.epochs": 1, "detect.width": 32}
+    monkeypatch.setattr(demo, "SETTINGS", {**demo.SETTINGS, "epochs": 1, "batch": 4, **once})
     demo.main()
     said = capsys.readouterr().out
     assert "within 8 px" in said and "argus perceive PHOTO.jpg" in said

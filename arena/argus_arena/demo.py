@@ -23,15 +23,19 @@ from argus_core.trained import backbone_of, canvas_of, load_run
 FOLDER = Path("demo")
 DATA = "scenes:images=256,val=64,size=256"
 SIZE = 256
-LAYERS = (2, 3, 4)
-"""Stages of strides 8, 16 and 32."""
-HEADS = ("detect=detect.slim_fcos", "segment=segment.linear", "depth=depth.linear", "classify=classify.linear")
+LAYERS = (1, 2, 3, 4, -1)
+"""Stages of strides 4 to 32, and the map whose mean is what a classifier reads."""
+HEADS = ("detect=detect.slim_fcos", "segment=segment.linear", "depth=depth.dpt", "classify=classify.linear")
 SETTINGS = {
-    "epochs": 12,
-    "batch": 16,
+    "epochs": 8,
+    "batch": 8,
     "lr": 2e-3,
-    "layers": list(LAYERS),
+    "detect.epochs": 16,
     "detect.width": 64,
+    "depth.epochs": 12,
+    "depth.width": 32,
+    "depth.bins": 64,
+    "depth.double": False,
     "classify.lr": 3.0,
     "classify.sweep": [],
 }
@@ -55,11 +59,9 @@ def main() -> None:
     print(f"the built-in model took {time.perf_counter() - began:.0f} s\n")
     cache, run, picture = FOLDER / "cache", FOLDER / "run", FOLDER / "predictions.png"
     build_cache(
-        CacheRequest(
-            DATA, cache, "lite0", canvas=(SIZE, SIZE), layers=(*LAYERS, -1), cls=True, views=("id", "hflip"), batch=2
-        )
+        CacheRequest(DATA, cache, "lite0", canvas=(SIZE, SIZE), layers=LAYERS, cls=True, views=("id", "hflip"), batch=2)
     )
-    train_run({"heads": HEADS, "data": DATA, "cache": cache, "eval_every": 4}, SETTINGS, None, run)
+    train_run({"heads": HEADS, "data": DATA, "cache": cache, "eval_every": 8}, SETTINGS, None, run)
     draw_predictions(run, DATA, picture)
     print(f"{picture}: truth above, predictions below\n{FOLDER} took {time.perf_counter() - began:.0f} s")
     print(NEXT)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from torch import nn
+
 from argus_core.detection.assign import FCOSAssigner
 from argus_core.detection.blocks import PRIOR, DenseTowers, prediction
 from argus_core.detection.dense import DenseHead, DenseOutput
@@ -43,8 +45,9 @@ class FCOS(DenseHead):
         if pyramid == "native":
             if stride is not None or fuse != "stack":
                 raise ArgusError("pyramid=native keeps the strides of its layers apart: leave out stride and fuse")
-            self.pyramid = FeaturePyramid(info, self.needs, width)
-            self.strides = self.pyramid.strides
+            native = FeaturePyramid(info, self.needs, width)
+            self.pyramid: nn.Module = native
+            self.strides = native.strides
         else:
             self.taps = Taps(info, self.needs, project=fuse == "project", stride=stride)
             self.strides = pyramid_strides(self.taps.stride)
