@@ -16,10 +16,14 @@ from timm.data import ImageNetInfo
 
 from argus_core import Argus, Canvas, Classify, Head, build_head, load_backbone, load_head
 from argus_core.backbones import Backbone
+from argus_core.data_spec import open_data
 from argus_core.errors import ArgusError
+from argus_core.hooks import load_plugins
 from argus_lite.backbones import published_tensors
 
-CANVAS = Canvas(320)
+TRAINED = Canvas(320)
+CANVAS = Canvas(320, interpolation="bicubic")
+"""What the model looks at: resized as the classifier was trained, which is worth two images in a hundred to it."""
 RESEARCH = "research-data"
 """Identifier of the terms of photographs that may be used for research."""
 LIMITS = {
@@ -39,25 +43,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m argus_lite.assemble", description=__doc__)
     parser.add_argument("heads", nargs="+", type=Path, help="RUN/HEAD of `arena train`, one for each task")
     parser.add_argument("--photographs", type=Path, required=True, help="files called WORDNET-ID_*.jpg, to be scored")
+    parser.add_argument("--rooms", required=True, help="data spec whose split val scores masks and depth")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     asked = parser.parse_args()
     argus = assemble([load_head(folder / "best.safetensors")[0] for folder in asked.heads])
     argus.head("classify").record["scores"] = [score_photographs(argus, asked.photographs)]
+    score_rooms(argus, asked.rooms)
     argus.save(asked.out, "heads")
     print(f"model: {asked.out}")
 
 
 def assemble(heads: Sequence[Head]) -> Argus:
-    """The published classifier and trained heads, called by their tasks, on one canvas; raises ArgusError for another.
+    """The published classifier and trained heads, called by their tasks, on ``CANVAS``.
 
-    Every record gets the limits of the head, and the terms of what it learned from.
+    Every record gets the limits of the head, and the terms of what it learned from. Raises ArgusError for a head that
+    was trained on another size.
     """
     backbone = load_backbone("lite0")
     argus = Argus(backbone)
     for head in (published_classifier(backbone), *heads):
         task = head.task.name
-        if head.canvas != CANVAS:
+        if head.canvas not in (TRAINED, CANVAS):
             raise ArgusError(f"head {task!r} was trained on {head.canvas}, the model has one pass on {CANVAS}")
+        head.canvas = CANVAS
         head.record["limits"] = [LIMITS[task]]
         head.record["data"] = named(head.record["data"])
         head.record["scores"] = [{**row, "data": named(row["data"])} for row in head.record.get("scores", [])]
@@ -115,6 +123,20 @@ def score_photographs(argus: Argus, folder: Path) -> dict[str, Any]:
             "val": {"split": "all", "images": len(truth)},
         },
     }
+
+
+def score_rooms(argus: Argus, spec: str) -> None:
+    """Score masks and depth again as they are in the model, and put that in the place of what their runs said."""
+    split = open_data(spec, load_plugins())["val"]
+    for name in ("segment", "depth"):
+        head = argus.head(name)
+        metric = head.task.metric()
+        for index in range(len(split)):
+            tokens, (place,) = argus.tokens([split.read(index)], CANVAS, head.needs)
+            with torch.no_grad():
+                (found,) = argus.run_heads(tokens, [name])[name]
+            metric.update(split.key(index), head.task.to_image(found, place), split.truth(index, name))
+        head.record["scores"][0]["metrics"] = metric.compute()
 
 
 if __name__ == "__main__":
