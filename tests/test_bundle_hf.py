@@ -12,7 +12,8 @@ import pytest
 
 from argus_core.argus import Argus
 from argus_core.backbones import load_backbone
-from argus_core.bundle.config import FILES
+from argus_core.bundle.config import FILES, HEADS_ONLY
+from argus_core.errors import ArgusError
 from bundle_help import answers, make_argus
 
 CODE = """
@@ -44,13 +45,16 @@ for refused in (dict(variant="int4"), dict(dtype=torch.float16)):
     except ValueError as error:
         said[str(refused)] = str(error)
 model.save_pretrained({again!r}, variant="bf16_backbone")
-print("@" + json.dumps(said))
+print("said: " + json.dumps(said))
 """
 
 
 @pytest.fixture(scope="module")
 def argus(tmp_path_factory):
     return make_argus(load_backbone("tiny"), tmp_path_factory.mktemp("text"))
+
+
+WHOLE = {variant: file for variant, file in FILES.items() if variant != HEADS_ONLY}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +67,7 @@ def folder(argus, tmp_path_factory):
 
 def test_the_folder_holds_a_shim_a_card_and_a_bundle(argus, folder):
     names = {path.name for path in folder.iterdir()}
-    assert names == {"config.json", "modeling_argus.py", "README.md", *FILES.values()}
+    assert names == {"config.json", "modeling_argus.py", "README.md", *WHOLE.values()}
     config = json.loads((folder / "config.json").read_text())
     assert config["auto_map"]["AutoModel"] == "modeling_argus.ArgusModel" and config["model_type"] == "argus"
     card = (folder / "README.md").read_text()
@@ -86,7 +90,12 @@ def test_the_remote_code_is_thin_and_names_what_a_bundle_has():
         for node in ast.parse(text).body
         if isinstance(node, ast.Assign) and node.targets[0].id in ("FILES", "HUB")
     }
-    assert values["FILES"] == FILES
+    assert values["FILES"] == WHOLE
+
+
+def test_heads_alone_are_no_model_of_the_hub(argus, tmp_path):
+    with pytest.raises(ArgusError, match="hold the backbone too"):
+        argus.export_hf(tmp_path / "heads", variant="heads")
 
 
 @pytest.mark.slow
@@ -95,7 +104,7 @@ def test_transformers_loads_it_offline(argus, folder, python, tmp_path):
     code = CODE.format(tests=str(Path(__file__).parent), folder=str(folder), again=str(tmp_path / "again"))
     done = python("-c", code, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "home"), ARGUS_OFFLINE="1")
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.rpartition("@")[2])
+    said = json.loads(done.stdout.rpartition("said: ")[2])
     assert said["None"] == answers(argus)
     assert said["bf16_backbone"] == answers(Argus.load(folder, "bf16_backbone"))
     assert "None, bf16_backbone" in said["{'variant': 'int4'}"]

@@ -54,7 +54,7 @@ def test_a_head_of_a_later_contract_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(argus_core, "__api_version__", "3.2")
     save_head(tmp_path / "head.safetensors", build(), {})
     monkeypatch.undo()
-    with pytest.raises(ArgusError, match=r"under version 3\.2 of the contract with plugins, here is 1\.0; pip install"):
+    with pytest.raises(ArgusError, match=r"under version 3\.2 of the contract with plugins, here is 1\.1; pip install"):
         load_head(tmp_path / "head.safetensors")
 
 

@@ -197,9 +197,10 @@ def test_half_precision_stays_close(cls):
 
 def test_layers_must_share_an_even_stride():
     convnext = FeatureInfo((8, 16, 32, 64), (4, 8, 16, 32), prefix=0)
-    assert FCOS(convnext, SMALL, width=16).strides == (16, 32, 64, 128, 256)
-    with pytest.raises(ArgusError, match=r"strides \[16, 32\]"):
-        FCOS(convnext, SMALL, layers=(-2, -1))
+    assert FCOS(convnext, SMALL, width=16).strides == (8, 16, 32, 64, 128)
+    assert FCOS(convnext, SMALL, width=16, layers=(-1,)).strides == (16, 32, 64, 128, 256)
+    with pytest.raises(ArgusError, match=r"strides \[16, 32\], which cannot be brought to 12 px"):
+        FCOS(convnext, SMALL, layers=(-2, -1), stride=12)
     with pytest.raises(ArgusError, match="even"):
         SplitTower(FeatureInfo.vit(24, 7), SMALL, **TINY)
 

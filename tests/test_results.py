@@ -121,7 +121,7 @@ def test_an_argus_says_in_a_line_a_head_what_it_holds(tmp_path):
     argus = make_argus(load_backbone("tiny"), tmp_path, ("softmax", "boxes", "match"))
     lines = repr(argus).splitlines()
     count = sum(p.numel() for p in argus.backbone.parameters())
-    assert lines[0] == f"Argus(backbone tiny, {count:,} parameters, stride 16; 3 heads, each head on its own canvas"
+    assert lines[0] == f"Argus(backbone tiny, {count:,} parameters, stride 16; 3 heads, one canvas 96x96 letterbox"
     assert lines[1].split() == ["softmax", "classify.linear", "3", "classes", *lines[1].split()[4:]]
     assert lines[2].endswith("96x96 letterbox") and "2 classes" in lines[2]
     assert len(lines) == 4 and max(map(len, lines)) < 110 and str(argus) == repr(argus)

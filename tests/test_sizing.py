@@ -45,7 +45,9 @@ def test_the_data_of_the_card_give_the_card():
 
 
 @pytest.mark.parametrize("images", [1, 2, 7, 20, 100, 255, 256, 440, 5_000, 20_210, 99_999, COCO, 1_281_167])
-@pytest.mark.parametrize("name", ["fcos", "split_tower", "segment.linear", "depth.linear", "dpt", "classify.linear"])
+@pytest.mark.parametrize(
+    "name", ["fcos", "split_tower", "segment.linear", "depth.linear", "depth.dpt", "classify.linear"]
+)
 def test_every_size_gives_a_training_within_its_bounds(images, name):
     card = head_class(name).recipe
     recipe = suited(card, images)
@@ -60,7 +62,7 @@ def test_every_size_gives_a_training_within_its_bounds(images, name):
 
 
 def test_all_heads_want_one_batch():
-    heads = ("fcos", "split_tower", "segment.linear", "depth.linear", "dpt", "classify.linear")
+    heads = ("fcos", "split_tower", "segment.linear", "depth.linear", "depth.dpt", "classify.linear")
     assert len({suited(head_class(name).recipe, 500).batch for name in heads}) == 1
 
 

@@ -6,7 +6,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from argus_core.bundle.config import HEADS_ONLY
 from argus_core.bundle.write import save
+from argus_core.errors import ArgusError
 from argus_core.files import write_text
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ def export_hf(argus: Argus, folder: str | Path, variant: str | None = None) -> N
 
     That code only calls the installed ``argus_core``. Writing both variants into one folder takes two calls.
     """
+    if variant == HEADS_ONLY:
+        raise ArgusError("folders for transformers hold the backbone too; save the variant 'heads' with Argus.save")
     folder = Path(folder)
     save(argus, folder, variant, beside=BESIDE)
     code = (files("argus_core.bundle") / f"{MODULE}.txt").read_text(encoding="utf-8")
