@@ -27,12 +27,12 @@ LAYERS = (1, 2, 3, 4, -1)
 """Stages of strides 4 to 32, and the map whose mean is what a classifier reads."""
 HEADS = ("detect=detect.slim_fcos", "segment=segment.linear", "depth=depth.dpt", "classify=classify.linear")
 SETTINGS = {
-    "epochs": 4,
+    "epochs": 5,
     "batch": 8,
     "lr": 2e-3,
-    "detect.epochs": 10,
+    "detect.epochs": 8,
     "detect.width": 64,
-    "depth.epochs": 6,
+    "depth.epochs": 5,
     "depth.width": 32,
     "depth.bins": 64,
     "depth.double": False,
@@ -61,7 +61,7 @@ def main() -> None:
     build_cache(
         CacheRequest(DATA, cache, "lite0", canvas=(SIZE, SIZE), layers=LAYERS, cls=True, views=("id", "hflip"), batch=2)
     )
-    train_run({"heads": HEADS, "data": DATA, "cache": cache, "eval_every": 5}, SETTINGS, None, run)
+    train_run({"heads": HEADS, "data": DATA, "cache": cache, "eval_every": 4}, SETTINGS, None, run)
     draw_predictions(run, DATA, picture)
     print(f"{picture}: truth above, predictions below\n{FOLDER} took {time.perf_counter() - began:.0f} s")
     print(NEXT)
