@@ -16,6 +16,7 @@ from argus_core.argus import Argus
 from argus_core.data import Split
 from argus_core.data_spec import open_data
 from argus_core.draw import draw_boxes, paint_depth, paint_mask, side_by_side
+from argus_core.draw.enlarge import resized
 from argus_core.files import write_atomic
 from argus_core.hooks import load_plugins
 from argus_core.trained import backbone_of, canvas_of, load_run
@@ -122,9 +123,10 @@ def _rows(argus: Argus, split: Split, index: int) -> list[np.ndarray[Any, Any]]:
         paint_depth(said["depth"].metres, 0, far),
     ]
     kinds = ["objects", "masks", "depth"]
+    size = above[0].shape[:2]
     return [
-        side_by_side(above, [f"{kind}: truth" for kind in kinds]),
-        side_by_side(below, [f"{kind}: predicted" for kind in kinds]),
+        side_by_side([resized(each, size) for each in above], [f"{kind}: truth" for kind in kinds]),
+        side_by_side([resized(each, size) for each in below], [f"{kind}: predicted" for kind in kinds]),
     ]
 
 

@@ -43,6 +43,6 @@ def side_by_side(pictures: Sequence[Pixels], titles: Sequence[str]) -> Pixels:
     pen, x = ImageDraw.Draw(sheet), 0
     for picture, title in zip(pictures, titles, strict=True):
         sheet.paste(Image.fromarray(picture), (x, line))
-        write(pen, (x, line / 2), fit(title, face, picture.shape[1]), face, fill=INK, anchor="lm")
+        write(pen, (x + gap / 2, line / 2), fit(title, face, picture.shape[1] - gap), face, fill=INK, anchor="lm")
         x += picture.shape[1] + gap
     return np.array(sheet)

@@ -32,7 +32,7 @@ GAP = 20
 ASPECT = 1.5
 """Width of the whole by its height, about; a place left free counts as ``FREE`` of the logarithm beside it."""
 
-FREE = 0.25
+FREE = 0.9
 MUTED = (112, 112, 112)
 
 
