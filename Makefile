@@ -14,6 +14,7 @@ lint: .venv/installed
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check --quiet
 	@.venv/bin/mypy
+	@.venv/bin/mypy tests/typed_user.py
 
 docs: .venv/installed
 	@.venv/bin/python -m sphinx -W --keep-going -q -b html docs build/docs

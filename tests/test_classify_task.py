@@ -109,3 +109,8 @@ def test_class_names_must_be_distinct():
         Classify(classes=("a", "a"))
     with pytest.raises(ArgusError, match="distinct"):
         Classify(classes=())
+
+
+def test_at_least_one_class_is_named():
+    with pytest.raises(ArgusError, match="1 or more, not 0"):
+        Classify(classes=("cat", "dog")).result(Classes(torch.tensor([0.5, 0.5])), np.zeros((4, 4, 3), np.uint8), top_k=0)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, overload
+
+import numpy as np
+import numpy.typing as npt
 
 from argus_core.draw.palette import Pixels
 from argus_core.results.base import Result, size_text
+from argus_core.results.classes import ClassResult
 from argus_core.results.composite import draw_results
+from argus_core.results.depth import DepthResult
+from argus_core.results.detections import DetectionResult
 from argus_core.results.drawn import Drawn
+from argus_core.results.segments import SegmentResult
 
 __all__ = ["Perception"]
 
@@ -47,6 +54,18 @@ class Perception(Mapping[str, Any], Drawn):
         times = [f"{sum(self.timings_ms.values()):.0f} ms"] if self.timings_ms else []
         return "\n".join([f"Perception({'; '.join([*images, *times])}", *lines]) + ")"
 
+    @overload
+    def __getitem__(self, key: Literal["classification"]) -> ClassResult: ...
+    @overload
+    def __getitem__(self, key: Literal["segmentation"]) -> SegmentResult: ...
+    @overload
+    def __getitem__(self, key: Literal["depth"]) -> DepthResult: ...
+    @overload
+    def __getitem__(self, key: Literal["detections"]) -> DetectionResult: ...
+    @overload
+    def __getitem__(self, key: Literal["segmentation_confidence", "depth_uncertainty"]) -> npt.NDArray[np.float32]: ...
+    @overload
+    def __getitem__(self, key: str) -> Any: ...
     def __getitem__(self, key: str) -> Any:
         if key == "timings_ms":
             return self.timings_ms

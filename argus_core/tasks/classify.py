@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,8 +15,10 @@ from pydantic import field_validator
 from torch import Tensor
 
 from argus_core.canvas import Placement
+from argus_core.data import Fault
 from argus_core.errors import ArgusError
 from argus_core.tasks.base import Metric, Task
+from argus_core.tasks.seen import never_seen
 from argus_core.tokens import FeatureInfo, Tokens, cell_mask
 
 if TYPE_CHECKING:
@@ -97,8 +99,11 @@ class Classify(Task):
         return Classes(torch.stack([prediction.scores for prediction in predictions]).mean(dim=0).cpu())
 
     def result(self, prediction: Classes, image: npt.NDArray[np.uint8], *, top_k: int = 5) -> ClassResult:
-        """The ``top_k`` best classes by name, with scores and margin."""
+        """The ``top_k`` best classes by name, at least one, with scores and margin."""
         from argus_core.results.classes import ClassResult
+
+        if top_k < 1:
+            raise ArgusError(f"top_k is how many classes to name, 1 or more, not {top_k}")
 
         return ClassResult(image, prediction, self.classes, top_k)
 
@@ -127,6 +132,14 @@ class Classify(Task):
         labels = Counter(int(truth) for truth in truths if not self.fault(truth, (1, 1)))
         count = {name: labels[index] for index, name in enumerate(self.classes)}
         return {"images_per_class": count, "classes_without_images": [name for name, n in count.items() if not n]}
+
+    def faults(self, summary: Mapping[str, Any]) -> list[Fault]:
+        """A single class, which leaves nothing to tell apart, and classes without images."""
+        lacking = summary["classes_without_images"]
+        if len(self.classes) - len(lacking) > 1:
+            return never_seen(lacking, self.classes, "image")
+        shown = ", ".join(name for name in self.classes if name not in lacking) or "no class"
+        return [Fault("", f"all images show {shown}: there is nothing to tell apart", wrong=True)]
 
     def example(
         self,
