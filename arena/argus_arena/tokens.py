@@ -96,7 +96,7 @@ class CachedOrigin:
         for cache, split in ((self.train, train), (self.val, val)):
             cache.require(needs)
             cache.check_images(split)
-        return CacheSource(self.train, reuse=True), CacheSource(self.val, reuse=True)
+        return CacheSource(self.train, reuse=True, needs=needs), CacheSource(self.val, reuse=True, needs=needs)
 
 
 class LiveOrigin:

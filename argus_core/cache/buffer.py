@@ -1,4 +1,4 @@
-"""Memory for a batch of token grids that knows which cells still need zeroing."""
+"""Memory that is used again: for a batch of token grids, and for the bytes of one read."""
 
 from __future__ import annotations
 
@@ -23,3 +23,17 @@ class Buffer:
         slot[:rows, cols:old_cols].zero_()
         self._dirty[index] = grid
         return slot[:rows, :cols]
+
+
+class Scratch:
+    """A block of bytes per tensor name, as large as the largest read so far; every use overwrites the one before."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[str, Tensor] = {}
+
+    def take(self, name: str, size: int) -> Tensor:
+        """The first ``size`` bytes of the name's block, uint8."""
+        held = self._blocks.get(name)
+        if held is None or len(held) < size:
+            held = self._blocks[name] = torch.empty(size, dtype=torch.uint8)
+        return held[:size]

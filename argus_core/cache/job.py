@@ -88,14 +88,15 @@ class Job:
         return images, rows
 
     def _store(self, tokens: Tokens, keys: Sequence[str], rows: dict[str, list[Tensor]]) -> None:
-        for name, layer in layout.names(self.spec):
-            raw = layout.rows_of(tokens, name, layer)  # (N, C)
+        prefix = self.manifest.prefix_rows
+        for name, layer in layout.names(self.spec.needs):
+            raw = layout.rows_of(tokens, name, layer, prefix)  # (N, C)
             stored, scale = codec.encode(raw, self.spec.dtype)
             finite = torch.isfinite(stored if scale is None else scale)
             if not finite.all():
                 row = int(finite.view(len(raw), -1).all(dim=1).int().argmin())
                 extent = tokens.extent.cpu().numpy()
-                ends = layout.rows_per_pass(tokens.info, name, layer, extent).cumsum()
+                ends = layout.rows_per_pass(tokens.info, name, layer, extent, prefix).cumsum()
                 raise self._unfit(keys[int(ends.searchsorted(row, side="right"))], layer, raw[row])
             rows[name].append(stored.cpu())
             if scale is not None:

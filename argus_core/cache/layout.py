@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from argus_core.cache.spec import CacheSpec
-from argus_core.tokens import FeatureInfo, Tokens, cell_mask
+from argus_core.cache.spec import FORMAT
+from argus_core.tokens import FeatureInfo, Needs, Tokens, cell_mask
 
 IntArray = npt.NDArray[np.int64]
 
@@ -19,33 +19,33 @@ def valid_grid(extent: IntArray, stride: int) -> IntArray:
     return -(-extent // stride)
 
 
-def prefix_rows(info: FeatureInfo) -> int:
-    """Tokens before the patches that a backbone gives; its mean stands in where it has none."""
-    return max(info.prefix, 1)
+def prefix_rows(info: FeatureInfo, version: int = FORMAT) -> int:
+    """Tokens before the patches that a format stores of a pass: CLS, which heads read, or all of them in format 2."""
+    return max(info.prefix, 1) if version == 2 else 1
 
 
-def names(spec: CacheSpec) -> Iterator[tuple[str, int]]:
-    """The stored tensors of a resolved spec, in order, each with its layer."""
-    for layer in spec.needs.layers:
-        if spec.needs.maps:
+def names(needs: Needs) -> Iterator[tuple[str, int]]:
+    """The stored tensors of resolved needs, in order, each with its layer."""
+    for layer in needs.layers:
+        if needs.maps:
             yield f"maps.{layer}", layer
-        if spec.needs.cls:
+        if needs.cls:
             yield f"prefix.{layer}", layer
 
 
-def rows_of(tokens: Tokens, name: str, layer: int) -> Tensor:
-    """The (N, C) rows of one stored tensor: cells with image, or all prefix tokens, in item order."""
+def rows_of(tokens: Tokens, name: str, layer: int, prefix: int = 1) -> Tensor:
+    """The (N, C) rows of one stored tensor: cells with image, or the first ``prefix`` tokens, in item order."""
     if name.startswith("prefix"):
-        return tokens.prefix[layer].flatten(0, 1)
+        return tokens.prefix[layer][:, :prefix].flatten(0, 1)
     cells = tokens.maps[layer].permute(0, 2, 3, 1)  # (B, h, w, C)
     mask = cell_mask(tokens.extent, tokens.info.strides[layer], (cells.shape[1], cells.shape[2]))[:, 0]
     return cells.flatten(0, 2) if bool(mask.all()) else cells[mask]
 
 
-def rows_per_pass(info: FeatureInfo, name: str, layer: int, extent: IntArray) -> IntArray:
+def rows_per_pass(info: FeatureInfo, name: str, layer: int, extent: IntArray, prefix: int = 1) -> IntArray:
     """How many rows (N,) each of N passes with ``extent`` (N, 2) has; none where the extent is zero (skipped)."""
     if name.startswith("prefix"):
-        return (extent[:, 0] > 0) * prefix_rows(info)
+        return (extent[:, 0] > 0) * prefix
     counts: IntArray = valid_grid(extent, info.strides[layer]).prod(axis=1)
     return counts
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from safetensors.torch import load_file
 
+from argus_core.cache import layout
 from argus_core.cache.sealed import read_sealed, write_sealed
-from argus_core.cache.spec import FORMAT, CacheSpec, refuse
+from argus_core.cache.spec import READ, CacheSpec, refuse
 from argus_core.canvas import Canvas
 from argus_core.data import Split
 from argus_core.errors import ArgusError
@@ -55,7 +56,11 @@ class Manifest:
     def read(cls, path: Path) -> Manifest:
         """The manifest of the cache at ``path``; raises ArgusError if there is none of this format."""
         values = read_sealed(path / "manifest.json")
-        refuse(path, values["fingerprint"], {"format": FORMAT})
+        if (found := values["fingerprint"]["format"]) not in READ:
+            raise ArgusError(
+                f"the cache {path} is of format {found}, this version of Argus reads {' and '.join(map(str, READ))}; "
+                "use the version that wrote it, or cache again in another directory"
+            )
         return cls(**values)
 
     def write(self, path: Path) -> None:
@@ -74,6 +79,11 @@ class Manifest:
         canvas = Canvas(*(held[field] for field in ("height", "width", "fit", "interpolation", "short")))
         needs = Needs(tuple(held["layers"]), maps=held["maps"], cls=held["cls"])
         return CacheSpec(canvas, needs, tuple(held["views"]), held["dtype"])
+
+    @property
+    def prefix_rows(self) -> int:
+        """Tokens before the patches that are stored of each pass."""
+        return layout.prefix_rows(FeatureInfo.from_dict(self.info), self.fingerprint["format"])
 
     @cached_property
     def shards(self) -> list[range]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,13 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from argus_core.cache import codec, layout
-from argus_core.cache.buffer import Buffer
+from argus_core.cache.buffer import Buffer, Scratch
 from argus_core.cache.manifest import Cache, shard_path
 from argus_core.cache.shard import MappedShard, PositionalShard, ShardFile
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError, unknown
 from argus_core.source import Item
-from argus_core.tokens import Tokens
+from argus_core.tokens import Needs, Tokens
 
 
 class CacheSource:
@@ -26,33 +27,40 @@ class CacheSource:
 
     With ``reuse`` a batch's memory is that of the batch before, about twice as fast: take what you need from a
     batch before the next ``read``, and write nothing into it. Data-loader workers ignore it, for their queue holds
-    batches. ``positional``
-    chooses reads by offset over a memory map; None does so when the cache exceeds 0.8 of physical memory.
+    batches. ``positional`` chooses reads by offset over a memory map; None does so when the cache exceeds 0.8 of
+    physical memory. Of a cache that holds more than ``needs``, only those are read; None is all of it.
     """
 
-    def __init__(self, cache: Cache, *, reuse: bool = False, positional: bool | None = None) -> None:
+    def __init__(
+        self, cache: Cache, *, reuse: bool = False, positional: bool | None = None, needs: Needs | None = None
+    ) -> None:
         spec = cache.manifest.spec
         self.path, self.fingerprint, self.skipped = cache.path, cache.id, cache.skipped
         self.info, self.canvas, self.views = cache.info(), spec.canvas, spec.views
         self.norm = cache.norm()
         self.reuse = reuse
         self.positional = _exceeds_memory(cache) if positional is None else positional
-        self._dtype, self._names = spec.dtype, list(layout.names(spec))
+        if needs is not None:
+            cache.require(needs)
+            spec = replace(spec, needs=needs).resolve(self.info)
+        self._dtype, self._names = spec.dtype, list(layout.names(spec.needs))
+        self._prefix_rows = prefix = cache.manifest.prefix_rows
         self._shard_images = cache.manifest.layout["shard_images"]
         self._sizes = np.array([image.size for image in cache.images], np.int64).reshape(-1, 2)
         self._extent = np.array([image.extent for image in cache.images], np.int64).reshape(-1, 2)
-        self._rows = {n: layout.rows_per_pass(self.info, n, layer, self._extent) for n, layer in self._names}
+        self._rows = {n: layout.rows_per_pass(self.info, n, layer, self._extent, prefix) for n, layer in self._names}
         self._first = {
             n: layout.first_rows(rows, len(self.views), self._shard_images) for n, rows in self._rows.items()
         }
         self._files: dict[int, ShardFile] = {}
         self._buffers: dict[str, Buffer] = {}
+        self._scratch = Scratch()
 
     def __len__(self) -> int:
         return len(self._sizes)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_files": {}, "_buffers": {}}
+        return {**self.__dict__, "_files": {}, "_buffers": {}, "_scratch": Scratch()}
 
     def passes(self, index: int) -> list[Item]:
         """One pass over the image as it is."""
@@ -99,7 +107,7 @@ class CacheSource:
     def _batch(self, name: str, layer: int, items: Sequence[Item]) -> Tensor:
         """(B, h, w, C) maps, or (B, 1, P, C) prefix tokens."""
         prefix, stride = name.startswith("prefix"), self.info.strides[layer]
-        grid = (1, layout.prefix_rows(self.info)) if prefix else self.info.grid(self.canvas.size, layer)
+        grid = (1, self._prefix_rows) if prefix else self.info.grid(self.canvas.size, layer)
         buffer = self._buffer(name, (len(items), *grid, self.info.channels[layer]))
         for slot, (index, view) in enumerate(items):
             rows, cols = grid if prefix else layout.valid_grid(self._extent[index], stride).tolist()
@@ -114,8 +122,8 @@ class CacheSource:
 
     def _file(self, number: int) -> ShardFile:
         if number not in self._files:
-            kind = PositionalShard if self.positional else MappedShard
-            self._files[number] = kind(shard_path(self.path, number))
+            path = shard_path(self.path, number)
+            self._files[number] = PositionalShard(path, self._scratch) if self.positional else MappedShard(path)
         return self._files[number]
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> Buffer:

@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from argus_core.cache.buffer import Scratch
 from argus_core.errors import ArgusError
 
 _TORCH = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I8": torch.int8}
@@ -37,30 +38,26 @@ class MappedShard:
 
 
 class PositionalShard:
-    """Rows are read by offset, about twice as fast as a map once a cache no longer fits in memory."""
+    """Rows are read by offset, about twice as fast as a map once a cache no longer fits in memory.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    ``scratch`` is shared by all shards of a cache: one of their own each would grow to a row per shard and tensor.
+    """
+
+    def __init__(self, path: Path, scratch: Scratch) -> None:
+        self._path, self._scratch = path, scratch
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             self._header: dict[str, Any] = json.loads(file.read(length))
         self._data = 8 + length
-        self._scratch: dict[str, Tensor] = {}
 
     def rows(self, name: str, first: int, count: int) -> Tensor:
-        """A copy that the next call for the same tensor overwrites."""
+        """A copy that the next call for the same name, of any shard, overwrites."""
         entry = self._header[name]
         shape, dtype = entry["shape"], _TORCH[entry["dtype"]]
         width = torch.Size(shape[1:]).numel() * dtype.itemsize
-        buffer = self._buffer(name, count * width)
+        buffer = self._scratch.take(name, count * width)
         self._fill(buffer, self._data + entry["data_offsets"][0] + first * width)
         return buffer.view(dtype).view(count, *shape[1:])
-
-    def _buffer(self, name: str, size: int) -> Tensor:
-        held = self._scratch.get(name)
-        if held is None or len(held) < size:
-            held = self._scratch[name] = torch.empty(size, dtype=torch.uint8)
-        return held[:size]
 
     def _fill(self, buffer: Tensor, offset: int) -> None:
         view, done = buffer.numpy().data, 0

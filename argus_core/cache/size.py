@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from argus_core.cache import codec, layout
-from argus_core.cache.spec import CacheSpec
+from argus_core.cache.spec import FORMAT, CacheSpec
 from argus_core.data import Split
 from argus_core.errors import ArgusError
 from argus_core.tokens import FeatureInfo
@@ -17,11 +17,11 @@ from argus_core.tokens import FeatureInfo
 _MARGIN = 1.15
 
 
-def image_bytes(info: FeatureInfo, spec: CacheSpec, extents: Sequence[tuple[int, int]]) -> float:
+def image_bytes(info: FeatureInfo, spec: CacheSpec, extents: Sequence[tuple[int, int]], version: int = FORMAT) -> float:
     """Mean bytes that an image takes, with all views and layers, over images of these extents (canvas pixels)."""
     extent = np.array(extents, np.int64)
-    spec = spec.resolve(info)
-    rows = ((layout.rows_per_pass(info, n, layer, extent), layer) for n, layer in layout.names(spec))
+    spec, prefix = spec.resolve(info), layout.prefix_rows(info, version)
+    rows = ((layout.rows_per_pass(info, n, layer, extent, prefix), layer) for n, layer in layout.names(spec.needs))
     per_pass = sum(float(r.mean()) * codec.row_bytes(info.channels[layer], spec.dtype) for r, layer in rows)
     return per_pass * len(spec.views)
 

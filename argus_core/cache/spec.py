@@ -18,8 +18,11 @@ from argus_core.tokens import FeatureInfo, FinalNorm, Needs
 if TYPE_CHECKING:
     from argus_core.backbones.base import Backbone
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout on disk and of the geometry it relies on."""
+
+READ = (2, 3)
+"""Versions that are read, and finished where they were begun; 2 stored all tokens before the patches, 3 CLS alone."""
 
 DType = Literal["fp32", "fp16", "bf16", "int8"]
 """How a number of a token is stored."""
@@ -100,6 +103,8 @@ def norm_sha256(norm: FinalNorm | None) -> str:
 
 
 def _meets(field: str, cached: Any, wanted: Any, exact: bool) -> bool:
+    if not exact and field == "format":
+        return cached in READ
     if not exact and field in ("layers", "views"):
         return set(wanted) <= set(cached)
     if not exact and field in ("maps", "cls"):
@@ -110,5 +115,5 @@ def _meets(field: str, cached: Any, wanted: Any, exact: bool) -> bool:
 def _keys_sha256(split: Split) -> str:
     digest = hashlib.sha256()
     for index in range(len(split)):
-        digest.update(split.key(index).encode() + b"\0")
+        digest.update(split.key(index).encode(errors="surrogateescape") + b"\0")
     return digest.hexdigest()
