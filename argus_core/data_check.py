@@ -1,15 +1,31 @@
-"""Everything that is wrong with a data set, found by reading all of it."""
+"""What is wrong with a data set: found by reading as much of it as a command has at hand, and refused or warned of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from argus_core.data import DataSet, Fault, Split
 from argus_core.errors import ArgusError
 
+if TYPE_CHECKING:
+    from argus_core.tasks.base import Task
+
 Size = tuple[int, int]
+SHARE = 0.1
+"""A fault of this share of the annotations or images makes a result wrong; of less, doubtful."""
+LOOKED = 256
+"""Maps of whole images, such as masks, that are read before a command begins; all of them once a fault is refused."""
+NAMED = 5
+"""Classes that are told of many."""
+SCORED = ("val", "test")
+"""Splits from which nothing is learned, as far as their names tell."""
+ACCEPT = "--accept-faults"
+
+
+class DataRefused(ArgusError):
+    """A data set whose faults make a result wrong, and nobody accepted them."""
 
 
 @runtime_checkable
@@ -23,10 +39,20 @@ class Sized(Protocol):
 
 @dataclass(frozen=True)
 class Report:
-    """What ails a split and how large it is; ``summary`` is plain data, ready for JSON."""
+    """What ails a split and how large it is; ``summary`` is plain data, ready for JSON, ``remarks`` are no faults."""
 
     faults: list[Fault]
     summary: dict[str, Any]
+    remarks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Faults of one kind in one sentence, and whether they make a result wrong."""
+
+    text: str
+    wrong: bool
+    faults: list[Fault]
 
 
 def check_data(data: DataSet) -> dict[str, Report]:
@@ -38,34 +64,106 @@ def check_data(data: DataSet) -> dict[str, Report]:
 def check_split(split: Split, seen: dict[str, str] | None = None) -> Report:
     """Read all images and annotations; ``seen`` maps digests to where they were met, and is added to."""
     seen = {} if seen is None else seen
-    faults: list[Fault] = split.faults()
+    unread: list[Fault] = []
     sizes: dict[int, Size] = {}
     for index in range(len(split)):
         where = f"{split.name}, image {split.key(index)}"
         try:
             height, width, _ = split.read(index).shape
-            size = (height, width)
+            sizes[index] = (height, width)
             first = seen.setdefault(split.digest(index), where)
         except ArgusError as error:
-            faults.append(Fault(where, str(error)))
+            unread.append(Fault(where, str(error), kind="images that cannot be read"))
             continue
-        sizes[index] = size
         if first != where:
-            faults.append(Fault(where, f"the same bytes as {first}"))
-        if isinstance(split, Sized) and (wrong := _mismatch(split.size(index), size)):
-            faults.append(Fault(where, wrong))
-    summary = _pixels(len(split), list(sizes.values()))
-    for name in split.tasks:
-        summary |= _annotations(split, name, sizes, faults)
-    return Report(faults, summary)
+            kind = f"images with the same bytes as one of {first.partition(',')[0]}"
+            unread.append(Fault(where, f"the same bytes as {first}", kind=kind))
+    found = examine(split, split.tasks, sizes, learning=split.name not in SCORED)
+    return Report([*unread, *found.faults], {**_pixels(len(split), list(sizes.values())), **found.summary}, found.remarks)
 
 
-def _mismatch(stated: Size | None, size: Size) -> str:
-    if stated is None or stated == size:
-        return ""
-    text = f"the annotations say {stated[0]}x{stated[1]} (height x width), the image has {size[0]}x{size[1]}"
-    turned = "; annotate the upright image, as its EXIF orientation is applied" if stated == size[::-1] else ""
-    return text + turned
+def examine(
+    split: Split, tasks: Iterable[str], sizes: Mapping[int, Size], *, looked: int = 0, learning: bool = True
+) -> Report:
+    """The faults of a split that show without reading its images, of which some sizes (height, width) are known.
+
+    ``learning`` is false for a split that is only scored.
+    Of annotations that are maps of whole images at most ``looked``, evenly spread, are read; 0 reads all.
+    """
+    faults = [*split.faults(), *_mismatches(split, sizes)]
+    summary: dict[str, Any] = {}
+    remarks: list[str] = []
+    for name in tasks:
+        counts, said = _annotations(split, name, sizes, faults, looked, learning)
+        summary, remarks = {**summary, **counts}, [*remarks, *said]
+    return Report(faults, summary, remarks)
+
+
+def findings(split: str, faults: Sequence[Fault]) -> list[Finding]:
+    """The faults of a split in sentences, one per kind: a tenth of what there is, or one that is ``wrong``, is refused."""
+    kinds: dict[str, list[Fault]] = {}
+    for fault in faults:
+        kinds.setdefault(fault.kind or str(fault), []).append(fault)
+    return [_finding(split, kind, held) for kind, held in kinds.items()]
+
+
+def heed(
+    split: Split,
+    tasks: Iterable[str],
+    sizes: Mapping[int, Size],
+    warn: Callable[[str], None],
+    *,
+    accept: bool = False,
+    learning: bool = True,
+) -> list[str]:
+    """Refuse a split whose faults make a result wrong, and warn of those that make it doubtful.
+
+    Every command that reads a data set calls this before it works on it. With ``accept`` what would be refused is
+    warned of too, and returned, to stand beside the result. Raises DataRefused.
+    """
+    tasks = list(tasks)
+    report = examine(split, tasks, sizes, looked=LOOKED, learning=learning)
+    found = findings(split.name, report.faults)
+    if any(one.wrong for one in found):  # a part of the maps is no proof
+        report = examine(split, tasks, sizes, learning=learning)
+        found = findings(split.name, report.faults)
+    wrong = [one.text for one in found if one.wrong]
+    if wrong and not accept:
+        lines = "\n  ".join(wrong)
+        raise DataRefused(
+            f"the data would make the result wrong:\n  {lines}\n"
+            f"mend them (`arena data check` lists them), or accept them with {ACCEPT}"
+        )
+    for one in found:
+        warn(f"{one.text} (accepted with {ACCEPT})" if one.wrong else one.text)
+    for remark in report.remarks:
+        warn(remark)
+    return wrong
+
+
+def _finding(split: str, kind: str, faults: list[Fault]) -> Finding:
+    count, total = sum(fault.count for fault in faults), max(fault.total for fault in faults)
+    wrong = any(fault.wrong for fault in faults) or (total > 0 and count >= SHARE * total)
+    first = faults[0]
+    if len(faults) == 1:
+        text = str(first) if first.where.startswith(split) else f"{split}, {first}"
+        return Finding(text, wrong, faults)
+    of = f" of {total}" if total else ""
+    return Finding(f"{split}: {kind}: {count}{of}, such as {first}", wrong, faults)
+
+
+def _mismatches(split: Split, sizes: Mapping[int, Size]) -> Iterator[Fault]:
+    """Images of another size than the annotations assume."""
+    if not isinstance(split, Sized):
+        return
+    for index, size in sizes.items():
+        stated = split.size(index)
+        if stated is None or stated == size:
+            continue
+        text = f"the annotations say {stated[0]}x{stated[1]} (height x width), the image has {size[0]}x{size[1]}"
+        turned = "; annotate the upright image, as its EXIF orientation is applied" if stated == size[::-1] else ""
+        kind = "images that are turned, or of another size, than the annotations say"
+        yield Fault(f"{split.name}, image {split.key(index)}", text + turned, kind=kind, total=len(sizes))
 
 
 def _pixels(images: int, sizes: list[Size]) -> dict[str, Any]:
@@ -78,23 +176,52 @@ def _pixels(images: int, sizes: list[Size]) -> dict[str, Any]:
     }
 
 
-def _annotations(split: Split, name: str, sizes: Mapping[int, Size], faults: list[Fault]) -> dict[str, Any]:
-    """Read every annotation of a task, add what is wrong with it to ``faults``, and count what is right."""
-    task = split.tasks[name]
+def _annotations(
+    split: Split, name: str, sizes: Mapping[int, Size], faults: list[Fault], looked: int, learning: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """Read the annotations of a task, add what is wrong with them to ``faults``; counts of the others, and remarks."""
+    task, samples = split.tasks[name], list(enumerate(split.samples(name)))
+    step = -(-len(samples) // looked) if looked and task.mapped else 1
+    chosen = samples[::step] if samples else []
+    kind, usable = f"annotations for {name} that cannot be used", list[int]()
 
     def truths() -> Iterator[Any]:
-        for sample, images in enumerate(split.samples(name)):
+        for sample, images in chosen:
             where = f"{split.name}, {name} of {' and '.join(split.key(index) for index in images)}"
             try:
                 truth = split.truth(sample, name)
             except ArgusError as error:
-                faults.append(Fault(where, str(error)))
+                faults.append(Fault(where, str(error), kind=kind, total=len(chosen)))
                 continue
             known = [sizes[index] for index in images if index in sizes]
             wrong = task.fault(truth, known[0]) if len(known) == len(images) else ""
             if wrong:
-                faults.append(Fault(where, wrong))
+                faults.append(Fault(where, wrong, kind=kind, total=len(chosen)))
             else:
+                usable.append(sample)
                 yield truth
 
-    return task.summary(truths())
+    summary = task.summary(truths())
+    whole = len(chosen) == len(samples)
+    told = [one for one in task.faults(summary, learning=learning) if whole or one.wrong] if usable or not chosen else []
+    faults += [replace(one, where=f"{split.name}, {name}") for one in (*told, *_alike(task))]
+    return summary, _unseen(split, task, summary, faults) if usable and whole else []
+
+
+def _unseen(split: Split, task: Task, summary: Mapping[str, Any], faults: Sequence[Fault]) -> list[str]:
+    """Which classes nothing shows, but for those that faults name already."""
+    names = task.unseen(summary)
+    new = [name for name in names if not any(fault.where.endswith(f"class {name}") for fault in faults)]
+    if not new or len(names) == len(task.classes):  # type: ignore[attr-defined]
+        return []
+    few = ", ".join([*new[:NAMED], *(["..."] if len(new) > NAMED else [])])
+    return [f"{split.name}, {task.name}: {len(new)} of {len(task.classes)} classes are never seen: {few}"]  # type: ignore[attr-defined]
+
+
+def _alike(task: Task) -> Iterator[Fault]:
+    """Classes whose names differ in nothing but case and spaces."""
+    names: dict[str, str] = {}
+    for name in getattr(task, "classes", ()):
+        first = names.setdefault("".join(str(name).casefold().split()), name)
+        if first != name:
+            yield Fault("", f"classes {first!r} and {name!r} differ in case or spaces alone; are they one?")

@@ -106,7 +106,10 @@ def test_check_finds_what_only_the_images_show(tmp_path):
     assert "30x40 (height x width), the image has 30x50" in faults["train, image 4.png"]
     assert faults["train, image 5.png"] == "the same bytes as train, image 1.png"
     assert "EXIF" in faults["train, image 6.png"]
-    assert [fault.what for fault in reports["val"].faults] == ["the same bytes as train, image 1.png"]
+    assert [fault.what for fault in reports["val"].faults] == [
+        "the same bytes as train, image 1.png",
+        "no image has a box: there is nothing to learn or to score",
+    ]
     summary = reports["train"].summary
     assert summary == {
         "images": 6,

@@ -12,6 +12,7 @@ from typing import Any
 from argus_arena.board import print_rows
 from argus_arena.config import RunConfig, RunRequest, check_files, resolve
 from argus_arena.config_file import check_needed, merged
+from argus_arena.heeding import heed_run, undefined
 from argus_arena.interrupt import Interrupted
 from argus_arena.learner import Learner
 from argus_arena.loop import Loop
@@ -31,7 +32,7 @@ from argus_core.hooks import Plugins, load_plugins
 from argus_core.options import check_options
 from argus_core.progress import finished
 
-FREE = ("device", "workers", "eval_batch", "save_every", "require_license")
+FREE = ("device", "workers", "eval_batch", "save_every", "require_license", "accept_faults")
 """Request fields that may change when a run is continued: they do not change what it computes."""
 
 
@@ -88,10 +89,20 @@ def make_request(given: Mapping[str, Any], settings: Mapping[str, Any], config: 
     return RunRequest(**checked)
 
 
-def run_config(config: RunConfig, plugins: Plugins, world: World, out: Path | None) -> dict[str, Any]:
-    """Train, or continue, a resolved run; returns and prints its result rows, raises ArgusError if a head failed."""
+def run_config(
+    config: RunConfig, plugins: Plugins, world: World, out: Path | None, accepted: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Train, or continue, a resolved run; returns and prints its result rows.
+
+    ``accepted`` are notes of faults of the data, where the caller heeded them already. Raises ArgusError if a head
+    failed or was given no score, and DataRefused for data that would make the result wrong.
+    """
     check_files(config)
     setting = prepare(config, plugins, world)
+    if accepted is None:
+        tasks = dict.fromkeys(head.task.name for head in setting.heads.values())
+        accepted = heed_run(config.request, setting.train_split, setting.scoring.split, tasks, loud=world.main)
+    setting.notes.extend(accepted)
     folder = RunFolder(out or _default_folder(config))
     learners = make_learners(config, setting, world)
     with folder.locked() if world.main else nullcontext():
@@ -124,7 +135,8 @@ def _train(
     if world.main:
         _write_rows(rows, folder, setting)
         finished("run folder", folder.path, time.perf_counter() - began)
-    failures = {one.name: one.failure for one in learners if one.failure}
+    failures = undefined(rows, setting.scoring.split.name, setting.notes)
+    failures |= {one.name: one.failure for one in learners if one.failure}
     if failures:
         raise HeadsFailed(failures)
     return rows

@@ -76,6 +76,7 @@ class RunRequest(BaseModel):
     metric: dict[str, Any] = Field(default_factory=dict, description="options of the scoring, such as backend")
     protocol: str | None = Field(default=None, description="score under this registered protocol")
     require_license: str | None = Field(default=None, description="refuse weights under other terms, as 'permissive'")
+    accept_faults: bool = Field(default=False, description="train on data whose faults make the result wrong")
     save_every: int = Field(default=0, ge=0, description="steps between saved states; 0 saves once an epoch")
     settings: dict[str, Any] = Field(default_factory=dict)
 

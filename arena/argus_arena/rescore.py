@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from argus_arena.evaluate import evaluate
+from argus_arena.heeding import Care, sizes_of, undefined
 from argus_arena.keeper import finite
 from argus_arena.opening import open_run
 from argus_arena.report import ConsoleReporter, Reporter
-from argus_arena.scoring import Scoring, check_protocol, own_options
+from argus_arena.scoring import Scoring, check_protocol, check_scoring, own_options
 from argus_arena.setting import versions
 from argus_arena.world import World, join_world, leave_world
 from argus_core.backbones import Backbone
 from argus_core.compose import merged_needs
 from argus_core.data import Split
 from argus_core.data_spec import open_data, split_of
-from argus_core.errors import counted
+from argus_core.errors import ArgusError, counted
 from argus_core.files import json_sha256, write_json
 from argus_core.framing import Framing
 from argus_core.head import Head
@@ -45,6 +46,7 @@ class EvalRequest:
     weights: Path | None = None
     device: str | None = None
     batch: int = 8
+    accept_faults: bool = False
 
 
 def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
@@ -61,6 +63,9 @@ def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
         spec = request.data or record["data"]["spec"]
         split = split_of(open_data(spec, load_plugins()), request.split)
         scoring = _scoring(heads, backbone, split, request, protocol, canvas_of(record), world)
+        check_scoring(heads, scoring)
+        care = Care(request.accept_faults, loud=world.main)
+        care.heed(split, dict.fromkeys(head.task.name for head in heads.values()), sizes_of(split), learning=False)
         metrics = evaluate(heads, scoring, world, request.batch, reporter.scored)
     finally:
         reporter.end()
@@ -68,13 +73,15 @@ def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
     scores = {name: finite(metric.compute()) for name, metric in metrics.items()}
     described = {"spec": spec, "val": {"split": split.name, "images": len(split), "sha256": split.annotation_digest()}}
     rows = {
-        name: _row(name, head, scores[name], scoring, described, head.record or record, request.settings)
+        name: _row(name, head, scores[name], scoring, described, head.record or record, request.settings, care.notes)
         for name, head in heads.items()
     }
     if world.main:
         _write(request, heads, rows, scores)
         finished(f"scored {counted(len(split), 'image')}", request.run, time.perf_counter() - began)
         print(f"next: arena board {request.run}")
+    if lacking := undefined(rows, split.name, care.notes):
+        raise ArgusError("; ".join(f"{name}: {reason}" for name, reason in lacking.items()))
     return rows
 
 
@@ -110,6 +117,7 @@ def _row(
     data: Mapping[str, Any],
     record: Mapping[str, Any],
     settings: Mapping[str, Any],
+    notes: Sequence[str],
 ) -> dict[str, Any]:
     metric = scoring.metric(head.task)
     return {
@@ -124,7 +132,7 @@ def _row(
         "parameters": sum(p.numel() for p in head.parameters()),
         "options": head.options,
         "weights_sha256": tensors_sha256(head.state_dict()),
-        "notes": [*head.notes(), *_reminder(scoring, str(data["spec"]))],
+        "notes": [*head.notes(), *notes, *_reminder(scoring, str(data["spec"]))],
         "trained_on": record["data"],
         "data": dict(data),
         "tokens": {**record["tokens"], "from": "live"},
@@ -138,7 +146,7 @@ def _row(
 def _tag(request: EvalRequest, head: Head) -> str:
     """Tells rows of one head apart; options of other heads' metrics make no row of their own."""
     asked = {**vars(request), "metric": own_options(head.task, request.metric)}
-    beside = ("run", "device", "batch", "weights", "split", "which")
+    beside = ("run", "device", "batch", "weights", "split", "which", "accept_faults")
     return json_sha256({key: str(value) for key, value in asked.items() if key not in beside})[:8]
 
 

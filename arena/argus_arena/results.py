@@ -68,6 +68,7 @@ def _warnings(setting: Setting, learner: Learner) -> list[str]:
     """What keeps the row from standing beside others as an equal."""
     total = len(setting.scoring.source)
     left_out = total - len(usable(setting.scoring.source))
-    found = [f"scored without {left_out} of {total} images, which the cache skipped"] if left_out else []
+    found = [*setting.notes]
+    found += [f"scored without {left_out} of {total} images, which the cache skipped"] if left_out else []
     found += unmet(learner.recipe, learner.head.options, setting.record["tokens"])
     return [*found, *([f"stopped early: {learner.failure}"] if learner.failure else [])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -43,6 +43,8 @@ class Setting:
     plugins: Plugins
     record: dict[str, Any]
     request: RunRequest
+    notes: list[str] = field(default_factory=list)
+    """What every row of the run must say of its data."""
 
 
 def prepare(config: RunConfig, plugins: Plugins, world: World) -> Setting:

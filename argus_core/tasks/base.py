@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from argus_core.canvas import Placement
+from argus_core.data import Fault
 from argus_core.errors import ArgusError
 from argus_core.tokens import FeatureInfo, Tokens
 
@@ -62,6 +63,8 @@ class Task(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: ClassVar[str]
+    mapped: ClassVar[bool] = False
+    """Whether a truth is a map of its whole image, so that reading all of them takes long."""
     floor: ClassVar[str] = ""
     """A head solved in closed form that every comparison includes, by its registered name; empty if there is none."""
 
@@ -127,6 +130,17 @@ class Task(BaseModel, ABC):
         """Counts over a data set's annotations, as plain data, for `arena data check`."""
         return {}
 
+    def faults(self, summary: Mapping[str, Any], *, learning: bool = True) -> list[Fault]:
+        """What is wrong with all annotations of a split together, as its ``summary`` tells; ``where`` is left empty.
+
+        ``learning`` is false for a split that is only scored.
+        """
+        return []
+
+    def unseen(self, summary: Mapping[str, Any]) -> list[str]:
+        """The classes that no annotation of a split shows, as its ``summary`` tells."""
+        return []
+
     @abstractmethod
     def example(
         self,
@@ -156,3 +170,10 @@ class Task(BaseModel, ABC):
     @abstractmethod
     def small(cls) -> Task:
         """A small instance for checks."""
+
+
+def turned(shape: tuple[int, ...], size: tuple[int, int]) -> str:
+    """What to do where a map of ``shape`` lies a quarter turn from its image of ``size``; empty where it does not."""
+    if shape != size[::-1]:
+        return ""
+    return "; one of the two files has an EXIF orientation that the other lacks: save both upright"

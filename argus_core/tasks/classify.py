@@ -18,7 +18,6 @@ from argus_core.canvas import Placement
 from argus_core.data import Fault
 from argus_core.errors import ArgusError
 from argus_core.tasks.base import Metric, Task
-from argus_core.tasks.seen import never_seen
 from argus_core.tokens import FeatureInfo, Tokens, cell_mask
 
 if TYPE_CHECKING:
@@ -133,13 +132,16 @@ class Classify(Task):
         count = {name: labels[index] for index, name in enumerate(self.classes)}
         return {"images_per_class": count, "classes_without_images": [name for name, n in count.items() if not n]}
 
-    def faults(self, summary: Mapping[str, Any]) -> list[Fault]:
-        """A single class, which leaves nothing to tell apart, and classes without images."""
-        lacking = summary["classes_without_images"]
-        if len(self.classes) - len(lacking) > 1:
-            return never_seen(lacking, self.classes, "image")
-        shown = ", ".join(name for name in self.classes if name not in lacking) or "no class"
-        return [Fault("", f"all images show {shown}: there is nothing to tell apart", wrong=True)]
+    def faults(self, summary: Mapping[str, Any], *, learning: bool = True) -> list[Fault]:
+        """A single class, which leaves nothing to learn."""
+        shown = [name for name, count in summary["images_per_class"].items() if count]
+        if len(shown) > 1 or not learning:
+            return []
+        return [Fault("", f"all images show {shown[0]!r}: there is nothing to tell apart", wrong=True)]
+
+    def unseen(self, summary: Mapping[str, Any]) -> list[str]:
+        """Classes without images."""
+        return list(summary["classes_without_images"])
 
     def example(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from argus_core.canvas import Placement
+from argus_core.data import Fault
 from argus_core.tasks.base import Metric, Task
 from argus_core.tasks.described import Described, DescriptorMaps, Search
 from argus_core.tokens import FeatureInfo, Tokens, cell_mask
@@ -124,7 +125,19 @@ class Correspond(Task):
             "pairs_without_points": counts.count(0),
             "pairs_without_box": sum(pair.box is None for pair in pairs),
             "pairs_per_category": dict(sorted(Counter(pair.category for pair in pairs if pair.category).items())),
+            **({"points_within_a_pixel": sum(counts)} if _are_shares(pairs) else {}),
         }
+
+    def faults(self, summary: Mapping[str, Any], *, learning: bool = True) -> list[Fault]:
+        """Nothing that corresponds, points that are shares of the image, and pairs without points."""
+        if not summary["points"]:
+            return [Fault("", f"none of {summary['pairs']} pairs has a point: there is nothing to score", wrong=True)]
+        if "points_within_a_pixel" in summary:
+            what = f"all {summary['points']} points lie within 0..1: are they shares of the image? give pixels"
+            return [Fault("", what, wrong=True)]
+        empty, pairs = summary["pairs_without_points"], summary["pairs"]
+        what = f"{empty} of {pairs} pairs have no point that both images show"
+        return [Fault("", what)] if empty else []
 
     def example(
         self,
@@ -176,6 +189,12 @@ class Correspond(Task):
     def small(cls) -> Correspond:
         """There is but one."""
         return cls()
+
+
+def _are_shares(pairs: Sequence[Matches]) -> bool:
+    """Whether all points lie within one pixel of the corner, and not all at whole numbers."""
+    points = np.concatenate([end for pair in pairs for end in (pair.source, pair.target)] or [np.zeros((0, 2))])
+    return bool((points <= 1).all() and (points % 1 > 0).any())
 
 
 def _outside(which: str, points: npt.NDArray[np.float64], size: tuple[int, int] | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,10 +15,11 @@ from torch import Tensor
 
 from argus_core.border import repeat_border
 from argus_core.canvas import Placement
+from argus_core.data import Fault
 from argus_core.dense import merge_passes
 from argus_core.depth_bins import BinLogits, bin_spread, decode_bins
 from argus_core.errors import ArgusError
-from argus_core.tasks.base import Metric, Task
+from argus_core.tasks.base import Metric, Task, turned
 from argus_core.tasks.depth_example import draw_depth, draw_extents, paint
 from argus_core.tokens import FeatureInfo, Tokens
 
@@ -29,6 +30,12 @@ __all__ = ["Depth", "DepthMap", "DepthMaps", "DepthTarget", "known_depth"]
 
 FAR = 1000.0
 """Metres that no depth sensor reaches: images that lie mostly beyond are in another unit."""
+
+BEYOND = 0.1
+"""Share of known depths beyond the range that is worth a word."""
+
+NEAR = 0.01
+"""Share of the range within which no scene lies in the median: such depths are in a larger unit."""
 
 Metres = npt.NDArray[np.float32]
 
@@ -71,6 +78,7 @@ class Depth(Task):
     """
 
     name: ClassVar[str] = "depth"
+    mapped: ClassVar[bool] = True
     low: float = 0.001
     high: float = 10.0
 
@@ -151,20 +159,36 @@ class Depth(Task):
         return _strange_unit(values) or wrong
 
     def summary(self, truths: Iterable[Metres]) -> dict[str, Any]:
-        """The share of known pixels and their range; the median is the median image's."""
-        known, pixels, medians, low, high = 0, 0, [], math.inf, 0.0
+        """The shares of pixels that are known and, if any, of these beyond the range; the median is the median image's."""
+        known, pixels, beyond, medians, low, high = 0, 0, 0, [], math.inf, 0.0
         for truth in truths:
             values = known_depth(truth)
             pixels += values.size
             values = values[values > 0]
             if len(values):
                 known += len(values)
+                beyond += np.count_nonzero((values <= self.low) | (values >= self.high))
                 medians.append(float(np.median(values)))
                 low, high = min(low, float(values.min())), max(high, float(values.max()))
         if not medians:
             return {"known_share": 0.0}
         span = {"min": low, "median": float(np.median(medians)), "max": high}
-        return {"known_share": known / pixels, **{f"depth_{name}_m": round(value, 4) for name, value in span.items()}}
+        shares = {"known_share": known / pixels, **({"beyond_range_share": beyond / known} if beyond else {})}
+        return {**shares, **{f"depth_{name}_m": round(value, 4) for name, value in span.items()}}
+
+    def faults(self, summary: Mapping[str, Any], *, learning: bool = True) -> list[Fault]:
+        """Nothing known, a unit that cannot be meant, and depths beyond the range: more than half of them are wrong."""
+        if not summary["known_share"]:
+            return [Fault("", "no pixel has a known depth that can be used", wrong=True)]
+        median, beyond = summary["depth_median_m"], summary.get("beyond_range_share", 0.0)
+        mend = "give the unit of the files (unit=, or scale= metres per step) or the range (low=, high=) in the data spec"
+        if beyond >= BEYOND:
+            what = f"{beyond:.1%} of the known depths are not between {self.low:g} and {self.high:g} m"
+            return [Fault("", f"{what}, where they are learned and scored; {mend}", wrong=beyond > 0.5)]
+        if median < NEAR * self.high:
+            what = f"the median depth is {median:g} m, of a range up to {self.high:g} m"
+            return [Fault("", f"{what}: is it in another unit? {mend}", wrong=True)]
+        return []
 
     def example(
         self,
@@ -216,7 +240,8 @@ def _misfit(truth: Any, size: tuple[int, int]) -> str:
         kind = f"{truth.dtype} of shape {truth.shape}" if isinstance(truth, np.ndarray) else type(truth).__name__
         return f"it is {kind}, not a float array of shape (height, width)"
     if truth.shape != size:
-        return "it is {}x{} (height x width), the image {}x{}".format(*truth.shape, *size)
+        text = "it is {}x{} (height x width), the image {}x{}".format(*truth.shape, *size)
+        return text + turned(truth.shape, size)
     return ""
 
 

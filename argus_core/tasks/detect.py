@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 from torch import Tensor
 
 from argus_core.canvas import Placement
+from argus_core.data import Fault
 from argus_core.errors import ArgusError
 from argus_core.tasks.base import Metric, Task
 from argus_core.tokens import FeatureInfo, Tokens, cell_mask
@@ -24,6 +26,9 @@ __all__ = ["LIMIT", "BoxTarget", "Boxes", "Detect", "Detections"]
 
 LIMIT = 100
 """Detections per image that count, as in COCO."""
+
+ROUNDING = 1.0
+"""Pixels by which a box may leave its image."""
 
 VANISHED = 1e-3
 """A box with a shorter side, in canvas pixels, is not on the canvas."""
@@ -66,11 +71,16 @@ class Detections:
 
 
 class Detect(Task):
-    """Find every object of ``classes``; scored by COCO's average precision."""
+    """Find every object of ``classes``; scored by COCO's average precision.
+
+    ``categories`` are the data set's own ids of the classes, which files of results in COCO's format carry; where it
+    has none, they count from 1. Tasks of the same classes are equal, whatever their ids.
+    """
 
     name: ClassVar[str] = "detect"
     floor: ClassVar[str] = "detect.analytic_person"
     classes: tuple[str, ...]
+    categories: tuple[int, ...] = ()
 
     @field_validator("classes")
     @classmethod
@@ -78,6 +88,19 @@ class Detect(Task):
         if not classes or len(set(classes)) != len(classes):
             raise ArgusError(f"a detection task needs one or more distinct class names, not {list(classes)}")
         return classes
+
+    @field_validator("categories")
+    @classmethod
+    def _one_each(cls, categories: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        if categories and not len(set(categories)) == len(categories) == len(info.data.get("classes", ())):
+            raise ArgusError(f"a detection task needs one distinct category id per class, not {list(categories)}")
+        return categories
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.classes == other.classes  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.classes))
 
     def target(self, truth: Boxes, placement: Placement) -> BoxTarget:
         """The boxes on the canvas; those that a crop cut away are left out."""
@@ -108,7 +131,7 @@ class Detect(Task):
 
         kept = prediction.scores >= score_thresh
         found = Detections(prediction.boxes[kept], prediction.scores[kept], prediction.labels[kept])
-        return DetectionResult(image, found, self.classes)
+        return DetectionResult(image, found, self.classes, self.categories)
 
     def metric(self, *, backend: Literal["pycocotools", "faster"] = "pycocotools") -> Metric:
         """COCO's average precision and recall; ``faster`` gives the same numbers and needs the ``fast-eval`` extra."""
@@ -137,19 +160,56 @@ class Detect(Task):
         limit = prediction.boxes.new_tensor([extent[1], extent[0]] * 2) + 1e-3
         assert (prediction.boxes <= limit).all(), f"boxes reach beyond the image, which ends at {extent}"
 
+    def fault(self, truth: Any, size: tuple[int, int]) -> str:
+        """What makes an image's boxes unusable: their type or shape, labels without a class, or a place outside it."""
+        if wrong := _misshapen(truth):
+            return wrong
+        if np.any(strange := (truth.labels < 0) | (truth.labels >= len(self.classes))):
+            return f"label {int(truth.labels[strange][0])} is not the index of one of {len(self.classes)} classes"
+        limit = np.array([size[1], size[0]] * 2) + ROUNDING
+        fits = (truth.boxes >= -ROUNDING) & (truth.boxes <= limit)
+        inside = fits.all(axis=1) & (truth.boxes[:, :2] < truth.boxes[:, 2:]).all(axis=1)  # false for nan
+        if inside.all():
+            return ""
+        corners = [round(v, 2) for v in truth.boxes[~inside][0].tolist()]
+        return f"the box from {corners[:2]} to {corners[2:]} is none in an image of {size[0]}x{size[1]} (height x width)"
+
     def summary(self, truths: Iterable[Boxes]) -> dict[str, Any]:
-        """Boxes in all and per class, crowd regions, images without boxes."""
+        """Boxes in all and per class, crowd regions, images without boxes; boxes that are repeated or tiny, if any."""
         counts = np.zeros(len(self.classes), dtype=np.int64)
-        empty, crowd = 0, 0
+        empty, crowd, odd = 0, 0, Counter[str]()
         for truth in truths:
             counts += np.bincount(truth.labels, minlength=len(self.classes))
             empty, crowd = empty + (len(truth.labels) == 0), crowd + int(truth.crowd.sum())
+            odd["repeated"] += len(truth.labels) - len(set(zip(truth.labels.tolist(), truth.crowd.tolist(), *truth.boxes.T.tolist(), strict=True)))
+            odd["below_a_pixel"] += int((truth.boxes[:, 2:] - truth.boxes[:, :2] < 1).any(axis=1).sum())
         return {
             "boxes": int(counts.sum()),
             "boxes_per_class": dict(zip(self.classes, counts.tolist(), strict=True)),
             "images_without_boxes": empty,
             "crowd": crowd,
+            **{what: count for what, count in odd.items() if count},
         }
+
+    def faults(self, summary: Mapping[str, Any], *, learning: bool = True) -> list[Fault]:
+        """Nothing to find, or crowd regions alone; boxes that are repeated or hardly there."""
+        boxes, crowd = summary["boxes"], summary["crowd"]
+        if crowd == boxes:
+            what = f"all {boxes} boxes are crowd regions (iscrowd)" if boxes else "no image has a box"
+            return [Fault("", f"{what}: there is nothing to learn or to score", wrong=True)]
+        kinds = {
+            "repeated": "repeat another box of their image and class",
+            "below_a_pixel": "are less than a pixel wide or high",
+        }
+        return [
+            Fault("", f"{summary[key]} of {boxes} boxes {what}", count=summary[key], total=boxes)
+            for key, what in kinds.items()
+            if key in summary
+        ]
+
+    def unseen(self, summary: Mapping[str, Any]) -> list[str]:
+        """Classes without boxes."""
+        return [name for name, count in summary["boxes_per_class"].items() if not count]
 
     def nothing(self, canvas: tuple[int, int]) -> BoxTarget:
         """No boxes."""
@@ -216,6 +276,19 @@ class Detect(Task):
     def small(cls) -> Detect:
         """Three classes."""
         return cls(classes=("disc", "ring", "star"))
+
+
+def _misshapen(truth: Any) -> str:
+    """Why an annotation does not hold boxes, labels, flags and areas of one length."""
+    if not isinstance(truth, Boxes):
+        return f"it is {type(truth).__name__}, not Boxes"
+    columns = (truth.boxes, truth.labels, truth.crowd, truth.area)
+    if not all(isinstance(column, np.ndarray) for column in columns):
+        return "its boxes, labels, crowd flags and areas are not all arrays"
+    shapes, count = [column.shape for column in columns], len(truth.labels) if truth.labels.ndim else 0
+    if shapes != [(count, 4), (count,), (count,), (count,)] or truth.labels.dtype.kind not in "ui":
+        return f"boxes, labels, crowd flags and areas are {shapes}, not (N, 4), (N,), (N,) and (N,) with whole labels"
+    return ""
 
 
 def _extents(canvas: tuple[int, int], images: int) -> Tensor:

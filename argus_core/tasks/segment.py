@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,9 +13,10 @@ from pydantic import model_validator
 from torch import Tensor
 
 from argus_core.canvas import Placement
+from argus_core.data import Fault
 from argus_core.dense import merge_passes
 from argus_core.errors import ArgusError
-from argus_core.tasks.base import Metric, Task
+from argus_core.tasks.base import Metric, Task, turned
 from argus_core.tasks.segment_example import draw_labels, paint
 from argus_core.tasks.segment_loss import DenseLogits, MaskTarget, cross_entropy
 from argus_core.tokens import FeatureInfo, Tokens
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["ClassMaps", "Segment", "Segmentation"]
 
 Mask = npt.NDArray[np.integer[Any]]
+
+BINARY = 'write {{"0": 0, "{}": 1}} into remap.json and add remap=remap.json to the data spec'
+"""How pixels of one value become a class."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Segment(Task):
     """
 
     name: ClassVar[str] = "segment"
+    mapped: ClassVar[bool] = True
     classes: tuple[str, ...]
     ignore: int = 255
 
@@ -127,13 +132,13 @@ class Segment(Task):
             return f"it is {_kind(truth)}, not an integer array of shape (height, width)"
         if truth.shape != size:
             shapes = (f"{one[0]}x{one[1]}" for one in (truth.shape, size))
-            return "the mask is {} (height x width), the image {}".format(*shapes)
+            return "the mask is {} (height x width), the image {}".format(*shapes) + turned(truth.shape, size)
         strange = truth[(truth != self.ignore) & ((truth < 0) | (truth >= len(self.classes)))]
         if not len(strange):
             return ""
         values = np.unique(strange).tolist()
         shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
-        return f"label {shown} ({len(strange)} pixels) is none of 0..{len(self.classes) - 1} and not {self.ignore}"
+        return f"label {shown} ({len(strange)} pixels) is none of 0..{len(self.classes) - 1} and not {self.ignore}" + _meant(truth, len(self.classes))
 
     def summary(self, truths: Iterable[Mask]) -> dict[str, Any]:
         """Shares of pixels: of every class among the labelled, and of the ignored; and the classes never seen."""
@@ -148,6 +153,23 @@ class Segment(Task):
             "class_shares": {name: n / labelled for name, n in zip(self.classes, counts.tolist(), strict=True) if n},
             "classes_never_seen": [name for name, n in zip(self.classes, counts, strict=True) if not n],
         }
+
+    def faults(self, summary: Mapping[str, Any], *, learning: bool = True) -> list[Fault]:
+        """Nothing labelled, or one class alone, which leaves nothing to tell apart."""
+        seen, ignored = list(summary["class_shares"]), summary["ignored_share"]
+        if len(seen) > 1:
+            return []
+        what = f"all labelled pixels are {seen[0]!r}" if seen else "no pixel is labelled"
+        what += f" ({', '.join(self.unseen(summary)[:3])} never seen): there is nothing to tell apart"
+        if ignored:
+            what += f"; {ignored:.1%} of the pixels are {self.ignore}, which is ignored"
+        if ignored and seen:
+            what += f": if it marks the objects, {BINARY.format(self.ignore)}"
+        return [Fault("", what, wrong=True)]
+
+    def unseen(self, summary: Mapping[str, Any]) -> list[str]:
+        """Classes without a labelled pixel."""
+        return list(summary["classes_never_seen"])
 
     def example(
         self,
@@ -185,6 +207,18 @@ def _classify(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Most likely class and its probability, (h, w) each, of (K, h, w) logits, which are overwritten."""
     top, labels = logits.float().max(dim=0)
     return labels, logits.float().sub_(top).exp_().sum(dim=0).reciprocal_()
+
+
+def _meant(truth: Mask, classes: int) -> str:
+    """What a mask's strange labels may have been meant for, and what to do; empty where nothing is plain."""
+    values = np.unique(truth).tolist()
+    if len(values) == 2 and values[0] == 0 and values[1] > classes:
+        return f"; if {values[1]} marks the objects, {BINARY.format(values[1])}"
+    if values[0] > 0 and values[-1] == classes:
+        return "; if classes are counted from 1, write [255, 0, 1, ...] into remap.json and add remap=remap.json"
+    if len(values) > 2 * classes:
+        return "; grey levels are no class indices: was the mask resized, or saved as JPEG?"
+    return ""
 
 
 def _kind(truth: Any) -> str:

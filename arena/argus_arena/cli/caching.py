@@ -78,6 +78,7 @@ def build(
     device: Device = None,
     compile: Annotated[bool, typer.Option("--compile", help="run the backbone through torch.compile")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave out unreadable images and list them")] = False,
+    accept_faults: options.AcceptFaults = False,
     require_license: RequireLicense = None,
 ) -> None:
     """Run the backbone once over a data set and store its tokens; killed runs resume."""
@@ -109,6 +110,7 @@ def build(
             device=device,
             compile=compile,
             skip_bad=skip_bad,
+            accept_faults=accept_faults,
             require_license=require_license,
         )
     )

@@ -59,6 +59,7 @@ def compare(
     eval_every: Annotated[float | None, typer.Option("--eval-every", help="epochs between evaluations")] = None,
     metric: MetricSet = None,
     protocol: Protocol = None,
+    accept_faults: options.AcceptFaults = False,
     require_license: RequireLicense = None,
 ) -> None:
     """Train many heads on the same tokens, many per read, over several seeds, and rank them beside the floor.
@@ -81,6 +82,7 @@ def compare(
         eval_every=eval_every,
         metric=metric,
         protocol=protocol,
+        accept_faults=accept_faults or None,
         require_license=require_license,
     )
     check_names(known, config)  # before torch is imported

@@ -53,6 +53,7 @@ def domains(
         float | None,
         typer.Option("--memory", min=0.1, help="GiB for heads side by side; default: half of what is free"),
     ] = None,
+    accept_faults: options.AcceptFaults = False,
     device: Device = None,
     require_license: RequireLicense = None,
 ) -> None:
@@ -73,9 +74,10 @@ def domains(
         views=options.names(views),
         splits=("train", val_split),
         device=device,
+        accept_faults=accept_faults,
         require_license=require_license,
     )
-    said = {"device": device, "recipe": recipe}
+    said = {"device": device, "recipe": recipe, "accept_faults": accept_faults}
     given: dict[str, Any] = {"heads": tuple(heads), "val_split": val_split, **{k: v for k, v in said.items() if v}}
     comparison = Comparison(out, seeds, memory, "detect")
     summary = compare_domains(Domains.find(data, expect or ()), given, options.pairs(settings), tokens, comparison)

@@ -68,6 +68,9 @@ Protocol = Annotated[
         help="score under a published protocol; `arena protocols` lists them",
     ),
 ]
+AcceptFaults = Annotated[
+    bool, typer.Option("--accept-faults", help="go on with data whose faults would make the result wrong")
+]
 RequireLicense = Annotated[
     str | None,
     typer.Option(

@@ -57,6 +57,7 @@ def train(
     eval_every: Annotated[float | None, typer.Option("--eval-every", help="epochs between evaluations")] = None,
     metric: MetricSet = None,
     protocol: Protocol = None,
+    accept_faults: options.AcceptFaults = False,
     require_license: RequireLicense = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved configuration and stop")] = False,
 ) -> None:
@@ -85,6 +86,7 @@ def train(
         eval_every=eval_every,
         metric=metric,
         protocol=protocol,
+        accept_faults=accept_faults or None,
         require_license=require_license,
     )
     check_names(given, config)  # before torch is imported
@@ -108,13 +110,14 @@ def evaluate(
     explain: Annotated[bool, typer.Option("--explain", help="print every choice behind the scores and stop")] = False,
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")] = 8,
+    accept_faults: options.AcceptFaults = False,
     device: Device = None,
 ) -> None:
     """Score saved heads with live tokens: on a split, on other data, or under a published protocol."""
     from argus_arena.rescore import EvalRequest, evaluate_run
 
     request = EvalRequest(
-        run, data, split, which, protocol, options.pairs(settings), options.pairs(metric), weights, device, batch
+        run, data, split, which, protocol, options.pairs(settings), options.pairs(metric), weights, device, batch, accept_faults
     )
     if explain:
         from argus_arena.explain import print_explanation
