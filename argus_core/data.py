@@ -18,11 +18,20 @@ __all__ = ["DataSet", "Fault", "Split"]
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong with a data set, in words: where, what, and whether the annotation is left out."""
+    """Something wrong with a data set, in words: where, what, and whether the annotation is left out.
+
+    Faults of one ``kind``, in words too, are counted and told together. ``count`` is how many annotations or images
+    this one concerns, ``total`` of how many there are: if a tenth or more of them is, a result would be wrong, and
+    commands refuse the data. So they do for a single fault that is ``wrong``. All other faults are warned of.
+    """
 
     where: str
     what: str
     dropped: bool = False
+    kind: str = ""
+    count: int = 1
+    total: int = 0
+    wrong: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" + (" (left out)" if self.dropped else "")
@@ -72,6 +81,10 @@ class Split(ABC):
     def faults(self) -> list[Fault]:
         """What is wrong with the annotations; reading images is left to the caller."""
         return []
+
+    def left_out(self) -> str:
+        """What lies in the split's folders besides its images and annotations, and is no fault: a line with counts."""
+        return ""
 
 
 DataSet = Mapping[str, Split]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from argus_arena.heeding import Care, sizes_of
 from argus_arena.tokens import backbone_record
 from argus_arena.world import find_device
 from argus_core.cache.sealed import read_sealed, write_sealed
@@ -15,6 +16,7 @@ from argus_core.canvas import Canvas
 from argus_core.data import Split
 from argus_core.data_spec import open_data, split_of
 from argus_core.errors import ArgusError, counted
+from argus_core.ground import claim
 from argus_core.hooks import load_plugins
 from argus_core.license import find_license, require
 from argus_core.progress import ProgressBar, duration, finished
@@ -24,6 +26,10 @@ from argus_core.tokens import Needs
 if TYPE_CHECKING:
     from argus_core.backbones import Backbone
     from argus_core.cache import CacheSpec
+
+
+SHOWN = 20
+"""Faults of one kind that `arena data check` lists."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class CacheRequest:
     device: str | None = None
     compile: bool = False
     skip_bad: bool = False
+    accept_faults: bool = False
     require_license: str | None = None
 
 
@@ -59,11 +66,15 @@ def build_cache(request: CacheRequest) -> None:
     Views other than ``id`` are cached for the first split, and for all if a protocol looks at them.
     """
     from argus_core.backbones import load_backbone
-    from argus_core.cache import CacheSpec
+    from argus_core.cache import Cache, CacheSpec
 
     began = time.perf_counter()
+    claim(request.out, _holds_caches, "caches")
     data = open_data(request.data, load_plugins())
     splits = [split_of(data, name) for name in request.splits]
+    care = Care(request.accept_faults)
+    for split in splits:  # nothing is learned here
+        care.heed(split, split.tasks, sizes_of(split), learning=False)
     options = request.backbone_options or {}
     device = find_device(request.device)
     backbone = load_backbone(request.backbone, request.weights, device, request.compile, **options)
@@ -76,6 +87,8 @@ def build_cache(request: CacheRequest) -> None:
         spec = CacheSpec(canvas, needs, views, request.dtype)  # type: ignore[arg-type]
         _write_split(request, backbone, split, spec, request.out / request.splits[number])
     write_sealed(request.out / "backbone.json", {**record, "splits": list(request.splits)})
+    for split, name in zip(splits, request.splits, strict=True):  # all sizes are known now
+        care.heed(split, (), sizes_of(split, Cache.open(request.out / name)), learning=False)
     finished("cached tokens", request.out, time.perf_counter() - began)
     print(f"next: arena train --head HEAD --data {request.data} --cache {request.out}; `arena heads` lists them")
 
@@ -89,6 +102,8 @@ def _write_split(request: CacheRequest, backbone: Backbone, split: Split, spec: 
         bar.print(
             f"{split.name}: {counted(len(split), 'image')} on {shape}, views {','.join(spec.views)}, about {about}"
         )
+        if left := split.left_out():
+            bar.print(f"{split.name}: passed over {left}")
         began = time.perf_counter()
         write_cache(
             out,
@@ -115,6 +130,11 @@ def _framing(request: CacheRequest, first: bool) -> tuple[Canvas, tuple[str, ...
     if protocol.canvas is None:
         raise ArgusError(f"protocol {protocol.name!r} takes several or differing canvases; it cannot be cached")
     return protocol.canvas, tuple(dict.fromkeys((*views, *protocol.views)))
+
+
+def _holds_caches(folder: Path) -> bool:
+    """Whether caches were written below a folder, or begun."""
+    return any(one.is_file() for one in (folder / "backbone.json", *folder.glob("*/manifest.json")))
 
 
 def caches_below(folder: Path) -> list[Path]:
@@ -152,11 +172,18 @@ def check_data(spec: str) -> int:
     """Print the faults and counts of every split; returns the number of faults."""
     from argus_core import data_check
 
-    reports = data_check.check_data(open_data(spec, load_plugins()))
+    data = open_data(spec, load_plugins())
+    reports = data_check.check_data(data)
     for name, report in reports.items():
         print(f"{name}: " + ", ".join(f"{key} {_shown(value)}" for key, value in report.summary.items()))
-        for fault in report.faults:
-            print(f"  {fault}")
+        if left := data[name].left_out():
+            print(f"  passed over: {left}")
+        for finding in data_check.findings(name, report.faults):
+            print(f"  {'refused' if finding.wrong else 'doubtful'}: {finding.text}")
+            for fault in finding.faults[:SHOWN] if len(finding.faults) > 1 else []:
+                print(f"    {fault}")
+        for remark in report.remarks:
+            print(f"  {remark}")
     total = sum(len(report.faults) for report in reports.values())
     print(counted(total, "fault") if total else "no faults")
     return total

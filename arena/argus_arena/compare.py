@@ -13,14 +13,17 @@ from argus_arena.board import as_csv, as_markdown, plain, print_board
 from argus_arena.commands import HeadsFailed, make_request, run_config
 from argus_arena.config import RunConfig, registered_name, resolve, split_name
 from argus_arena.grouping import Grouping, make_groups, only
+from argus_arena.heeding import heed_run
 from argus_arena.rows import read_rows
 from argus_arena.sizing import sized
 from argus_arena.standings import Standing, rankings
+from argus_arena.tokens import check_origin
 from argus_arena.world import World, join_world, leave_world
 from argus_core.build import head_class
 from argus_core.data_spec import open_data, split_of
 from argus_core.errors import ArgusError, unknown
 from argus_core.files import read_json, write_json, write_text
+from argus_core.ground import claim
 from argus_core.hooks import Plugins, load_plugins
 from argus_core.progress import finished
 from argus_core.registry import HEADS
@@ -50,6 +53,7 @@ def compare_heads(
     entries, and what failed and why, by ``seedN/HEAD`` or, of a head that was not begun, by its name.
     """
     began = time.perf_counter()
+    claim(comparison.out, _is_comparison, "comparison")
     plugins = load_plugins()
     for name, reason in plugins.failed.items():
         print(f"warning: plugin {name} was left out: {reason}", file=sys.stderr)
@@ -57,13 +61,13 @@ def compare_heads(
     try:
         if world.size > 1:
             raise ArgusError("a comparison runs in one process; start it without torchrun")
-        resolved = _resolve(given, settings, config, comparison.task, plugins)
+        resolved, accepted = _resolve(given, settings, config, comparison.task, plugins)
         grouping = _plan(resolved, plugins, world, comparison)
         failures = dict(grouping.left_out)
         for seed in range(comparison.seeds):
             for number, names in enumerate(grouping.groups):
                 run = comparison.out / f"seed{seed}" / f"group{number}"
-                failures |= _train(only(resolved, names), seed, run, plugins, world)
+                failures |= _train(only(resolved, names), seed, run, plugins, world, accepted)
     finally:
         leave_world(world)
     write_json(comparison.out / FAILURES, failures)
@@ -75,17 +79,23 @@ def compare_heads(
 
 def _resolve(
     given: Mapping[str, Any], settings: Mapping[str, Any], config: Path | None, task: str, plugins: Plugins
-) -> RunConfig:
-    """The run of all heads together: those that were named, or every one of the task, and the task's floor."""
+) -> tuple[RunConfig, list[str]]:
+    """The run of all heads together: those that were named, or every one of the task, and the task's floor.
+
+    And notes of what was accepted of the data, which are heeded here, once for all runs.
+    """
     request = make_request(given, settings, config)
-    data = split_of(open_data(request.data, plugins), request.train_split)
-    chosen = _task(data.tasks, task, request.heads)
+    check_origin(request)
+    data = open_data(request.data, plugins)
+    train, val = split_of(data, request.train_split), split_of(data, request.val_split)
+    chosen = _task(train.tasks, task, request.heads)
     named = request.heads if ALL not in request.heads else _every(chosen)
     floor = type(chosen).floor
     held = {registered_name(split_name(text)[1]) for text in named}
     if floor in {entry.name for entry in HEADS.entries()} and floor not in held:
         named = (*named, floor)
-    return sized(resolve(request.model_copy(update={"heads": tuple(named)})), plugins)
+    resolved = sized(resolve(request.model_copy(update={"heads": tuple(named)})), plugins)
+    return resolved, heed_run(request, train, val, [chosen.name])
 
 
 def _task(tasks: Mapping[str, Task], wanted: str, heads: Sequence[str]) -> Task:
@@ -110,7 +120,7 @@ def _every(task: Task) -> tuple[str, ...]:
 def _plan(config: RunConfig, plugins: Plugins, world: World, comparison: Comparison) -> Grouping:
     """The groups of an earlier call in the same folder, or new ones."""
     file = comparison.out / PLAN
-    identity = config.model_dump(mode="json", exclude={"request": {"device", "workers", "seed"}})
+    identity = config.model_dump(mode="json", exclude={"request": {"device", "workers", "seed", "accept_faults"}})
     if file.exists():
         held = read_json(file, "choose another --out, or remove the folder")
         if held["config"] != identity:
@@ -126,12 +136,21 @@ def _plan(config: RunConfig, plugins: Plugins, world: World, comparison: Compari
     return grouping
 
 
-def _train(config: RunConfig, seed: int, run: Path, plugins: Plugins, world: World) -> dict[str, str]:
+def _is_comparison(out: Path) -> bool:
+    """Whether a folder holds the plan of a comparison."""
+    file = out / PLAN
+    held = read_json(file, "choose another --out, or remove the folder") if file.is_file() else {}
+    return isinstance(held, dict) and {"config", "groups"} <= held.keys()
+
+
+def _train(
+    config: RunConfig, seed: int, run: Path, plugins: Plugins, world: World, accepted: Sequence[str]
+) -> dict[str, str]:
     """Train a group with one seed; returns what went wrong, by head."""
     seeded = config.model_copy(update={"request": config.request.model_copy(update={"seed": seed})})
     print(f"seed {seed}: {', '.join(config.heads)}", file=sys.stderr)
     try:
-        run_config(seeded, plugins, world, run)
+        run_config(seeded, plugins, world, run, accepted)
     except HeadsFailed as failed:
         return {f"seed{seed}/{name}": reason for name, reason in failed.reasons.items()}
     except Exception as error:  # whatever one group meets, the others go on

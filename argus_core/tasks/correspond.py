@@ -125,19 +125,21 @@ class Correspond(Task):
             "pairs_without_points": counts.count(0),
             "pairs_without_box": sum(pair.box is None for pair in pairs),
             "pairs_per_category": dict(sorted(Counter(pair.category for pair in pairs if pair.category).items())),
+            **({"repeated": repeated} if (repeated := _repeated(pairs)) else {}),
             **({"points_within_a_pixel": sum(counts)} if _are_shares(pairs) else {}),
         }
 
     def faults(self, summary: Mapping[str, Any], *, learning: bool = True) -> list[Fault]:
-        """Nothing that corresponds, points that are shares of the image, and pairs without points."""
+        """Nothing that corresponds, points that are shares of the image, pairs without points or given twice."""
         if not summary["points"]:
             return [Fault("", f"none of {summary['pairs']} pairs has a point: there is nothing to score", wrong=True)]
         if "points_within_a_pixel" in summary:
             what = f"all {summary['points']} points lie within 0..1: are they shares of the image? give pixels"
             return [Fault("", what, wrong=True)]
-        empty, pairs = summary["pairs_without_points"], summary["pairs"]
-        what = f"{empty} of {pairs} pairs have no point that both images show"
-        return [Fault("", what)] if empty else []
+        empty, twice, pairs = summary["pairs_without_points"], summary.get("repeated", 0), summary["pairs"]
+        without = Fault("", f"{empty} of {pairs} pairs have no point that both images show")
+        again = Fault("", f"{twice} of {pairs} pairs repeat the points of another one", count=twice, total=pairs)
+        return [fault for count, fault in ((empty, without), (twice, again)) if count]
 
     def example(
         self,
@@ -189,6 +191,12 @@ class Correspond(Task):
     def small(cls) -> Correspond:
         """There is but one."""
         return cls()
+
+
+def _repeated(pairs: Sequence[Matches]) -> int:
+    """Pairs whose points, box and category are those of an earlier one."""
+    full = [pair for pair in pairs if len(pair.source)]
+    return len(full) - len({(p.source.tobytes(), p.target.tobytes(), p.box, p.category) for p in full})
 
 
 def _are_shares(pairs: Sequence[Matches]) -> bool:

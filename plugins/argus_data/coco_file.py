@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from argus_core.data import Fault
 from argus_core.errors import ArgusError
+from argus_data.coco_names import is_possible
+from argus_data.coco_values import Texts, misread, plain_id, whole_number
 
 Size = tuple[int, int]
 TOLERANCE = 0.5
@@ -51,7 +53,9 @@ def read_coco(file: Path, limit: int = 0) -> CocoFile:
     faults: list[Fault] = []
     images = _images(file, content["images"], faults)
     categories = _categories(file, content.get("categories", []))
-    table = _Annotations(file.name, images, categories, faults).read(content.get("annotations", []))
+    texts = Texts(file.name)
+    table = _Annotations(file.name, images, categories, faults, texts).read(content.get("annotations", []))
+    faults += texts.faults()
     names, sizes = zip(*list(images.values())[: limit or None], strict=True) if images else ((), ())
     table = table[np.argsort(table[:, 0], kind="stable")]
     starts = np.searchsorted(table[:, 0], np.arange(len(names) + 1))
@@ -73,7 +77,7 @@ def read_coco(file: Path, limit: int = 0) -> CocoFile:
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        with file.open(encoding="utf-8") as stream:
+        with file.open(encoding="utf-8-sig") as stream:
             content = json.load(stream, object_hook=_without_outlines)
     except (OSError, ValueError) as error:
         raise ArgusError(f"{file}: not readable as JSON: {error}") from error
@@ -100,16 +104,19 @@ def _images(file: Path, entries: list[Any], faults: list[Fault]) -> dict[Any, tu
         where = f"{file.name}, image {name or f'number {position}'}"
         if not isinstance(key, int | float | str) or not isinstance(name, str):
             faults.append(Fault(where, "it needs an id and a file_name", dropped=True))
+        elif not is_possible(name):
+            faults.append(Fault(where, f"no file can be called {name!r} here", dropped=True))
         elif key in images:
             faults.append(Fault(where, f"its id {key} belongs to {images[key][0]} already", dropped=True))
         elif name in names:
             faults.append(Fault(where, f"it is listed twice, again with id {key}", dropped=True))
         else:
-            size = entry.get("height"), entry.get("width")
-            valid = all(isinstance(side, int) and side > 0 for side in size)
-            if not valid:
-                faults.append(Fault(where, f"height and width {size} are not positive whole numbers"))
-            images[key] = (name, size if valid else None)
+            given = entry.get("height"), entry.get("width")
+            size = tuple(whole_number(side) for side in given)
+            if not all(size):
+                kind = "images whose height and width are not positive whole numbers"
+                faults.append(Fault(where, f"height and width {given} are not positive whole numbers", kind=kind))
+            images[key] = (name, size if all(size) else None)
             names.add(name)
     return images
 
@@ -139,57 +146,84 @@ class _Annotations:
         images: dict[Any, tuple[str, Size | None]],
         categories: tuple[Category, ...],
         faults: list[Fault],
+        texts: Texts,
     ) -> None:
-        self.file = file
+        self.file, self.texts = file, texts
         self.names = [name for name, _ in images.values()]
         self.sizes = np.array([size or (np.inf, np.inf) for _, size in images.values()]).reshape(-1, 2)
         self.images = {key: row for row, key in enumerate(images)}
         self.categories = {category.id: row for row, category in enumerate(categories)}
-        self.faults = faults
+        self.alike = {plain_id(key): row for key, row in self.images.items()}
+        if len(self.alike) < len(self.images):  # 1 and "01" are two images here
+            self.alike = {}
+        self.faults, self.total = faults, 0
 
     def read(self, entries: list[Any]) -> npt.NDArray[np.float64]:
         """(rows, 8), without the annotations that are no use; faults are recorded."""
-        rows, ids, seen = [], [], set()
+        rows, ids, seen, self.total = [], [], set(), len(entries)
         for entry in entries:
             if not isinstance(entry, dict):
-                self._fault("?", f"{entry!r} is not an object", dropped=True)
+                self._drop("?", "annotations that are no objects", f"{entry!r} is not an object")
                 continue
             number = str(entry.get("id"))
             if "id" in entry and number in seen:
-                self._fault(number, "its id is used twice")
+                self._fault(number, "annotations whose id is used before", "its id is used twice")
             seen.add(number)
             if row := self._row(entry, number):
                 rows.append(row)
                 ids.append(number)
-        return self._clipped(np.array(rows, dtype=np.float64).reshape(-1, 8), ids)
+        table = np.array(rows, dtype=np.float64).reshape(-1, 8)
+        limits = self.sizes[table[:, 0].astype(np.int64)][:, [1, 0]]
+        self.faults += misread(self.file, table[:, 2:6], limits)
+        return self._clipped(table, ids)
 
     def _row(self, entry: dict[str, Any], number: str) -> tuple[float, ...] | None:
-        if wrong := self._wrong(entry):
-            self._fault(number, wrong, dropped=True)
-            return None
-        x, y, width, height = entry["bbox"]
-        image, category = self.images[entry["image_id"]], self.categories[entry["category_id"]]
-        area = self._area(entry, number, width * height)
-        return image, category, x, y, x + width, y + height, bool(entry.get("iscrowd")), area
+        image, category = self._image(entry, number), self._category(entry, number)
+        if image is None:
+            self._drop(number, "annotations of unknown images", f"its image id {entry.get('image_id')!r} is unknown")
+        elif category is None:
+            what = f"its category id {entry.get('category_id')!r} is unknown"
+            self._drop(number, "annotations of unknown categories", what)
+        elif box := self._box(entry, number):
+            x, y, width, height = box
+            area = self._area(entry, number, width * height)
+            return image, category, x, y, x + width, y + height, self.texts.flag(entry, "iscrowd", number), area
+        return None
 
-    def _wrong(self, entry: dict[str, Any]) -> str:
-        """Why the annotation is no use, empty if it is."""
-        image, category, box = entry.get("image_id"), entry.get("category_id"), entry.get("bbox")
-        if not isinstance(image, int | float | str) or image not in self.images:
-            return f"its image id {image!r} is unknown"
-        if not isinstance(category, int | float) or category not in self.categories:
-            return f"its category id {category!r} is unknown"
-        if not (isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) for v in box)):
-            return f"its box {box} is not four numbers"
-        if not all(abs(v) < np.inf for v in box):
-            return f"its box {box} is not finite"
-        return f"its box {box} has no area" if box[2] <= 0 or box[3] <= 0 else ""
+    def _image(self, entry: dict[str, Any], number: str) -> int | None:
+        """The row of the annotation's image; where one id is a number and the other text, both as they are read."""
+        key = entry.get("image_id")
+        if not isinstance(key, int | float | str):
+            return None
+        found = self.images.get(key)
+        if found is None and (found := self.alike.get(plain_id(key))) is not None:
+            self.texts.note("image_id", key, number)
+        return found
+
+    def _category(self, entry: dict[str, Any], number: str) -> int | None:
+        key = self.texts.number(entry, "category_id", number)
+        return None if key is None else self.categories.get(key)  # type: ignore[call-overload]
+
+    def _box(self, entry: dict[str, Any], number: str) -> list[float] | None:
+        """The annotation's box x, y, width, height; None, with a fault, if it is none."""
+        given = entry.get("bbox")
+        box = given if isinstance(given, list) else []
+        if len(box) != 4 or not all(type(value) in (int, float) for value in box):
+            self._drop(number, "annotations whose box is not four numbers", f"its box {given} is not four numbers")
+        elif not all(abs(value) < np.inf for value in box):
+            self._drop(number, "annotations whose box is not finite", f"its box {given} is not finite")
+        elif box[2] <= 0 or box[3] <= 0:
+            self._drop(number, "boxes without area", f"its box {given} has no area")
+        else:
+            return box
+        return None
 
     def _area(self, entry: dict[str, Any], number: str, box: float) -> float:
-        area = entry.get("area", box)
-        if isinstance(area, int | float) and 0 < area < np.inf:
+        area = self.texts.number(entry, "area", number) if "area" in entry else box
+        if area is not None and 0 < area < np.inf:
             return area
-        self._fault(number, f"its area {area} is replaced by the box's")
+        kind = "annotations whose area is replaced by the box's"
+        self._fault(number, kind, f"its area {entry['area']} is replaced by the box's")
         return box
 
     def _clipped(self, table: npt.NDArray[np.float64], ids: list[str]) -> npt.NDArray[np.float64]:
@@ -200,9 +234,16 @@ class _Annotations:
         inside = (table[:, 4] > table[:, 2]) & (table[:, 5] > table[:, 3])
         for row in np.flatnonzero(np.abs(boxes - table[:, 2:6]).max(axis=1, initial=0.0) > TOLERANCE):
             image, corners = self.names[int(table[row, 0])], [round(v, 2) for v in boxes[row].tolist()]
-            how = "leaves" if inside[row] else "lies outside"
-            self._fault(ids[row], f"its box from {corners[:2]} to {corners[2:]} {how} {image}", dropped=not inside[row])
+            place = f"its box from {corners[:2]} to {corners[2:]}"
+            if inside[row]:
+                self._fault(ids[row], "boxes that leave their image", f"{place} leaves {image}")
+            else:
+                self._drop(ids[row], "boxes outside their image", f"{place} lies outside {image}")
         return table[inside]
 
-    def _fault(self, number: str, what: str, dropped: bool = False) -> None:
-        self.faults.append(Fault(f"{self.file}, annotation {number}", what, dropped))
+    def _drop(self, number: str, kind: str, what: str) -> None:
+        """Leave an annotation out: many of them make a result wrong."""
+        self.faults.append(Fault(f"{self.file}, annotation {number}", what, True, kind, total=self.total))
+
+    def _fault(self, number: str, kind: str, what: str) -> None:
+        self.faults.append(Fault(f"{self.file}, annotation {number}", what, kind=kind))

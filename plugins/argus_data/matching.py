@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from argus_core.data import Fault
 from argus_core.errors import ArgusError, several
-from argus_data.images import ImageFile, ImageSplit, Layer, find_files
+from argus_core.image_folder import Listing, composed, suffix_of
+from argus_data.images import ImageFile, ImageSplit, Layer, image_files
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Matched:
 class MatchedSplit(ImageSplit):
     """A split that also tells what was left out when images and annotations were matched."""
 
-    def __init__(self, name: str, matched: Matched, layers: Sequence[Layer]) -> None:
-        super().__init__(name, matched.files, layers)
+    def __init__(self, name: str, matched: Matched, layers: Sequence[Layer], listings: Sequence[Listing] = ()) -> None:
+        super().__init__(name, matched.files, layers, listings)
         self._unmatched = matched.faults
 
     def faults(self) -> list[Fault]:
@@ -42,13 +43,21 @@ def match(split: str, files: Sequence[ImageFile], kinds: Mapping[str, Mapping[st
     kept: list[ImageFile] = []
     for file in files:
         missing = [kind for kind, found in kinds.items() if stem(file.key) not in found]
-        faults += [Fault(f"{split}, image {file.key}", f"it has no {kind}", dropped=True) for kind in missing]
+        faults += [
+            Fault(f"{split}, image {file.key}", f"it has no {kind}", dropped=True, kind=f"images without a {kind}")
+            for kind in missing
+        ]
         kept += [] if missing else [file]
         if limit and len(kept) == limit:
             break
+    faults += _shared(split, kept, " and a ".join(kinds))
     stems = {stem(file.key) for file in files}
     for kind, found in kinds.items():
-        faults += [Fault(str(path), f"a {kind} without an image") for key, path in found.items() if key not in stems]
+        faults += [
+            Fault(str(path), f"a {kind} without an image", kind=f"a {kind} without an image")
+            for key, path in found.items()
+            if key not in stems
+        ]
     if not kept:
         raise ArgusError(
             f"split {split!r}: none of {len(files)} images has a {' and a '.join(kinds)} of its name; "
@@ -57,22 +66,33 @@ def match(split: str, files: Sequence[ImageFile], kinds: Mapping[str, Mapping[st
     return Matched(kept, {kind: [found[stem(file.key)] for file in kept] for kind, found in kinds.items()}, faults)
 
 
-def by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    """The files below ``folder`` by path without suffix; raises ArgusError, naming them, if several have one stem."""
+def _shared(split: str, files: Sequence[ImageFile], kinds: str) -> list[Fault]:
+    """Images of one name but for the suffix, which are annotated by the same files."""
+    first: dict[str, str] = {}
+    kind = f"images that share a {kinds}"
+    return [
+        Fault(f"{split}, image {file.key}", f"it shares its {kinds} with {other}", kind=kind, total=len(files))
+        for file in files
+        if kinds and (other := first.setdefault(stem(file.key), file.key)) != file.key
+    ]
+
+
+def by_stem(listing: Listing) -> dict[str, Path]:
+    """The files of a folder by path without suffix; raises ArgusError, naming them, if several have one stem."""
     found: dict[str, Path] = {}
     doubles = []
-    for file in find_files(folder, suffixes):
+    for file in image_files(listing.paths, listing.folder):
         first = found.setdefault(stem(file.key), file.path)
         if first != file.path:
             doubles.append(f"{first.name} and {file.key}")
     if doubles:
-        raise ArgusError(f"{folder}: both claim to annotate one image, keep one of them: {several(doubles)}")
+        raise ArgusError(f"{listing.folder}: both claim to annotate one image, keep one of them: {several(doubles)}")
     return found
 
 
 def stem(key: str) -> str:
-    """A key without its suffix."""
-    return PurePosixPath(key).with_suffix("").as_posix()
+    """A key without its suffix, as it is compared: with composed letters."""
+    return composed(key[: len(key) - len(suffix_of(key))])
 
 
 def check_limit(limit: int) -> None:

@@ -66,8 +66,10 @@ class PairLayer(Layer):
         return json_sha256([self._pairs, [asdict(self._read(number)) for number in range(len(self._pairs))]])
 
     def faults(self) -> list[Fault]:
-        """What was found wrong when the pairs were opened."""
-        return list(self._faults)
+        """What was found wrong when the pairs were opened, and pairs of an image with itself."""
+        total, alone = len(self._pairs), sum(source == target for source, target in self._pairs)
+        what = f"{alone} of {total} pairs are of an image with itself"
+        return [*self._faults, *([Fault("pairs", what, count=alone, total=total)] if alone else [])]
 
 
 class PairSplit(ImageSplit):
