@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from argus_core.canvas import Canvas, Placement, render
@@ -18,15 +19,23 @@ from argus_core.tokens import Needs, Tokens
 if TYPE_CHECKING:
     from argus_core.backbones.base import Backbone
 
+HELD = 512 << 20
+"""Bytes of decoded images that wait for their passes."""
+
 
 class FramedSource:
-    """Tokens of a split's images under any framing; an item's view is the number of its pass, as text."""
+    """Tokens of a split's images under any framing; an item's view is the number of its pass, as text.
+
+    An image that was decoded for its size, or of which further passes will be asked for, is held until its last pass
+    was read, so that it is decoded once; of more than ``HELD`` bytes the oldest are let go.
+    """
 
     def __init__(self, backbone: Backbone, split: Split, framing: Framing, needs: Needs) -> None:
         self.info = backbone.info
         self._backbone, self._split, self._framing = backbone, split, framing
         self._needs = needs.resolve(backbone.info)
         self._sizes: dict[int, tuple[int, int]] = {}
+        self._held: dict[int, npt.NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
         return len(self._split)
@@ -41,21 +50,36 @@ class FramedSource:
 
     def read(self, items: Sequence[Item]) -> Tokens:
         """Read, render and encode the items' images, on the backbone's device; all canvases must be of one size."""
-        images = {index: self._split.read(index) for index, _ in items}
-        self._sizes |= {index: (image.shape[0], image.shape[1]) for index, image in images.items()}
+        images = {index: self._image(index) for index, _ in items}
         places = [self.placement(item) for item in items]
         canvases = [
             render(images[index], place, self._framing.interpolation)
             for (index, _), place in zip(items, places, strict=True)
         ]
+        for item in items:
+            if self._is_last(item):
+                self._held.pop(item[0], None)
         extent = torch.tensor([place.extent for place in places])
         return self._backbone.encode(torch.from_numpy(np.stack(canvases)), extent, self._needs)
 
+    def _is_last(self, item: Item) -> bool:
+        """Whether no further pass over an image follows this one."""
+        return item == self.passes(item[0])[-1]
+
     def _size(self, index: int) -> tuple[int, int]:
         if index not in self._sizes:
-            height, width, _ = self._split.read(index).shape
-            self._sizes[index] = (height, width)
+            self._image(index)
         return self._sizes[index]
+
+    def _image(self, index: int) -> npt.NDArray[np.uint8]:
+        if index in self._held:
+            return self._held[index]
+        image = self._split.read(index)
+        self._sizes[index] = (image.shape[0], image.shape[1])
+        self._held[index] = image
+        while sum(one.nbytes for one in self._held.values()) > HELD:
+            self._held.pop(next(iter(self._held)))
+        return image
 
 
 class LiveSource(FramedSource):
@@ -69,6 +93,9 @@ class LiveSource(FramedSource):
                 raise unknown("view", view, VIEWS)
         super().__init__(backbone, split, canvas, needs)
         self.canvas, self.views = canvas, views
+
+    def _is_last(self, item: Item) -> bool:
+        return True  # the order is a shuffle: another view of the image is far away
 
     def passes(self, index: int) -> list[Item]:
         """One pass over the image as it is."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
-from itertools import islice
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import torch
 
-from argus_arena.scoring import Scoring, check_scoring
+from argus_arena.pool import Pool
+from argus_arena.scoring import Scoring, check_scoring, run_passes
 from argus_arena.world import World
-from argus_core.compose import run_head
 from argus_core.head import Head
+from argus_core.source import Item
 from argus_core.tasks.base import Metric
+from argus_core.tokens import Tokens
 
 Progress = Callable[[int, int], None]
 Samples = tuple[tuple[int, tuple[int, ...]], ...]
@@ -37,11 +40,17 @@ def evaluate(
         head.eval()
     for samples, names in _groups(heads, scoring).items():
         own = samples[world.rank :: world.size]
-        predict = Predictor({name: heads[name] for name in names}, scoring, world, batch)
+        pool = Pool({name: heads[name] for name in names}, scoring, metrics, own)
+        predict = Predictor(
+            {name: heads[name] for name in names if name not in pool.heads}, scoring, world, batch, pool
+        )
+        needed = uses(own)
         for start in range(0, len(own), batch):
             _score(own[start : start + batch], predict, metrics)
-            predict.forget_all_but(index for _, members in own[start + batch :] for index in members)
+            predict.forget(needed, start + batch)
+            pool.score_many()
             progress(min((start + batch) * world.size, len(samples)), len(samples))
+        pool.score()
     for metric in metrics.values():
         metric.merge(world.gather(metric.state()))
     return metrics
@@ -66,33 +75,42 @@ def _score(chunk: Samples, predict: Predictor, metrics: Mapping[str, Metric]) ->
             metrics[name].update(key, found[0] if len(found) == 1 else tuple(found), truth)
 
 
-class Predictor:
-    """Every head's predictions for images, in image pixels; those of images that are needed again are kept."""
+def uses(samples: Samples) -> dict[int, list[int]]:
+    """By image: the places in ``samples`` of those that it is part of, ascending."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for place, (_, members) in enumerate(samples):
+        for index in members:
+            found[index].append(place)
+    return found
 
-    def __init__(self, heads: Mapping[str, Head], scoring: Scoring, world: World, batch: int) -> None:
-        self.heads, self.scoring, self.world, self.batch = heads, scoring, world, batch
+
+class Predictor:
+    """Heads' predictions for images, in image pixels; those of images that are needed again are kept.
+
+    The tokens it reads go to the ``pool`` too, whose heads are run later.
+    """
+
+    def __init__(self, heads: Mapping[str, Head], scoring: Scoring, world: World, batch: int, pool: Pool) -> None:
+        self.heads, self.scoring, self.world, self.batch, self.pool = heads, scoring, world, batch, pool
         self._held: dict[int, dict[str, Any]] = {}
 
     def __call__(self, images: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
         """By image, by head: the prediction, its passes merged."""
         missing = [index for index in images if index not in self._held]
-        self._held |= self._predict(missing)
+        self._held |= run_passes(self.heads, self._tokens(missing), self.scoring)
         return self._held
 
-    def forget_all_but(self, images: Iterable[int]) -> None:
-        """Keep the predictions of at most ``KEPT`` of these images, the first ones."""
-        wanted = islice((index for index in dict.fromkeys(images) if index in self._held), KEPT)
-        self._held = {index: self._held[index] for index in wanted}
+    def forget(self, needed: Mapping[int, Sequence[int]], place: int) -> None:
+        """Keep the predictions of at most ``KEPT`` images, those that samples from ``place`` on need the soonest."""
+        coming = []
+        for index in self._held:
+            places = needed[index]
+            if (found := bisect_left(places, place)) < len(places):
+                coming.append((places[found], index))
+        self._held = {index: self._held[index] for _, index in sorted(coming)[:KEPT]}
 
-    def _predict(self, images: Sequence[int]) -> dict[int, dict[str, Any]]:
-        parts: dict[int, dict[str, list[Any]]] = {index: {name: [] for name in self.heads} for index in images}
-        places = {index: [self.scoring.source.placement(one) for one in self.scoring.passes(index)] for index in images}
+    def _tokens(self, images: Sequence[int]) -> Iterator[tuple[list[Item], Tokens]]:
         for items, tokens in self.scoring.batches(images, self.batch):
             there = tokens.to(self.world.device)
-            for name, head in self.heads.items():
-                for (index, _), prediction in zip(items, run_head(head, there), strict=True):
-                    parts[index][name].append(prediction)
-        return {
-            index: {name: self.heads[name].task.merge(found, places[index]) for name, found in by_head.items()}
-            for index, by_head in parts.items()
-        }
+            self.pool.add(items, there)
+            yield items, there

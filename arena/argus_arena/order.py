@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from argus_core.source import Item
+
+Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Order:
     views: tuple[str, ...]
     batch: int
     seed: int
+    _drawn: dict[int, tuple[Indices, Indices]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -28,13 +31,14 @@ class Order:
     def items(self, step: int) -> Sequence[Item]:
         """The items of 0-based global ``step``."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        order = _epoch(self, epoch)
-        return order[position * self.batch : (position + 1) * self.batch]
+        images, views = (one[position * self.batch : (position + 1) * self.batch] for one in self._epoch(epoch))
+        return [(int(image), self.views[view]) for image, view in zip(images, views, strict=True)]
 
-
-@lru_cache(maxsize=2)
-def _epoch(order: Order, epoch: int) -> list[Item]:
-    rng = np.random.default_rng([order.seed, epoch])
-    images = rng.permutation(np.asarray(order.images))
-    views = rng.integers(len(order.views), size=len(images))
-    return [(int(image), order.views[view]) for image, view in zip(images, views, strict=True)]
+    def _epoch(self, epoch: int) -> tuple[Indices, Indices]:
+        """Images and views of an epoch, drawn once: hashing all images at every step, as a cache would, is dear."""
+        if epoch not in self._drawn:
+            self._drawn.clear()
+            rng = np.random.default_rng([self.seed, epoch])
+            images = rng.permutation(np.asarray(self.images))
+            self._drawn[epoch] = images, rng.integers(len(self.views), size=len(images))
+        return self._drawn[epoch]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, zip_longest
 from typing import Any
 
 from argus_core.cache import CacheSource
+from argus_core.canvas import Placement
+from argus_core.compose import run_head
 from argus_core.data import Split
 from argus_core.data_spec import task_for
 from argus_core.errors import ArgusError, counted, unknown
@@ -68,6 +70,25 @@ class Scoring:
     def rules(self, task: Task) -> str:
         """The identifier under which scores of a task may be compared."""
         return self.protocol.name if self.protocol else self.metric(task).protocol
+
+
+def run_passes(
+    heads: Mapping[str, Head], batches: Iterable[tuple[Sequence[Item], Tokens]], scoring: Scoring
+) -> dict[int, dict[str, Any]]:
+    """By image, by head: the prediction in image pixels, merged from all passes in ``batches`` over the image."""
+    parts: dict[int, dict[str, list[Any]]] = {}
+    places: dict[int, list[Placement]] = {}
+    for items, tokens in batches:
+        for index, view in items:
+            parts.setdefault(index, {name: [] for name in heads})
+            places.setdefault(index, []).append(scoring.source.placement((index, view)))
+        for name, head in heads.items():
+            for (index, _), prediction in zip(items, run_head(head, tokens), strict=True):
+                parts[index][name].append(prediction)
+    return {
+        index: {name: heads[name].task.merge(found, places[index]) for name, found in by_head.items()}
+        for index, by_head in parts.items()
+    }
 
 
 def check_scoring(heads: Mapping[str, Head], scoring: Scoring) -> None:
