@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import IO
+from pathlib import Path
+from typing import IO, Any
 
+import numpy as np
+import numpy.typing as npt
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
@@ -21,15 +24,30 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_WIDENED = {"L;2": 85, "L;4": 17}
+"""By what Pillow multiplies grey values of 2 and 4 bits."""
 
-def load_whole(image: Image.Image, file: IO[bytes] | None) -> None:
+
+def read_numbers(path: Path) -> tuple[npt.NDArray[Any], str]:
+    """The numbers in an image file as they are, turned as its EXIF orientation says, and Pillow's mode of the image.
+
+    For masks and depth maps: an index or a distance is no colour, so nothing is converted. Raises what decoders raise.
+    """
+    with path.open("rb") as file, Image.open(file) as image:
+        mode, step = image.mode, _WIDENED.get(_layout(image), 1)
+        load_whole(image, file, colours=False)
+        numbers = np.array(upright(image, str(path)))
+        return (numbers // step if step > 1 else numbers), mode
+
+
+def load_whole(image: Image.Image, file: IO[bytes] | None, colours: bool = True) -> None:
     """Decode all pixels; raises where some are missing, or where Pillow is known to get them wrong.
 
-    ``file`` is what the image was opened from, where that is known.
+    ``file`` is what the image was opened from, where that is known; without ``colours`` only the numbers count.
     """
     if image.format == "EPS":
         raise ArgusError("PostScript is a program, which is not run: convert it first")
-    if wrong := _misread(image):
+    if wrong := _misread(image, colours):
         raise ArgusError(wrong)
     image.load()
     if 0 in image.size:
@@ -53,14 +71,21 @@ def upright(image: Image.Image, name: str) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _misread(image: Image.Image) -> str:
+def _layout(image: Image.Image) -> str:
+    """How Pillow calls the order of bits in the file of an image that is not decoded yet."""
+    tiles = getattr(image, "tile", [])
+    how = tiles[0][3] if tiles else ""
+    return str(how[0] if isinstance(how, tuple) and how else how)
+
+
+def _misread(image: Image.Image, colours: bool) -> str:
     """What Pillow would silently get wrong in an image that is not decoded yet."""
     if not (tiles := getattr(image, "tile", [])):
         return ""
-    layout = str(tiles[0][3])
-    if image.format == "PNG" and "transparency" in image.info and layout in ("L;2", "L;4", "I;16B", "RGB;16B"):
+    clear = colours and image.format == "PNG" and "transparency" in image.info
+    if clear and _layout(image) in ("L;2", "L;4", "I;16B", "RGB;16B"):
         return "a transparent colour in 2, 4 or 16 bits is not supported: save it with an alpha channel"
-    if image.format == "PNG" and image.mode == "P" and image.palette is None:
+    if colours and image.format == "PNG" and image.mode == "P" and image.palette is None:
         return "its palette is missing"
     if not isinstance(image, TiffImageFile):
         return ""

@@ -7,18 +7,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+from argus_core.cli.video import WEBCAM, Video
 from argus_core.errors import ArgusError, several
 from argus_core.image import RGB, read_image
+from argus_core.image_folder import IMAGES, Listing, list_images
 from argus_core.image_url import is_url, media_type
 
-IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".jp2", ".avif"}
 STREAMS = {".m3u8", ".mpd", ".mjpg", ".mjpeg"}
-VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv"}
-WEBCAM = "webcam:"
-WEBCAMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
+VIDEOS = {
+    *(".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm", ".ogv", ".flv", ".wmv"),
+    *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,19 @@ class Source:
 
 
 def find_sources(inputs: Sequence[str], out: Path) -> list[Source]:
-    """Everything that ``inputs`` name, in order, without what lies in ``out``; ArgusError if nothing is there."""
+    """Everything that ``inputs`` name, in order, without what lies in ``out``; ArgusError if nothing is there.
+
+    What lies in folders besides images and videos is counted on stderr.
+    """
     found: dict[str, Source] = {}
+    listings: list[Listing] = []
     for text in inputs:
-        expanded = _expand(text, out)
+        expanded = _expand(text, out, listings)
         for address, moving in expanded or ():
             found.setdefault(address, Source(address, _stem(address), moving))
         if expanded is None:
             found[text] = Source(text, _stem(text), fault=f"there is no file or folder {text}, and nothing matches it")
+    tell_passed_over(listings)
     missing = [source.fault for source in found.values() if source.fault]
     if missing and len(missing) == len(found):
         raise ArgusError(several(missing))
@@ -72,20 +78,26 @@ def frames(source: Source, every: int, limit: int) -> Iterator[Frame]:
         yield Frame(source.address, source.name, None, str(error))
 
 
-def _expand(text: str, out: Path) -> list[tuple[str, bool]] | None:
-    """Addresses, and whether each has frames; None if there is nothing called ``text``."""
+def tell_passed_over(listings: Sequence[Listing]) -> None:
+    """Say on stderr, in a line for each folder, what lies there besides what is looked at."""
+    for listing in listings:
+        if listing.left_out:
+            print(f"passed over in {listing.folder}: {listing}", file=sys.stderr)
+
+
+def _expand(text: str, out: Path, listings: list[Listing]) -> list[tuple[str, bool]] | None:
+    """Addresses, and whether each has frames; None if there is no ``text``; folders go into ``listings``."""
     if text.startswith(WEBCAM) or "://" in text:
         return [(text, not is_url(text) or _moves(text))]
     path = Path(text)
     if path.is_dir():
-        inside = [
-            one for one in sorted(path.rglob("*")) if _is_file(one) and out.resolve() not in one.resolve().parents
-        ]
-        return [(str(one), one.suffix.lower() in VIDEOS) for one in inside if one.suffix.lower() in IMAGES | VIDEOS]
+        listings.append(listing := list_images(path, IMAGES | VIDEOS))
+        inside = [one for one in listing.paths if out.resolve() not in one.resolve().parents]
+        return [(str(one), one.suffix.lower() in VIDEOS) for one in inside]
     if path.exists():
         return [(text, path.suffix.lower() in VIDEOS)]
     matches = sorted(glob.glob(text, recursive=True))
-    return [pair for match in matches for pair in _expand(match, out) or ()] if matches else None
+    return [pair for match in matches for pair in _expand(match, out, listings) or ()] if matches else None
 
 
 def _moves(url: str) -> bool:
@@ -107,11 +119,6 @@ def _stem(address: str) -> str:
     return Path(parts.path).stem or parts.netloc
 
 
-def _is_file(path: Path) -> bool:
-    """Also of a link that leads nowhere: that it cannot be read is to be reported."""
-    return path.is_file() or (path.is_symlink() and not path.exists())
-
-
 def _named(sources: list[Source]) -> list[Source]:
     """Sources whose files get names of their own: numbered where several share a stem."""
     taken: dict[str, int] = {}
@@ -130,31 +137,15 @@ def _named(sources: list[Source]) -> list[Source]:
 
 
 def _video(source: Source, every: int, limit: int) -> Iterator[Frame]:
-    try:
-        import av
-    except ImportError as error:
-        raise ArgusError("videos, streams and webcams need the extra: pip install 'argus-perception[video]'") from error
-    count = 0
-    try:
-        with _open(av, source.address) as container:
-            for number, frame in enumerate(container.decode(video=0)):
-                if number % every == 0:
-                    yield Frame(source.address, f"{source.name}-{number:06d}", frame.to_ndarray(format="rgb24"))
-                    count += 1
-                if limit and count >= limit:
-                    return
-    except (OSError, ValueError, IndexError) as error:  # PyAV's own errors are among these
-        yield Frame(source.address, source.name, None, f"{source.address}: cannot be read as a video ({error})")
-        return
-    if not count:
-        yield Frame(source.address, source.name, None, f"{source.address}: holds no frames")
-
-
-def _open(av: Any, address: str) -> Any:
-    if not address.startswith(WEBCAM):
-        return av.open(address)
-    format, pattern = WEBCAMS.get(sys.platform, WEBCAMS["linux"])
-    return av.open(pattern.format(address.removeprefix(WEBCAM) or "0"), format=format)
+    video, count = Video(source.address), 0
+    for number, image in video.frames():
+        if number % every == 0:
+            yield Frame(source.address, f"{source.name}-{number:06d}", image)
+            count += 1
+        if limit and count >= limit:
+            return
+    for fault in video.faults:
+        yield Frame(source.address, source.name, None, fault)
 
 
 def check_image(text: str) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from argus_core.data import Split
 from argus_core.errors import ArgusError
-from argus_data.images import ImageFile, find_files
+from argus_core.image_folder import composed
+from argus_data.images import ImageFile, find_files, image_files
 from argus_data.masks import MaskLayer
 from argus_data.matching import MatchedSplit, by_stem, check_limit, match, stem
 
@@ -35,9 +36,11 @@ def open_ade20k(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
     classes = read_classes(root / "objectInfo150.txt")
     splits: dict[str, Split] = {}
     for name, folder in found.items():
-        files = _listed(root / f"ADE20K_object150_{name}.txt", find_files(root / "images" / folder))
-        matched = match(name, files, {"mask": by_stem(root / "annotations" / folder, (".png",))}, limit)
-        splits[name] = MatchedSplit(name, matched, [MaskLayer(matched.paths["mask"], classes, IGNORE, REMAP)])
+        images, masks = find_files(root / "images" / folder), find_files(root / "annotations" / folder, (".png",))
+        files = _listed(root / f"ADE20K_object150_{name}.txt", image_files(images.paths, images.folder))
+        matched = match(name, files, {"mask": by_stem(masks)}, limit)
+        layers = [MaskLayer(matched.paths["mask"], classes, IGNORE, REMAP)]
+        splits[name] = MatchedSplit(name, matched, layers, [images, masks])
     return splits
 
 
@@ -45,7 +48,7 @@ def read_classes(path: Path) -> list[str]:
     """The 150 names of objectInfo150.txt, a table whose first column is the number and whose last is the name."""
     if not path.is_file():
         raise ArgusError(f"{path}: no such file; it comes with ADEChallengeData2016 and names the classes")
-    rows = [re.split(r"\t+|\s{2,}", line.strip()) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [re.split(r"\t+|\s{2,}", line.strip()) for line in path.read_text(encoding="utf-8-sig").splitlines()]
     names = {int(row[0]): row[-1] for row in rows if row[0].isdigit() and len(row) > 1}
     if sorted(names) != list(range(1, CLASSES + 1)):
         raise ArgusError(f"{path} should number its classes 1 to {CLASSES}; it has {len(names)} numbered rows")
@@ -56,7 +59,11 @@ def _listed(path: Path, files: Sequence[ImageFile]) -> Sequence[ImageFile]:
     """The images that an official list names, in order of name; all of them without a list."""
     if not path.is_file():
         return files
-    wanted = {Path(line.split()[0]).stem for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+    wanted = {
+        composed(Path(line.split()[0]).stem)
+        for line in path.read_text(encoding="utf-8-sig").splitlines()
+        if line.strip()
+    }
     there = {Path(stem(file.key)).name for file in files}
     if missing := sorted(wanted - there):
         raise ArgusError(f"{path} names {len(missing)} images that are not there, such as {missing[0]}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from argus_core.data import Split
 from argus_core.errors import ArgusError
-from argus_data.images import ImageFile, find_files
+from argus_data.images import ImageFile, find_files, image_files
 from argus_data.masks import MaskLayer
 from argus_data.matching import MatchedSplit, check_limit, match, stem
 
@@ -54,12 +54,14 @@ def open_cityscapes(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
 
 
 def _open(root: Path, name: str, limit: int) -> MatchedSplit:
-    files = [file for file in find_files(root / "leftImg8bit" / name) if stem(file.key).endswith(IMAGE)]
+    images = find_files(root / "leftImg8bit" / name)
+    files = [file for file in image_files(images.paths, images.folder) if stem(file.key).endswith(IMAGE)]
     masks = root / "gtFine" / name
     ready = _masks(masks, files, "labelTrainIds")
     direct = len(ready) == len(files)
     matched = match(name, files, {"mask": ready if direct else _masks(masks, files, "labelIds")}, limit)
-    return MatchedSplit(name, matched, [MaskLayer(matched.paths["mask"], list(CLASSES), IGNORE, _remap(direct))])
+    layers = [MaskLayer(matched.paths["mask"], list(CLASSES), IGNORE, _remap(direct))]
+    return MatchedSplit(name, matched, layers, [images])
 
 
 def _masks(folder: Path, files: list[ImageFile], kind: str) -> dict[str, Path]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from argus_core.data import Fault, Split
 from argus_core.errors import ArgusError, counted
-from argus_data.images import SUFFIXES, ImageFile, ImageSplit
+from argus_core.image_folder import composed, is_hidden, list_images
+from argus_data.images import ImageSplit, image_files, no_images, split_folders
 from argus_data.labels import LabelLayer
 
 __all__ = ["open_folder"]
 
-SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+EMPTY = "classes without images"
 
 
 class FolderLayer(LabelLayer):
@@ -38,62 +39,60 @@ def open_folder(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
         raise ArgusError(f"option limit={limit} must be 0 (all images) or the number of images to keep")
     if not root.is_dir():
         raise ArgusError(f"{root}: no such folder; give the one that holds train/CLASS/images")
-    found = {name: _first(root, names) for name, names in SPLITS.items()}
-    folders = {name: folder for name, folder in found.items() if folder is not None} or {"all": root}
-    classes = sorted({folder.name for split in folders.values() for folder in _class_folders(split)})
+    folders = split_folders(root) or {"all": root}
+    classes = sorted({name for split in folders.values() for name in _class_folders(split)})
     if not classes:
-        loose = sum(len(_loose(folder)) for folder in folders.values())
+        loose = sum(len(list_images(folder).paths) for folder in folders.values())
         but = (
             f", but {counted(loose, 'image')} without a class; images without classes are images:PATH" if loose else ""
         )
         raise ArgusError(f"{root} holds no class folders{but}; looked for {root}/train/CLASS and {root}/CLASS")
+    if "all" in folders and len(classes) == 1 and split_folders(root / _class_folders(root)[classes[0]]):
+        raise ArgusError(f"{root} holds one folder, in which the splits lie: give {root / classes[0]}")
     return {name: class_split(name, folder, classes, classes, limit) for name, folder in folders.items()}
 
 
 def class_split(name: str, folder: Path, folders: Sequence[str], classes: Sequence[str], limit: int) -> ImageSplit:
     """The images below ``folder`` in class folders called ``folders``, whose classes are called ``classes``."""
-    groups = [_images(folder / one) for one in folders]
-    faults = [
-        Fault(f"{name}, class {one}", "there is no such folder" if not (folder / one).is_dir() else "holds no images")
-        for one, paths in zip(folders, groups, strict=True)
+    listed = list_images(folder)
+    groups: dict[str, list[Path]] = {one: [] for one in folders}
+    strange: list[Path] = []
+    for path in listed.paths:
+        inside = path.relative_to(folder).parts
+        group = groups.get(composed(inside[0])) if len(inside) > 1 else None
+        (strange if group is None else group).append(path)
+    kept = _spread([len(paths) for paths in groups.values()], limit)
+    chosen = [(path, label) for label, paths in enumerate(groups.values()) for path in paths[: kept[label]]]
+    if not chosen:
+        raise no_images(listed)
+    faults = [*_empty(name, folder, groups), *_outside(name, folder, strange)]
+    files = image_files([path for path, _ in chosen], folder)
+    return ImageSplit(name, files, [FolderLayer(classes, [label for _, label in chosen], faults)], [listed])
+
+
+def _class_folders(folder: Path) -> dict[str, str]:
+    """The class folders by the name of their class, which is composed where theirs is not."""
+    return {
+        composed(one.name): one.name for one in sorted(folder.iterdir()) if one.is_dir() and not is_hidden(one.name)
+    }
+
+
+def _empty(name: str, folder: Path, groups: Mapping[str, Sequence[Path]]) -> list[Fault]:
+    """Classes that have no images in a split."""
+    there = _class_folders(folder)
+    return [
+        Fault(f"{name}, class {one}", "holds no images" if one in there else "there is no such folder", kind=EMPTY)
+        for one, paths in groups.items()
         if not paths
     ]
-    if loose := _loose(folder):
-        what = f"{counted(len(loose), 'image')} outside class folders, such as {loose[0].name}"
-        faults.append(Fault(f"{name}, {folder}", what, dropped=True))
-    kept = _spread([len(paths) for paths in groups], limit)
-    chosen = [(path, label) for label, paths in enumerate(groups) for path in paths[: kept[label]]]
-    if not chosen:
-        raise ArgusError(f"{folder} holds no images in class folders; looked for {' '.join(SUFFIXES)}")
-    files = [ImageFile(path.relative_to(folder).as_posix(), path) for path, _ in chosen]
-    return ImageSplit(name, files, [FolderLayer(classes, [label for _, label in chosen], faults)])
 
 
-def _first(root: Path, names: Sequence[str]) -> Path | None:
-    found = [root / name for name in names if (root / name).is_dir()]
-    if len(found) > 1:
-        raise ArgusError(f"{' and '.join(map(str, found))} are the same split; keep one of them")
-    return found[0] if found else None
-
-
-def _class_folders(folder: Path) -> list[Path]:
-    return sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
-
-
-def _loose(folder: Path) -> list[Path]:
-    """Images that lie in a split's folder itself, where nothing says their class."""
-    return [one for one in sorted(folder.iterdir()) if _is_image(one)]
-
-
-def _images(folder: Path) -> list[Path]:
-    """Every image below a class folder, in order of name; hidden files are none."""
-    if not folder.is_dir():
+def _outside(name: str, folder: Path, strange: Sequence[Path]) -> list[Fault]:
+    """Images that lie in the split's folder itself, where nothing says their class, or in a folder that is no class."""
+    if not strange:
         return []
-    return sorted(filter(_is_image, folder.rglob("*")))
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    what = f"{counted(len(strange), 'image')} outside class folders, such as {strange[0].relative_to(folder)}"
+    return [Fault(f"{name}, {folder}", what, dropped=True)]
 
 
 def _spread(sizes: Sequence[int], limit: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 from argus_core.data import Split
 from argus_core.errors import ArgusError
 from argus_data.folder import class_split
-from argus_data.images import ImageFile, ImageSplit, find_files
+from argus_data.images import ImageFile, ImageSplit, find_files, image_files, split_folders
 from argus_data.labels import LabelLayer
 
 __all__ = ["open_imagenet"]
@@ -28,19 +28,24 @@ def open_imagenet(path: str | Path, *, val_labels: str = "", limit: int = 0) -> 
     root = Path(path).expanduser()
     if limit < 0:
         raise ArgusError(f"option limit={limit} must be 0 (all images) or the number of images to keep")
-    synsets = sorted(one.name for one in (root / "train").glob("n*") if one.is_dir())
+    folders = split_folders(root)
+    train, val = folders.get("train", root / "train"), folders.get("val")
+    synsets = _synset_folders(train)
     if not synsets:
-        raise ArgusError(f"{root}/train holds no synset folders such as n01440764; give the folder that holds train/")
+        raise ArgusError(f"{train} holds no synset folders such as n01440764; give the folder that holds train/")
     classes = _names(root, synsets)
-    splits: dict[str, Split] = {"train": class_split("train", root / "train", synsets, classes, limit)}
-    if (root / "val").is_dir():
-        flat = not any(one.is_dir() for one in (root / "val").glob("n*"))
+    splits: dict[str, Split] = {"train": class_split("train", train, synsets, classes, limit)}
+    if val is not None:
         splits["val"] = (
-            _flat(root, synsets, classes, val_labels, limit)
-            if flat
-            else class_split("val", root / "val", synsets, classes, limit)
+            class_split("val", val, synsets, classes, limit)
+            if _synset_folders(val)
+            else _flat(root, val, synsets, classes, val_labels, limit)
         )
     return splits
+
+
+def _synset_folders(folder: Path) -> list[str]:
+    return sorted(one.name for one in folder.glob("n*") if one.is_dir())
 
 
 def _names(root: Path, synsets: Sequence[str]) -> list[str]:
@@ -48,23 +53,26 @@ def _names(root: Path, synsets: Sequence[str]) -> list[str]:
     file = root / MAPPING
     if not file.is_file():
         return list(synsets)
-    words = dict(line.split(" ", 1) for line in file.read_text(encoding="utf-8").splitlines() if " " in line)
+    words = dict(line.split(" ", 1) for line in file.read_text(encoding="utf-8-sig").splitlines() if " " in line)
     return [f"{one} {words[one].strip()}" if one in words else one for one in synsets]
 
 
-def _flat(root: Path, synsets: Sequence[str], classes: Sequence[str], val_labels: str, limit: int) -> ImageSplit:
+def _flat(
+    root: Path, val: Path, synsets: Sequence[str], classes: Sequence[str], val_labels: str, limit: int
+) -> ImageSplit:
     """Validation images in one folder, their labels in order of file name."""
-    files = find_files(root / "val")
+    listed = find_files(val)
+    files = image_files(listed.paths, val)
     named, source = _val_synsets(root, val_labels)
     if len(named) != len(files):
-        raise ArgusError(f"{source} labels {len(named)} images, {root}/val holds {len(files)}; give matching ones")
+        raise ArgusError(f"{source} labels {len(named)} images, {val} holds {len(files)}; give matching ones")
     strange = sorted(set(named) - set(synsets))
     if strange:
-        raise ArgusError(f"{source} names {', '.join(strange[:3])}, which {root}/train has no folder of")
+        raise ArgusError(f"{source} names {', '.join(strange[:3])}, but no folder of training images has that name")
     number = {one: label for label, one in enumerate(synsets)}
     labels = [number[one] for one in named]
     kept = _evenly(files, labels, limit)
-    return ImageSplit("val", [files[n] for n in kept], [LabelLayer(classes, [labels[n] for n in kept])])
+    return ImageSplit("val", [files[n] for n in kept], [LabelLayer(classes, [labels[n] for n in kept])], [listed])
 
 
 def _val_synsets(root: Path, val_labels: str) -> tuple[list[str], Path]:
@@ -74,7 +82,7 @@ def _val_synsets(root: Path, val_labels: str) -> tuple[list[str], Path]:
         file = file if file.is_absolute() else root / file
         if not file.is_file():
             raise ArgusError(f"val_labels: there is no file {file}")
-        return file.read_text(encoding="utf-8").split(), file
+        return file.read_text(encoding="utf-8-sig").split(), file
     file = root / DEVKIT / "ILSVRC2012_validation_ground_truth.txt"
     meta = root / DEVKIT / "meta.mat"
     if not file.is_file() or not meta.is_file():
@@ -83,7 +91,7 @@ def _val_synsets(root: Path, val_labels: str) -> tuple[list[str], Path]:
             "or give val_labels=FILE with a synset per line"
         )
     by_number = _devkit_synsets(meta)
-    numbers = [int(number) for number in file.read_text(encoding="utf-8").split()]
+    numbers = [int(number) for number in file.read_text(encoding="utf-8-sig").split()]
     strange = sorted(set(numbers) - set(by_number))
     if strange:
         raise ArgusError(f"{file} names synset {strange[0]}, which {meta} does not have; unpack the devkit again")

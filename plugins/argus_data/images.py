@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,13 @@ from argus_core.data import Fault, Split
 from argus_core.errors import ArgusError, unknown
 from argus_core.files import file_sha256, json_sha256
 from argus_core.image import read_image
+from argus_core.image_folder import IMAGES, Listing, composed, is_hidden, list_images
 
 if TYPE_CHECKING:
     from argus_core.tasks.base import Task
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm")
+SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+"""What the folder of each split may be called, in any case."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,14 @@ class Layer(ABC):
 
 
 class ImageSplit(Split):
-    """Image files in a fixed order, and a layer per task."""
+    """Image files in a fixed order, and a layer per task; ``listings`` are the folders that were looked through."""
 
-    def __init__(self, name: str, files: Sequence[ImageFile], layers: Sequence[Layer]) -> None:
+    def __init__(
+        self, name: str, files: Sequence[ImageFile], layers: Sequence[Layer], listings: Sequence[Listing] = ()
+    ) -> None:
         self.name = name
         self.files = tuple(files)
+        self._listings = tuple(listings)
         self._layers = {layer.task.name: layer for layer in layers}
 
     def __len__(self) -> int:
@@ -111,8 +116,15 @@ class ImageSplit(Split):
         return json_sha256([[file.key for file in self.files], layers])
 
     def faults(self) -> list[Fault]:
-        """What is wrong with the layers."""
-        return [fault for layer in self._layers.values() for fault in layer.faults()]
+        """Images that are passed over and could have been wanted, and what is wrong with the layers."""
+        lost = [
+            Fault(f"{self.name}, {one.folder}", loss, dropped=True) for one in self._listings for loss in one.losses
+        ]
+        return [*lost, *(fault for layer in self._layers.values() for fault in layer.faults())]
+
+    def left_out(self) -> str:
+        """What lies in the split's folders besides its images and annotations, in one line."""
+        return "; ".join(f"{one} in {one.folder}" for one in self._listings if one.left_out)
 
     def _layer(self, task: str) -> Layer:
         if task not in self._layers:
@@ -128,11 +140,39 @@ def digest_of(path: Path) -> str:
         raise ArgusError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def find_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[ImageFile]:
-    """Every image below ``folder`` in order of name; the key is the path from there, with forward slashes."""
+def find_files(folder: Path, suffixes: Collection[str] = IMAGES) -> Listing:
+    """Every image below ``folder``; raises ArgusError, with what lies there instead, if there is none."""
     if not folder.is_dir():
         raise ArgusError(f"{folder}: no such folder")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file() and p.name[0] != ".")
-    if not paths:
-        raise ArgusError(f"{folder} holds no images; looked for {' '.join(suffixes)}")
-    return [ImageFile(path.relative_to(folder).as_posix(), path) for path in paths]
+    listing = list_images(folder, suffixes)
+    if not listing.paths:
+        raise no_images(listing, suffixes)
+    return listing
+
+
+def no_images(listing: Listing, suffixes: Collection[str] = IMAGES) -> ArgusError:
+    """The error for a folder without images."""
+    but = f", but {listing}" if listing.left_out else ""
+    return ArgusError(f"{listing.folder} holds no images{but}; looked for {' '.join(sorted(suffixes))}")
+
+
+def image_files(paths: Sequence[Path], folder: Path) -> list[ImageFile]:
+    """Images under the path from ``folder``, with forward slashes and composed letters on every system."""
+    keys = [path.relative_to(folder).as_posix() for path in paths]
+    alike = {composed(key) for key in keys}
+    # Two names that differ in how their accents are written are two images, whose keys stay as they are.
+    keys = [composed(key) for key in keys] if len(alike) == len(keys) else keys
+    return [ImageFile(key, path) for key, path in zip(keys, paths, strict=True)]
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """The folders of train, val and test in ``root``, as far as they are there, whatever their case.
+
+    Raises ArgusError where two folders could be one split.
+    """
+    here = [one for one in sorted(root.iterdir()) if one.is_dir() and not is_hidden(one.name)] if root.is_dir() else []
+    found = {name: [one for one in here if one.name.lower() in names] for name, names in SPLITS.items()}
+    for folders in found.values():
+        if len(folders) > 1:
+            raise ArgusError(f"{' and '.join(map(str, folders))} are the same split; keep one of them")
+    return {name: folders[0] for name, folders in found.items() if folders}

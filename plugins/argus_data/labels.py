@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from argus_core.errors import ArgusError, several
 from argus_core.files import json_sha256, read_json
+from argus_core.image_folder import composed
 from argus_data.images import Layer
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def read_labels(path: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], tuple
     A key is found by its whole path or, failing that, by its file name or stem. Raises ArgusError naming keys
     without a class.
     """
+    keys = [composed(key) for key in keys]
     short = {name for key in keys for name in (key, Path(key).name, Path(key).stem)}
     named = _read_json(path) if path.suffix.lower() == ".json" else _read_csv(path, short)
     lookup = {**_unique(named, lambda key: Path(key).stem), **_unique(named, lambda key: Path(key).name), **named}
@@ -70,7 +72,7 @@ def _read_json(path: Path) -> dict[str, str]:
     wrong = [f"{key!r}: {name!r}" for key, name in held.items() if not isinstance(name, str | int)]
     if wrong:
         raise ArgusError(f'{path} gives what is no class, write "file": "class": {several(wrong)}')
-    return {str(key): str(name) for key, name in held.items()}
+    return {composed(str(key)): str(name) for key, name in held.items()}
 
 
 def _read_csv(path: Path, images: Set[str]) -> dict[str, str]:
@@ -86,7 +88,7 @@ def _read_csv(path: Path, images: Set[str]) -> dict[str, str]:
         if len(row) != 2:
             wrong.append(f"row {number} has {len(row)} columns, not 2 (file, class): {','.join(row)}")
             continue
-        key, name = (cell.strip() for cell in row)
+        key, name = composed(row[0].strip()), row[1].strip()
         if number == 1 and not Path(key).suffix and key not in images:
             continue
         if named.setdefault(key, name) != name:

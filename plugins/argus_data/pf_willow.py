@@ -12,6 +12,7 @@ import numpy as np
 
 from argus_core.data import Split
 from argus_core.errors import ArgusError
+from argus_core.image_folder import is_hidden
 from argus_data.matching import check_limit
 from argus_data.pair_layer import PairPoints, PairSplit
 from argus_data.pairs import NAME, open_pairs
@@ -46,7 +47,7 @@ def open_pf_willow(path: str | Path, *, cross: bool = False, limit: int = 0) -> 
 
 def _listed(root: Path, file: Path) -> Iterator[tuple[tuple[str, str], PairPoints]]:
     """Rows of two file names, then x of all keypoints and y of all keypoints of the first image, and of the second."""
-    with file.open(encoding="utf-8", newline="") as stream:
+    with file.open(encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.reader(stream))
     for number, row in enumerate(rows[1:], start=2):
         try:
@@ -62,8 +63,9 @@ def _listed(root: Path, file: Path) -> Iterator[tuple[tuple[str, str], PairPoint
 
 def _original(root: Path) -> Iterator[tuple[tuple[str, str], PairPoints]]:
     """All ordered pairs of each folder's images, whose keypoints are in .mat files of their names, counted from 1."""
-    for folder in sorted({file.parent for file in root.glob("*/*.mat")}):
-        points = {f"{folder.name}/{file.stem}.png": _keypoints(file) - 1 for file in sorted(folder.glob("*.mat"))}
+    files = [file for file in sorted(root.glob("*/*.mat")) if not is_hidden(file.name)]
+    for folder in sorted({file.parent for file in files}):
+        points = {f"{folder.name}/{file.stem}.png": _keypoints(file) - 1 for file in files if file.parent == folder}
         for source, target in permutations(points, 2):
             if len(points[source]) != len(points[target]):
                 raise ArgusError(
