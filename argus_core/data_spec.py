@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["open_data", "split_of", "task_for"]
 
+QUOTE = '"'
+_KEY = re.compile(r"(\s*[A-Za-z_]\w*\s*)=")
+_QUOTED = re.compile(r'"(?:[^"]|"")*("|$)')
+
 
 def open_data(spec: str, plugins: Plugins | None = None) -> DataSet:
     """The splits of ``spec``, as in ``coco:PATH,key=value``; a bare folder is opened as ``coco:FOLDER``.
 
+    A path or a value that holds commas or equals signs goes in double quotes: ``coco:"a,b=c",limit=5``.
     ``plugins`` are those that offer data sets, by default all installed ones. Raises ArgusError for a name that
     none offers and for options that it does not have.
     """
@@ -41,15 +47,26 @@ def find_opener(spec: str, plugins: Plugins | None = None) -> tuple[str, Opener,
     plugins = plugins or load_plugins()
     openers = plugins.datasets()
     name, colon, rest = spec.partition(":")
-    if not colon or (name not in openers and Path(spec).exists()):
-        name, rest = ("coco", spec) if Path(spec.split(",")[0]).exists() else (name, rest)
-    if name not in openers:
-        if not colon and os.sep in spec:
-            raise ArgusError(f"there is no folder {spec.split(',')[0]}")
-        failed = f"; plugins that failed: {', '.join(plugins.failed)}; see arena plugins" if plugins.failed else ""
-        raise ArgusError(f"{unknown('data set', name, openers)}{failed}")
-    path, options = _parse(rest)
-    return name, openers[name], path, check_options(options_model(openers[name]), options, f"data set {name!r}")
+    if name not in openers or (not colon and _exists(spec)):
+        if "coco" not in openers or not _is_path(spec):
+            raise _no_such(spec, openers, plugins)
+        name, rest = "coco", spec
+    model, what = options_model(openers[name]), f"data set {name!r}"
+    path, options = split_spec(rest, model.model_fields, what)
+    return name, openers[name], path, check_options(model, options, what)
+
+
+def _is_path(spec: str) -> bool:
+    """Whether a spec without a name begins with the path of something that is there, or with a quoted one."""
+    return spec.startswith(QUOTE) or any(map(_exists, _beginnings(spec.split(","))))
+
+
+def _no_such(spec: str, openers: Mapping[str, Opener], plugins: Plugins) -> ArgusError:
+    name, colon, _ = spec.partition(":")
+    if os.sep in name:
+        return ArgusError(f"there is no folder {spec.split(',')[0]}")
+    failed = f"; plugins that failed: {', '.join(plugins.failed)}; see arena plugins" if plugins.failed else ""
+    return ArgusError(f"{unknown('data set', name, openers)}{failed}")
 
 
 def split_of(data: DataSet, name: str) -> Split:
@@ -68,16 +85,77 @@ def task_for(split: Split, name: str) -> Task:
     return split.tasks[name]
 
 
-def _parse(rest: str) -> tuple[str, dict[str, Any]]:
-    """The path, which may hold commas, and the options; what follows an option without = goes on with its value."""
-    path: list[str] = []
+def split_spec(rest: str, known: Collection[str], what: str) -> tuple[str, dict[str, Any]]:
+    """The path and the options of what follows the name in a spec; ``known`` are the names that options have.
+
+    Options begin at the first ``,KEY=``. What is in double quotes is taken as it is, with "" for one of them. Without
+    quotes a path may hold ``,KEY=`` where it is there under that name, and a value commas. Raises ArgusError where
+    both readings lead somewhere.
+    """
+    pieces = _pieces(rest)
+    first = _first_option(pieces, known, what)
+    path = _unquoted(",".join(pieces[:first]))
     options: dict[str, str] = {}
-    for piece in rest.split(","):
-        key, equals, value = piece.partition("=")
-        if equals:
-            options[last := key.strip()] = value
+    for piece in pieces[first:]:
+        found = _KEY.match(piece)
+        if found:
+            options[last := found[1].strip()] = piece[found.end() :]
         elif options:
             options[last] += f",{piece}"
+    for key in options:
+        if key not in known:
+            hint = (
+                "" if not path or _exists(path) else f"; if it is of the path, as {rest!r}, put that in double quotes"
+            )
+            raise ArgusError(f"{unknown(f'option of {what}', key, known)}{hint}")
+    return path, {key: _value(text) for key, text in options.items()}
+
+
+def _first_option(pieces: Sequence[str], known: Collection[str], what: str) -> int:
+    """Which piece begins the options: the first ``KEY=``, unless the path goes on, as what is there shows."""
+    first = next((n for n, piece in enumerate(pieces) if _KEY.match(piece)), len(pieces))
+    longer = [n for n, path in enumerate(_beginnings(pieces), 1) if n > first and _exists(path)]
+    if not longer:
+        return first
+    key, short, long = pieces[first].partition("=")[0].strip(), ",".join(pieces[:first]), ",".join(pieces[: longer[-1]])
+    if key in known and (not short or _exists(short)):
+        raise ArgusError(
+            f"{what}: {long!r} is a path that is there, and {key}= an option; for the path put it in double quotes, "
+            "for the option the path before it"
+        )
+    return next((n for n in range(longer[-1], len(pieces)) if _KEY.match(pieces[n])), len(pieces))
+
+
+def quoted(path: str) -> str:
+    """A path as a spec takes it, whatever it holds."""
+    return f"{QUOTE}{path.replace(QUOTE, QUOTE * 2)}{QUOTE}" if any(sign in path for sign in ',="') else path
+
+
+def _pieces(text: str) -> list[str]:
+    """What stands between commas, except those in double quotes that open a path or a value."""
+    pieces, start, place = [], 0, 0
+    while place < len(text):
+        if text[place] == QUOTE and (place == start or _KEY.fullmatch(text[start:place])):
+            place = _QUOTED.match(text, place).end()  # type: ignore[union-attr]
+        elif text[place] == ",":
+            pieces.append(text[start:place])
+            start = place = place + 1
         else:
-            path.append(piece)
-    return ",".join(path), {key: parse_value(value) for key, value in options.items()}
+            place += 1
+    return [*pieces, text[start:]]
+
+
+def _beginnings(pieces: Sequence[str]) -> list[str]:
+    return [",".join(pieces[:count]) for count in range(1, len(pieces) + 1)]
+
+
+def _exists(path: str) -> bool:
+    return bool(path) and Path(path).expanduser().exists()
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1].replace(QUOTE * 2, QUOTE) if len(text) > 1 and text[0] == text[-1] == QUOTE else text
+
+
+def _value(text: str) -> Any:
+    return _unquoted(text) if text[:1] == QUOTE else parse_value(text)

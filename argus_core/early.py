@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from argus_core.canvas import Fit, Interpolation
 from argus_core.errors import ArgusError, unknown
+from argus_core.ground import check_local
 from argus_core.license import check_level
 from argus_core.options import parse_size
 from argus_core.places import head_files
@@ -73,7 +74,8 @@ def check_data(spec: str) -> None:
 
 
 def check_out(path: Path) -> None:
-    """Where something can be written: the nearest folder that exists takes new files."""
+    """Where something can be written: no address, and the nearest folder that exists takes new files."""
+    check_local(path)
     there = next(one for one in (path, *path.absolute().parents) if one.exists())
     if path.exists() and path.is_file():
         there = path
@@ -85,12 +87,14 @@ def check_out(path: Path) -> None:
 
 def check_run(path: Path) -> None:
     """A run, or a head of one, with its best or its last weights."""
+    check_local(path)
     if not (path / "last.safetensors").exists() and not any(path.glob("*/last.safetensors")):
         head_files(path)
 
 
 def check_path(path: Path) -> None:
-    """A file or folder that is there."""
+    """A file or folder that is there, on this machine."""
+    check_local(path)
     if not path.exists():
         raise ArgusError(f"there is no file or folder {path}")
 

@@ -20,6 +20,11 @@ def unknown(kind: str, name: str, known: Iterable[str], near: Sequence[str] = ()
     return ArgusError(f"unknown {kind} {name!r}; {hint}")
 
 
+def is_text(text: str) -> bool:
+    """Whether a text is Unicode, which a file's name of other bytes is not."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def several(faults: Sequence[str]) -> str:
     """The first five of some faults, and how many there are if that is more."""
     return "; ".join([*faults[:5], *([f"{len(faults)} in all"] if len(faults) > 5 else [])])

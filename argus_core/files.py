@@ -28,8 +28,8 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically."""
-    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """Write ``text`` as UTF-8, atomically; a file name in it that is no valid UTF-8 keeps its bytes."""
+    write_atomic(path, lambda to: to.write_text(text, encoding="utf-8", errors="surrogateescape"))
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -40,7 +40,7 @@ def write_json(path: Path, values: Any) -> None:
 def read_json(path: Path, remedy: str) -> Any:
     """Plain values of a JSON file; raises ArgusError with what to do if it is damaged or not there."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_bytes())  # which tells a byte-order mark
     except (OSError, ValueError) as error:
         raise ArgusError(f"{path} cannot be read as JSON ({error}); {remedy}") from error
 

@@ -98,7 +98,7 @@ def working(what: str, *, console: Console | None = None, every: float = EVERY) 
     """Work that is not counted: a spinner on a terminal, elsewhere a line now and then with the time so far."""
     shown = console or Console(stderr=True)
     if shown.is_terminal:
-        with shown.status(what):
+        with shown.status(what, spinner="dots" if shown.encoding.startswith("utf") else "line"):
             yield
         return
     done, began = threading.Event(), time.monotonic()
@@ -145,7 +145,8 @@ class _Bar(Progress):
         yield self.make_tasks_table(self.tasks)
         for task in self.tasks:
             if task.fields["note"]:
-                yield Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
+                utf = self.console.encoding.startswith("utf")
+                yield Text(task.fields["note"], no_wrap=True, overflow="ellipsis" if utf else "crop")
 
 
 def _rich_bar(console: Console) -> Progress:

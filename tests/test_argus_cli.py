@@ -124,10 +124,14 @@ def test_without_a_model_the_built_in_one_answers_and_says_so(model, photos, tmp
 
 def test_an_image_is_never_written_over(model, photos):
     held = (photos / "a.png").read_bytes()
-    done = run("perceive", photos / "a.png", "--model", model, "--out", photos)
-    assert isinstance(done.exception, ArgusError) and "would be written over" in str(done.exception)
-    assert (photos / "a.png").read_bytes() == held
+    asked = ("perceive", photos / "a.png", "--model", model, "--out", photos)
+    refused = run(*asked).exception
+    assert isinstance(refused, ArgusError) and "is not empty and holds no answers of an earlier call" in str(refused)
     (photos / "argus-files.txt").write_text("a.png\n../photos/b.jpg\n")
+    assert "would be written over" in str(run(*asked).exception)
+    Image.new("RGB", (8, 8)).save(photos / "b.png")  # of somebody's, in a folder of ours
+    assert "b.png is not of an earlier call" in str(run("perceive", photos / "b.jpg", *asked[2:]).exception)
+    assert (photos / "a.png").read_bytes() == held and size(photos / "b.png") == (8, 8)
     run("classify", photos / "a.png", "--model", model, "--out", photos, "--no-pictures")
     assert (photos / "a.png").read_bytes() == held and (photos / "b.jpg").exists()
 
@@ -178,11 +182,12 @@ def test_of_several_heads_the_one_that_answers_is_told(photos, tmp_path):
 
 def test_points_are_matched_and_those_outside_are_nowhere(model, photos, tmp_path):
     points = ["--point", "10,10", "--point", "999,10"]
-    done = run("correspond", photos / "a.png", photos / "b.jpg", *points, "--model", model, "--out", tmp_path)
+    out = tmp_path / "out"
+    done = run("correspond", photos / "a.png", photos / "b.jpg", *points, "--model", model, "--out", out)
     assert done.exit_code == 0, done.output
-    found = json.loads((tmp_path / "matches.json").read_text())["matches"]
+    found = json.loads((out / "matches.json").read_text())["matches"]
     assert found[0]["match"] is not None and found[1]["match"] is None
-    assert size(tmp_path / "matches.png")[0] > 80
+    assert size(out / "matches.png")[0] > 80
 
 
 def test_matches_say_whether_they_lead_back_if_the_head_looks(photos, tmp_path):
@@ -190,20 +195,20 @@ def test_matches_say_whether_they_lead_back_if_the_head_looks(photos, tmp_path):
     Argus(
         backbone, {"points": build_head("correspond.match", backbone.info, Correspond(), {"mutual": True})}, Canvas(64)
     ).save(tmp_path / "model")
-    asked = ("--point", "10,10", "--point", "70,45", "--model", tmp_path / "model", "--out", tmp_path)
+    asked = ("--point", "10,10", "--point", "70,45", "--model", tmp_path / "model", "--out", tmp_path / "out")
     done = run("correspond", photos / "a.png", photos / "a.png", *asked)
     assert done.exit_code == 0, done.output
-    found = json.loads((tmp_path / "matches.json").read_text())["matches"]
+    found = json.loads((tmp_path / "out/matches.json").read_text())["matches"]
     assert [one["mutual"] for one in found] == [True, True]  # of an image with itself
     assert done.stdout.count(", mutual") == 2
 
 
 def test_features_are_files_and_pictures(model, photos, tmp_path):
-    done = run("features", photos / "a.png", "--model", model, "--out", tmp_path, "--point", "5,5")
+    done = run("features", photos / "a.png", "--model", model, "--out", tmp_path / "out", "--point", "5,5")
     assert done.exit_code == 0, done.output
-    tensors = load_file(tmp_path / "a.safetensors")
+    tensors = load_file(tmp_path / "out/a.safetensors")
     assert tensors["map"].shape[1:] == (4, 6) and tensors["cls"].ndim == 1
-    assert size(tmp_path / "a-pca.png") == (80, 50) and (tmp_path / "a-similar.png").exists()
+    assert size(tmp_path / "out/a-pca.png") == (80, 50) and (tmp_path / "out/a-similar.png").exists()
 
 
 def test_a_point_outside_an_image_is_refused_before_anything_is_written(model, photos, tmp_path):

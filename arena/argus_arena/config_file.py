@@ -52,6 +52,6 @@ def read_toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ArgusError(f"there is no configuration file {path}")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ArgusError(f"{path} cannot be read as TOML: {error}") from error

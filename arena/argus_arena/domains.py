@@ -18,8 +18,11 @@ from rich.table import Table
 from argus_arena.caching import CacheRequest, build_cache
 from argus_arena.compare import Comparison, compare_heads
 from argus_arena.standings import Standing
+from argus_core.data_spec import quoted
 from argus_core.errors import ArgusError
 from argus_core.files import read_json, write_json, write_text
+from argus_core.ground import claim
+from argus_core.image_folder import is_hidden
 
 RF20_VL = [
     "actions",
@@ -86,6 +89,7 @@ def compare_domains(
 
     A domain that is missing or fails is named, stops no other, and leaves every mean empty. Called again, it goes on.
     """
+    claim(comparison.out, _is_ours, "comparison over domains")
     specs = _remembered(comparison.out, domains)
     found: dict[str, list[Standing]] = {}
     missing: dict[str, str] = {}
@@ -152,6 +156,14 @@ def _domain(
     return compare_heads({**given, "data": spec, "cache": str(cache)}, settings, None, where)[0]
 
 
+def _is_ours(out: Path) -> bool:
+    """Whether a folder holds such a comparison, or the caches of one that was begun."""
+    if not (out / FILE).is_file():
+        return all(one.name == "caches" or one.name[0] == "." for one in out.iterdir())
+    held = read_json(out / FILE, "remove it, or choose another --out")
+    return isinstance(held, dict) and "domains" in held
+
+
 def _remembered(out: Path, domains: Domains) -> dict[str, str | None]:
     """The domains of this call and those of an earlier one in the same folder, which must not vanish unnoticed."""
     file = out / FILE
@@ -165,7 +177,8 @@ def _specs(text: str) -> dict[str, str]:
         return {name: spec}
     if not Path(text).is_dir():
         raise ArgusError(f"{text} is neither a folder nor NAME=SPEC")
-    return {path.name: f"coco:{path}" for path in sorted(Path(text).iterdir()) if path.is_dir() and path.name[0] != "."}
+    folders = [path for path in sorted(Path(text).iterdir()) if path.is_dir() and not is_hidden(path.name)]
+    return {path.name: f"coco:{quoted(str(path))}" for path in folders}
 
 
 def _match(name: str, found: Mapping[str, str]) -> str | None:

@@ -11,16 +11,17 @@ from typing import Any
 from argus_arena.opening import open_run
 from argus_arena.world import find_device
 from argus_core.argus import Argus
+from argus_core.cli.folder import OutFolder
+from argus_core.cli.inputs import tell_passed_over
 from argus_core.errors import ArgusError, counted
 from argus_core.files import write_json
 from argus_core.head import Head
 from argus_core.image import read_image
+from argus_core.image_folder import IMAGES, list_images
 from argus_core.progress import ProgressBar
-from argus_core.results import DetectionResult
+from argus_core.results.numbering import Numbering
 from argus_core.tasks.detect import Detect, Detections
 from argus_core.trained import backbone_of, canvas_of
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 
 
 def predict_images(
@@ -31,57 +32,69 @@ def predict_images(
     weights: Path | None,
     batch: int,
     device: str | None,
+    annotations: Path | None = None,
 ) -> list[str]:
-    """Write ``HEAD/predictions.json`` and pictures under ``out``; returns what was wrong with images left out."""
+    """Write ``HEAD/predictions.json`` and pictures under ``out``; returns what was wrong with images left out.
+
+    ``annotations`` is a COCO file of the images, whose ids the predictions get.
+    """
     heads, record = open_run(run)
-    classes = {name: _classes(head) for name, head in heads.items()}
-    place = find_device(device)
-    argus = Argus(backbone_of(record, weights, str(place)), heads, canvas_of(record)).to(place)
+    tasks = {name: _task(head) for name, head in heads.items()}
     own = {(out / name).resolve() for name in heads}  # pictures of an earlier call, where out lies among the inputs
     paths = [path for path in find_images(inputs) if path.resolve().parent not in own]
+    sources = [str(path) for path in paths]
+    numbering = Numbering.find(annotations, sources, {name: task.classes for name, task in tasks.items()})
+    folder = OutFolder(out, sources, "predict")
+    place = find_device(device)
+    argus = Argus(backbone_of(record, weights, str(place)), heads, canvas_of(record)).to(place)
     names = picture_names(paths)
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in heads}
     bad: list[str] = []
-    with ProgressBar("predict", len(paths)) as progress:
+    with folder, ProgressBar("predict", len(paths)) as progress:
         for chunk in _readable(paths, batch, bad):
             for name, detections in argus([image for _, image in chunk]).items():
                 for (path, image), found in zip(chunk, detections, strict=True):
-                    kept = DetectionResult(image, above(found, threshold), classes[name])
-                    results[name] += kept.to_coco(names[path], file_name=str(path))
-                    kept.save_picture(out / name / f"{names[path]}.jpg")
+                    kept = tasks[name].result(found, image, score_thresh=threshold)
+                    results[name] += numbering.entries(name, kept, names[path], str(path))
+                    kept.save_picture(folder.file(name, f"{names[path]}.jpg"))
             progress.advance(len(chunk))
-    if len(bad) == len(paths):
-        raise ArgusError("none of the images could be read:\n" + "\n".join(bad))
-    seen = len(paths) - len(bad)
-    for name, found in results.items():
-        write_json(out / name / "predictions.json", found)
-        print(f"{name}: {counted(len(found), 'detection')} in {counted(seen, 'image')}, {out / name}")
-    for fault in bad:
-        print(f"left out: {fault}", file=sys.stderr)
+        if len(bad) == len(paths):
+            raise ArgusError("none of the images could be read:\n" + "\n".join(bad))
+        for name, entries in results.items():
+            write_json(folder.file(name, "predictions.json"), entries)
+    for name, entries in results.items():
+        print(
+            f"{name}: {counted(len(entries), 'detection')} in {counted(len(paths) - len(bad), 'image')}, {out / name}"
+        )
+    for line in (*(f"notice: {note}" for note in numbering.notes), *(f"left out: {fault}" for fault in bad)):
+        print(line, file=sys.stderr)
     return bad
 
 
-def _classes(head: Head) -> tuple[str, ...]:
+def _task(head: Head) -> Detect:
     if not isinstance(head.task, Detect):
         raise ArgusError(
             f"head {head.name!r} solves {head.task.name}; `arena predict` draws detections, "
             "`argus perceive --model RUN` all tasks"
         )
-    return head.task.classes
+    return head.task
 
 
 def find_images(inputs: Sequence[Path]) -> list[Path]:
     """The files given, and every image below the folders given, in order of name."""
     found: list[Path] = []
+    listings = []
     for path in inputs:
         if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            listings.append(list_images(path))
+            found += listings[-1].paths
         else:
             found.append(path)  # one that is missing is told with those that cannot be read
+    tell_passed_over(listings)
     if found and not any(path.exists() for path in found):
         raise ArgusError(f"there is no file or folder {', '.join(map(str, found))}")
     if not found:
-        raise ArgusError(f"no images in {', '.join(map(str, inputs))}; looked for {' '.join(sorted(SUFFIXES))}")
+        raise ArgusError(f"no images in {', '.join(map(str, inputs))}; looked for {' '.join(sorted(IMAGES))}")
     return list(dict.fromkeys(found))
 
 

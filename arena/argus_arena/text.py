@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from argus_core.errors import ArgusError
+from argus_core.ground import claim_file
 from argus_core.text import ClassText
 
 PROMPTS = (
@@ -40,12 +42,19 @@ def build_text(
     This is CLIP's prompt ensembling (Radford 2021). Without an ``encoder`` the model comes from open_clip,
     which downloads it once.
     """
+    claim_file(out, _is_text, "file of class vectors")
     encode = encoder or _open_clip(model, pretrained)
     with torch.no_grad():
         vectors = torch.stack([_ensemble(encode([p.format(name) for p in PROMPTS])) for name in names])
     text = ClassText(tuple(names), vectors, f"{model}/{pretrained}", PROMPTS)
     text.save(out)
     return text
+
+
+def _is_text(file: Path) -> bool:
+    with suppress(ArgusError):
+        return bool(ClassText.load(file).names)
+    return False
 
 
 def _ensemble(vectors: Tensor) -> Tensor:

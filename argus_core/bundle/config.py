@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,14 @@ def read_config(folder: Path) -> BundleConfig:
             f"{file} is of format {values.get('format')!r}, this version reads {FORMAT!r}; update argus-perception"
         )
     return BundleConfig(**check_options(BundleConfig, values, str(file)))
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder's config.json is of a saved Argus; beside other libraries' there may be one of theirs alone."""
+    with suppress(ArgusError):
+        values = read_json(folder / CONFIG, "")
+        return isinstance(values, dict) and KEY in values
+    return False
 
 
 def check_local(entry: BackboneEntry) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argus_core.bundle.config import HEADS_ONLY
-from argus_core.bundle.write import save
+from argus_core.bundle.write import check_ground, save
 from argus_core.errors import ArgusError
 from argus_core.files import write_text
 
@@ -32,6 +32,7 @@ def export_hf(argus: Argus, folder: str | Path, variant: str | None = None) -> N
     if variant == HEADS_ONLY:
         raise ArgusError("folders for transformers hold the backbone too; save the variant 'heads' with Argus.save")
     folder = Path(folder)
+    check_ground(folder, f"{MODULE}.py", "README.md")
     save(argus, folder, variant, beside=BESIDE)
     code = (files("argus_core.bundle") / f"{MODULE}.txt").read_text(encoding="utf-8")
     for name, text in ((f"{MODULE}.py", code), ("README.md", card(argus))):

@@ -10,7 +10,7 @@ from typing import Any
 
 from argus_core.errors import ArgusError
 
-_PATH = re.compile(r"(?:(?<=^)|(?<=:))(?:[A-Za-z]:[\\/]|~?[\\/])\S")
+_PATH = re.compile(r"(?:(?<=^)|(?<=:)|(?<=:"))(?:[A-Za-z]:[\\/]|~?[\\/])\S")
 
 
 def portable(values: Any) -> Any:
@@ -22,6 +22,7 @@ def portable(values: Any) -> Any:
     if isinstance(values, Path):
         return values.name
     if isinstance(values, str):
+        values = values.encode(errors="surrogateescape").decode(errors="replace")  # names of files that are no UTF-8
         found = _PATH.search(values)
         return values[: found.start()] + re.split(r"[\\/]", values.rstrip("\\/"))[-1] if found else values
     if isinstance(values, float) and not math.isfinite(values):

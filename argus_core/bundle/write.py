@@ -22,6 +22,7 @@ from argus_core.bundle.config import (
     HeadEntry,
     check_local,
     file_of,
+    is_bundle,
     read_config,
 )
 from argus_core.bundle.plain import portable
@@ -29,6 +30,7 @@ from argus_core.bundle.tensors import State, backbone_state, flatten, halved, re
 from argus_core.checkpoint import save_head
 from argus_core.errors import ArgusError
 from argus_core.files import write_json
+from argus_core.ground import check_local as local_only
 from argus_core.head import Head
 from argus_core.origin import origin_of
 from argus_core.registry import BACKBONES, HEADS
@@ -55,6 +57,7 @@ def save(
     ArgusError for parts that could not be built again by name.
     """
     folder, file = Path(folder), file_of(variant)
+    check_ground(folder, file)
     _check_complete(argus, folder)
     state = backbone_state(argus.backbone)
     stored = rounded(state) if variant == "bf16_backbone" else state
@@ -67,6 +70,14 @@ def save(
         for name in argus.heads:
             write_head(folder / "heads" / f"{name}.safetensors", argus.head(name), made.heads[name])
     write_json(folder / CONFIG, {**(beside or {}), KEY: config.model_dump(mode="json")})
+
+
+def check_ground(folder: Path, *files: str) -> None:
+    """Raise ArgusError for an address, and rather than write over files of a folder that holds no saved Argus."""
+    local_only(folder)
+    there = [name for name in (CONFIG, *files) if (folder / name).exists()]
+    if there and not is_bundle(folder):
+        raise ArgusError(f"{folder} holds {' and '.join(there)} of something else; save to another folder")
 
 
 def _check_complete(argus: Argus, folder: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from argus_core.cli.inputs import check_image, find_sources, parse_point
 from argus_core.cli.question import Question
-from argus_core.early import check_license, check_out, check_size, checked
+from argus_core.early import check_license, check_out, check_path, check_size, checked
 from argus_core.places import DEFAULT_MODEL, check_asked, check_model
 
 Inputs = Annotated[
@@ -41,6 +41,14 @@ Require = Annotated[
     str | None,
     typer.Option("--require-license", callback=checked(check_license), help="permissive: refuse weights that are not"),
 ]
+Annotations = Annotated[
+    Path | None,
+    typer.Option(
+        "--annotations",
+        callback=checked(check_path),
+        help="annotations of the images in COCO's format: detections.json gets the ids of their images and categories",
+    ),
+]
 
 OUT = Path("argus-out")
 
@@ -65,11 +73,25 @@ def perceive(
     batch: Batch = 8,
     device: Device = None,
     require_license: Require = None,
+    annotations: Annotations = None,
 ) -> None:
     """Everything at once: classes, masks, depth and objects of every image, one backbone pass per canvas."""
     names = [part.strip() for part in tasks.split(",") if part.strip()] if tasks else None
     asked = Question(
-        inputs, model, out, names, threshold, canvas, pictures, each, every, limit, batch, device, require_license
+        inputs,
+        model,
+        out,
+        names,
+        threshold,
+        canvas,
+        pictures,
+        each,
+        every,
+        limit,
+        batch,
+        device,
+        require_license,
+        annotations,
     )
     _look(asked)
 
@@ -148,10 +170,24 @@ def detect(
     batch: Batch = 8,
     device: Device = None,
     require_license: Require = None,
+    annotations: Annotations = None,
 ) -> None:
     """The objects of every image: COCO results, and pictures with named boxes."""
     asked = Question(
-        inputs, model, out, None, threshold, canvas, False, pictures, every, limit, batch, device, require_license
+        inputs,
+        model,
+        out,
+        None,
+        threshold,
+        canvas,
+        False,
+        pictures,
+        every,
+        limit,
+        batch,
+        device,
+        require_license,
+        annotations,
     )
     _look(asked, "detect", head)
 

@@ -10,6 +10,8 @@ from typing import Any
 from argus_core.argus import Argus
 from argus_core.cli.opening import open_model
 from argus_core.cli.record import record_lines
+from argus_core.export.folder import is_export
+from argus_core.ground import claim
 from argus_core.progress import finished, working
 
 SHOWN = 8
@@ -57,6 +59,7 @@ def export_model(
     partly: bool = False,
 ) -> None:
     """Write the model in one of ``models.FORMATS`` and say what was written."""
+    claim(out, is_export, "export")
     argus = open_model(model, "cpu", None, license, partly)
     began = time.perf_counter()
     report: Mapping[str, Any] = {}

@@ -9,27 +9,36 @@ from typing import IO
 
 from argus_core.errors import ArgusError, counted
 from argus_core.files import write_text
+from argus_core.ground import claim
 
-LISTS = {"look": "argus-files.txt", "features": "argus-features.txt"}
+LISTS = {
+    "look": "argus-files.txt",
+    "features": "argus-features.txt",
+    "correspond": "argus-matches.txt",
+    "predict": "argus-predictions.txt",
+}
 """Where it says what the last run of a kind wrote, one path a line; a killed run is in it too."""
 
 
 class OutFolder:
     """A context: at a good end, files of the run before that were not written again are removed, and stderr says so.
 
-    ``inputs`` are never written over and never removed.
+    ``inputs``, and what is in no list, are never written over and never removed. Raises ArgusError for a folder that
+    holds anything and no list.
     """
 
     def __init__(self, out: Path, inputs: Iterable[str] = (), kind: str = "look") -> None:
+        claim(out, _is_listed, "answers of an earlier call")
         self.out, self._file = out, out / LISTS[kind]
         self._inputs = {Path(one).resolve() for one in inputs if "://" not in one}
         self._written: dict[str, None] = {}
         self._earlier = _listed(self._file)
+        self._ours = {path for name in LISTS.values() for path in _listed(out / name)}
         self._list: IO[str] | None = None
 
     def __enter__(self) -> OutFolder:
         self.out.mkdir(parents=True, exist_ok=True)
-        self._list = self._file.open("a", encoding="utf-8")
+        self._list = self._file.open("a", encoding="utf-8", errors="surrogateescape")
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -43,12 +52,14 @@ class OutFolder:
             print(f"removed from {self.out}: {counted(len(stale), 'file')} of an earlier run", file=sys.stderr)
 
     def file(self, *parts: str) -> Path:
-        """Where to write a file; raises ArgusError if an image that is looked at lies there."""
+        """Where to write a file; raises ArgusError if an image that is looked at lies there, or a file of somebody's."""
         path = self.out.joinpath(*parts)
         if path.resolve() in self._inputs:
             raise ArgusError(f"{path} is an image to look at, and would be written over; choose another --out")
         inside = path.relative_to(self.out).as_posix()
         if inside not in self._written:
+            if inside not in self._ours and path.exists():
+                raise ArgusError(f"{path} is not of an earlier call, and would be written over; choose another --out")
             self._written[inside] = None
             assert self._list is not None
             self._list.write(f"{inside}\n")
@@ -70,10 +81,15 @@ class OutFolder:
         return True
 
 
+def _is_listed(out: Path) -> bool:
+    """Whether an earlier call wrote here."""
+    return any((out / name).is_file() for name in LISTS.values())
+
+
 def _listed(file: Path) -> list[str]:
     """The paths in a list; lines that lead out of it are nobody's."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     except (OSError, ValueError):
         return []
     return [line for line in dict.fromkeys(lines) if line and ".." not in Path(line).parts]

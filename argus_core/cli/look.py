@@ -21,7 +21,9 @@ from argus_core.errors import ArgusError, counted
 from argus_core.files import write_json
 from argus_core.progress import ProgressBar, finished
 from argus_core.results import ClassResult, DepthResult, DetectionResult, Result, SegmentResult
+from argus_core.results.numbering import Numbering
 from argus_core.results.perception import Perception
+from argus_core.tasks.detect import Detect
 
 
 def look(
@@ -31,14 +33,17 @@ def look(
 
     With ``task`` one head answers: ``head``, or the first that solves it.
     """
+    folder = OutFolder(asked.out, [source.address for source in sources])
     argus = open_model(asked.model, asked.device, asked.canvas, asked.license)
     argus.batch = asked.batch
     names = argus.names(asked.tasks) if task is None else [one_head(argus, task, head)]
     faults: list[str] = []
     seen, began = 0, time.perf_counter()
-    folder = OutFolder(asked.out, [source.address for source in sources])
-    total = None if any(one.moving for one in sources) else len(sources)
-    with ProgressBar("look", total) as progress, folder, Writer(folder, asked) as writer:
+    moving = any(one.moving for one in sources)
+    classes = {name: task.classes for name in names if isinstance(task := argus.head(name).task, Detect)}
+    numbering = Numbering.find(asked.annotations, [one.address for one in sources], classes, moving)
+    total = None if moving else len(sources)
+    with ProgressBar("look", total) as progress, folder, Writer(folder, asked, numbering) as writer:
         stream = chain.from_iterable(frames(source, asked.every, asked.limit) for source in sources)
         for chunk in _chunks(stream, asked.batch, faults):
             for frame, results in zip(chunk, _ask(argus, chunk, names, asked, options), strict=True):
@@ -47,6 +52,8 @@ def look(
             progress.update(seen + len(faults))
     what = f"{counted(seen, 'image')}, {counted(len(names), 'head')} ({', '.join(names)})"
     finished(what, asked.out, time.perf_counter() - began)
+    for note in numbering.notes:
+        print(f"notice: {note}", file=sys.stderr)
     tell_left_out(faults, seen)
 
 
@@ -86,8 +93,9 @@ def _ask(
 class Writer:
     """Writes each answer as soon as it is there: a line of results.jsonl, maps and pictures."""
 
-    def __init__(self, folder: OutFolder, asked: Question) -> None:
+    def __init__(self, folder: OutFolder, asked: Question, numbering: Numbering) -> None:
         self.folder, self.pictures, self.each = folder, asked.pictures, asked.each
+        self.numbering = numbering
         self.detections: dict[str, list[dict[str, Any]]] = {}
 
     def __enter__(self) -> Writer:
@@ -114,7 +122,8 @@ class Writer:
     def _keep(self, name: str, frame: Frame, result: Result) -> Any:
         """What stands in the line; maps go into files of their own."""
         if isinstance(result, DetectionResult):
-            self.detections.setdefault(name, []).extend(result.to_coco(frame.name, file_name=frame.source))
+            entries = self.numbering.entries(name, result, frame.name, frame.source)
+            self.detections.setdefault(name, []).extend(entries)
             return result.entries
         if isinstance(result, ClassResult):
             return result.entries

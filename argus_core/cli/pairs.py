@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from argus_core.cli.folder import OutFolder
 from argus_core.cli.opening import one_head, open_model
 from argus_core.files import write_json
 
@@ -21,10 +22,12 @@ def match_images(
     license: str | None,
 ) -> None:
     """Write ``matches.json`` and ``matches.png``, and print every match."""
+    folder = OutFolder(out, (first, second), "correspond")
     argus = open_model(model, device, canvas, license)
     result = argus.correspond(first, second, points, one_head(argus, "correspond", head))
-    write_json(out / "matches.json", {"first": first, "second": second, **result.to_dict()})
-    result.save_picture(out / "matches.png")
+    with folder:
+        write_json(folder.file("matches.json"), {"first": first, "second": second, **result.to_dict()})
+        result.save_picture(folder.file("matches.png"))
     for row in result.to_dict()["matches"]:
         there = "nowhere" if row["match"] is None else "{:.1f},{:.1f} cosine {:.3f}".format(*row["match"], row["score"])
         back = {True: ", mutual", False: ", not mutual"}.get(row.get("mutual"), "")

@@ -15,7 +15,7 @@ class Question:
     """What all looking commands can be told; ``tasks`` are names of tasks or heads, None is all.
 
     Without a ``model`` the built-in one answers. ``pictures``: one of every image with all answers; ``each``: one of
-    every answer.
+    every answer. ``annotations`` is a COCO file whose ids the detections get.
     """
 
     inputs: Sequence[str]
@@ -31,6 +31,7 @@ class Question:
     batch: int
     device: str | None
     license: str | None
+    annotations: Path | None = None
 
     def check(self, task: str | None = None, head: str | None = None) -> list[Source]:
         """The images to look at; raises ArgusError for what is not there, in names of heads too."""

@@ -36,6 +36,7 @@ def show_tokens(
     license: str | None,
 ) -> None:
     """NAME.safetensors (map, cls), NAME-pca.png and, with a point, NAME-similar.png for every image."""
+    folder = OutFolder(out, [source.address for source in sources], "features")
     if point is not None:
         _check_point(point, sources)
     argus = open_model(model, device, canvas, license)
@@ -43,7 +44,6 @@ def show_tokens(
     faults: list[str] = []
     seen, began = 0, time.perf_counter()
     total = None if any(one.moving for one in sources) else len(sources)
-    folder = OutFolder(out, [source.address for source in sources], "features")
     with ProgressBar("features", total) as progress, folder:
         for frame in chain.from_iterable(frames(source, every, limit) for source in sources):
             if frame.image is None:

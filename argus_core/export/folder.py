@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from argus_core.argus import Argus
+from argus_core.bundle.config import is_bundle
+from argus_core.errors import ArgusError
 from argus_core.export.verify import Report
-from argus_core.files import write_json
+from argus_core.files import read_json, write_json
+from argus_core.ground import claim
 
 REPORT = "export.json"
 STAGE = ".export-"
@@ -19,11 +23,16 @@ STAGE = ".export-"
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """A folder beside ``folder`` whose files move there when all is done; after an error nothing of it is left."""
+    """A folder in ``folder`` whose files move there when all is done; after an error nothing of it is left.
+
+    Raises ArgusError for a folder that holds anything but an export or a saved Argus.
+    """
+    claim(folder, is_export, "export")
     fresh = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(f"{STAGE}*"):  # of a killed one
-        shutil.rmtree(left, ignore_errors=True)
+    for left in folder.iterdir():  # of a killed one, as tempfile names it
+        if re.fullmatch(rf"{re.escape(STAGE)}[a-z0-9_]{{8}}", left.name):
+            shutil.rmtree(left, ignore_errors=True)
     try:
         with tempfile.TemporaryDirectory(prefix=STAGE, dir=folder) as stage:
             yield Path(stage)
@@ -32,6 +41,16 @@ def staged(folder: Path) -> Iterator[Path]:
     finally:
         if fresh and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder holds graphs that were written here, or a saved Argus."""
+    if is_bundle(folder):
+        return True
+    with suppress(ArgusError):
+        held = read_json(folder / REPORT, "")
+        return isinstance(held, dict) and {"files", "licenses"} <= held.keys()
+    return False
 
 
 def record(argus: Argus, files: Mapping[str, Path], found: Report | None, folder: Path, stage: Path) -> dict[str, Any]:

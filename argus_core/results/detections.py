@@ -24,10 +24,14 @@ MOST_NAMED = 3
 
 @dataclass(frozen=True, repr=False)
 class DetectionResult(Result):
-    """Boxes, best first; iterating gives ``{"class_id", "class_name", "score", "box": [x1, y1, x2, y2]}``."""
+    """Boxes, best first; iterating gives ``{"class_id", "class_name", "score", "box": [x1, y1, x2, y2]}``.
+
+    ``categories`` are the ids of the classes in COCO files; empty where nobody gave them any.
+    """
 
     found: Detections = field(repr=False)
     classes: tuple[str, ...] = field(repr=False)
+    categories: tuple[int | None, ...] = field(default=(), repr=False)
 
     @property
     def entries(self) -> list[dict[str, Any]]:
@@ -66,20 +70,23 @@ class DetectionResult(Result):
         return {"detections": self.entries}
 
     def to_coco(
-        self, image_id: int | str, first_category: int = 1, file_name: str | None = None
+        self, image_id: int | str, first_category: int | None = None, file_name: str | None = None
     ) -> list[dict[str, Any]]:
-        """COCO result entries: ``bbox`` is x, y, width, height, ``category_id`` is ``class_id + first_category``.
+        """COCO result entries: ``bbox`` is x, y, width, height, ``category_id`` the data set's own id of the class.
 
-        ``category_name`` and ``file_name``, where it is given, are for readers; COCO's own tools need neither.
+        With ``first_category``, and where the data set gave its classes no ids (then from 1), they are counted
+        instead. Nothing is rounded, so that COCO's own tools score what was scored here; they need neither
+        ``category_name`` nor ``file_name``, which are for readers.
         """
+        own, first = self.categories if first_category is None else (), 1 if first_category is None else first_category
         where = {"image_id": image_id, **({"file_name": file_name} if file_name is not None else {})}
         return [
             {
                 **where,
-                "category_id": one["class_id"] + first_category,
+                "category_id": own[one["class_id"]] if own else one["class_id"] + first,
                 "category_name": one["class_name"],
-                "bbox": [round(v, 2) for v in _xywh(one["box"])],
-                "score": round(one["score"], 5),
+                "bbox": list(_xywh(one["box"])),
+                "score": one["score"],
             }
             for one in self.entries
         ]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from argus_core.canvas import Placement
 from argus_core.data import Fault
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, is_text
 from argus_core.tokens import FeatureInfo, Tokens
 
 if TYPE_CHECKING:
@@ -67,6 +67,12 @@ class Task(BaseModel, ABC):
     """Whether a truth is a map of its whole image, so that reading all of them takes long."""
     floor: ClassVar[str] = ""
     """A head solved in closed form that every comparison includes, by its registered name; empty if there is none."""
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Raise ArgusError for a class name that no file could hold: a folder's, mostly, of bytes that are no UTF-8."""
+        for name in getattr(self, "classes", ()):
+            if not is_text(name):
+                raise ArgusError(f"class name {name!r} is not valid UTF-8; rename the class, or its folder")
 
     @abstractmethod
     def target(self, truth: Any, placement: Placement) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from argus_core.files import file_sha256, json_sha256
 from argus_core.image import read_image
 from argus_data.coco_classes import common_classes
 from argus_data.coco_file import CocoFile, read_coco
+from argus_data.coco_names import local_names, spelt_on_disk
 
 if TYPE_CHECKING:
     from argus_core.tasks.base import Task
@@ -35,13 +36,15 @@ LAYOUTS = (
 
 
 class CocoSplit(Split):
-    """The images of one annotation file; keys are its file names."""
+    """The images of one annotation file; keys are its file names, relative where these are absolute."""
 
     def __init__(self, name: str, folder: Path, content: CocoFile, classes: tuple[str, ...]) -> None:
         self.name = name
         self.classes = classes
-        self._folder = folder
-        self._content = content
+        self._folder, names = local_names(content.names, folder)
+        self._content = content = replace(content, names=names)
+        ids = {category.name: category.id for category in content.categories}
+        self._ids = tuple(ids[one] for one in classes) if ids.keys() >= set(classes) else ()
         # Class names join the splits: each file may number them differently.
         label = {name: row for row, name in enumerate(classes)}
         own = np.array([label.get(category.name, -1) for category in content.categories], dtype=np.int64)
@@ -51,12 +54,12 @@ class CocoSplit(Split):
         return len(self._content.names)
 
     def key(self, index: int) -> str:
-        """The file name as the annotations give it."""
+        """The file name as the annotations give it, with forward slashes and never absolute."""
         return self._content.names[index]
 
     def path(self, index: int) -> Path:
         """Where the image lies."""
-        return self._folder / self.key(index)
+        return spelt_on_disk(self._folder, self.key(index))
 
     def size(self, index: int) -> tuple[int, int] | None:
         """Height and width in pixels that the annotations assume; None if they do not say."""
@@ -86,7 +89,7 @@ class CocoSplit(Split):
         """Detection, unless the file has no annotations at all, as published test sets do."""
         from argus_core.tasks.detect import Detect
 
-        return {"detect": Detect(classes=self.classes)} if self._content.annotated else {}
+        return {"detect": Detect(classes=self.classes, categories=self._ids)} if self._content.annotated else {}
 
     def truth(self, index: int, task: str) -> Boxes:
         """The boxes of one image."""

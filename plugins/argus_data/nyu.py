@@ -72,7 +72,7 @@ def _read_list(file: Path) -> tuple[list[_Entry], list[Fault]]:
     """The entries with depth, and a fault for each of the others."""
     entries: dict[str, _Entry] = {}
     faults = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), 1):
         words = [word.lstrip("/") for word in line.split()]
         if not words:
             continue

@@ -33,7 +33,7 @@ def open_spair(path: str | Path, *, layout: Literal["large", "small"] = "large",
 
 
 def _split(root: Path, name: str, file: Path, limit: int) -> PairSplit:
-    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     lines = lines[:limit] if limit else lines
     if not lines:
         raise ArgusError(f"{file} lists no pairs")

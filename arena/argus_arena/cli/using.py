@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from argus_arena.cli.options import Device, RunPath
-from argus_core.early import check_data, check_out, checked
+from argus_core.early import check_data, check_out, check_path, checked
 from argus_core.errors import ArgusError
 
 
@@ -28,11 +28,19 @@ def predict(
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")] = 8,
     device: Device = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            "--annotations",
+            callback=checked(check_path),
+            help="annotations of the images in COCO's format: predictions get the ids of their images and categories",
+        ),
+    ] = None,
 ) -> None:
     """Detect in images: HEAD/predictions.json (COCO results) and pictures; bad files are listed at the end."""
     from argus_arena.predict import predict_images
 
-    bad = predict_images(run, images, out, threshold, weights, batch, device)
+    bad = predict_images(run, images, out, threshold, weights, batch, device, annotations)
     if bad:
         raise typer.Exit(1)
 

@@ -21,6 +21,7 @@ from argus_arena.rows import read_rows
 from argus_arena.standings import Standing, rankings
 from argus_core.errors import ArgusError
 from argus_core.files import read_json, write_text
+from argus_core.ground import claim_file
 from argus_core.tasks.detect import Detect
 
 TITLE = "Comparison of heads"
@@ -40,6 +41,7 @@ def write_report(
     Detections below ``threshold`` are neither drawn nor compared. Returns what is on the page; where images, weights
     or tokens are gone, a note says so in place of pictures.
     """
+    claim_file(out, _is_page, "report of the arena")
     rows = [row for row in read_rows(folders) if task in ("", row["task"])]
     if not rows:
         raise ArgusError(f"no result below {', '.join(map(str, folders))} is of task {task!r}")
@@ -66,6 +68,12 @@ def fill(values: Mapping[str, Any]) -> str:
     )
     parts = {"title": html.escape(str(values["title"])), "policy": policy}
     return Template(_part("template.html")).substitute(parts, style=style, script=script, data=data)
+
+
+def _is_page(file: Path) -> bool:
+    """Whether a file is such a page."""
+    with file.open("rb") as stream:
+        return f"<title>{TITLE}</title>".encode() in stream.read(4096)
 
 
 def _ring(held: Sequence[Standing], images: int, threshold: float, device: str | None) -> dict[str, Any]:

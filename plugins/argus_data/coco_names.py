@@ -1,0 +1,59 @@
+"""File names of annotations as paths of this machine: with other slashes, or absolute and of another machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+_ELSEWHERE = re.compile(r"(file://(localhost)?)?(/|[A-Za-z]:/)|\.\./")
+LOOKED_AT = 20
+"""Images by which the place of all is told."""
+
+
+def local_names(names: Sequence[str], folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """The folder that the images lie in, and their names in it: the same wherever the data set is moved.
+
+    Absolute names, and those from ``..`` that lead nowhere, are cut to what lies below ``folder``, or else below the
+    folder that all of them share. Backslashes are slashes unless a file is really called so.
+    """
+    plain = tuple(_slashed(name, folder) for name in names)
+    if not plain or not all(map(_ELSEWHERE.match, plain)):
+        return folder, plain
+    if plain[0].startswith("../") and any((folder / name).is_file() for name in plain[:LOOKED_AT]):
+        return folder, plain
+    paths = [re.sub(r"^file://(localhost)?", "", name) for name in plain]
+    try:
+        common = os.path.commonpath([path.rpartition("/")[0] or "/" for path in paths])
+    except ValueError:  # some with a drive, some without
+        return folder, plain
+    tails = tuple(path[len(common) :].lstrip("/") for path in paths)
+    parts = PurePosixPath(common).parts
+    for start in range(1, len(parts) + 1):  # the more folders are there too, the surer it is
+        below = PurePosixPath(*parts[start:])
+        if any((folder / below / tail).is_file() for tail in tails[:LOOKED_AT]):
+            return folder, tuple((below / tail).as_posix() for tail in tails)
+    return folder / common, tails
+
+
+def spelt_on_disk(folder: Path, name: str) -> Path:
+    """The path of a file, or the one that is there with its letters composed otherwise (Unicode's forms C and D)."""
+    path = folder / name
+    if name.isascii() or path.exists():
+        return path
+    forms = (folder / unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    return next((form for form in forms if form.exists()), path)
+
+
+def is_possible(name: str) -> bool:
+    """Whether a file can have such a name here."""
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+
+
+def _slashed(name: str, folder: Path) -> str:
+    return name.replace("\\", "/") if "\\" in name and not (folder / name).exists() else name
