@@ -10,7 +10,7 @@ from typing import Any
 
 from argus_core.errors import ArgusError
 
-_PATH = re.compile(r"(?:(?<=^)|(?<=:)|(?<=:"))(?:[A-Za-z]:[\\/]|~?[\\/])\S")
+_PATH = re.compile(r"""(?:(?<=^)|(?<=:)|(?<=:"))(?:[A-Za-z]:[\\/]|~?[\\/])\S""")
 
 
 def portable(values: Any) -> Any:
