@@ -62,7 +62,7 @@ def _is_path(spec: str) -> bool:
 
 
 def _no_such(spec: str, openers: Mapping[str, Opener], plugins: Plugins) -> ArgusError:
-    name, colon, _ = spec.partition(":")
+    name = spec.partition(":")[0]
     if os.sep in name:
         return ArgusError(f"there is no folder {spec.split(',')[0]}")
     failed = f"; plugins that failed: {', '.join(plugins.failed)}; see arena plugins" if plugins.failed else ""
@@ -104,9 +104,7 @@ def split_spec(rest: str, known: Collection[str], what: str) -> tuple[str, dict[
             options[last] += f",{piece}"
     for key in options:
         if key not in known:
-            hint = (
-                "" if not path or _exists(path) else f"; if it is of the path, as {rest!r}, put that in double quotes"
-            )
+            hint = "" if not path or _exists(path) else f"; if {rest!r} is a path, put it in double quotes"
             raise ArgusError(f"{unknown(f'option of {what}', key, known)}{hint}")
     return path, {key: _value(text) for key, text in options.items()}
 

@@ -18,7 +18,7 @@ def check_local(path: str | Path) -> None:
     if found:
         scheme, rest = found.groups()
         raise ArgusError(
-            f"{scheme}://{rest} is an address, and files are written and read on this machine only; give a folder here, "
+            f"{scheme}://{rest} is an address, and this is written and read on this machine only; give a folder here, "
             f"and copy it to or from {scheme}:// with the tools of that store, or mount it"
         )
     if not is_text(str(path)):

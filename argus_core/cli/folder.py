@@ -52,7 +52,7 @@ class OutFolder:
             print(f"removed from {self.out}: {counted(len(stale), 'file')} of an earlier run", file=sys.stderr)
 
     def file(self, *parts: str) -> Path:
-        """Where to write a file; raises ArgusError if an image that is looked at lies there, or a file of somebody's."""
+        """Where to write a file; raises ArgusError if an image to look at, or a file of somebody's, lies there."""
         path = self.out.joinpath(*parts)
         if path.resolve() in self._inputs:
             raise ArgusError(f"{path} is an image to look at, and would be written over; choose another --out")
