@@ -9,11 +9,13 @@ from typing import Any
 
 from argus_core.early import check_backbone, check_data, check_heads, check_license, check_protocol
 from argus_core.errors import ArgusError
+from argus_core.ground import check_local
 
 NEEDED = {"heads": "--head NAME", "data": "--data SPEC"}
 CHECKS = {
     "heads": check_heads,
     "data": check_data,
+    "cache": check_local,
     "backbone": check_backbone,
     "protocol": check_protocol,
     "require_license": check_license,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from argus_core.head import Head
 from argus_core.image import read_image
 from argus_core.image_folder import IMAGES, list_images
 from argus_core.progress import ProgressBar
+from argus_core.results import DetectionResult
 from argus_core.results.numbering import Numbering
 from argus_core.tasks.detect import Detect, Detections
 from argus_core.trained import backbone_of, canvas_of
@@ -47,28 +48,42 @@ def predict_images(
     folder = OutFolder(out, sources, "predict")
     place = find_device(device)
     argus = Argus(backbone_of(record, weights, str(place)), heads, canvas_of(record)).to(place)
-    names = picture_names(paths)
+    names, bad = picture_names(paths), list[str]()
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in heads}
-    bad: list[str] = []
-    with folder, ProgressBar("predict", len(paths)) as progress:
-        for chunk in _readable(paths, batch, bad):
-            for name, detections in argus([image for _, image in chunk]).items():
-                for (path, image), found in zip(chunk, detections, strict=True):
-                    kept = tasks[name].result(found, image, score_thresh=threshold)
-                    results[name] += numbering.entries(name, kept, names[path], str(path))
-                    kept.save_picture(folder.file(name, f"{names[path]}.jpg"))
-            progress.advance(len(chunk))
+    with folder:
+        for path, name, found in _found(argus, paths, batch, bad, threshold):
+            results[name] += numbering.entries(name, found, names[path], str(path))
+            found.save_picture(folder.file(name, f"{names[path]}.jpg"))
         if len(bad) == len(paths):
             raise ArgusError("none of the images could be read:\n" + "\n".join(bad))
         for name, entries in results.items():
             write_json(folder.file(name, "predictions.json"), entries)
-    for name, entries in results.items():
-        print(
-            f"{name}: {counted(len(entries), 'detection')} in {counted(len(paths) - len(bad), 'image')}, {out / name}"
-        )
-    for line in (*(f"notice: {note}" for note in numbering.notes), *(f"left out: {fault}" for fault in bad)):
-        print(line, file=sys.stderr)
+    _tell(results, len(paths) - len(bad), out, [*(f"notice: {one}" for one in numbering.notes), *map(_left_out, bad)])
     return bad
+
+
+def _found(
+    argus: Argus, paths: Sequence[Path], batch: int, bad: list[str], threshold: float
+) -> Iterator[tuple[Path, str, DetectionResult]]:
+    """What each head finds in each image that can be read; why the others cannot is added to ``bad``."""
+    with ProgressBar("predict", len(paths)) as progress:
+        for chunk in _readable(paths, batch, bad):
+            for name, detections in argus([image for _, image in chunk]).items():
+                task = _task(argus.head(name))
+                for (path, image), found in zip(chunk, detections, strict=True):
+                    yield path, name, task.result(found, image, score_thresh=threshold)
+            progress.advance(len(chunk))
+
+
+def _tell(results: Mapping[str, Sequence[Any]], seen: int, out: Path, notes: Sequence[str]) -> None:
+    for name, entries in results.items():
+        print(f"{name}: {counted(len(entries), 'detection')} in {counted(seen, 'image')}, {out / name}")
+    for note in notes:
+        print(note, file=sys.stderr)
+
+
+def _left_out(fault: str) -> str:
+    return f"left out: {fault}"
 
 
 def _task(head: Head) -> Detect:

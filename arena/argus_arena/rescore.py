@@ -18,7 +18,7 @@ from argus_arena.setting import versions
 from argus_arena.world import World, join_world, leave_world
 from argus_core.backbones import Backbone
 from argus_core.compose import merged_needs
-from argus_core.data import Split
+from argus_core.data import DataSet, Split
 from argus_core.data_spec import open_data, split_of
 from argus_core.errors import ArgusError, counted
 from argus_core.files import json_sha256, write_json
@@ -61,7 +61,7 @@ def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
     try:
         backbone = backbone_of(record, request.weights, str(world.device))
         spec = request.data or record["data"]["spec"]
-        split = split_of(open_data(spec, load_plugins()), request.split)
+        split = split_of(_open(spec, told=request.data is not None), request.split)
         scoring = _scoring(heads, backbone, split, request, protocol, canvas_of(record), world)
         check_scoring(heads, scoring)
         care = Care(request.accept_faults, loud=world.main)
@@ -72,8 +72,12 @@ def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
         leave_world(world)
     scores = {name: finite(metric.compute()) for name, metric in metrics.items()}
     described = {"spec": spec, "val": {"split": split.name, "images": len(split), "sha256": split.annotation_digest()}}
+    here = {key: world.hardware[key] for key in ("device", "model")}
     rows = {
-        name: _row(name, head, scores[name], scoring, described, head.record or record, request.settings, care.notes)
+        name: {
+            **_row(name, head, scores[name], scoring, described, head.record or record, request.settings, care.notes),
+            "scored_on": {**here, "tokens": backbone.precision},
+        }
         for name, head in heads.items()
     }
     if world.main:
@@ -83,6 +87,14 @@ def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
     if lacking := undefined(rows, split.name, care.notes):
         raise ArgusError("; ".join(f"{name}: {reason}" for name, reason in lacking.items()))
     return rows
+
+
+def _open(spec: str, told: bool) -> DataSet:
+    """The data of a spec; where it is the run's own and not there any more, the error says how to tell."""
+    try:
+        return open_data(spec, load_plugins())
+    except ArgusError as error:
+        raise error if told else ArgusError(f"{error}; if the data of the run have moved, add --data SPEC") from error
 
 
 def _scoring(
@@ -134,6 +146,7 @@ def _row(
         "weights_sha256": tensors_sha256(head.state_dict()),
         "notes": [*head.notes(), *notes, *_reminder(scoring, str(data["spec"]))],
         "trained_on": record["data"],
+        **({"hardware": record["hardware"]} if "hardware" in record else {}),
         "data": dict(data),
         "tokens": {**record["tokens"], "from": "live"},
         "framing": repr(scoring.protocol.passes) if scoring.protocol else "the canvas that was trained on",

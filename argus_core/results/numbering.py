@@ -9,6 +9,7 @@ from typing import Any
 
 from argus_core.errors import ArgusError, counted, several
 from argus_core.files import read_json
+from argus_core.image_folder import composed
 from argus_core.results.detections import DetectionResult
 
 ImageId = int | str
@@ -30,7 +31,7 @@ class CocoIds:
         images: dict[str, list[tuple[str, ImageId]]] = {}
         try:
             for entry in content["images"]:
-                name = "/" + entry["file_name"].replace("\\", "/").lstrip("/")
+                name = "/" + composed(entry["file_name"]).replace("\\", "/").lstrip("/")
                 images.setdefault(PurePosixPath(name).name, []).append((name, entry["id"]))
             categories = {str(entry["name"]): entry["id"] for entry in content["categories"]}
         except (KeyError, TypeError, AttributeError) as error:
@@ -39,7 +40,7 @@ class CocoIds:
 
     def image_id(self, source: str) -> ImageId | None:
         """The id of an image file or address; None if the file does not list it, or lists several it could be."""
-        where = PurePosixPath(Path(source).absolute().as_posix() if "://" not in source else source)
+        where = PurePosixPath(composed(Path(source).absolute().as_posix() if "://" not in source else source))
         named = self.images.get(where.name, ())
         exact = [key for name, key in named if f"/{where}".endswith(name)]
         found = exact or [key for _, key in named]

@@ -18,7 +18,7 @@ from argus_core.files import file_sha256, json_sha256
 from argus_core.image import read_image
 from argus_data.coco_classes import common_classes
 from argus_data.coco_file import CocoFile, read_coco
-from argus_data.coco_names import local_names, spelt_on_disk
+from argus_data.local_names import local_names, spelt_on_disk
 
 if TYPE_CHECKING:
     from argus_core.tasks.base import Task

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from argus_core.data import Fault
 from argus_core.errors import ArgusError
-from argus_data.coco_names import is_possible
 from argus_data.coco_values import Texts, misread, plain_id, whole_number
+from argus_data.local_names import is_possible
 
 Size = tuple[int, int]
 TOLERANCE = 0.5

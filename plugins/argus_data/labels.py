@@ -41,13 +41,17 @@ class LabelLayer(Layer):
 def read_labels(path: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Class names, sorted, and the class index of every key, of a CSV (file, class) or JSON ({file: class}) file.
 
-    A key is found by its whole path or, failing that, by its file name or stem. Raises ArgusError naming keys
-    without a class.
+    A key is found by its whole path or, failing that, by its file name or stem; backslashes are slashes, and of
+    absolute paths the end counts. Raises ArgusError naming keys without a class.
     """
     keys = [composed(key) for key in keys]
     short = {name for key in keys for name in (key, Path(key).name, Path(key).stem)}
-    named = _read_json(path) if path.suffix.lower() == ".json" else _read_csv(path, short)
-    lookup = {**_unique(named, lambda key: Path(key).stem), **_unique(named, lambda key: Path(key).name), **named}
+    read = _read_json(path) if path.suffix.lower() == ".json" else _read_csv(path, short)
+    named = {key if key in short else key.replace("\\", "/"): name for key, name in read.items()}
+    lookup = {**_unique(named, lambda key: Path(key).stem), **_unique(named, lambda key: Path(key).name)}
+    for depth in sorted({key.count("/") + 1 for key in keys}):
+        lookup |= _unique(named, lambda key, depth=depth: "/".join(key.split("/")[-depth:]))
+    lookup |= named
     found = [lookup.get(key, lookup.get(Path(key).name, lookup.get(Path(key).stem))) for key in keys]
     missing = [key for key, name in zip(keys, found, strict=True) if name is None]
     if missing:

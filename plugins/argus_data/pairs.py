@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from argus_core.data import Fault, Split
 from argus_core.errors import ArgusError, several
 from argus_core.files import read_json
+from argus_data.local_names import local_names, spelt_on_disk
 from argus_data.matching import check_limit
 from argus_data.pair_layer import Box, PairPoints, PairSplit, Point, Size
 
@@ -92,6 +93,8 @@ class _Reader:
 
     def __init__(self, file: Path, content: _Content) -> None:
         self.file, self.images, self.pairs = file, content.images, content.pairs
+        folder, names = local_names([image.file for image in content.images.values()], file.parent)
+        self._places = {key: (folder, name) for key, name in zip(content.images, names, strict=True)}
         self._told: set[str] = set()
 
     def split(self, name: str, limit: int) -> PairSplit:
@@ -112,7 +115,7 @@ class _Reader:
         return PairSplit(name, names, self._path, points.__getitem__, sizes, self._new(faults))
 
     def _path(self, key: str) -> Path:
-        return self.file.parent / self.images[key].file
+        return spelt_on_disk(*self._places[key])
 
     def _points(self, pair: _Pair, where: str, faults: list[Fault]) -> PairPoints | str:
         """What corresponds in a pair, or why nothing does; adds to ``faults`` what else is wrong."""
