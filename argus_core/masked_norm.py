@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from argus_core.precision import full_precision
 from argus_core.processes import total_over_processes
 
 __all__ = ["MaskedBatchNorm2d"]
@@ -21,7 +22,7 @@ class MaskedBatchNorm2d(nn.BatchNorm2d):
         """Normalise (B, C, h, w), every cell of it; ``mask`` (B, 1, h, w) bool says which cells count."""
         if not self.training:
             return super().forward(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x.device):
             x = x.float()
             mean, variance = self._statistics(x, mask)
             scale = (variance + self.eps).rsqrt() * self.weight

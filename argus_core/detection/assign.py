@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_area, box_iou
+from torchvision.ops import box_area
 
-from argus_core.detection.geometry import Points, boxes_to_ltrb, centres, pairwise_ltrb
+from argus_core.detection.geometry import Points, boxes_to_ltrb, centres, covers, paired_iou, positions
 from argus_core.tasks.detect import BoxTarget
 
-__all__ = ["ATSS", "BACKGROUND", "IGNORE", "Assigner", "FCOSAssigner", "assign"]
+__all__ = ["ATSS", "BACKGROUND", "IGNORE", "Assigner", "FCOSAssigner", "Scene", "assign", "assign_batch", "scenes"]
 
 BACKGROUND = -1
 """The assignment of a point that belongs to no object."""
@@ -24,18 +24,61 @@ Assigner = Callable[[Points, Tensor], Tensor]
 """Maps N points and (G, 4) boxes, both non-empty, to (N,) box indices or ``BACKGROUND``."""
 
 
+@dataclass(frozen=True)
+class Scene:
+    """An image as assigners see it: the ``points`` on it, and the (G, 4) ``boxes`` that are no crowds.
+
+    ``seen`` and ``objects`` are their indices among all ``total`` points and the target's boxes; ``crowds`` (C, 4) are
+    the other boxes.
+    """
+
+    total: int
+    seen: Tensor
+    points: Points
+    objects: Tensor
+    boxes: Tensor
+    crowds: Tensor
+
+    def assign(self, assigner: Assigner) -> Tensor:
+        """(total,) index into the target's boxes, ``BACKGROUND``, or ``IGNORE`` in padding and inside crowds."""
+        found = torch.full_like(self.seen, BACKGROUND)
+        if len(self.objects) and len(self.seen):
+            index = assigner(self.points, self.boxes)
+            found = torch.where(index >= 0, self.objects[index], BACKGROUND)
+        if len(self.crowds):
+            crowd = covers(self.crowds, self.points.xy).any(dim=0)
+            found = torch.where(crowd & (found == BACKGROUND), IGNORE, found)
+        return found.new_full((self.total,), IGNORE).index_copy(0, self.seen, found)
+
+
+def scenes(points: Points, targets: Sequence[BoxTarget], extent: Tensor) -> list[Scene]:
+    """The scene of every image, which end at ``extent`` (B, 2: height, width).
+
+    How many points and boxes each has is asked of the device once, not image by image.
+    """
+    inside = points.within(extent)  # (B, N)
+    parts = inside.split(points.counts or (len(points),), dim=1)
+    levels = torch.stack([part.sum(dim=1) for part in parts], dim=1)
+    crowds = torch.stack([target.crowd.sum() for target in targets])
+    known = torch.cat([levels, crowds[:, None]], dim=1).tolist()
+    found = []
+    for mask, target, (*counts, crowd) in zip(inside, targets, known, strict=True):
+        seen, others = positions(mask, sum(counts)), len(target.boxes) - crowd
+        objects, left_out = positions(~target.crowd, others), positions(target.crowd, crowd)
+        visible = replace(points[seen], counts=tuple(counts) if points.counts else ())
+        boxes = target.boxes[objects], target.boxes[left_out]
+        found.append(Scene(len(points), seen, visible, objects, *boxes))
+    return found
+
+
 def assign(assigner: Assigner, points: Points, target: BoxTarget, extent: Tensor) -> Tensor:
     """(N,) index into ``target.boxes``, ``BACKGROUND``, or ``IGNORE`` in padding and inside crowds."""
-    seen = points.within(extent).nonzero()[:, 0]
-    objects = (~target.crowd).nonzero()[:, 0]
-    visible = points[seen]
-    found = torch.full_like(seen, BACKGROUND)
-    if len(objects) and len(seen):
-        index = assigner(visible, target.boxes[objects])
-        found = torch.where(index >= 0, objects[index], BACKGROUND)
-    crowd = (pairwise_ltrb(visible.xy, target.boxes[target.crowd]) > 0).all(dim=-1).any(dim=1)
-    found = torch.where(crowd & (found == BACKGROUND), IGNORE, found)
-    return found.new_full((len(points),), IGNORE).index_copy(0, seen, found)
+    return scenes(points, [target], extent[None])[0].assign(assigner)
+
+
+def assign_batch(assigner: Assigner, points: Points, targets: Sequence[BoxTarget], extent: Tensor) -> Tensor:
+    """(B, N): ``assign`` for every image of a batch, which end at ``extent`` (B, 2: height, width)."""
+    return torch.stack([scene.assign(assigner) for scene in scenes(points, targets, extent)])
 
 
 @dataclass(frozen=True)
@@ -51,12 +94,13 @@ class FCOSAssigner:
 
     def __call__(self, points: Points, boxes: Tensor) -> Tensor:
         """(N,) box index or ``BACKGROUND``."""
-        bounds = boxes.new_tensor(self.bounds)
+        bounds = torch.stack([boxes.new_full((), bound) for bound in self.bounds])  # no copy from the CPU
         low, high = bounds[points.level, None], bounds[points.level + 1, None]
-        ltrb = pairwise_ltrb(points.xy, boxes)  # (N, G, 4)
-        near = (points.xy[:, None] - centres(boxes)).abs().amax(dim=-1) < self.radius * points.stride[:, None]
-        reach = ltrb.amax(dim=-1)  # (N, G)
-        fits = near & (ltrb.amin(dim=-1) > 0) & (reach > low) & (reach <= high)
+        far = (points.xy[:, None] - boxes[:, :2]).amax(dim=-1)  # (N, G), to the left and above
+        reach = torch.maximum(far, (boxes[:, 2:] - points.xy[:, None]).amax(dim=-1))
+        away = (points.xy[:, None] - centres(boxes)).abs().amax(dim=-1)
+        near = (away < self.radius * points.stride[:, None]) & covers(boxes, points.xy).T
+        fits = near & (reach > low) & (reach <= high)
         area, index = torch.where(fits, box_area(boxes), math.inf).min(dim=1)
         return torch.where(area.isfinite(), index, BACKGROUND)
 
@@ -75,33 +119,46 @@ class ATSS:
 
     def __call__(self, points: Points, boxes: Tensor) -> Tensor:
         """(N,) box index or ``BACKGROUND``."""
-        half = points.stride[:, None] * self.anchor / 2
-        iou = box_iou(boxes, torch.cat([points.xy - half, points.xy + half], dim=1))  # (G, N)
-        distance = torch.cdist(centres(boxes), points.xy, compute_mode="donot_use_mm_for_euclid_dist")
-        candidates = self._candidates(distance, points.level)  # (G, C)
-        overlap = iou.gather(1, candidates)
+        distance = torch.cdist(centres(boxes), points.xy, compute_mode="donot_use_mm_for_euclid_dist")  # (G, N)
+        candidates = self._candidates(distance, points)  # (G, C)
+        xy, half = points.xy[candidates], points.stride[candidates][..., None] * self.anchor / 2
+        overlap = paired_iou(boxes[:, None], torch.cat([xy - half, xy + half], dim=2))
         spread = overlap.std(dim=1, keepdim=True, correction=min(1, overlap.shape[1] - 1))
-        ltrb = boxes_to_ltrb(points.xy[candidates], boxes[:, None].expand(-1, candidates.shape[1], -1))
+        ltrb = boxes_to_ltrb(xy, boxes[:, None].expand(-1, candidates.shape[1], -1))
         positive = (ltrb.amin(dim=-1) > 0.01) & (overlap >= overlap.mean(dim=1, keepdim=True) + spread)
-        claims = torch.full_like(iou, -1).scatter(1, candidates, torch.where(positive, overlap, -1))
-        claim, index = claims.max(dim=0)  # a point claimed twice goes to the larger overlap
-        matched = torch.where(claim >= 0, index, BACKGROUND)
+        matched = largest(torch.where(positive, overlap, -1), candidates, len(points))
         return _adopt(matched, distance) if self.force_one else matched
 
-    def _candidates(self, distance: Tensor, level: Tensor) -> Tensor:
+    def _candidates(self, distance: Tensor, points: Points) -> Tensor:
         nearest = []
-        for each in level.unique():
-            members = (level == each).nonzero()[:, 0]
+        for members in points.by_level():
             order = distance[:, members].topk(min(self.topk, len(members)), dim=1, largest=False).indices
             nearest.append(members[order])
         return torch.cat(nearest, dim=1)
 
 
+def largest(claims: Tensor, at: Tensor, total: int) -> Tensor:
+    """(total,) the row of ``claims`` (G, C) that claims a point most, the first of equals, or ``BACKGROUND``.
+
+    ``at`` (G, C) are the points, below ``total``; a negative claim is none.
+    """
+    best = claims.new_full((total,), -1).scatter_reduce(0, at.flatten(), claims.flatten(), "amax")
+    row = torch.arange(len(claims), device=at.device)[:, None]
+    mine = torch.where((claims >= 0) & (claims == best[at]), row, len(claims))
+    first = mine.new_full((total,), len(claims)).scatter_reduce(0, at.flatten(), mine.flatten(), "amin")
+    return torch.where(first < len(claims), first, BACKGROUND)
+
+
 def _adopt(matched: Tensor, distance: Tensor) -> Tensor:
     """Give every box without a point its nearest free one, as long as there are any."""
-    orphan = torch.ones(len(distance), dtype=torch.bool, device=matched.device)
-    orphan[matched[matched >= 0]] = False
-    for box in orphan.nonzero()[:, 0]:
-        nearest = torch.where(matched < 0, distance[box], math.inf).argmin()
-        matched[nearest] = torch.where(matched[nearest] < 0, box, matched[nearest])
+    every = torch.arange(len(distance), device=matched.device)
+    served = torch.zeros(len(distance) + 1, dtype=torch.bool, device=matched.device)
+    served = served.index_fill(0, matched, True)[:-1]  # background is the last entry
+    taken = torch.where(matched < 0, 0.0, torch.inf)
+    # One box after the other, but the device is never asked which of them are without a point.
+    for box, orphan, row in zip(every.split(1), (~served).split(1), distance, strict=True):
+        nearest = (row + taken).argmin(dim=0, keepdim=True)
+        gets = orphan & (taken[nearest] == 0)
+        matched = matched.scatter(0, nearest, torch.where(gets, box, matched[nearest]))
+        taken = taken.scatter(0, nearest, torch.where(gets, torch.inf, taken[nearest]))
     return matched

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from argus_core.detection.geometry import centres, grid_points, pairwise_ltrb
+from argus_core.detection.geometry import centres, covers, grid_points
 
 __all__ = ["centre_cells", "uncovered"]
 
@@ -23,5 +23,5 @@ def centre_cells(boxes: Sequence[Tensor], extent: Tensor, stride: int) -> tuple[
 def uncovered(boxes: Sequence[Tensor], grid: tuple[int, int], stride: int) -> Tensor:
     """(B, h, w) bool: cells whose centre lies outside all (G_i, 4) boxes of their image."""
     xy = grid_points([grid], [stride], boxes[0].device).xy
-    covered = [(pairwise_ltrb(xy, of) > 0).all(dim=-1).any(dim=1) for of in boxes]
+    covered = [covers(of, xy).any(dim=0) for of in boxes]
     return ~torch.stack(covered).unflatten(1, grid)

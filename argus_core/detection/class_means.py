@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from argus_core.detection.geometry import centres, grid_points, pairwise_ltrb
+from argus_core.detection.geometry import centres, covers, grid_points
 from argus_core.tasks.detect import BoxTarget
 from argus_core.tokens import Features, cell_mask
 
@@ -18,7 +18,7 @@ def cells_in(boxes: Tensor, xy: Tensor, held: Tensor) -> Tensor:
 
     Only cells that are ``held`` (N,) count.
     """
-    inside = (pairwise_ltrb(xy, boxes) > 0).all(dim=-1).T & held
+    inside = covers(boxes, xy) & held
     distance = (centres(boxes)[:, None] - xy).square().sum(dim=-1).masked_fill(~held, torch.inf)
     nearest = F.one_hot(distance.argmin(dim=1), len(xy)).bool()
     return torch.where(inside.any(dim=1, keepdim=True), inside, nearest)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from argus_core.detection.blocks import ConvGN, prediction
 from argus_core.detection.heatmaps import PRIOR, locate, peaks
+
+RELATED = 1 << 16
+"""Pairs that are related at once."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,14 @@ class Relation(nn.Module):
 
     def forward(self, first: Tensor, last: Tensor, sides: Tensor, scores: Tensor) -> Tensor:
         """(P,) logits of P pairs with (P, E) tags, (P, 2) sides in cells and (P,) products of scores."""
+        parts = [each.split(RELATED) for each in (first, last, sides, scores)]
+        if len(parts[0]) == 1 or not torch.is_grad_enabled():
+            return torch.cat([self._logits(*part) for part in zip(*parts, strict=True)])
+        # Of very many pairs only the inputs are kept: the rest is computed twice.
+        again = partial(checkpoint, self._logits, use_reentrant=False, preserve_rng_state=False)
+        return torch.cat([again(*part) for part in zip(*parts, strict=True)])
+
+    def _logits(self, first: Tensor, last: Tensor, sides: Tensor, scores: Tensor) -> Tensor:
         log = sides.clamp(min=1e-2).log()
         shape = torch.stack([log[:, 0], log[:, 1], log[:, 0] - log[:, 1], scores], dim=1)
         return self.mlp(torch.cat([first * last, (first - last).abs(), shape], dim=1)).float()[:, 0]
@@ -101,8 +114,8 @@ def pull_push(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
     count, means = len(first), (first + last) / 2
     pull = ((first - means) ** 2 + (last - means) ** 2).sum() / max(count, 1)
     one, other = torch.triu_indices(count, count, 1, device=first.device)
-    near = (1 - torch.linalg.vector_norm(means[one] - means[other], dim=1)).clamp(min=0)
-    return pull, 2 * near.sum() / max(count * (count - 1), 1)
+    apart = torch.cdist(means, means, compute_mode="donot_use_mm_for_euclid_dist")[one, other]
+    return pull, 2 * (1 - apart).clamp(min=0).sum() / max(count * (count - 1), 1)
 
 
 @dataclass(frozen=True)

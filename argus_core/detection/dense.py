@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from argus_core.detection.assign import ATSS, Assigner, assign
+from argus_core.detection.assign import ATSS, Assigner, assign_batch
 from argus_core.detection.geometry import Points, grid_points
 from argus_core.detection.losses import Quality, dense_losses
 from argus_core.detection.postprocess import DecodeOptions, candidates, suppress
 from argus_core.head import Head
+from argus_core.precision import full_precision
 from argus_core.tasks.detect import BoxTarget, Detect, Detections
 
 __all__ = ["DenseHead", "DenseOutput", "Level"]
@@ -67,8 +68,7 @@ class DenseHead(Head):
 
     def assign(self, points: Points, targets: Sequence[BoxTarget], output: DenseOutput) -> Tensor:
         """(B, N) box index per location, -1 background, -2 ignored; may look at the output."""
-        pairs = zip(targets, output.extent, strict=True)
-        return torch.stack([assign(self.assigner, points, target, extent) for target, extent in pairs])
+        return assign_batch(self.assigner, points, targets, output.extent)
 
     def extra_loss(self, output: DenseOutput, targets: Sequence[BoxTarget], matched: Tensor) -> dict[str, Tensor]:
         """Further named terms of a subclass; ``matched`` (B, N) is what ``assign`` said."""
@@ -76,7 +76,7 @@ class DenseHead(Head):
 
     def loss(self, output: DenseOutput, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
         """``cls``, ``box`` and ``quality`` terms, weighted and in float32, and those of ``extra_loss``."""
-        with torch.autocast(output.extent.device.type, enabled=False):
+        with full_precision(output.extent.device):
             points = output.points()
             with torch.no_grad():
                 matched = self.assign(points, targets, output)

@@ -13,20 +13,26 @@ __all__ = [
     "boxes_to_ltrb",
     "centerness",
     "centres",
+    "covers",
     "grid_points",
     "ltrb_to_boxes",
     "paired_iou",
     "pairwise_ltrb",
+    "positions",
 ]
 
 
 @dataclass(frozen=True)
 class Points:
-    """Locations of all levels in one row: (N, 2) x, y canvas pixels, (N,) stride in pixels, (N,) level."""
+    """Locations of all levels in one row: (N, 2) x, y canvas pixels, (N,) stride in pixels, (N,) level.
+
+    ``counts`` are how many there are of each level, one after the other; empty where only the tensors know.
+    """
 
     xy: Tensor
     stride: Tensor
     level: Tensor
+    counts: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -39,6 +45,13 @@ class Points:
         """(..., N) bool: which points lie on the image that ends at ``extent`` (..., 2: height, width)."""
         return (self.xy < extent.flip(-1)[..., None, :]).all(-1)
 
+    def by_level(self) -> list[Tensor]:
+        """The indices of each level's points, of levels that have any."""
+        if self.counts:
+            every = torch.arange(len(self), device=self.xy.device)
+            return [part for part in every.split(self.counts) if len(part)]
+        return [(self.level == each).nonzero()[:, 0] for each in self.level.unique()]
+
 
 def grid_points(grids: Sequence[tuple[int, int]], strides: Sequence[int], device: torch.device | None = None) -> Points:
     """Cell centres ((j + .5) * stride, (i + .5) * stride) of every (rows, columns) grid, row by row."""
@@ -48,7 +61,8 @@ def grid_points(grids: Sequence[tuple[int, int]], strides: Sequence[int], device
         x = (torch.arange(cols, device=device) + 0.5) * stride
         xy = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 2)  # (h * w, 2)
         levels.append(Points(xy, xy.new_full((len(xy),), stride), torch.full((len(xy),), level, device=device)))
-    return Points(*(torch.cat([getattr(p, k) for p in levels]) for k in ("xy", "stride", "level")))
+    xy, strides_of, level_of = (torch.cat([getattr(p, k) for p in levels]) for k in ("xy", "stride", "level"))
+    return Points(xy, strides_of, level_of, tuple(len(p) for p in levels))
 
 
 def boxes_to_ltrb(xy: Tensor, boxes: Tensor) -> Tensor:
@@ -64,6 +78,19 @@ def ltrb_to_boxes(xy: Tensor, ltrb: Tensor) -> Tensor:
 def pairwise_ltrb(xy: Tensor, boxes: Tensor) -> Tensor:
     """(N, G, 4) distances of N points to the sides of G boxes."""
     return boxes_to_ltrb(xy[:, None].expand(-1, len(boxes), -1), boxes.expand(len(xy), -1, -1))
+
+
+def covers(boxes: Tensor, xy: Tensor) -> Tensor:
+    """(G, N) bool: which of (N, 2) points lie inside (G, 4) boxes, edges left out."""
+    low, high, x, y = boxes[:, :2, None], boxes[:, 2:, None], xy[:, 0], xy[:, 1]
+    return (x > low[:, 0]) & (x < high[:, 0]) & (y > low[:, 1]) & (y < high[:, 1])
+
+
+def positions(mask: Tensor, count: int) -> Tensor:
+    """(count,) where (N,) ``mask`` holds, in order; the device need not be waited for, as the number is known."""
+    if count == len(mask):
+        return torch.arange(count, device=mask.device)
+    return (~mask).byte().argsort(stable=True)[:count]
 
 
 def centres(boxes: Tensor) -> Tensor:

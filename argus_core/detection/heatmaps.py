@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from argus_core.detection.blocks import group_norm
-from argus_core.detection.geometry import grid_points, pairwise_ltrb
+from argus_core.detection.geometry import covers, grid_points
 from argus_core.errors import ArgusError
 from argus_core.tasks.detect import BoxTarget
 from argus_core.tokens import cell_mask
@@ -29,6 +29,9 @@ __all__ = [
 
 PRIOR = 0.1
 """Score that heat maps start with."""
+
+DRAWN = 256
+"""Objects that are drawn at once."""
 
 
 class SmoothUpGN(nn.Sequential):
@@ -74,16 +77,17 @@ def draw(cells: Tensor, boxes: Tensor, labels: Tensor, shape: tuple[int, int, in
     for cell, length in zip(cells.T, shape[1:], strict=True):
         away = (torch.arange(length, device=boxes.device) - cell[:, None]).abs()  # (G, length)
         axes.append(torch.exp(-(away**2) / (2 * ((2 * radius + 1) / 6) ** 2)) * (away <= radius))
-    for label in labels.unique():
-        rows, columns = (axis[labels == label] for axis in axes)
-        heat[label] = (rows[:, :, None] * columns[:, None, :]).amax(dim=0)
-    return heat
+    flat = heat.flatten(1)
+    for *parts, label in zip(*(axis.split(DRAWN) for axis in axes), labels.split(DRAWN), strict=True):
+        each = (parts[0][:, :, None] * parts[1][:, None, :]).flatten(1)
+        flat = flat.scatter_reduce(0, label[:, None].expand_as(each), each, "amax")
+    return flat.view(shape)
 
 
 def counted_cells(targets: Sequence[BoxTarget], extent: Tensor, stride: int, grid: tuple[int, int]) -> Tensor:
     """(B, 1, h, w) bool: cells that hold image and whose middle lies in no crowd."""
     points = grid_points([grid], [stride], extent.device)
-    crowds = [(pairwise_ltrb(points.xy, t.boxes[t.crowd]) > 0).all(dim=-1).any(dim=1).view(grid) for t in targets]
+    crowds = [(covers(t.boxes, points.xy) & t.crowd[:, None]).any(dim=0).view(grid) for t in targets]
     return cell_mask(extent, stride, grid) & ~torch.stack(crowds)[:, None]
 
 

@@ -14,16 +14,30 @@ WORST = 1e6
 """Cost of a pair whose true cost is not a number; a diverged head is stopped for its loss, not by the matcher."""
 
 
-def assignments(costs: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """For each (Q, G) cost the rows and columns of the cheapest one-to-one matching of min(Q, G) pairs."""
-    device = costs[0].device
-    # One transfer for the batch and all layers.
-    flat = torch.cat([cost.flatten() for cost in costs]).nan_to_num(WORST, WORST, -WORST).cpu()
-    found = []
-    for cost, values in zip(costs, flat.split([cost.numel() for cost in costs]), strict=True):
-        rows, columns = _solver()(values.view(cost.shape).numpy())
-        found.append((torch.from_numpy(rows).to(device), torch.from_numpy(columns).to(device)))
-    return found
+Pairs = tuple[Tensor, Tensor]
+
+
+def assignments(costs: Sequence[Tensor], taking_part: Sequence[Tensor] = ()) -> list[Pairs]:
+    """For each (Q, G) cost the rows and columns of the cheapest one-to-one matching of as many pairs as there can be.
+
+    ``taking_part`` (Q, G) bool, by default all, leaves out the rows and columns where it holds nowhere.
+    """
+    flat = torch.cat([cost.flatten() for cost in costs]).nan_to_num(WORST, WORST, -WORST)
+    if taking_part:
+        flat = torch.where(torch.cat([mask.flatten() for mask in taking_part]), flat, torch.inf)
+    # One transfer for the batch and all layers, and one back.
+    values = flat.cpu().split([cost.numel() for cost in costs])
+    found = [_solved(part.view(cost.shape)) for part, cost in zip(values, costs, strict=True)]
+    there = torch.cat(found, dim=1).to(costs[0].device)
+    return [(rows, columns) for rows, columns in there.split([pairs.shape[1] for pairs in found], dim=1)]
+
+
+def _solved(cost: Tensor) -> Tensor:
+    """(2, P) rows and columns of the pairs."""
+    used = cost.isfinite()
+    rows, columns = (used.any(dim=axis).nonzero()[:, 0] for axis in (1, 0))
+    pairs = _solver()(cost[rows][:, columns].numpy())
+    return torch.stack([side[torch.from_numpy(index)] for side, index in zip((rows, columns), pairs, strict=True)])
 
 
 @cache

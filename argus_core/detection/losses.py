@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from argus_core.detection.assign import IGNORE
-from argus_core.detection.geometry import boxes_to_ltrb, centerness, ltrb_to_boxes, paired_iou
+from argus_core.detection.geometry import boxes_to_ltrb, centerness, ltrb_to_boxes, paired_iou, positions
 from argus_core.processes import batch_total
 from argus_core.tasks.detect import BoxTarget
 
@@ -35,11 +36,14 @@ def dense_losses(
     ``cls`` (B, N, K) and ``quality`` (B, N) are logits, ``ltrb`` (B, N, 4) and points ``xy`` (N, 2) canvas
     pixels; ``matched`` (B, N) comes from ``assign``. Central locations weigh more in ``box`` if quality means that.
     """
-    image, point = (matched >= 0).nonzero(as_tuple=True)
+    positive, used = (matched >= 0).flatten(), (matched != IGNORE).flatten()
+    count, counted = torch.stack([positive.sum(), used.sum()]).tolist()
+    answering, looked_at = positions(positive, count), positions(used, counted)
+    image, point = answering // matched.shape[1], answering % matched.shape[1]
     boxes, labels = _matched_targets(matched, image, point, targets)
     wanted = torch.zeros_like(cls)
-    wanted[image, point, labels] = 1
-    used = matched != IGNORE
+    wanted.index_put_((image, point, labels), wanted.new_ones(()))
+    both = (x.flatten(0, 1)[looked_at] for x in (cls, wanted))
     predicted = ltrb_to_boxes(xy[point], ltrb[image, point])
     giou = generalized_box_iou_loss(predicted, boxes)
     central = centerness(boxes_to_ltrb(xy[point], boxes))
@@ -48,9 +52,9 @@ def dense_losses(
         if kind == "centerness"
         else (torch.ones_like(central), paired_iou(predicted.detach(), boxes))
     )
-    found = batch_total(torch.tensor(len(image), device=cls.device))
+    found = batch_total(cls.new_full((), count))
     return {
-        "cls": sigmoid_focal_loss(cls[used], wanted[used], alpha=0.25, gamma=2, reduction="sum") / found,
+        "cls": sigmoid_focal_loss(*both, alpha=0.25, gamma=2, reduction="sum") / found,
         "box": (weight * giou).sum() / batch_total(weight.sum()),
         "quality": F.binary_cross_entropy_with_logits(quality[image, point], goal, reduction="sum") / found,
     }
@@ -60,6 +64,7 @@ def _matched_targets(
     matched: Tensor, image: Tensor, point: Tensor, targets: Sequence[BoxTarget]
 ) -> tuple[Tensor, Tensor]:
     """The (P, 4) boxes and (P,) labels of the positive locations."""
-    counts = torch.tensor([0, *(len(t.boxes) for t in targets[:-1])], device=matched.device)
-    index = matched[image, point] + counts.cumsum(0)[image]
+    before = accumulate((len(t.boxes) for t in targets[:-1]), initial=0)
+    first = torch.stack([matched.new_full((), start) for start in before])  # no copy from the CPU
+    index = matched[image, point] + first[image]
     return torch.cat([t.boxes for t in targets])[index], torch.cat([t.labels for t in targets])[index]

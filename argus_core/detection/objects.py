@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from argus_core.detection.geometry import positions
 from argus_core.processes import batch_total
 from argus_core.tasks.detect import BoxTarget
 
@@ -15,9 +16,11 @@ __all__ = ["object_total", "without_crowds"]
 
 def without_crowds(targets: Sequence[BoxTarget]) -> list[BoxTarget]:
     """The targets without their crowd regions."""
-    return [BoxTarget(t.boxes[~t.crowd], t.labels[~t.crowd], t.crowd[~t.crowd]) for t in targets]
+    crowds = torch.stack([target.crowd.sum() for target in targets]).tolist()
+    kept = [positions(~t.crowd, len(t.crowd) - crowd) for t, crowd in zip(targets, crowds, strict=True)]
+    return [BoxTarget(t.boxes[k], t.labels[k], t.crowd[k]) for t, k in zip(targets, kept, strict=True)]
 
 
-def object_total(objects: Sequence[BoxTarget]) -> Tensor:
-    """The number of boxes in the whole batch as a loss's normaliser: at least 1, the mean over processes."""
-    return batch_total(torch.tensor(sum(len(t.boxes) for t in objects), device=objects[0].boxes.device))
+def object_total(targets: Sequence[BoxTarget]) -> Tensor:
+    """The number of boxes in the whole batch, crowds left out, as a loss's normaliser: at least 1, the mean over processes."""
+    return batch_total(torch.stack([(~target.crowd).sum() for target in targets]).sum())

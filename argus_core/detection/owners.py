@@ -8,14 +8,13 @@ from torch import Tensor
 from torchvision.ops import box_area
 
 from argus_core.detection.assign import BACKGROUND, IGNORE
-from argus_core.detection.geometry import Points, pairwise_ltrb
+from argus_core.detection.geometry import Points, covers
 from argus_core.processes import batch_total
 
 
 def smallest_box(points: Points, boxes: Tensor) -> Tensor:
     """An assigner: (N,) index of the smallest of (G, 4) boxes around each point, or ``BACKGROUND``."""
-    inside = (pairwise_ltrb(points.xy, boxes) > 0).all(dim=-1)  # (N, G)
-    area, index = torch.where(inside, box_area(boxes), torch.inf).min(dim=1)
+    area, index = torch.where(covers(boxes, points.xy).T, box_area(boxes), torch.inf).min(dim=1)
     return torch.where(area.isfinite(), index, BACKGROUND)
 
 

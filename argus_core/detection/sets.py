@@ -12,7 +12,7 @@ from torchvision.ops import box_convert, generalized_box_iou, generalized_box_io
 
 from argus_core.detection.geometry import centres
 from argus_core.detection.hungarian import assignments
-from argus_core.detection.objects import object_total, without_crowds
+from argus_core.detection.objects import object_total
 from argus_core.head import Head
 from argus_core.precision import full_precision
 from argus_core.tasks.detect import LIMIT, BoxTarget, Detect, Detections
@@ -67,10 +67,9 @@ class SetHead(Head):
     def loss(self, output: SetOutput, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
         """``cls``, ``l1`` and ``giou`` of the last layer, and ``earlier``, their sum over the layers before."""
         with full_precision(output.extent.device):
-            objects = without_crowds(targets)
-            matches = self.match(output, objects)
+            matches = self.match(output, targets)
             terms = [
-                self._layer_loss(*layer, output, objects, pairs)
+                self._layer_loss(*layer, output, targets, pairs)
                 for layer, pairs in zip(output.layers(), matches, strict=True)
             ]
             before = [value for layer in terms[:-1] for value in layer.values()]
@@ -78,19 +77,17 @@ class SetHead(Head):
             return terms[-1] | earlier | self.extra_loss(output, targets)
 
     @torch.no_grad()
-    def match(self, output: SetOutput, objects: Sequence[BoxTarget]) -> list[list[tuple[Tensor, Tensor]]]:
-        """Per layer and image, the indices of matched queries and of the objects they answer for."""
+    def match(self, output: SetOutput, targets: Sequence[BoxTarget]) -> list[list[tuple[Tensor, Tensor]]]:
+        """Per layer and image, the indices of matched queries and of the boxes they answer for, never of crowds."""
         mask = output.mask()
         costs = [
-            self._cost(logits[i][mask[i]], boxes[i][mask[i]], target, output.extent[i])
+            self._cost(logits[i], boxes[i], target, output.extent[i])
             for logits, boxes in output.layers()
-            for i, target in enumerate(objects)
+            for i, target in enumerate(targets)
         ]
-        pairs = [
-            (mask[k % len(objects)].nonzero()[:, 0][query], found)
-            for k, (query, found) in enumerate(assignments(costs))
-        ]
-        return [pairs[k : k + len(objects)] for k in range(0, len(pairs), len(objects))]
+        taking_part = [mask[i][:, None] & ~target.crowd for i, target in enumerate(targets)]
+        pairs = assignments(costs, taking_part * (len(costs) // len(targets)))
+        return [pairs[k : k + len(targets)] for k in range(0, len(pairs), len(targets))]
 
     def _cost(self, logits: Tensor, boxes: Tensor, target: BoxTarget, extent: Tensor) -> Tensor:
         """(Q, G) cost of every query for every object of an image."""
@@ -106,20 +103,21 @@ class SetHead(Head):
         logits: Tensor,
         boxes: Tensor,
         output: SetOutput,
-        objects: Sequence[BoxTarget],
+        targets: Sequence[BoxTarget],
         pairs: Sequence[tuple[Tensor, Tensor]],
     ) -> dict[str, Tensor]:
         image = torch.cat([torch.full_like(query, i) for i, (query, _) in enumerate(pairs)])
         query = torch.cat([query for query, _ in pairs])
         true, labels = (
-            torch.cat([getattr(t, name)[found] for t, (_, found) in zip(objects, pairs, strict=True)])
+            torch.cat([getattr(t, name)[found] for t, (_, found) in zip(targets, pairs, strict=True)])
             for name in ("boxes", "labels")
         )
         wanted = torch.zeros_like(logits)
-        wanted[image, query, labels] = 1
-        mask, mine, extent = output.mask(), boxes[image, query], output.extent[image]
-        total = object_total(objects)
-        focal = sigmoid_focal_loss(logits[mask], wanted[mask], ALPHA, GAMMA, reduction="sum")
+        wanted.index_put_((image, query, labels), wanted.new_ones(()))
+        mine, extent = boxes[image, query], output.extent[image]
+        total = object_total(targets)
+        focal = sigmoid_focal_loss(logits, wanted, ALPHA, GAMMA)
+        focal = torch.where(output.mask()[..., None], focal, 0).sum()
         l1 = (_shares(mine, extent) - _shares(true, extent)).abs().sum()
         giou = generalized_box_iou_loss(mine, true, reduction="sum")
         return {

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from argus_core.border import repeat_border
 from argus_core.dense import enlarge
+from argus_core.precision import full_precision
 from argus_core.processes import batch_total
 
 __all__ = ["Denominator", "DenseLogits", "MaskTarget", "cross_entropy", "jaccard"]
@@ -53,7 +54,7 @@ def cross_entropy(
     """
     labels = torch.stack([target.labels for target in targets])  # (B, H, W)
     size = (labels.shape[1], labels.shape[2])
-    with torch.autocast(labels.device.type, enabled=False):
+    with full_precision(labels.device):
         logits = enlarge(output.filled(), output.stride, size)
         total = F.cross_entropy(logits, labels, ignore_index=ignore, reduction="sum")
         counted = (labels != ignore) if denominator == "valid" else torch.ones_like(labels)
@@ -68,7 +69,7 @@ def jaccard(output: DenseLogits, targets: Sequence[MaskTarget], ignore: int) -> 
     """
     labels = torch.stack([target.labels for target in targets])  # (B, H, W)
     known = (labels != ignore).flatten(1)  # (B, N)
-    with torch.autocast(labels.device.type, enabled=False):
+    with full_precision(labels.device):
         logits = enlarge(output.filled(), output.stride, (labels.shape[1], labels.shape[2]))
         shares = logits.softmax(dim=1).flatten(2) * known[:, None]  # (B, K, N)
         index = labels.flatten(1).where(known, 0)

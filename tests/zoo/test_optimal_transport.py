@@ -5,7 +5,7 @@ import pytest
 import torch
 from planted_help import COCO, VITB, ap50_after, make, scenes, size_of, stirred
 from scipy.optimize import linear_sum_assignment
-from torchvision.ops import box_iou
+from torchvision.ops import box_iou, sigmoid_focal_loss
 
 from argus_core.detection.assign import ATSS, BACKGROUND, IGNORE
 from argus_core.detection.dense import DenseHead
@@ -32,6 +32,40 @@ def predictions(boxes, labels, seed=0, points=POINTS, classes=3):
     return OTA(cls, ltrb_to_boxes(points.xy, ltrb), labels)
 
 
+def dense_plan(cost, supply, demand, epsilon, steps):
+    """The (G, N) plan where every row reaches every column."""
+    at = torch.arange(cost.shape[1]).expand(len(cost) - 1, -1)
+    plan, last = sinkhorn(cost[:-1], at, cost[-1], supply, demand, epsilon, steps)
+    return torch.cat([plan, last[None]])
+
+
+def dense_assignment(points, boxes, assigner):
+    """Ge 2021 with all pairs in one matrix, those that are not allowed at a cost of a million."""
+    iou, labels = box_iou(boxes, assigner.boxes), assigner.labels
+    absent, present = (sigmoid_focal_loss(assigner.cls, torch.full_like(assigner.cls, goal)) for goal in (0, 1))
+    allowed = assigner._allowed(points, boxes)
+    cost = absent.sum(dim=1) + (present - absent)[:, labels].T - 1.5 * iou.clamp(min=1e-7).log() + 1e6 * ~allowed
+    kernel = -torch.cat([cost, absent.sum(dim=1)[None]]).double() / 0.1
+    units = assigner._units(iou, allowed).double()
+    rows = torch.cat([units, len(points) - units.sum()[None]]).log()
+    u = torch.zeros_like(rows)
+    for _ in range(50):
+        v = -(kernel + u[:, None]).logsumexp(dim=0)
+        u = rows - (kernel + v).logsumexp(dim=1)
+    plan = (kernel + u[:, None] + v).exp()
+    share = plan / plan.amax(dim=1, keepdim=True)
+    value, index = share[:-1].max(dim=0)
+    return torch.where(value > share[-1], index, BACKGROUND)
+
+
+@pytest.mark.parametrize(("count", "low", "high"), [(1, 20, 100), (7, 8, 120), (25, 6, 60)])
+def test_looking_only_at_points_within_reach_changes_no_assignment(count, low, high):
+    for seed in range(4):
+        boxes = random_boxes(count, seed, low, high)
+        assigner = predictions(boxes, torch.arange(count) % 3, seed)
+        assert torch.equal(assigner(POINTS, boxes), dense_assignment(POINTS, boxes, assigner))
+
+
 def test_the_size_is_that_of_the_light_head():
     assert size_of(OptimalTransport(VITB, COCO)) == 1_799_322
 
@@ -42,7 +76,7 @@ def test_the_plan_is_that_of_pot(seed):
     cost = torch.rand(5, 12, generator=generator, dtype=torch.float64) * 3
     supply = torch.tensor([1, 2, 1, 3, 5], dtype=torch.float64)
     demand = torch.ones(12, dtype=torch.float64)
-    ours = sinkhorn(cost, supply, demand, 0.1, 3000)
+    ours = dense_plan(cost, supply, demand, 0.1, 3000)
     for method in ("sinkhorn", "sinkhorn_log"):
         theirs = ot.sinkhorn(
             supply.numpy(), demand.numpy(), cost.numpy(), 0.1, method=method, stopThr=1e-14, numItermax=9000
@@ -57,25 +91,27 @@ def test_without_entropy_the_cost_is_that_of_the_linear_assignment(seed):
     one = torch.ones(7, dtype=torch.float64)
     rows, columns = linear_sum_assignment(cost.numpy())
     least = cost[rows, columns].sum()
-    blurred, sharp = ((sinkhorn(cost, one, one, eps, 3000) * cost).sum() - least for eps in (0.1, 0.005))
+    blurred, sharp = ((dense_plan(cost, one, one, eps, 3000) * cost).sum() - least for eps in (0.1, 0.005))
     assert -1e-3 < sharp < 0.02 and blurred > 0.1
 
 
 def test_rows_are_exact_and_columns_close_after_fifty_steps(monkeypatch):
     seen = []
 
-    def spy(cost, supply, demand):
-        seen.append((sinkhorn(cost, supply, demand), supply, demand))
-        return seen[-1][0]
+    def spy(cost, at, rest, supply, demand):
+        plan, others = sinkhorn(cost, at, rest, supply, demand)
+        columns = others.index_add(0, at.flatten(), plan.flatten())
+        seen.append((torch.cat([plan.sum(dim=1), others.sum()[None]]), columns, supply, demand))
+        return plan, others
 
     monkeypatch.setattr("argus_core.detection.transport.sinkhorn", spy)
     for seed in range(5):
         boxes = random_boxes(4, seed, low=24)
         predictions(boxes, torch.arange(4) % 3, seed)(POINTS, boxes)
-    for plan, supply, demand in seen:
-        torch.testing.assert_close(plan.sum(dim=1), supply, rtol=1e-5, atol=0)
+    for rows, columns, supply, demand in seen:
+        torch.testing.assert_close(rows, supply, rtol=1e-5, atol=0)
         assert float(supply.sum()) == len(POINTS)
-        assert (plan.sum(dim=0) - demand).abs().max() < 0.05
+        assert (columns - demand).abs().max() < 0.05
 
 
 @pytest.mark.parametrize("count", [1, 5, 20])

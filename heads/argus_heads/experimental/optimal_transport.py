@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from argus_core.detection.assign import assign
+from argus_core.detection.assign import scenes
 from argus_core.detection.dense import DenseOutput
 from argus_core.detection.geometry import Points, ltrb_to_boxes
 from argus_core.detection.light import LightHead
@@ -32,8 +32,7 @@ class OptimalTransport(LightHead):
         cls, ltrb, _ = output.flat()
         boxes = ltrb_to_boxes(points.xy, ltrb)
         matched = []
-        for image, (target, extent) in enumerate(zip(targets, output.extent, strict=True)):
-            seen = points.within(extent)
-            assigner = OTA(cls[image, seen], boxes[image, seen], target.labels[~target.crowd])
-            matched.append(assign(assigner, points, target, extent))
+        for image, scene in enumerate(scenes(points, targets, output.extent)):
+            labels = targets[image].labels[scene.objects]
+            matched.append(scene.assign(OTA(cls[image, scene.seen], boxes[image, scene.seen], labels)))
         return torch.stack(matched)

@@ -115,9 +115,12 @@ class RelationalCorners(Head):
         for i, (start, end, peaks) in enumerate(zip(starts, ends, best, strict=True)):
             first, last = (torch.cat(both).unique() for both in zip((start, end), peaks, strict=True))
             found = self.pairs(output, i, first, last)
-            true = (first[found.first, None] == start) & (last[found.last, None] == end)  # (P, G)
+            annotated = torch.zeros(len(first), len(last), dtype=torch.bool, device=start.device)
+            annotated.index_put_(
+                (torch.searchsorted(first, start), torch.searchsorted(last, end)), annotated.new_ones(())
+            )
             logits.append(found.relation)
-            truth.append(true.any(dim=1))
+            truth.append(annotated[found.first, found.last])
         chosen = torch.cat(truth)
         each = F.binary_cross_entropy_with_logits(torch.cat(logits), chosen.float(), reduction="none")
         parts = [each[mask].sum() / batch_total(mask.sum()) for mask in (chosen, ~chosen)]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from argus_core.detection.cosine import CosineClassifier
-from argus_core.detection.geometry import grid_points, pairwise_ltrb
+from argus_core.detection.geometry import covers, grid_points
 from argus_core.tasks.detect import BoxTarget
 from argus_core.tokens import Features
 from argus_heads.experimental.prototype import Batches, Prototype
@@ -80,7 +80,7 @@ class ThresholdPrototype(Prototype):
         points = grid_points([(x.shape[2], x.shape[3]) for x in levels], self.strides, features.map.device)
         flat = [self.towers.cls_tower(x).float().flatten(2) for x in levels]
         cosines = self.classifier.cosines(torch.cat(flat, dim=2))  # (B, K, N)
-        inside = [(pairwise_ltrb(points.xy, target.boxes) > 0).all(dim=-1).any(dim=1) for target in targets]
+        inside = [covers(target.boxes, points.xy).any(dim=0) for target in targets]
         seen = points.within(features.extent)
         return [one[:, s & ~i] for one, s, i in zip(cosines, seen, inside, strict=True)]
 
