@@ -13,7 +13,8 @@ __all__ = ["Conditions", "Recipe", "Stage"]
 class Stage(BaseModel):
     """The last ``epochs`` of a training, with a rate of their own and from the best weights so far.
 
-    It trains the parameters whose dotted name has one of ``only`` among its parts, or all of them.
+    It trains the parameters whose dotted name has one of ``only`` among its parts, or all of them. Modules without such
+    a parameter are in eval mode meanwhile: their running statistics stay, and their dropout is off.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -58,13 +58,13 @@ def as_csv(found: Mapping[Ring, Sequence[Standing]]) -> str:
     scores = list(dict.fromkeys(key for _, one in entries for key in one.rows[0]["metrics"]))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    ring = ["protocol", "data", "data_sha256", "images"]
+    ring = ["protocol", "data", "data_sha256", "images", "trained_on"]
     writer.writerow(
         ["rank", "name", "head", "seeds", *ring, *COSTS, *(f"{k}{e}" for k in scores for e in ("", " std"))]
     )
     for rank, one in entries:
         first, where = one.rows[0], Ring.of(one.rows[0])
-        about = [where.protocol, first["data"]["spec"], where.sha256, where.images]
+        about = [where.protocol, first["data"]["spec"], where.sha256, where.images, one.hardware]
         values = [number for key in scores for number in (one.mean(key), one.deviation(key))]
         writer.writerow([rank, one.name, first["head"], len(one.rows), *about, *map(one.mean, COSTS), *values])
     return out.getvalue()
@@ -126,13 +126,16 @@ def _cells(held: Sequence[Standing]) -> tuple[list[str], list[list[str]]]:
     shown = sorted(scores, key=lambda key: key != held[0].primary)[:COLUMNS]
     costs = [key for key in UNITS if any(one.mean(key) is not None for one in held)]
     seeds = any(len(one.rows) > 1 for one in held)
-    columns = ["head", *(["seeds"] if seeds else []), *shown, *(UNITS[key][0] for key in costs), "parameters"]
+    machines = ["trained on"] if any(one.hardware for one in held) else []
+    numbers = [*shown, *(UNITS[key][0] for key in costs), *machines, "parameters"]
+    columns = ["head", *(["seeds"] if seeds else []), *numbers]
     return columns, [
         [
             one.name,
             *([str(len(one.rows))] if seeds else []),
             *(_score(one, key) for key in shown),
             *(_cost(one.mean(key), UNITS[key][1]) for key in costs),
+            *([one.hardware or "-"] if machines else []),
             f"{one.rows[0]['parameters']:,}",
         ]
         for one in held

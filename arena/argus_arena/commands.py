@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from argus_arena.board import print_rows
-from argus_arena.config import RunConfig, RunRequest, check_files, resolve
+from argus_arena.config import FREE, RunConfig, RunRequest, check_files, resolve
 from argus_arena.config_file import check_needed, merged
+from argus_arena.hardware import moves
 from argus_arena.heeding import heed_run, undefined
 from argus_arena.interrupt import Interrupted
 from argus_arena.learner import Learner
@@ -31,9 +32,6 @@ from argus_core.files import json_sha256, write_json
 from argus_core.hooks import Plugins, load_plugins
 from argus_core.options import check_options
 from argus_core.progress import finished
-
-FREE = ("device", "workers", "eval_batch", "save_every", "require_license", "accept_faults")
-"""Request fields that may change when a run is continued: they do not change what it computes."""
 
 
 class HeadsFailed(ArgusError):
@@ -115,7 +113,9 @@ def _train(
     began = time.perf_counter()
     record = _record(config, setting, learners, world.size)
     if world.main:
-        folder.open(record)
+        steps = max(one.steps for one in learners)
+        setting.record["hardware"] = folder.open(record, steps, config.request.new_device)
+        setting.notes.extend(moves(setting.record["hardware"]))
         setting.plugins.tell("arena_started", run=folder.path, config=record["config"])
     world.barrier()
     reporter: Reporter = ConsoleReporter() if world.main else Reporter()
@@ -178,7 +178,8 @@ def _identity(config: RunConfig, setting: Setting, processes: int) -> dict[str, 
 
 
 def _default_folder(config: RunConfig) -> Path:
-    digest = json_sha256(config.model_dump(mode="json"))[:8]
+    said = config.model_dump(mode="json", exclude={"request": {*FREE, "heads", "settings"}})  # heads has both, resolved
+    digest = json_sha256(said)[:8]
     return Path("runs") / f"{'+'.join(config.heads)}-{digest}"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from argus_arena.board import as_csv, as_markdown, plain, print_board
 from argus_arena.commands import HeadsFailed, make_request, run_config
-from argus_arena.config import RunConfig, registered_name, resolve, split_name
+from argus_arena.config import FREE, RunConfig, registered_name, resolve, split_name
 from argus_arena.grouping import Grouping, make_groups, only
 from argus_arena.heeding import heed_run
 from argus_arena.rows import read_rows
@@ -120,7 +120,7 @@ def _every(task: Task) -> tuple[str, ...]:
 def _plan(config: RunConfig, plugins: Plugins, world: World, comparison: Comparison) -> Grouping:
     """The groups of an earlier call in the same folder, or new ones."""
     file = comparison.out / PLAN
-    identity = config.model_dump(mode="json", exclude={"request": {"device", "workers", "seed", "accept_faults"}})
+    identity = config.model_dump(mode="json", exclude={"request": {*FREE, "seed"}})
     if file.exists():
         held = read_json(file, "choose another --out, or remove the folder")
         if held["config"] != identity:

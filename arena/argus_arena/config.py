@@ -78,7 +78,15 @@ class RunRequest(BaseModel):
     require_license: str | None = Field(default=None, description="refuse weights under other terms, as 'permissive'")
     accept_faults: bool = Field(default=False, description="train on data whose faults make the result wrong")
     save_every: int = Field(default=0, ge=0, description="steps between saved states; 0 saves once an epoch")
+    new_device: bool = Field(default=False, description="go on with a run that another device or precision began")
     settings: dict[str, Any] = Field(default_factory=dict)
+
+
+FREE = ("device", "workers", "eval_batch", "save_every", "require_license", "accept_faults", "new_device")
+"""Request fields that may change when a run is continued: they do not say what it computes.
+
+What a device changes is told by ``hardware``, which ``RunFolder.open`` compares.
+"""
 
 
 class RunConfig(BaseModel):

@@ -8,6 +8,7 @@ from typing import Any
 from argus_arena.commands import run_config
 from argus_arena.config import RunConfig
 from argus_arena.grouping import only
+from argus_arena.hardware import deciding, each, in_full
 from argus_arena.rows import Row, read_row
 from argus_arena.run import RunFolder
 from argus_arena.world import join_world, leave_world
@@ -21,7 +22,7 @@ def reproduce(
 ) -> bool:
     """Train the head of a row alone, as its run says, and print both scores; whether all agree to the last digit.
 
-    ``data`` and ``cache`` say where the same data and tokens are now.
+    ``data`` and ``cache`` say where the same data and tokens are now, ``device`` is by default the row's.
     """
     row = row / "result.json" if row.is_dir() else row
     held = read_row(row)
@@ -30,6 +31,7 @@ def reproduce(
         raise ArgusError(f"{row} is not RUN/HEAD/result.json of a run folder, which says how it was trained")
     config = RunConfig(**read_json(run.config, "its run cannot be repeated")["config"])
     alone = only(config, (held["name"],))
+    device = device or next((one["device"] for one in held.get("hardware", ())[-1:]), None)
     elsewhere = {"device": device, "data": data, "cache": cache}
     given = {key: value for key, value in elsewhere.items() if value is not None}
     alone = alone.model_copy(update={"request": alone.request.model_copy(update=given)})
@@ -45,7 +47,7 @@ def reproduce(
 
 
 def differences(held: Row, again: Row) -> list[str]:
-    """A line for each score, and for weights, data, tokens and versions, that is not the same."""
+    """A line for each score, and for weights, data, tokens, versions and device, that is not the same."""
     lines = [
         f"{key}: {_shown(value)}, again {_shown(again['metrics'].get(key))}{_apart(value, again['metrics'].get(key))}"
         for key, value in held["metrics"].items()
@@ -54,6 +56,9 @@ def differences(held: Row, again: Row) -> list[str]:
     for what in ("weights_sha256", "data", "tokens", "versions"):
         if held.get(what) != again.get(what):
             lines.append(f"{what}: {_where(held.get(what), again.get(what))}")
+    before, now = held.get("hardware", ()), again.get("hardware", ())
+    if deciding(before) != deciding(now):
+        lines.append(f"hardware: {each(before, in_full) or 'not said'} became {each(now, in_full)}")
     return lines
 
 

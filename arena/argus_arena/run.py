@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from argus_arena.hardware import Stretch, alike, in_full
 from argus_core.checkpoint import read_tensors
 from argus_core.errors import ArgusError
 from argus_core.files import read_json, write_atomic, write_json, write_text
+from argus_core.ground import claim
 
 LOCK = "run.lock"
 
@@ -52,7 +55,7 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes out; raises ArgusError if one is at work here. A killed one's lock ends with it."""
-        self._check_ours()
+        claim(self.path, self._is_ours, "run")
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / LOCK, timeout=0)
         try:
@@ -66,8 +69,13 @@ class RunFolder:
         finally:
             lock.release()
 
-    def open(self, record: Mapping[str, Any]) -> None:
-        """Claim the folder for a run described by ``record``; another run's folder is refused."""
+    def open(self, record: Mapping[str, Any], steps: int = 0, new_device: bool = False) -> list[Stretch]:
+        """Claim the folder for a run of ``steps`` described by ``record``; returns what it is computed on, in order.
+
+        Raises ArgusError if it holds another run, or one that is not done and was begun on another type of device or
+        in another precision, unless ``new_device``.
+        """
+        claim(self.path, self._is_ours, "run")
         if self.config.exists() and (self.state.exists() or self.log.exists()):  # else nothing was done under it
             held = read_json(self.config, "choose another --out, or remove the folder")
             name = _difference(held["identity"], record["identity"])
@@ -75,9 +83,32 @@ class RunFolder:
                 raise ArgusError(
                     f"{self.path} holds a run with another {name}; choose another --out, or remove the folder"
                 )
-            return
-        self._check_ours()
+            return self._hardware(held, record["record"]["hardware"], steps, new_device)
         write_json(self.config, record)
+        return list(record["record"]["hardware"])
+
+    def _hardware(self, held: Any, here: list[Stretch], steps: int, new_device: bool) -> list[Stretch]:
+        """What a run in this folder was computed on so far, and is from now on."""
+        done, before = self._saved_step(), held["record"].get("hardware", here)
+        if done is None:
+            before = here
+        elif done < steps and not alike(before[-1], here[0]):
+            if not new_device:
+                raise ArgusError(
+                    f"{self.path} was trained on {in_full(before[-1])} so far; here it would be {in_full(here[0])}, "
+                    f"and its scores of neither: give --device {before[-1]['device']} to continue as before, "
+                    "--new-device to continue here (its rows will say so), or another --out"
+                )
+            earlier = [one for one in before if one["from_step"] < max(done, 1)]
+            before = [*earlier, {**here[0], "from_step": done}]
+        write_json(self.config, {**held, "record": {**held["record"], "hardware": before}})
+        return before
+
+    def _saved_step(self) -> int | None:
+        if not self.state.exists():
+            return None
+        with safe_open(self.state, "pt") as file:
+            return int(json.loads(file.metadata()["argus"])["step"])
 
     def save_state(self, step: int, scores: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Replace the state, atomically."""
@@ -99,11 +130,12 @@ class RunFolder:
         with self.log.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record) + "\n")
 
-    def _check_ours(self) -> None:
-        # A run that was killed or refused in its first moments leaves no more than its lock and configuration.
-        found = list(self.path.iterdir()) if self.path.exists() and not self.config.exists() else []
-        if any(p.name != LOCK and p.suffix != ".tmp" for p in found):
-            raise ArgusError(f"{self.path} is not empty and holds no run; choose another --out")
+    def _is_ours(self, path: Path) -> bool:
+        """Whether the folder holds a run, or what one leaves that was refused in its first moments: its lock."""
+        if not self.config.exists():
+            return all(one.name == LOCK or one.name[0] == "." for one in path.iterdir())
+        held = read_json(self.config, "choose another --out, or remove the folder")
+        return isinstance(held, dict) and {"identity", "config"} <= held.keys()
 
     def _rewind(self, step: int) -> None:
         if not self.log.exists():

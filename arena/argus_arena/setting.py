@@ -67,7 +67,13 @@ def prepare(config: RunConfig, plugins: Plugins, world: World) -> Setting:
     batch = _batch(_shared_batch(config, heads), len(images), world)
     order = Order(images, _views(request, train_source), batch, request.seed)
     described = {"train": _described(train, train_source), "val": _described(val, val_source)}
-    record = {"data": {"spec": request.data, **described}, **origin.record, "versions": versions()}
+    hardware = [{**world.hardware, "tokens": origin.precision, "from_step": 0}]
+    record = {
+        "data": {"spec": request.data, **described},
+        **origin.record,
+        "hardware": hardware,
+        "versions": versions(),
+    }
     return Setting(train, train_source, scoring, heads, order, plugins, record, request)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from argus_arena.hardware import deciding, each
 from argus_arena.rows import Row
 from argus_core.errors import unknown
 from argus_core.files import json_sha256
@@ -46,6 +47,11 @@ class Standing:
         return str(self.rows[0]["name"])
 
     @property
+    def hardware(self) -> str:
+        """What it was trained on, in words; empty where its rows do not say."""
+        return each(self.rows[0].get("hardware", ()))
+
+    @property
     def primary(self) -> str:
         """The score that decides."""
         return str(self.rows[0]["primary"])
@@ -72,7 +78,7 @@ class Standing:
             "seeds": [row.get("seed") for row in self.rows],
             "scores": scores,
             "costs": {key: self.mean(key) for key in COSTS},
-            **{key: first.get(key) for key in ("options", "recipe", "tokens", "license", "versions")},
+            **{key: first.get(key) for key in ("options", "recipe", "tokens", "hardware", "license", "versions")},
             "notes": list(dict.fromkeys(note for row in self.rows for note in row["notes"])),
             "rows": [row["path"] for row in self.rows if "path" in row],
         }
@@ -116,7 +122,7 @@ def _entry(row: Row) -> str:
     train = row["data"].get("train", {}).get("sha256")
     tokens = {key: value for key, value in row["tokens"].items() if key != "backbone"}
     backbone = row["tokens"]["backbone"]["sha256"]
-    same = [row.get(key) for key in SAME]
+    same = [*(row.get(key) for key in SAME), deciding(row.get("hardware", ()))]
     seed = row.get("seed", row.get("weights_sha256"))  # a head that was scored again has no seed
     distinct = seed if "seed" not in row else None
     return json_sha256([vars(Ring.of(row)), train, tokens, backbone, same, distinct])

@@ -35,6 +35,8 @@ class Origin(Interface):
 
     info: FeatureInfo
     record: Record
+    precision: str
+    """What the backbone computes, or computed, the tokens in."""
 
     def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, Source]:
         """Sources that hold at least ``needs``; raises if the splits are not those the tokens are of."""
@@ -71,6 +73,7 @@ class CachedOrigin:
         self.val = _open_cache(request.cache, request.val_split)
         self.info = self.train.info()
         held, other = self.train.manifest.fingerprint, self.val.manifest.fingerprint
+        self.precision = held["precision"]
         for field in SHARED:
             if held[field] != other[field]:
                 raise ArgusError(
@@ -110,7 +113,7 @@ class LiveOrigin:
         self.backbone = load_backbone(request.backbone, request.weights, device=device, **request.backbone_options)
         if request.workers and self.backbone.device.type == "cuda":
             raise ArgusError("live tokens on a GPU are made by one process: leave out --workers, or cache them")
-        self.info = self.backbone.info
+        self.info, self.precision = self.backbone.info, self.backbone.precision
         self.protocol = find_protocol(request.protocol) if request.protocol else None
         self.canvas = _canvas(request, self.protocol)
         self.views = request.views or ("id",)

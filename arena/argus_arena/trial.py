@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +51,7 @@ class Trial:
         self.failure = ""
 
     def begin(self, phase: Phase) -> None:
-        """Fresh optimiser and average for a phase, over the parameters it trains."""
+        """Fresh optimiser and average for a phase, over the parameters it trains; all else stays as it is."""
         self.phase = phase
         chosen = {n: p for n, p in self.head.named_parameters() if not phase.only or _selects(phase.only, n)}
         if not chosen:
@@ -59,8 +59,9 @@ class Trial:
         for parameter_name, parameter in self.head.named_parameters():
             parameter.requires_grad_(parameter_name in chosen)
         self.trained = chosen
+        self.still = _still(self.head, phase.only, chosen)
         self.optimizer = _optimizer(self.recipe, phase.lr, list(chosen.values()))
-        self.average = _average(self.head, self.recipe.ema) if self.recipe.ema else None
+        self.average = Average(self.head, self.recipe.ema) if self.recipe.ema else None
         objective = Objective(self.head)
         self.objective: nn.Module = DistributedDataParallel(objective) if self.world.size > 1 else objective
 
@@ -73,6 +74,8 @@ class Trial:
             if beta is not None:
                 group["betas"] = (beta, self.recipe.betas[1])
         self.objective.train()
+        for module in self.still:
+            module.eval()
         with self._autocast():
             terms = self.objective(features, targets)
             total = torch.stack(list(terms.values())).sum()
@@ -83,7 +86,8 @@ class Trial:
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.head)
-        return {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in terms.items()}, "lr": rate}
+        values = torch.stack([total, *terms.values()]).detach().tolist()  # the one time that the device is waited for
+        return {**dict(zip(("loss", *terms), values, strict=True)), "lr": rate}
 
     def variants(self) -> dict[str, Head]:
         """The weights to evaluate: ``live``, and ``ema`` where the recipe averages; a sweep's say their rate."""
@@ -122,14 +126,22 @@ class Trial:
                 self.optimizer.state[parameter] = moved
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        if self.world.device.type != "cuda":
+        if self.world.precision == "fp32":
             return nullcontext()
-        return torch.autocast("cuda", dtype=torch.bfloat16)
+        return torch.autocast(self.world.device.type, dtype=torch.bfloat16)
 
 
 def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin with ``prefix``, without it."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _still(head: Head, only: Sequence[str], trained: Iterable[str]) -> list[nn.Module]:
+    """The modules that a stage leaves alone, whose statistics would move and whose dropout would act in train mode."""
+    if not only:
+        return []
+    above = {name.rsplit(".", depth)[0] for name in trained for depth in range(1, name.count(".") + 1)}
+    return [module for name, module in head.named_modules() if name and name not in above and not _selects(only, name)]
 
 
 def _selects(only: Sequence[str], name: str) -> bool:
@@ -150,10 +162,20 @@ def _optimizer(recipe: Recipe, lr: float, parameters: list[nn.Parameter]) -> tor
     return torch.optim.AdamW(groups, lr=lr, betas=recipe.betas)
 
 
-def _average(head: Head, decay: float) -> AveragedModel:
-    def update(averaged: Any, current: Any, count: Any) -> None:
-        # An average of few steps must forget its random start faster.
-        share = min(decay, (1 + float(count)) / (10 + float(count)))
-        torch._foreach_lerp_(averaged, current, 1 - share)
+class Average(AveragedModel):
+    """The exponential average of a head's parameters, whose count of steps stays on the CPU; buffers are copied."""
 
-    return AveragedModel(head, multi_avg_fn=update)
+    def __init__(self, head: Head, decay: float) -> None:
+        super().__init__(head)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take one more step of ``model`` in; the first is copied."""
+        count = int(self.n_averaged)
+        # An average of few steps must forget its random start faster.
+        share = min(self.decay, (1 + count) / (10 + count)) if count else 0.0
+        torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), 1 - share)
+        for held, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
+            held.copy_(buffer)
+        self.n_averaged += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 from argus_core.errors import ArgusError
+from argus_core.precision import computes_bf16
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,17 @@ class World:
     def main(self) -> bool:
         """Whether this process writes files."""
         return self.rank == 0
+
+    @property
+    def precision(self) -> str:
+        """The number format of a training step: ``bf16`` by autocast on GPUs that compute it, else ``fp32``."""
+        return "bf16" if computes_bf16(self.device) else "fp32"
+
+    @property
+    def hardware(self) -> dict[str, str]:
+        """What numbers depend on beside seed and data: type of device, its model where it is a GPU, and precision."""
+        model = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else ""
+        return {"device": self.device.type, "model": model, "precision": self.precision}
 
     def gather(self, value: Any) -> list[Any]:
         """``value`` of every process, in order of rank."""
@@ -68,9 +81,19 @@ def join_world(device: str | None) -> World:
     chosen = find_device(device)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)  # where nccl gathers objects
+        _repeat_exactly()
     if size > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     return World(rank, size, chosen)
+
+
+def _repeat_exactly() -> None:
+    """Let a GPU compute the same bits every time, wherever it can (docs/training.md says where it cannot)."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # only slower
+    warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
+    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def leave_world(world: World) -> None:

@@ -60,6 +60,7 @@ def compare(
     metric: MetricSet = None,
     protocol: Protocol = None,
     accept_faults: options.AcceptFaults = False,
+    new_device: options.NewDevice = False,
     require_license: RequireLicense = None,
 ) -> None:
     """Train many heads on the same tokens, many per read, over several seeds, and rank them beside the floor.
@@ -83,6 +84,7 @@ def compare(
         metric=metric,
         protocol=protocol,
         accept_faults=accept_faults or None,
+        new_device=new_device or None,
         require_license=require_license,
     )
     check_names(known, config)  # before torch is imported

@@ -54,6 +54,7 @@ def domains(
         typer.Option("--memory", min=0.1, help="GiB for heads side by side; default: half of what is free"),
     ] = None,
     accept_faults: options.AcceptFaults = False,
+    new_device: options.NewDevice = False,
     device: Device = None,
     require_license: RequireLicense = None,
 ) -> None:
@@ -77,7 +78,7 @@ def domains(
         accept_faults=accept_faults,
         require_license=require_license,
     )
-    said = {"device": device, "recipe": recipe, "accept_faults": accept_faults}
+    said = {"device": device, "recipe": recipe, "accept_faults": accept_faults, "new_device": new_device}
     given: dict[str, Any] = {"heads": tuple(heads), "val_split": val_split, **{k: v for k, v in said.items() if v}}
     comparison = Comparison(out, seeds, memory, "detect")
     summary = compare_domains(Domains.find(data, expect or ()), given, options.pairs(settings), tokens, comparison)

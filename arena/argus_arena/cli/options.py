@@ -71,6 +71,9 @@ Protocol = Annotated[
 AcceptFaults = Annotated[
     bool, typer.Option("--accept-faults", help="go on with data whose faults would make the result wrong")
 ]
+NewDevice = Annotated[
+    bool, typer.Option("--new-device", help="go on with a run that another type of device or precision began")
+]
 RequireLicense = Annotated[
     str | None,
     typer.Option(

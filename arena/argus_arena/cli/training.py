@@ -58,6 +58,7 @@ def train(
     metric: MetricSet = None,
     protocol: Protocol = None,
     accept_faults: options.AcceptFaults = False,
+    new_device: options.NewDevice = False,
     require_license: RequireLicense = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved configuration and stop")] = False,
 ) -> None:
@@ -87,6 +88,7 @@ def train(
         metric=metric,
         protocol=protocol,
         accept_faults=accept_faults or None,
+        new_device=new_device or None,
         require_license=require_license,
     )
     check_names(given, config)  # before torch is imported
@@ -117,7 +119,17 @@ def evaluate(
     from argus_arena.rescore import EvalRequest, evaluate_run
 
     request = EvalRequest(
-        run, data, split, which, protocol, options.pairs(settings), options.pairs(metric), weights, device, batch, accept_faults
+        run,
+        data,
+        split,
+        which,
+        protocol,
+        options.pairs(settings),
+        options.pairs(metric),
+        weights,
+        device,
+        batch,
+        accept_faults,
     )
     if explain:
         from argus_arena.explain import print_explanation

@@ -1,0 +1,45 @@
+"""What a run was computed on, from which step on, in records and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Stretch = Mapping[str, Any]
+"""``World.hardware`` with the precision of the ``tokens``, and the step ``from_step`` on which it was so."""
+
+DECIDING = ("device", "precision", "tokens")
+"""What makes numbers differ beyond the last digits; models of one device type are not told apart."""
+
+
+def alike(a: Stretch, b: Stretch) -> bool:
+    """Whether a run may go on from one to the other without being asked."""
+    return deciding([a]) == deciding([b])
+
+
+def deciding(hardware: Sequence[Stretch]) -> list[tuple[Any, ...]]:
+    """What rows of one entry agree in."""
+    return [tuple(one.get(key) for key in DECIDING) for one in hardware]
+
+
+def said(one: Stretch) -> str:
+    """``cuda bf16``."""
+    return f"{one['device']} {one['precision']}"
+
+
+def in_full(one: Stretch) -> str:
+    """``cuda bf16 (tokens fp32)``."""
+    return f"{said(one)} (tokens {one['tokens']})"
+
+
+def each(hardware: Sequence[Stretch], words: Callable[[Stretch], str] = said) -> str:
+    """Every stretch, in order, once."""
+    return ", ".join(dict.fromkeys(map(words, hardware)))
+
+
+def moves(hardware: Sequence[Stretch]) -> list[str]:
+    """A note on a run that went from one device to another."""
+    if len(hardware) < 2:
+        return []
+    later = [f"from step {one['from_step']} on {said(one)}" for one in hardware[1:]]
+    return [f"trained on {', '.join([said(hardware[0]), *later])}"]
