@@ -48,11 +48,16 @@ class Report:
 
 @dataclass(frozen=True)
 class Finding:
-    """Faults of one kind in one sentence, and whether they make a result wrong."""
+    """Faults of one kind: how many there are, in words, and whether they make a result wrong."""
 
-    text: str
+    what: str
     wrong: bool
     faults: list[Fault]
+
+    @property
+    def text(self) -> str:
+        """One sentence, with the first fault as an example of several."""
+        return f"{self.what}, such as {self.faults[0]}" if len(self.faults) > 1 else self.what
 
 
 def check_data(data: DataSet) -> dict[str, Report]:
@@ -79,7 +84,8 @@ def check_split(split: Split, seen: dict[str, str] | None = None) -> Report:
             kind = f"images with the same bytes as one of {first.partition(',')[0]}"
             unread.append(Fault(where, f"the same bytes as {first}", kind=kind))
     found = examine(split, split.tasks, sizes, learning=split.name not in SCORED)
-    return Report([*unread, *found.faults], {**_pixels(len(split), list(sizes.values())), **found.summary}, found.remarks)
+    summary = {**_pixels(len(split), list(sizes.values())), **found.summary}
+    return Report([*unread, *found.faults], summary, found.remarks)
 
 
 def examine(
@@ -87,20 +93,21 @@ def examine(
 ) -> Report:
     """The faults of a split that show without reading its images, of which some sizes (height, width) are known.
 
-    ``learning`` is false for a split that is only scored.
-    Of annotations that are maps of whole images at most ``looked``, evenly spread, are read; 0 reads all.
+    ``learning`` is false for a split that is only scored. Of annotations that are maps of whole images at most
+    ``looked``, evenly spread, are read; 0 reads all.
     """
     faults = [*split.faults(), *_mismatches(split, sizes)]
     summary: dict[str, Any] = {}
     remarks: list[str] = []
     for name in tasks:
-        counts, said = _annotations(split, name, sizes, faults, looked, learning)
-        summary, remarks = {**summary, **counts}, [*remarks, *said]
+        found = _annotations(split, name, sizes, looked, learning)
+        faults, summary = [*faults, *found.faults], {**summary, **found.summary}
+        remarks += _remark(split, name, found.remarks, faults)
     return Report(faults, summary, remarks)
 
 
 def findings(split: str, faults: Sequence[Fault]) -> list[Finding]:
-    """The faults of a split in sentences, one per kind: a tenth of what there is, or one that is ``wrong``, is refused."""
+    """The faults of a split, kind by kind: wrong are a tenth of what there is, and those that say so."""
     kinds: dict[str, list[Fault]] = {}
     for fault in faults:
         kinds.setdefault(fault.kind or str(fault), []).append(fault)
@@ -146,10 +153,10 @@ def _finding(split: str, kind: str, faults: list[Fault]) -> Finding:
     wrong = any(fault.wrong for fault in faults) or (total > 0 and count >= SHARE * total)
     first = faults[0]
     if len(faults) == 1:
-        text = str(first) if first.where.startswith(split) else f"{split}, {first}"
+        text = str(first) if first.where.startswith(f"{split},") else f"{split}, {first}"
         return Finding(text, wrong, faults)
     of = f" of {total}" if total else ""
-    return Finding(f"{split}: {kind}: {count}{of}, such as {first}", wrong, faults)
+    return Finding(f"{split}: {kind}: {count}{of}", wrong, faults)
 
 
 def _mismatches(split: Split, sizes: Mapping[int, Size]) -> Iterator[Fault]:
@@ -176,46 +183,56 @@ def _pixels(images: int, sizes: list[Size]) -> dict[str, Any]:
     }
 
 
-def _annotations(
-    split: Split, name: str, sizes: Mapping[int, Size], faults: list[Fault], looked: int, learning: bool
-) -> tuple[dict[str, Any], list[str]]:
-    """Read the annotations of a task, add what is wrong with them to ``faults``; counts of the others, and remarks."""
-    task, samples = split.tasks[name], list(enumerate(split.samples(name)))
-    step = -(-len(samples) // looked) if looked and task.mapped else 1
-    chosen = samples[::step] if samples else []
-    kind, usable = f"annotations for {name} that cannot be used", list[int]()
+class _Truths:
+    """The annotations of a task that can be used, one by one; ``faults`` are of those met so far that cannot."""
 
-    def truths() -> Iterator[Any]:
-        for sample, images in chosen:
-            where = f"{split.name}, {name} of {' and '.join(split.key(index) for index in images)}"
+    def __init__(self, split: Split, name: str, sizes: Mapping[int, Size], looked: int) -> None:
+        self._split, self._name, self._sizes = split, name, sizes
+        samples = list(enumerate(split.samples(name)))
+        step = -(-len(samples) // looked) if looked and samples and split.tasks[name].mapped else 1
+        self.samples, self.whole = samples[::step], step == 1
+        self.faults: list[Fault] = []
+
+    def __iter__(self) -> Iterator[Any]:
+        task = self._split.tasks[self._name]
+        for sample, images in self.samples:
             try:
-                truth = split.truth(sample, name)
+                truth = self._split.truth(sample, self._name)
             except ArgusError as error:
-                faults.append(Fault(where, str(error), kind=kind, total=len(chosen)))
+                self._add(images, str(error))
                 continue
-            known = [sizes[index] for index in images if index in sizes]
-            wrong = task.fault(truth, known[0]) if len(known) == len(images) else ""
-            if wrong:
-                faults.append(Fault(where, wrong, kind=kind, total=len(chosen)))
+            known = [self._sizes[index] for index in images if index in self._sizes]
+            if wrong := task.fault(truth, known[0]) if len(known) == len(images) else "":
+                self._add(images, wrong)
             else:
-                usable.append(sample)
                 yield truth
 
-    summary = task.summary(truths())
-    whole = len(chosen) == len(samples)
-    told = [one for one in task.faults(summary, learning=learning) if whole or one.wrong] if usable or not chosen else []
-    faults += [replace(one, where=f"{split.name}, {name}") for one in (*told, *_alike(task))]
-    return summary, _unseen(split, task, summary, faults) if usable and whole else []
+    def _add(self, images: Sequence[int], what: str) -> None:
+        where = f"{self._split.name}, {self._name} of {' and '.join(self._split.key(index) for index in images)}"
+        kind = f"annotations for {self._name} that cannot be used"
+        self.faults.append(Fault(where, what, kind=kind, total=len(self.samples)))
 
 
-def _unseen(split: Split, task: Task, summary: Mapping[str, Any], faults: Sequence[Fault]) -> list[str]:
+def _annotations(split: Split, name: str, sizes: Mapping[int, Size], looked: int, learning: bool) -> Report:
+    """Read the annotations of a task, and count those that can be used."""
+    task, truths = split.tasks[name], _Truths(split, name, sizes, looked)
+    summary = task.summary(iter(truths))
+    if truths.samples and len(truths.faults) == len(truths.samples):
+        return Report(truths.faults, summary)
+    told = [one for one in task.faults(summary, learning=learning) if truths.whole or one.wrong]
+    named = [replace(one, where=f"{split.name}, {name}") for one in (*told, *_alike(task))]
+    unseen = task.unseen(summary) if truths.whole and not any(one.wrong for one in told) else []
+    return Report([*truths.faults, *named], summary, unseen)
+
+
+def _remark(split: Split, name: str, unseen: Sequence[str], faults: Sequence[Fault]) -> list[str]:
     """Which classes nothing shows, but for those that faults name already."""
-    names = task.unseen(summary)
-    new = [name for name in names if not any(fault.where.endswith(f"class {name}") for fault in faults)]
-    if not new or len(names) == len(task.classes):  # type: ignore[attr-defined]
+    new = [one for one in unseen if not any(fault.where.endswith(f"class {one}") for fault in faults)]
+    if not new:
         return []
     few = ", ".join([*new[:NAMED], *(["..."] if len(new) > NAMED else [])])
-    return [f"{split.name}, {task.name}: {len(new)} of {len(task.classes)} classes are never seen: {few}"]  # type: ignore[attr-defined]
+    classes = getattr(split.tasks[name], "classes", new)
+    return [f"{split.name}, {name}: {len(new)} of {len(classes)} classes are never seen: {few}"]
 
 
 def _alike(task: Task) -> Iterator[Fault]:

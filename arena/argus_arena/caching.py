@@ -179,7 +179,7 @@ def check_data(spec: str) -> int:
         if left := data[name].left_out():
             print(f"  passed over: {left}")
         for finding in data_check.findings(name, report.faults):
-            print(f"  {'refused' if finding.wrong else 'doubtful'}: {finding.text}")
+            print(f"  {'refused' if finding.wrong else 'doubtful'}: {finding.what}")
             for fault in finding.faults[:SHOWN] if len(finding.faults) > 1 else []:
                 print(f"    {fault}")
         for remark in report.remarks:

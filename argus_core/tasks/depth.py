@@ -159,7 +159,7 @@ class Depth(Task):
         return _strange_unit(values) or wrong
 
     def summary(self, truths: Iterable[Metres]) -> dict[str, Any]:
-        """The shares of pixels that are known and, if any, of these beyond the range; the median is the median image's."""
+        """Shares of pixels that are known, and of these beyond the range if any; the median is the median image's."""
         known, pixels, beyond, medians, low, high = 0, 0, 0, [], math.inf, 0.0
         for truth in truths:
             values = known_depth(truth)
@@ -181,7 +181,7 @@ class Depth(Task):
         if not summary["known_share"]:
             return [Fault("", "no pixel has a known depth that can be used", wrong=True)]
         median, beyond = summary["depth_median_m"], summary.get("beyond_range_share", 0.0)
-        mend = "give the unit of the files (unit=, or scale= metres per step) or the range (low=, high=) in the data spec"
+        mend = "give the unit of the files (unit= or scale=) or the range (low=, high=) in the data spec"
         if beyond >= BEYOND:
             what = f"{beyond:.1%} of the known depths are not between {self.low:g} and {self.high:g} m"
             return [Fault("", f"{what}, where they are learned and scored; {mend}", wrong=beyond > 0.5)]

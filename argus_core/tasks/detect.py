@@ -171,8 +171,8 @@ class Detect(Task):
         inside = fits.all(axis=1) & (truth.boxes[:, :2] < truth.boxes[:, 2:]).all(axis=1)  # false for nan
         if inside.all():
             return ""
-        corners = [round(v, 2) for v in truth.boxes[~inside][0].tolist()]
-        return f"the box from {corners[:2]} to {corners[2:]} is none in an image of {size[0]}x{size[1]} (height x width)"
+        box = [round(v, 2) for v in truth.boxes[~inside][0].tolist()]
+        return f"the box from {box[:2]} to {box[2:]} is none in an image of {size[0]}x{size[1]} (height x width)"
 
     def summary(self, truths: Iterable[Boxes]) -> dict[str, Any]:
         """Boxes in all and per class, crowd regions, images without boxes; boxes that are repeated or tiny, if any."""
@@ -181,7 +181,8 @@ class Detect(Task):
         for truth in truths:
             counts += np.bincount(truth.labels, minlength=len(self.classes))
             empty, crowd = empty + (len(truth.labels) == 0), crowd + int(truth.crowd.sum())
-            odd["repeated"] += len(truth.labels) - len(set(zip(truth.labels.tolist(), truth.crowd.tolist(), *truth.boxes.T.tolist(), strict=True)))
+            rows = np.column_stack([truth.labels, truth.crowd, truth.boxes]).tolist()
+            odd["repeated"] += len(rows) - len(set(map(tuple, rows)))
             odd["below_a_pixel"] += int((truth.boxes[:, 2:] - truth.boxes[:, :2] < 1).any(axis=1).sum())
         return {
             "boxes": int(counts.sum()),

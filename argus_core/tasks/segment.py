@@ -138,7 +138,8 @@ class Segment(Task):
             return ""
         values = np.unique(strange).tolist()
         shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
-        return f"label {shown} ({len(strange)} pixels) is none of 0..{len(self.classes) - 1} and not {self.ignore}" + _meant(truth, len(self.classes))
+        what = f"label {shown} ({len(strange)} pixels) is none of 0..{len(self.classes) - 1} and not {self.ignore}"
+        return what + _meant(truth, len(self.classes))
 
     def summary(self, truths: Iterable[Mask]) -> dict[str, Any]:
         """Shares of pixels: of every class among the labelled, and of the ignored; and the classes never seen."""

@@ -1,4 +1,4 @@
-"""Values of COCO files that are not what they should be: numbers as text, and boxes that cannot be x, y, width, height."""
+"""Values of COCO files that are not what they should be: numbers as text, and boxes that are no x, y, width, height."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from argus_core.data import Fault
 Pixels = npt.NDArray[np.float64]
 
 FLAGS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True, "": False}
+NUMBER = "text; it is read as a number"
+TOLD = {
+    "image_id": "of another type (text, number) than the ids of the images; they are matched as numbers",
+    "iscrowd": "text; it is read as true or false",
+}
+"""What is said of a field whose values are of another type than they should be."""
+
 MANY, HALF = 20, 0.5
 """Boxes from which on it says something that none reaches beyond half of its image."""
 
@@ -55,12 +62,8 @@ class Texts:
 
     def faults(self) -> list[Fault]:
         """One for each field with such values."""
-        told = {
-            "image_id": "of another type (text, number) than the ids of the images; they are matched as numbers",
-            "iscrowd": "text; it is read as true or false",
-        }
         return [
-            Fault(self._file, f"{field} of {count} values is {told.get(field, 'text; it is read as a number')}: {first}")
+            Fault(self._file, f"{field} of {count} annotations is {TOLD.get(field, NUMBER)}: {first}")
             for field, (count, first) in self._seen.items()
         ]
 

@@ -73,7 +73,7 @@ class DepthLayer(Layer):
 
 
 def read_depth(path: Path, scale: float, floats: float = 1.0) -> npt.NDArray[np.float32]:
-    """A file's (h, w) float32 metres, 0 where unknown; whole numbers are multiplied by ``scale``, others by ``floats``."""
+    """A file's (h, w) float32 metres, 0 where unknown: whole numbers times ``scale``, others times ``floats``."""
     values = _values(path)
     if values.ndim != 2:
         raise ArgusError(f"{path}: its shape is {values.shape}; a depth map is (height, width)")

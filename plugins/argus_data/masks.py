@@ -115,7 +115,7 @@ def read_mask(path: Path) -> Mask:
     except Exception as error:  # decoders raise anything on a broken file
         raise ArgusError(f"{path}: cannot be read as a mask ({error})") from error
     if mode not in INDEXED:
-        raise ArgusError(
-            f"{path}: a mask has one class index per pixel, this image is {mode}; convert colours to indices first"
-        )
+        grey = mode == "RGB" and (values == values[..., :1]).all()
+        mend = 'save it with one channel, as Image.convert("L") does' if grey else "convert colours to indices first"
+        raise ArgusError(f"{path}: a mask has one class index per pixel, this image is {mode}; {mend}")
     return values.astype(np.uint8) if values.dtype == np.bool_ else values
