@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,10 +21,11 @@ from argus_core.cache.job import Job, Meter, Report
 from argus_core.cache.manifest import Manifest, check_images, is_done, read_shard_record
 from argus_core.cache.passes import load
 from argus_core.cache.size import check_space, estimate, image_bytes
-from argus_core.cache.spec import CacheSpec, fingerprint, refuse
+from argus_core.cache.spec import FORMAT, CacheSpec, fingerprint, refuse
 from argus_core.data import Split
 from argus_core.errors import ArgusError
 from argus_core.files import write_atomic
+from argus_core.ground import claim
 from argus_core.license import find_license
 from argus_core.tokens import FinalNorm
 
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from argus_core.backbones.base import Backbone
 
 SHARD_BYTES = 64 << 20
+LEFT = re.compile(r"\.(manifest\.json|norm\.safetensors)\.\d+\.tmp")
+LEFT_SHARD = re.compile(r"\.\d{5,}\.(safetensors|json)\.\d+\.tmp|\.tmp[A-Za-z0-9]{6}")
+"""Names of files while they are written."""
 
 
 def write_cache(
@@ -54,8 +59,9 @@ def write_cache(
     unreadable (unless ``skip_bad``) or a token does not fit the number format; finished shards stay.
     """
     path, spec = Path(path), spec.resolve(backbone.info)
-    planned = _plan(backbone, split, spec, batch, shard_bytes)
-    (path / "shards").mkdir(parents=True, exist_ok=True)
+    planned = _plan(backbone, split, spec, batch, shard_bytes, _version(path))
+    claim(path, holds_cache, "cache", "cache in another directory")
+    path.mkdir(parents=True, exist_ok=True)
     with _only_writer(path):
         manifest = _begin(path, planned, backbone.norm)
         todo = _unfinished(path, split, manifest)
@@ -68,17 +74,22 @@ def write_cache(
         job.run(todo, partial(load, split, spec, skip_bad), threads, meter)
 
 
-def _plan(backbone: Backbone, split: Split, spec: CacheSpec, batch: int, shard_bytes: int) -> Manifest:
+def _version(path: Path) -> int:
+    """The format of the cache that is there, in which it is finished, or else the newest."""
+    return int(Manifest.read(path).fingerprint["format"]) if (path / "manifest.json").exists() else FORMAT
+
+
+def _plan(backbone: Backbone, split: Split, spec: CacheSpec, batch: int, shard_bytes: int, version: int) -> Manifest:
     if len(split) == 0:
         raise ArgusError("the split has no images to cache")
     if batch < 1:
         raise ArgusError(f"a batch of {batch} images is none; give 1 or more")
     if spec.needs.maps:
         check_grid(spec.canvas.size, max(backbone.info.strides[layer] for layer in spec.needs.layers))
-    per_shard = int(shard_bytes / image_bytes(backbone.info, spec, [spec.canvas.size]))
+    per_shard = int(shard_bytes / image_bytes(backbone.info, spec, [spec.canvas.size], version))
     norm = backbone.norm
     return Manifest(
-        fingerprint(backbone, split, spec),
+        {**fingerprint(backbone, split, spec), "format": version},
         {"batch": batch, "shard_images": max(per_shard // batch, 1) * batch},
         backbone.info.to_dict(),
         None if norm is None else _norm_record(norm),
@@ -89,16 +100,29 @@ def _plan(backbone: Backbone, split: Split, spec: CacheSpec, batch: int, shard_b
 
 def _begin(path: Path, planned: Manifest, norm: FinalNorm | None) -> Manifest:
     """The manifest that is there, if it is of the same plan; else the planned one, written."""
-    for leftover in path.rglob(".*tmp*"):  # ours and those safetensors makes
-        leftover.unlink()
     if not (path / "manifest.json").exists():
         planned.write(path)
     manifest = Manifest.read(path)
     refuse(path, manifest.fingerprint, planned.fingerprint, exact=True)
     refuse(path, manifest.layout, planned.layout, exact=True)
+    (path / "shards").mkdir(exist_ok=True)
+    _clear(path)
     if norm is not None and not (path / "norm.safetensors").exists():
         write_atomic(path / "norm.safetensors", lambda temporary: temporary.write_bytes(_norm_bytes(norm)))
     return manifest
+
+
+def holds_cache(path: Path) -> bool:
+    """Whether there is a cache, finished or begun."""
+    return (path / "manifest.json").is_file()
+
+
+def _clear(path: Path) -> None:
+    """Remove what a killed run left half written in a cache of this plan: its own files and those safetensors makes."""
+    for folder, made in ((path, LEFT), (path / "shards", LEFT_SHARD)):
+        for file in folder.iterdir():
+            if made.fullmatch(file.name) and file.is_file() and not file.is_symlink():
+                file.unlink()
 
 
 def _norm_bytes(norm: FinalNorm) -> bytes:
