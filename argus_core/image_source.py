@@ -10,6 +10,7 @@ from typing import IO, Any
 from PIL import Image, UnidentifiedImageError
 
 from argus_core.errors import ArgusError
+from argus_core.image_folder import UNREAD, suffix_of
 from argus_core.image_url import fetch, is_url
 
 _LONGEST = 300
@@ -70,10 +71,18 @@ def printable(path: str | os.PathLike[str]) -> str:
 
 def unreadable(name: str, error: Exception) -> ArgusError:
     """The error for an image that cannot be read."""
-    hint = ""
+    return ArgusError(f"{name}: cannot be read as an image ({_reason(error)}){_remedy(name, error)}")
+
+
+def _remedy(name: str, error: Exception) -> str:
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        hint = "; if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS"
-    return ArgusError(f"{name}: cannot be read as an image ({_reason(error)}){hint}")
+        return "; if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS"
+    if not isinstance(error, UnidentifiedImageError):
+        return ""
+    suffix = suffix_of(name)
+    if suffix == ".avif" and ".avif" not in Image.registered_extensions():
+        return "; Pillow 11.3 and later read AVIF"
+    return "; convert it to JPEG or PNG" if suffix in UNREAD else ""
 
 
 def _reason(error: Exception) -> str:

@@ -117,7 +117,8 @@ def _stream(container: Any) -> Any:
 
 
 def _is_cover(stream: Any) -> bool:
-    return bool(stream.disposition.value & _ATTACHED_PICTURE)
+    disposition = getattr(stream, "disposition", None)  # PyAV before 14.1 does not tell
+    return disposition is not None and bool(disposition.value & _ATTACHED_PICTURE)
 
 
 def _without_pictures(container: Any) -> str:
