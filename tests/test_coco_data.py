@@ -43,6 +43,16 @@ def test_official_layout(tmp_path):
     assert truth.labels.tolist() == [1] and data["train"].tasks["detect"].classes == ("cat", "dog", "brush")
 
 
+def test_layouts_are_known_in_any_case(tmp_path):
+    official(tmp_path / "official", "valid")  # which begins as val does
+    (tmp_path / "official/valid").rename(tmp_path / "official/Valid")
+    roboflow(tmp_path / "roboflow", "Train")
+    write(tmp_path / "flat/VAL.JSON", [image(1)], [box(1)], folder=tmp_path / "flat")
+    for name, split in (("official", "val"), ("roboflow", "train"), ("flat", "val")):
+        data = open_coco(tmp_path / name)
+        assert list(data) == [split] and data[split].read(0).shape == (30, 40, 3)
+
+
 def test_roboflow_layout_without_its_nameless_class(tmp_path):
     for name in ("train", "valid", "test"):
         roboflow(tmp_path, name)
@@ -215,3 +225,9 @@ def test_opening_does_not_import_torch(tmp_path):
     code = "import sys, argus_data.coco as c; c.open_coco(sys.argv[1])['train'].read(0); "
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 0
+
+
+def test_ids_of_the_file_stand_beside_the_classes(tmp_path):
+    official(tmp_path)
+    task = open_coco(tmp_path)["train"].tasks["detect"]
+    assert (task.classes, task.categories) == (("cat", "dog", "brush"), (1, 18, 90))

@@ -32,6 +32,7 @@ INSTEAD = (
     (r"pf_willow:FOLDER", "pf_willow:data/pf_willow"),
     (r"rf20-vl/ --expect rf20-vl", "data/rf20-vl --expect one --expect two"),
     (r"\.\./shared/data|\$DATA", "data"),
+    (r"CELLS/", "data/bccd/"),
     (r"\$VIT|VIT_TINY", "vit_tiny.safetensors"),
     (r"\$MOBILE", "mobilenet.safetensors"),
     # backbones whose weights would be downloaded

@@ -145,8 +145,8 @@ def test_a_folder_of_somebody_is_refused_and_stays_as_it_is(foreign, write, alik
 
 def test_a_model_is_saved_over_nothing_of_another_library(foreign):
     argus = Argus(load_backbone("tiny"), {})
-    refused(foreign, argus.save, "holds config.json of something else")
-    refused(foreign, argus.export_hf, "holds config.json and README.md of something else")
+    refused(foreign, argus.save, "holds config.json, and no saved Argus")
+    refused(foreign, argus.export_hf, "holds config.json and README.md, and no saved Argus")
     for file in foreign.glob("*.json*"):
         file.unlink()
     argus.save(foreign)
@@ -163,7 +163,12 @@ def test_only_leftovers_of_the_cache_itself_are_removed(tmp_path):
     cache = tmp_path / "cache"
     write_cache(cache, FakeBackbone(), FakeSplit(4), SPEC, batch=2)
     whole = listing(cache)
-    ours = [".manifest.json.17.tmp", "shards/.00000.safetensors.17.tmp", "shards/.00000.json.9.tmp", "shards/.tmpaB3dE9"]
+    ours = [
+        ".manifest.json.17.tmp",
+        "shards/.00000.safetensors.17.tmp",
+        "shards/.00000.json.9.tmp",
+        "shards/.tmpaB3dE9",
+    ]
     mine = [".tmp-notes", ".mine.tmp.txt", "shards/.tmp-notes", "shards/.photo.png.3.tmp", "notes/.tmpABCDEF"]
     (cache / "notes").mkdir()
     (cache / "shards" / ".tmpfolder").mkdir()

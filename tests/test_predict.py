@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import shutil
@@ -9,13 +10,18 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 from rich.console import Console
+from typer.testing import CliRunner
 
 from arena_help import DATA, settings
 from argus_arena.commands import train_run
 from argus_arena.predict import predict_images
 from argus_arena.rescore import EvalRequest, evaluate_run
+from argus_core.cli import app
 from argus_core.cli.models import build
+from argus_core.data_spec import open_data
 from argus_core.errors import ArgusError, counted
 from argus_core.progress import ProgressBar
 
@@ -112,6 +118,81 @@ def test_scoring_again_gives_the_recorded_score(run):
     assert soft["AR100"] >= scores["AR100"]
     with pytest.raises(ArgusError, match="did you mean 'soft'"):
         _scores(run, sofd=True)
+
+
+@pytest.fixture(scope="module")
+def annotated(tmp_path_factory):
+    """The run's validation images as a COCO set with ids of its own, in Roboflow's layout."""
+    root, split = tmp_path_factory.mktemp("annotated"), open_data(DATA)["val"]
+    classes = split.tasks["detect"].classes
+    categories = [{"id": 3 + 7 * n, "name": name, "supercategory": "thing"} for n, name in enumerate(classes)]
+    images, boxes = [], []
+    for index in range(len(split)):
+        write_png(root / "val" / f"{index:03d}.png", split.read(index))
+        truth = split.truth(index, "detect")
+        images.append({"id": 1000 - index, "file_name": f"{index:03d}.png", "height": 64, "width": 64})
+        for (x1, y1, x2, y2), label in zip(truth.boxes.tolist(), truth.labels.tolist(), strict=True):
+            one = {"image_id": 1000 - index, "category_id": 3 + 7 * label, "bbox": [x1, y1, x2 - x1, y2 - y1]}
+            boxes.append({**one, "id": len(boxes) + 1, "area": (x2 - x1) * (y2 - y1), "iscrowd": 0})
+    file = root / "val" / "_annotations.coco.json"
+    file.write_text(json.dumps({"images": images, "annotations": boxes, "categories": categories}))
+    return root
+
+
+def write_png(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def coco_ap(annotations, results):
+    """The AP that pycocotools gives a file of results, as anybody would ask it."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(annotations))
+        scored = COCOeval(truth, truth.loadRes(str(results)), "bbox")
+        scored.evaluate(), scored.accumulate(), scored.summarize()
+    return scored.stats[0]
+
+
+def test_pycocotools_scores_the_files_as_the_run_was_scored(run, annotated, tmp_path, capsys):
+    own = evaluate_run(EvalRequest(run / "fcos", data=f"coco:{annotated}", device="cpu"))["fcos"]["metrics"]["AP"]
+    file = annotated / "val" / "_annotations.coco.json"
+    predict(run, [annotated / "val"], tmp_path / "beside")
+    assert own > 0 and coco_ap(file, tmp_path / "beside/fcos/predictions.json") == pytest.approx(own, abs=1e-6)
+    assert f"fcos: ids of images and categories are those of {file}" in capsys.readouterr().err
+    photos = shutil.copytree(annotated / "val", tmp_path / "photos", ignore=shutil.ignore_patterns("*.json"))
+    predict_images(run, [photos], tmp_path / "told", 0.0, None, 2, "cpu", file)
+    assert coco_ap(file, tmp_path / "told/fcos/predictions.json") == pytest.approx(own, abs=1e-6)
+    build([run / "fcos"], tmp_path / "model")
+    model = ("--model", str(tmp_path / "model"), "--no-pictures", "--threshold", "0")
+    seen = CliRunner().invoke(
+        app, ["perceive", str(photos), *model, "--out", f"{tmp_path}/s", "--annotations", str(file)]
+    )
+    assert seen.exit_code == 0, seen.output
+    assert coco_ap(file, tmp_path / "s/fcos/detections.json") == pytest.approx(own, abs=1e-6)
+    lines = [json.loads(line) for line in (tmp_path / "s/results.jsonl").read_text().splitlines()]
+    assert [line["image_id"] for line in lines] == [f"{n:03d}" for n in range(len(lines))]  # pictures go by this name
+    alone = CliRunner().invoke(app, ["detect", str(photos), *model, "--out", f"{tmp_path}/alone"])
+    entries = json.loads((tmp_path / "alone/fcos/detections.json").read_text())
+    assert alone.exit_code == 0 and entries[0]["image_id"] == "000"
+
+
+def test_annotations_that_do_not_fit_the_images_or_the_head_are_refused(run, annotated, photos, tmp_path):
+    file = annotated / "val" / "_annotations.coco.json"
+
+    def predicted(inputs, annotations):
+        return predict_images(run, inputs, tmp_path / "out", 0.0, None, 2, "cpu", annotations)
+
+    with pytest.raises(ArgusError, match=r"does not list 3 images, .*tall\.png; .*wide\.jpg"):
+        predicted([photos], file)
+    content = json.loads(file.read_text())
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({**content, "categories": [{"id": 1, "name": "zebra"}]}))
+    with pytest.raises(ArgusError, match="has no class of again, fcos: it has zebra"):
+        predicted([annotated / "val"], other)
+    other.write_text(json.dumps([content]))
+    with pytest.raises(ArgusError, match="has no images and categories as COCO's format"):
+        predicted([annotated / "val"], other)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_bar_is_wiped_away_and_one_is_no_plural():

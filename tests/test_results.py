@@ -15,6 +15,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from argus_core import Argus, ArgusError, Canvas, Result, load_backbone
+from argus_core.build import task_from_dict, task_to_dict
 from argus_core.draw import draw_boxes, draw_classes, draw_depth, draw_mask
 from argus_core.results import (
     ClassResult,
@@ -30,7 +31,7 @@ from argus_core.rle import decode_mask, encode_labels, encode_mask
 from argus_core.tasks.classify import Classes
 from argus_core.tasks.depth import DepthMap
 from argus_core.tasks.described import Found
-from argus_core.tasks.detect import Detections
+from argus_core.tasks.detect import Detect, Detections
 from bundle_help import make_argus
 
 SIZE = (480, 640)
@@ -304,3 +305,19 @@ def test_the_tiles_show_what_the_pictures_show():
         assert np.array_equal(result.tile(size), drawn)
         half = result.tile((240, 320))
         assert half.shape[0] < drawn.shape[0] * 2 and half.dtype == np.uint8
+
+
+def test_coco_files_carry_the_data_sets_own_ids_unrounded():
+    boxes, scores = torch.tensor([[1.0001, 2, 30, 40.123456]]), torch.tensor([0.123456789])
+    image = np.zeros((50, 50, 3), dtype=np.uint8)
+    task = Detect(classes=("cat", "dog"), categories=(3, 7))
+    found = task.result(Detections(boxes, scores, torch.tensor([1])), image, score_thresh=0)
+    (entry,) = found.to_coco(5)
+    assert entry["category_id"] == 7 and entry["image_id"] == 5 and entry["score"] == scores.item()
+    assert entry["bbox"] == [*boxes[0, :2].tolist(), *(boxes[0, 2:].double() - boxes[0, :2].double()).tolist()]
+    assert found.to_coco(5, first_category=0)[0]["category_id"] == 1
+    assert Detect(classes=("cat", "dog")) == task and hash(Detect(classes=("cat", "dog"))) == hash(task)
+    assert task_from_dict(task_to_dict(task)).categories == (3, 7)
+    for wrong in ((3,), (3, 3), (1, 2, 3)):
+        with pytest.raises(ArgusError, match="one distinct category id per class"):
+            Detect(classes=("cat", "dog"), categories=wrong)

@@ -129,7 +129,9 @@ def check_task(head: Head, split: Split) -> None:
     """Raise ArgusError unless the split is annotated for the head's task, with the same numbers (such as classes)."""
     task = task_for(split, head.task.name)
     if task != head.task:
-        wrong = [_difference(key, getattr(head.task, key), getattr(task, key)) for key in type(task).model_fields]
+        made = {key: getattr(head.task, key) for key in type(task).model_fields}
+        counting = [key for key in made if task.model_copy(update={key: made[key]}) != task]
+        wrong = [_difference(key, made[key], getattr(task, key)) for key in counting]
         raise ArgusError(
             f"head {head.name!r} and split {split.name!r} do not fit: {'; '.join(filter(None, wrong))}. "
             "Score the head on data like those it was trained on"

@@ -77,7 +77,7 @@ def check_ground(folder: Path, *files: str) -> None:
     local_only(folder)
     there = [name for name in (CONFIG, *files) if (folder / name).exists()]
     if there and not is_bundle(folder):
-        raise ArgusError(f"{folder} holds {' and '.join(there)} of something else; save to another folder")
+        raise ArgusError(f"{folder} holds {' and '.join(there)}, and no saved Argus; save to another folder")
 
 
 def _check_complete(argus: Argus, folder: Path) -> None:

@@ -26,15 +26,15 @@ def local_names(names: Sequence[str], folder: Path) -> tuple[Path, tuple[str, ..
         return folder, plain
     paths = [re.sub(r"^file://(localhost)?", "", name) for name in plain]
     try:
-        common = os.path.commonpath([path.rpartition("/")[0] or "/" for path in paths])
+        common = os.path.commonpath({path.rpartition("/")[0] or "/" for path in paths})
     except ValueError:  # some with a drive, some without
         return folder, plain
     tails = tuple(path[len(common) :].lstrip("/") for path in paths)
     parts = PurePosixPath(common).parts
     for start in range(1, len(parts) + 1):  # the more folders are there too, the surer it is
-        below = PurePosixPath(*parts[start:])
-        if any((folder / below / tail).is_file() for tail in tails[:LOOKED_AT]):
-            return folder, tuple((below / tail).as_posix() for tail in tails)
+        below = "".join(f"{part}/" for part in parts[start:])
+        if any((folder / f"{below}{tail}").is_file() for tail in tails[:LOOKED_AT]):
+            return folder, tuple(f"{below}{tail}" for tail in tails)
     return folder / common, tails
 
 
