@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,7 +151,8 @@ def open_coco(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
 
 def _find(root: Path, name: str) -> _Found | None:
     for layout in LAYOUTS:
-        files = [file for split in SPLITS[name] for file in sorted(root.glob(layout.format(split=split)))]
+        patterns = [_any_case(layout.format(split=split)) for split in SPLITS[name]]
+        files = list(dict.fromkeys(file for pattern in patterns for file in sorted(root.glob(pattern))))
         found = [_Found(file, _image_folder(root, file)) for file in files]
         # Annotations of several years may lie together where the images of one are there.
         found = [one for one in found if one.folder.is_dir()] if len(found) > 1 else found
@@ -165,11 +167,18 @@ def _find(root: Path, name: str) -> _Found | None:
 
 
 def _image_folder(root: Path, file: Path) -> Path:
-    if file.name == "_annotations.coco.json":
+    if file.name.lower() == "_annotations.coco.json":
         return file.parent
-    if file.parent.name == "annotations":
-        return root / file.stem.removeprefix("instances_").removeprefix("image_info_").replace("-dev", "")
-    return root
+    if file.parent.name.lower() != "annotations":
+        return root
+    name = re.sub(r"^(instances_|image_info_)|-dev", "", file.stem, flags=re.IGNORECASE)
+    alike = [one for one in root.iterdir() if one.name.lower() == name.lower() and one.is_dir()]
+    return root / name if (root / name).is_dir() or len(alike) != 1 else alike[0]
+
+
+def _any_case(pattern: str) -> str:
+    """A pattern of ``glob`` that matches letters in any case."""
+    return "".join(f"[{letter.lower()}{letter.upper()}]" if letter.isalpha() else letter for letter in pattern)
 
 
 def _unreadable(path: Path, error: OSError) -> ArgusError:
