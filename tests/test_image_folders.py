@@ -92,7 +92,7 @@ def test_the_check_tells_wrong_masks_in_words(tmp_path):
     save_mask(tmp_path / "masks/train/c.png", 0, "RGB")
     report = check_data(open_images(tmp_path, **MASKS))["train"]
     told = "\n".join(map(str, report.faults))
-    for words in ("16x12 (height x width), the image 12x16", "label 9 (192 pixels)", "convert colours"):
+    for words in ("16x12 (height x width), the image 12x16", "label 9 (192 pixels)", "one channel"):
         assert words in told
 
 
