@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError, create_model
 
 from argus_core.errors import ArgusError, unknown
 
@@ -16,7 +16,11 @@ __all__ = ["check_options", "options_model", "parse_size"]
 
 
 def options_model(target: Callable[..., Any]) -> type[BaseModel]:
-    """A frozen pydantic model with one field per keyword-only parameter of ``target``."""
+    """A frozen pydantic model with one field per keyword-only parameter of ``target``.
+
+    Parameters of types that no text can give, such as modules, which a subclass hands to its parent, are no options:
+    they keep their defaults. Raises ArgusError for one without a default.
+    """
     function = target.__init__ if inspect.isclass(target) else target
     parameters = inspect.signature(function).parameters.values()
     wanted = [each for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY]
@@ -26,7 +30,28 @@ def options_model(target: Callable[..., Any]) -> type[BaseModel]:
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         fields[parameter.name] = (hints.get(parameter.name, Any), default)
     name = f"{getattr(target, '__name__', 'target')}Options"
-    return create_model(name, __config__=ConfigDict(frozen=True, extra="forbid"), **fields)
+    config = ConfigDict(frozen=True, extra="forbid")
+    try:
+        return create_model(name, __config__=config, **fields)
+    except PydanticSchemaGenerationError:
+        return create_model(name, __config__=config, **_given_as_text(fields, function.__qualname__))
+
+
+def _given_as_text(fields: Mapping[str, tuple[Any, Any]], owner: str) -> dict[str, Any]:
+    """The fields of types that pydantic knows."""
+    found = {}
+    for name, (hint, default) in fields.items():
+        try:
+            TypeAdapter(hint)
+        except PydanticSchemaGenerationError as error:
+            if default is ...:
+                raise ArgusError(
+                    f"{owner}: option {name} is of type {hint}, which no text can give; give it a default, or a type "
+                    "such as int, float, str, bool, Path, Literal or a tuple of these"
+                ) from error
+        else:
+            found[name] = (hint, default)
+    return found
 
 
 def _hints(function: Callable[..., Any], parameters: Iterable[inspect.Parameter]) -> dict[str, Any]:
@@ -71,12 +96,18 @@ def parse_value(text: str) -> Any:
     return text
 
 
+LARGEST = 16384
+"""Pixels of a side that a command line may ask for: the pixels alone take 0.75 GiB then."""
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """``640`` or ``480x640`` (height x width) in pixels."""
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.strip().isdigit() for part in parts):
         raise ArgusError(f"{text!r} is neither SIZE nor HEIGHTxWIDTH in pixels, such as 640 or 480x640")
     height, width = int(parts[0]), int(parts[-1])
+    if max(height, width) > LARGEST:
+        raise ArgusError(f"{text!r} is too large: a side is at most {LARGEST} pixels")
     return height, width
 
 

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from argus_core.build import make_head
+from argus_core.detection.light import LightHead
 from argus_core.errors import ArgusError
 from argus_core.options import check_options, options_model, parse_value
 from argus_core.recipe import Recipe
+from argus_core.tasks.detect import Detect
+from argus_core.tokens import FeatureInfo
 
 if TYPE_CHECKING:
-    from argus_core.tokens import FeatureInfo
+    from argus_core.canvas import Canvas
 
 
 class Example:
     def __init__(
         self,
-        info: FeatureInfo,
+        info: Canvas,
         *,
         width: int = 8,
         mode: Literal["slow", "fast"] = "slow",
@@ -65,10 +69,42 @@ def test_every_wrong_value_gets_a_line():
 
 
 def test_a_type_for_checkers_only_is_refused_where_an_option_has_it():
-    def build(*, info: FeatureInfo = None): ...
+    def build(*, canvas: Canvas = None): ...
 
-    with pytest.raises(ArgusError, match="FeatureInfo"):
+    with pytest.raises(ArgusError, match="Canvas"):
         options_model(build)
+
+
+class Light(LightHead):
+    """Changes nothing, and so has no constructor of its own."""
+
+
+def test_parts_that_no_text_can_give_are_no_options():
+    """A subclass gives the modules of its parent; nobody else can."""
+    head = make_head(Light, "detect.light", FeatureInfo.vit(24), Detect.small(), {"width": 32})
+    assert head.options == {"width": 32}
+    with pytest.raises(ArgusError, match="unknown option of head 'light' 'stem'; known: width"):
+        check_options(options_model(Light), {"stem": "conv"}, "head 'light'")
+
+
+class Part:
+    """Something that only code can make."""
+
+
+def test_a_part_that_must_be_given_is_refused_in_words():
+    def build(*, width: int = 1, part: Part): ...
+
+    def many(*, parts: list[Part] | None = None, width: int = 1): ...
+
+    with pytest.raises(ArgusError, match=r"build: option part is of type .*Part.*, which no text can give.*default"):
+        options_model(build)
+    assert list(options_model(many).model_fields) == ["width"]
+
+
+def test_a_default_of_the_wrong_type_is_no_fault_of_the_user():
+    def build(*, part: Part = None, width: Literal[8, 16] = 8): ...
+
+    assert check_options(options_model(build), {"width": 16}, "x") == {"width": 16}
 
 
 @pytest.mark.parametrize(
