@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import re
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, get_args
@@ -73,6 +74,12 @@ def check_data(spec: str) -> None:
     find_opener(spec)
 
 
+def check_device(text: str) -> None:
+    """What may be a device: whether it is here, only torch can tell."""
+    if not re.fullmatch(r"(cpu|mps)|(cuda|xpu)(:\d+)?", text):
+        raise ArgusError(f"unknown device {text!r}; give cpu, cuda, cuda:1, xpu or mps")
+
+
 def check_out(path: Path) -> None:
     """Where something can be written: no address, and the nearest folder that exists takes new files."""
     check_local(path)
@@ -81,8 +88,12 @@ def check_out(path: Path) -> None:
         there = path
     elif not there.is_dir():
         raise ArgusError(f"{path} cannot be written: {there} is a file; choose another --out")
-    if not os.access(there, os.W_OK):
-        raise ArgusError(f"{path} cannot be written: {there} is read-only here; choose another --out")
+    try:  # permissions do not bind root, and say nothing of a full or foreign file system
+        with open(there, "ab") if there.is_file() else tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ArgusError(f"{path} cannot be written: {there}: {reason}; choose another --out") from error
 
 
 def check_run(path: Path) -> None:

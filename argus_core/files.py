@@ -16,7 +16,10 @@ __all__ = ["file_sha256", "json_sha256", "read_json", "write_atomic", "write_jso
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Call ``write`` with a temporary neighbour of ``path``, flush it to disk and move it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgusError(f"{path} cannot be written: {path.parent}: {error.strerror or error}") from error
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)

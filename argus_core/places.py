@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,7 +74,7 @@ def check_model(text: str) -> None:
     built_in = [entry.name for entry in MODELS.entries()]
     if not is_hub_id(text) and text not in built_in:
         raise ArgusError(
-            f"{unknown('model', text, built_in)} A model is a built-in name, a folder that Argus.save wrote, "
+            f"{unknown('model', text, built_in)}. A model is a built-in name, a folder that Argus.save wrote, "
             "a run of `arena train`, or a hub id OWNER/NAME"
         )
 
@@ -103,7 +104,9 @@ def find_head(heads: Mapping[str, Role], task: str, which: str | None = None, hi
     solving = [name for name, role in heads.items() if role.task == task]
     if not solving:
         known = sorted({role.task for role in heads.values()})
-        raise ArgusError(f"no head here solves {task!r}; there are heads for {', '.join(known) or 'nothing'}{hint}")
+        near = difflib.get_close_matches(task, [*known, *heads], n=1)
+        meant = f"did you mean {near[0]!r}?" if near else "give a --model with such a head, or train one"
+        raise ArgusError(f"no head here solves {task!r}, but {', '.join(known) or 'nothing'}; {meant}{hint}")
     if which is None:
         return solving[0]
     wanted = (which, *ALIASES.get(which, ()))

@@ -241,7 +241,10 @@ class Questions(Composition):
         if isinstance(tasks, str):
             raise ArgusError(f"tasks is a list of names, such as tasks=[{tasks!r}]")
         if tasks is None:
-            return [name for name in self._chosen(None) if self.head(name).task.name != "correspond"]
+            names = [name for name in self._chosen(None) if self.head(name).task.name != "correspond"]
+            if not names:
+                raise ArgusError(f"the heads here only compare images: ask them to correspond{self._left_out()}")
+            return names
         return find_heads(self._roles(), tasks, self._left_out())
 
     def _nouns(self, names: Sequence[str]) -> dict[str, str]:

@@ -31,6 +31,12 @@ def size(path):
         return picture.size
 
 
+def refusal(done):
+    """What a command says that refuses to do what it is asked."""
+    assert isinstance(done.exception, ArgusError), done.output
+    return str(done.exception)
+
+
 def pixels(path):
     with Image.open(path) as picture:
         return np.asarray(picture)
@@ -180,14 +186,51 @@ def test_of_several_heads_the_one_that_answers_is_told(photos, tmp_path):
     assert done.exit_code == 0 and "answers" not in done.stderr and (tmp_path / "out/far/a.png").exists()
 
 
-def test_points_are_matched_and_those_outside_are_nowhere(model, photos, tmp_path):
-    points = ["--point", "10,10", "--point", "999,10"]
-    out = tmp_path / "out"
-    done = run("correspond", photos / "a.png", photos / "b.jpg", *points, "--model", model, "--out", out)
+def test_points_are_matched_and_those_outside_are_refused(model, photos, tmp_path):
+    asked = ["correspond", photos / "a.png", photos / "b.jpg", "--model", model, "--out", tmp_path / "out"]
+    done = run(*asked, "--point", "10,10", "--point", "999,10")
+    assert "999,10 lies outside" in refusal(done) and "80 wide" in refusal(done)
+    assert not (tmp_path / "out").exists()
+    done = run(*asked, "--point", "10,10")
     assert done.exit_code == 0, done.output
-    found = json.loads((out / "matches.json").read_text())["matches"]
-    assert found[0]["match"] is not None and found[1]["match"] is None
-    assert size(out / "matches.png")[0] > 80
+    (found,) = json.loads((tmp_path / "out" / "matches.json").read_text())["matches"]
+    assert found["match"] is not None
+    assert size(tmp_path / "out" / "matches.png")[0] > 80
+
+
+def test_what_cannot_be_read_takes_no_earlier_answer_away(model, photos, tmp_path):
+    out, broken = tmp_path / "out", tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    for command in ("perceive", "features"):
+        done = run(command, photos / "a.png", "--model", model, "--out", out / command)
+        assert done.exit_code == 0, done.output
+        held = {path: path.read_bytes() for path in (out / command).rglob("*") if path.is_file()}
+        done = run(command, broken, "--model", model, "--out", out / command)
+        assert "none of the images could be read: " in refusal(done)
+        assert "0 images" not in done.output
+        assert {path: path.read_bytes() for path in held} == held
+
+
+def test_the_answers_about_one_image_are_printed(model, photos, tmp_path):
+    done = run("perceive", photos / "a.png", "--model", model, "--out", tmp_path / "out")
+    assert f"picture: {tmp_path / 'out' / 'a.png'}" in done.stdout
+    assert all(f"{name}: " in done.stdout for name in Argus.load(model).names(None))
+
+
+@pytest.mark.parametrize("name, said", [("foo", "unknown device 'foo'"), ("cuda:99", "no device cuda:99 here")])
+def test_a_device_that_is_not_here_is_told(name, said, model, photos, tmp_path):
+    done = run("perceive", photos / "a.png", "--model", model, "--out", tmp_path / "out", "--device", name)
+    assert said in refusal(done)
+
+
+def test_a_model_that_only_compares_says_so(photos, tmp_path):
+    backbone = load_backbone("tiny")
+    Argus(backbone, {"points": build_head("correspond.match", backbone.info, Correspond())}, Canvas(64)).save(
+        tmp_path / "model"
+    )
+    done = run("perceive", photos / "a.png", "--model", tmp_path / "model", "--out", tmp_path / "out")
+    assert "only compare images" in refusal(done)
+    assert not (tmp_path / "out" / "results.jsonl").exists()
 
 
 def test_matches_say_whether_they_lead_back_if_the_head_looks(photos, tmp_path):

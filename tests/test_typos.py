@@ -46,7 +46,7 @@ SAID = {
     "argus perceive x.jpg --model missing": "unknown model 'missing'",
     "argus perceive x.jpg --model empty": "empty holds no model",
     "argus perceive missing.jpg --model m": "there is no file or folder missing.jpg",
-    "argus perceive x.jpg --model m --tasks kinds,typo": "no head here solves 'typo'; there are heads for classify, d",
+    "argus perceive x.jpg --model m --tasks kinds,typo": "no head here solves 'typo', but classify, d",
     "argus depth x.jpg --model m --head typo": "no head for 'depth' is called 'typo'; there are metres",
     "argus depth x.jpg --model m --canvas 3k": "'3k' is neither SIZE nor HEIGHTxWIDTH",
     "argus detect x.jpg --model m --require-license typo": "unknown level of licences 'typo'",

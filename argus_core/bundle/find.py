@@ -6,8 +6,9 @@ from pathlib import Path
 
 from argus_core.backbones.hub import published_folder
 from argus_core.bundle.config import CONFIG
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, unknown
 from argus_core.places import folder_of, is_hub_id
+from argus_core.registry import MODELS
 
 
 def find_folder(source: str | Path, file: str, revision: str | None = None) -> Path:
@@ -21,7 +22,8 @@ def find_folder(source: str | Path, file: str, revision: str | None = None) -> P
     if path.is_file():
         raise ArgusError(f"{path} is a file; give the folder that it lies in")
     if isinstance(source, Path) or not is_hub_id(source):
-        raise ArgusError(f"there is no folder {path}; give a folder that Argus.save wrote, or a hub id OWNER/NAME")
+        named = unknown("built-in model", str(source), (entry.name for entry in MODELS.entries()))
+        raise ArgusError(f"there is no folder {path}; give one that Argus.save wrote, or a hub id OWNER/NAME; {named}")
     try:
         return published_folder(source, (CONFIG, file), revision)
     except ArgusError as error:

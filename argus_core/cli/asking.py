@@ -9,7 +9,7 @@ import typer
 
 from argus_core.cli.inputs import check_image, find_sources, parse_point
 from argus_core.cli.question import Question
-from argus_core.early import check_license, check_out, check_path, check_size, checked
+from argus_core.early import check_device, check_license, check_out, check_path, check_size, checked
 from argus_core.places import DEFAULT_MODEL, check_asked, check_model
 
 Inputs = Annotated[
@@ -26,7 +26,12 @@ Model = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", callback=checked(check_out), help="folder to write")]
 HeadName = Annotated[str | None, typer.Option("--head", help="which head answers, where several could")]
-Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1; default: a GPU where there is one")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device", callback=checked(check_device), help="cpu, cuda, cuda:1; default: a GPU where there is one"
+    ),
+]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")]
 CanvasSize = Annotated[
     str | None,
@@ -39,7 +44,7 @@ Every = Annotated[int, typer.Option("--every", min=1, help="of videos and stream
 Limit = Annotated[int, typer.Option("--limit", min=0, help="stop after so many frames of each video; 0 is all")]
 Require = Annotated[
     str | None,
-    typer.Option("--require-license", callback=checked(check_license), help="permissive: refuse weights that are not"),
+    typer.Option("--require-license", callback=checked(check_license), help="permissive: leave out heads that are not"),
 ]
 Annotations = Annotated[
     Path | None,
@@ -50,7 +55,14 @@ Annotations = Annotated[
     ),
 ]
 
+Tasks = Annotated[str | None, typer.Option("--tasks", help="comma-separated tasks or heads; default: all")]
+
 OUT = Path("argus-out")
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """The names in a list with commas; None where none is given."""
+    return [part.strip() for part in text.split(",") if part.strip()] if text else None
 
 
 def add_to(app: typer.Typer) -> None:
@@ -63,7 +75,7 @@ def perceive(
     inputs: Inputs,
     model: Model = None,
     out: Out = OUT,
-    tasks: Annotated[str | None, typer.Option("--tasks", help="comma-separated tasks or heads; default: all")] = None,
+    tasks: Tasks = None,
     threshold: Annotated[float, typer.Option("--threshold", min=0, max=1, help="lowest score of a detection")] = 0.3,
     canvas: CanvasSize = None,
     pictures: Pictures = True,
@@ -76,12 +88,11 @@ def perceive(
     annotations: Annotations = None,
 ) -> None:
     """Everything at once: classes, masks, depth and objects of every image, one backbone pass per canvas."""
-    names = [part.strip() for part in tasks.split(",") if part.strip()] if tasks else None
     asked = Question(
         inputs,
         model,
         out,
-        names,
+        split_names(tasks),
         threshold,
         canvas,
         pictures,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,13 @@ def export_model(
     license: str | None,
     verify: bool,
     partly: bool = False,
+    tasks: Sequence[str] | None = None,
 ) -> None:
-    """Write the model in one of ``models.FORMATS`` and say what was written."""
+    """Write the model, with ``tasks`` some of its heads, in one of ``models.FORMATS`` and say what was written."""
     claim(out, is_export, "export")
     argus = open_model(model, "cpu", None, license, partly)
+    for name in set(argus.heads) - set(argus.heads if tasks is None else argus.names(tasks)):
+        argus.remove(name)
     began = time.perf_counter()
     report: Mapping[str, Any] = {}
     with working(f"export {format}"):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import typer
 
@@ -17,7 +18,7 @@ from argus_core.cli.inputs import Frame, Source, frames
 from argus_core.cli.opening import one_head, open_model
 from argus_core.cli.question import Question
 from argus_core.draw import write_depth_png, write_index_png
-from argus_core.errors import ArgusError, counted
+from argus_core.errors import ArgusError, counted, several
 from argus_core.files import write_json
 from argus_core.progress import ProgressBar, finished
 from argus_core.results import ClassResult, DepthResult, DetectionResult, Result, SegmentResult
@@ -48,21 +49,36 @@ def look(
         for chunk in _chunks(stream, asked.batch, faults):
             for frame, results in zip(chunk, _ask(argus, chunk, names, asked, options), strict=True):
                 writer.write(frame, results)
+                if total == 1:
+                    _tell(results)
             seen += len(chunk)
             progress.update(seen + len(faults))
+        check_any(seen, faults)
     what = f"{counted(seen, 'image')}, {counted(len(names), 'head')} ({', '.join(names)})"
+    if total == 1 and asked.pictures:
+        print(f"picture: {folder.file(f'{frame.name}.png')}")
     finished(what, asked.out, time.perf_counter() - began)
     for note in numbering.notes:
         print(f"notice: {note}", file=sys.stderr)
-    tell_left_out(faults, seen)
+    tell_left_out(faults)
 
 
-def tell_left_out(faults: Sequence[str], seen: int) -> None:
-    """Name on stderr what could not be read; ends with exit code 1, or with an error if that is all."""
+def _tell(results: Mapping[str, Result]) -> None:
+    """Print what every head says, in a line."""
+    for name, result in results.items():
+        print(f"{name}: {result.summary() or type(result).__name__}")
+
+
+def check_any(seen: int, faults: Sequence[str]) -> None:
+    """Raise ArgusError if no image was readable; within a folder's context, so that an earlier run's answers stay."""
+    if not seen:
+        raise ArgusError(f"none of the images could be read: {several(faults)}")
+
+
+def tell_left_out(faults: Sequence[str]) -> None:
+    """Name on stderr what could not be read; ends with exit code 1 then."""
     for fault in faults:
         print(f"left out: {fault}", file=sys.stderr)
-    if not seen:
-        raise ArgusError("none of the images could be read")
     if faults:
         raise typer.Exit(1)
 
@@ -97,13 +113,14 @@ class Writer:
         self.folder, self.pictures, self.each = folder, asked.pictures, asked.each
         self.numbering = numbering
         self.detections: dict[str, list[dict[str, Any]]] = {}
+        self._lines: IO[str] | None = None
 
     def __enter__(self) -> Writer:
-        self._lines = self.folder.file("results.jsonl").open("w", encoding="utf-8")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lines.close()
+        if self._lines is not None:
+            self._lines.close()
         for name, entries in self.detections.items():
             write_json(self.folder.file(name, "detections.json"), entries)
 
@@ -116,6 +133,8 @@ class Writer:
                 result.save_picture(self.folder.file(name, "pictures", f"{frame.name}.jpg"))
         if self.pictures:
             Perception(results, {}, {}).save_picture(self.folder.file(f"{frame.name}.png"))
+        if self._lines is None:  # not before there is an answer: an earlier run's are still good
+            self._lines = self.folder.file("results.jsonl").open("w", encoding="utf-8")
         self._lines.write(json.dumps(line) + "\n")
         self._lines.flush()
 
@@ -130,9 +149,13 @@ class Writer:
         if isinstance(result, SegmentResult):
             file = self.folder.file(name, f"{frame.name}.png")
             write_index_png(file, result.labels, len(result.classes), result.ignore)
-            return {"file": str(file), "shares": result.shares()}
+            return {"file": self._inside(file), "shares": result.shares()}
         if isinstance(result, DepthResult):
             file = self.folder.file(name, f"{frame.name}.png")
             write_depth_png(file, result.metres)
-            return result.to_dict(str(file))
+            return result.to_dict(self._inside(file))
         return result.to_dict()
+
+    def _inside(self, file: Path) -> str:
+        """Where a file lies from the folder on, so that the folder can be moved."""
+        return file.relative_to(self.folder.out).as_posix()

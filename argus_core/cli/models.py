@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from argus_core.cli.asking import CanvasSize, Device, Model, Require
+from argus_core.cli.asking import CanvasSize, Device, Model, Require, Tasks, split_names
 from argus_core.early import check_out, check_run, check_which, checked, one_of
 from argus_core.errors import ArgusError
 from argus_core.places import DEFAULT_MODEL, check_model
@@ -82,13 +82,14 @@ def export(
         bool, typer.Option("--allow-missing", help="leave out heads whose package is not installed")
     ] = False,
     require_license: Require = None,
+    tasks: Tasks = None,
 ) -> None:
     """Write a model for other programs: ONNX or PyTorch graphs, a folder for transformers, or a bundle of Argus."""
     if format in GRAPHS and variant is not None:
         raise ArgusError(f"--variant {variant} is of bundles and hf folders; {format} graphs hold float32 weights")
     from argus_core.cli.describe import export_model
 
-    export_model(model, out, format, variant, require_license, verify, allow_missing)
+    export_model(model, out, format, variant, require_license, verify, allow_missing, split_names(tasks))
 
 
 def bench(

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from argus_core.canvas import Canvas
 from argus_core.cli.folder import OutFolder
 from argus_core.cli.inputs import Frame, Source, frames
-from argus_core.cli.look import tell_left_out
+from argus_core.cli.look import check_any, tell_left_out
 from argus_core.cli.opening import open_model
 from argus_core.draw import draw_pca, draw_similarity
 from argus_core.errors import ArgusError, counted
@@ -52,8 +52,9 @@ def show_tokens(
                 _show(argus, chosen, layer, frame, folder, point)
                 seen += 1
             progress.advance()
+        check_any(seen, faults)
     finished(f"features of {counted(seen, 'image')}", out, time.perf_counter() - began)
-    tell_left_out(faults, seen)
+    tell_left_out(faults)
 
 
 def _check_point(point: tuple[float, float], sources: Sequence[Source]) -> None:

@@ -56,7 +56,9 @@ def paint_mask(image: Pixels, labels: Any, classes: int, ignore: int = 255, opac
     """
     values = _fitting(image, labels, classes, ignore)
     unlabelled = values == ignore
-    picture = blend(image, class_colors()[values % COLORS], opacity)
+    # The image's own colours would mix with those of the classes, which then match no entry of the legend.
+    pale = np.asarray(Image.blend(Image.fromarray(image), Image.fromarray(grey(image)), math.sqrt(opacity)))
+    picture = blend(pale, class_colors()[values % COLORS], opacity)
     picture.paste(Image.fromarray(grey(image)), (0, 0), Image.fromarray(unlabelled.astype(np.uint8) * 255))
     picture.paste(WHITE, (0, 0), _borders(values))
     return np.array(picture)

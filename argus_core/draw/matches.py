@@ -141,7 +141,7 @@ def _caption(picture: Pixels, whole: Array, scale: Scale | None, right: Array | 
 def _count_mutual(picture: Pixels, whole: Array, mutual: Array, face: ImageFont.FreeTypeFont) -> Pixels:
     """The picture with what its faint lines mean below it."""
     entries = [
-        Entry(None, "strong: leads back", str((whole & mutual).sum())),
-        Entry(None, "faint: does not", str((whole & ~mutual).sum())),
+        Entry(None, f"strong: {(whole & mutual).sum()} lead back"),
+        Entry(None, f"faint: {(whole & ~mutual).sum()} do not"),
     ]
     return attach(picture, legend(entries, picture.shape[1], face, lying=True), face.size / 3, below=True)

@@ -63,11 +63,12 @@ def scale_bar(scale: Scale, room: int, face: ImageFont.FreeTypeFont, lying: bool
     line, em = line_of(face), round(face.size)
     rows = [row for row in (scale.title, scale.unknown) if row]
     bar = (_lying if lying else _upright)(scale, room if lying else room - line * len(rows), face)
+    indent = em // 4  # a letter's left edge would be cut at the panel's
     width = max([bar.width, *(math.ceil(2 * em + face.getlength(row)) for row in rows)])
     sheet = Image.new("RGB", (width, bar.height + line * len(rows)), PAPER)
     pen, y = ImageDraw.Draw(sheet), 0
     if scale.title:
-        pen.text((0, line / 2), scale.title, fill=INK, font=face, anchor="lm")
+        pen.text((indent, line / 2), scale.title, fill=INK, font=face, anchor="lm")
         y += line
     sheet.paste(bar, (0, y))
     if scale.unknown:

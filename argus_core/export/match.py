@@ -86,12 +86,15 @@ class Matcher(nn.Module):
 
 
 def matcher(head: Head, output: DescriptorMaps) -> Matcher:
-    """The graph by which a head's descriptors are matched; raises ArgusError for a search that it cannot do."""
+    """The graph by which a head's descriptors are matched; raises ArgusError for a search that it cannot do.
+
+    Whether a match leads back is no part of it: the same graph from the second image to the first tells.
+    """
     search = output.search
-    if search.refine != "none" or search.mutual:
+    if search.refine != "none":
         raise ArgusError(
-            f"head {head.name!r} matches with refine={search.refine!r}, mutual={search.mutual}, which cannot be "
-            "exported; build it with refine='none' and mutual=False, which change nothing but the search"
+            f"head {head.name!r} matches with refine={search.refine!r}, which cannot be exported; build it with "
+            "refine='none', which changes nothing but the search, or leave it out with --tasks"
         )
     return Matcher(output.stride, search.size)
 

@@ -15,7 +15,7 @@ from argus_core.draw.enlarge import resized
 from argus_core.draw.palette import Pixels
 from argus_core.draw.panel import INK, PAPER, attach
 from argus_core.draw.text import fit, font, font_for, length, line_of, write
-from argus_core.results.base import Result, size_text
+from argus_core.results.base import Result
 from argus_core.results.classes import ClassResult
 from argus_core.results.plain import PlainResult
 
@@ -75,7 +75,7 @@ def _photograph(image: Pixels, size: tuple[int, int], classes: Mapping[str, Clas
         if len(classes) > 1:
             picture = attach(picture, _line(name, face, size[1]), face.size / 3, below=True)
         picture = attach(picture, score_rows(result.rows, size[1], face), face.size / 3, below=True)
-    return _Cell("image", size_text(image), picture)
+    return _Cell("image", f"{image.shape[1]} wide, {image.shape[0]} high", picture)
 
 
 def _line(text: str, face: ImageFont.FreeTypeFont, room: int) -> Image.Image:

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from argus_core.draw.palette import Pixels
+from argus_core.errors import ArgusError
 from argus_core.files import write_atomic
 
 SAVING = {"quality": 90, "compress_level": 3}
@@ -28,7 +29,11 @@ class Drawn(ABC):
     def save_picture(self, path: str | Path) -> None:
         """Write the picture; the suffix decides the format."""
         target = Path(path)
-        kind = Image.registered_extensions().get(target.suffix.lower(), "PNG")
+        kind = Image.registered_extensions().get(target.suffix.lower())
+        if kind not in Image.SAVE:
+            raise ArgusError(
+                f"{target}: pictures are written as .png, .jpg or .webp, not {target.suffix or 'no suffix'!r}"
+            )
         write_atomic(target, lambda to: self.plot().save(to, format=kind, **SAVING))
 
     def _repr_png_(self) -> bytes | None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from argus_core.draw.palette import Pixels
+from argus_core.errors import unknown
 from argus_core.results.base import Result, size_text
 from argus_core.results.classes import ClassResult
 from argus_core.results.composite import draw_results
@@ -72,7 +73,10 @@ class Perception(Mapping[str, Any], Drawn):
         if key in self._maps():
             noun, name = MAPS[key]
             return getattr(self[noun], name)
-        return self.results[self.nouns.get(key, key)]
+        name = self.nouns.get(key, key)
+        if name not in self.results:
+            raise KeyError(str(unknown("answer", key, self)))
+        return self.results[name]
 
     def __iter__(self) -> Iterator[str]:
         yield from dict.fromkeys((*self.nouns, *self._maps(), *self.results, "timings_ms"))

@@ -37,6 +37,9 @@ TRAINED_ON = {"classify": RESEARCH, "segment": RESEARCH, "depth": RESEARCH}
 NAMES = {"images": "NYU Depth V2 (cropped)", "pf_willow": "PF-WILLOW"}
 """What the data sets of the runs are called, by the beginning of their specs."""
 
+CLASSES = {"n02012849": "crane (bird)", "n03126707": "crane (machine)", "n03710721": "maillot (tank suit)"}
+"""Names, by WordNet id, of classes whose first one is that of another class too."""
+
 
 def main() -> None:
     """Write the model and print where it is."""
@@ -84,23 +87,16 @@ def named(data: Mapping[str, Any]) -> dict[str, Any]:
 def published_classifier(backbone: Backbone) -> Head:
     """The last layer of the network that the backbone is of, with timm's names of the classes of ImageNet-1k."""
     names = ImageNetInfo()
-    classes = [names.index_to_description(index).split(",")[0] for index in range(names.num_classes())]
-    head = build_head("classify.linear", backbone.info, Classify(classes=distinct(classes)), {"normalize": False})
+    classes = [
+        CLASSES.get(label, names.index_to_description(index).split(",")[0])
+        for index, label in enumerate(names.label_names())
+    ]
+    head = build_head("classify.linear", backbone.info, Classify(classes=tuple(classes)), {"normalize": False})
     tensors = published_tensors(backbone.name, backbone.model.net)  # type: ignore[arg-type]
     head.load_state_dict({f"classify.{part}": tensors[f"classifier.{part}"] for part in ("weight", "bias")})
     head.canvas = CANVAS
     head.record = {"data": {"spec": "ImageNet-1k, by the authors of EfficientNet-Lite"}}
     return head.eval()
-
-
-def distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """The names with a number behind those that were there before: two kinds of crane, two of maillot."""
-    seen: dict[str, int] = {}
-    out = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name} {seen[name]}")
-    return tuple(out)
 
 
 def score_photographs(argus: Argus, folder: Path) -> dict[str, Any]:
