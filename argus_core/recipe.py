@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,7 +27,9 @@ class Stage(BaseModel):
 class Conditions(BaseModel):
     """What a published training stood on beside its recipe: canvas (height, width) in pixels, and views of an image.
 
-    ``options`` are those of the head that need something from outside, each with how to get it.
+    ``options`` are those of the head that need something from outside, each with how to get it. ``settings`` are fields
+    of the recipe and options of the head that the published training had and that are not the default here: with the
+    card they hold unless others are set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +37,7 @@ class Conditions(BaseModel):
     canvas: tuple[int, int] | None = None
     views: tuple[str, ...] = ()
     options: Mapping[str, str] = Field(default_factory=dict)
+    settings: Mapping[str, Any] = Field(default_factory=dict)
 
 
 class Recipe(BaseModel):
@@ -54,7 +57,10 @@ class Recipe(BaseModel):
     )
     betas: tuple[float, float] = (0.9, 0.999)
     momentum: float = Field(default=0.9, ge=0, lt=1, description="for sgd")
-    weight_decay: float = Field(default=1e-4, ge=0, description="not on norms, biases and scales")
+    weight_decay: float = Field(default=1e-4, ge=0, description="on the parameters that decayed says")
+    decayed: Literal["matrices", "all"] = Field(
+        default="matrices", description="all: norms, biases and scales too, which have one dimension or none"
+    )
     batch: int = Field(default=16, ge=1, description="images per step, over all processes")
     epochs: float = Field(default=12, gt=0, description="length of the whole training, stages included")
     steps: int = Field(default=0, ge=0, description="the same in steps; 0 goes by epochs")

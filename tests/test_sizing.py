@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 
 from arena_help import DATA, settings, small_cache
 from argus_arena.commands import make_request, train_run
@@ -13,6 +14,7 @@ from argus_arena.evaluations import evaluation_steps
 from argus_arena.learner import phases
 from argus_arena.sizing import card_recipe, natural_batch, sized, suited_recipe
 from argus_arena.told_recipe import unmet
+from argus_arena.trial import _optimizer
 from argus_core.build import head_class
 from argus_core.errors import ArgusError
 from argus_core.hooks import load_plugins
@@ -145,6 +147,44 @@ def test_live_tokens_are_made_as_the_card_asks_unless_the_request_says_how():
     assert (request.canvas, request.views) == (None, ())
     with pytest.raises(ArgusError, match="fcos 640x640, split_tower 768x768; say which with --canvas"):
         live("fcos", "split_tower", recipe="card")
+
+
+def test_the_card_brings_the_options_and_the_decay_of_the_published_training():
+    made = live("segment.linear", recipe="card").heads["linear"]
+    assert (made.options["dropout"], made.options["denominator"], made.recipe.decayed) == (0.1, "all", "all")
+    assert (made.recipe.steps, made.recipe.batch, made.recipe.weight_decay) == (40_000, 16, 1e-3)
+    plain = live("segment.linear").heads["linear"]
+    assert (plain.options["dropout"], plain.options["denominator"], plain.recipe.decayed) == (0, "valid", "matrices")
+
+
+def test_what_is_set_wins_over_the_card_and_is_told():
+    request = make_request(
+        {"heads": ("segment.linear",), "data": DATA, "backbone": "tiny", "recipe": "card"},
+        {"dropout": 0.2, "linear.decayed": "matrices"},
+        None,
+    )
+    made = sized(resolve(request), load_plugins()).heads["linear"]
+    assert (made.options["dropout"], made.options["denominator"], made.recipe.decayed) == (0.2, "all", "matrices")
+    tokens = {"from": "live", "canvas": {"height": 512, "width": 512}, "views": ["id"]}
+    (text,) = unmet(made.recipe, made.options, tokens)
+    assert "dropout 0.1, here 0.2; decayed all, here matrices" in text
+    assert (
+        unmet(
+            live("segment.linear", recipe="card").heads["linear"].recipe, {"dropout": 0.1, "denominator": "all"}, tokens
+        )
+        == []
+    )
+
+
+def test_weight_decay_is_for_matrices_or_for_all():
+    matrix, scale = torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(2))
+    for decayed, scales in (("matrices", 1.0), ("all", 1 - 0.1 * 0.5)):
+        optimizer = _optimizer(Recipe(weight_decay=0.5, decayed=decayed), 0.1, [matrix, scale])
+        matrix.grad, scale.grad = torch.zeros(2, 2), torch.zeros(2)
+        with torch.no_grad():
+            matrix.fill_(1), scale.fill_(1)
+        optimizer.step()
+        assert matrix[0, 0].item() == pytest.approx(1 - 0.1 * 0.5) and scale[0].item() == pytest.approx(scales)
 
 
 def test_conditions_are_no_setting():

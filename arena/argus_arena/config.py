@@ -122,12 +122,12 @@ def resolve(request: RunRequest) -> RunConfig:
     return RunConfig(request=request, heads=heads)
 
 
-def said_of_recipes(request: RunRequest) -> dict[str, dict[str, Any]]:
-    """By the heads' names in the run: the fields of their recipes that settings give."""
-    return _distribute(request.settings, _instances(request.heads))[0]
-
-
 Settled = dict[str, dict[str, Any]]
+
+
+def said(request: RunRequest) -> tuple[Settled, Settled]:
+    """By the heads' names in the run: the fields of their recipes, and their options, that settings give."""
+    return _distribute(request.settings, _instances(request.heads))
 
 
 def _distribute(settings: Mapping[str, Any], names: Mapping[str, str]) -> tuple[Settled, Settled]:

@@ -9,9 +9,9 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from argus_arena.config import RunConfig, said_of_recipes
+from argus_arena.config import RECIPE_FIELDS, HeadConfig, RunConfig, said
 from argus_arena.tokens import count_images
-from argus_core.build import head_class
+from argus_core.build import head_class, head_options
 from argus_core.errors import ArgusError
 from argus_core.hooks import Plugins
 from argus_core.recipe import Recipe
@@ -27,11 +27,15 @@ WARMUP, WARMUP_STEPS = 0.05, 500
 def sized(config: RunConfig, plugins: Plugins) -> RunConfig:
     """The run with the recipes that its heads train by, and the canvas and views that cards ask of live tokens."""
     images = count_images(config.request, plugins)
-    said = said_of_recipes(config.request)
-    suit = card_recipe if config.request.recipe == "card" else suited_recipe
+    recipes, options = said(config.request)
+    card = config.request.recipe == "card"
+    suit = card_recipe if card else suited_recipe
     heads = {
         name: made.model_copy(
-            update={"recipe": suit(head_class(made.head).recipe, made.recipe, said[name], images)},
+            update={
+                "recipe": suit(head_class(made.head).recipe, made.recipe, recipes[name], images),
+                "options": card_options(made, options[name]) if card else made.options,
+            },
         )
         for name, made in config.heads.items()
     }
@@ -62,11 +66,21 @@ def suited_recipe(card: Recipe, asked: Recipe, said: Collection[str], images: in
 
 def card_recipe(card: Recipe, asked: Recipe, said: Collection[str], images: int) -> Recipe:
     """The card's recipe; its stages keep their share of a training whose length was ``said``."""
+    settings = card.conditions.settings if card.conditions else {}
+    asked = asked.model_copy(update={k: v for k, v in settings.items() if k in RECIPE_FIELDS and k not in said})
     if not card.stages or "stages" in said or not {"epochs", "steps"} & set(said):
         return asked
     epochs = asked.steps / _per_epoch(asked.batch, images) if asked.steps else asked.epochs
     stages = tuple(stage.model_copy(update={"epochs": stage.epochs * epochs / card.epochs}) for stage in card.stages)
     return asked.model_copy(update={"stages": stages})
+
+
+def card_options(made: HeadConfig, said: Collection[str]) -> dict[str, Any]:
+    """A head's options with those of its card, but for the ones that were ``said``."""
+    card = head_class(made.head).recipe.conditions
+    settings = card.settings if card else {}
+    taken = {k: v for k, v in settings.items() if k not in RECIPE_FIELDS and k not in said}
+    return head_options(made.head, {**made.options, **taken})
 
 
 def _per_epoch(batch: int, images: int) -> int:

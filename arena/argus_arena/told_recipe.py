@@ -43,6 +43,9 @@ def unmet(recipe: Recipe, options: Mapping[str, Any], tokens: Mapping[str, Any])
     if not set(card.views) <= set(tokens["views"]):
         views = ",".join(card.views)
         found.append(f"views {views}, here {','.join(tokens['views'])} (`{command}--views {views}`)")
+    for key, value in card.settings.items():
+        now = options.get(key, getattr(recipe, key, None))
+        found += [f"{key} {value}, here {now}"] if now != value else []
     found += [f"{key} ({how})" for key, how in card.options.items() if options.get(key) is None]
     return [f"not as the card trained: it had {'; '.join(found)}"] if found else []
 

@@ -149,9 +149,10 @@ def _selects(only: Sequence[str], name: str) -> bool:
 
 
 def _optimizer(recipe: Recipe, lr: float, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    # Norms, biases and scales have one dimension or none: pulling them to zero only hurts.
-    decayed = [p for p in parameters if p.ndim > 1]
-    plain = [p for p in parameters if p.ndim <= 1]
+    # Norms, biases and scales have one dimension or none: pulling them to zero only hurts, but some cards did.
+    least = 0 if recipe.decayed == "all" else 2
+    decayed = [p for p in parameters if p.ndim >= least]
+    plain = [p for p in parameters if p.ndim < least]
     groups = [
         {"params": decayed, "weight_decay": recipe.weight_decay},
         {"params": plain, "weight_decay": 0.0},

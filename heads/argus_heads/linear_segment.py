@@ -21,7 +21,9 @@ class LinearSegmenter(Head):
 
     Of a pyramid ``layers`` are by default those of strides 8, 16 and 32; all are brought to ``stride`` px.
     ``dropout`` drops whole channels before the norm. ``denominator`` ``all`` divides the loss by all pixels, ignored
-    ones included, as the published probes do (with dropout 0.1).
+    ones included. The published probe (DINOv3, EUPE) had dropout 0.1, ``all``, and weight decay on norm and biases as
+    well: those are the card's. By default nothing is dropped and labelled pixels alone count, since with padding and
+    unlabelled pixels ``all`` weighs an image by how much of it is labelled.
     """
 
     solves = Segment
@@ -34,7 +36,7 @@ class LinearSegmenter(Head):
         schedule="onecycle",
         warmup=1500 / 40_000,
         clip=0,
-        conditions=Conditions(canvas=(512, 512)),
+        conditions=Conditions(canvas=(512, 512), settings={"dropout": 0.1, "denominator": "all", "decayed": "all"}),
     )
 
     def __init__(
