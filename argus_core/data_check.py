@@ -17,6 +17,8 @@ SHARE = 0.1
 """A fault of this share of the annotations or images makes a result wrong; of less, doubtful."""
 LOOKED = 256
 """Maps of whole images, such as masks, that are read before a command begins; all of them once a fault is refused."""
+LOOSE, OTHER = 5, "faults of several kinds"
+"""Faults without a kind that are told one by one; what more of them are called together."""
 NAMED = 5
 """Classes that are told of many."""
 SCORED = ("val", "test")
@@ -108,9 +110,10 @@ def examine(
 
 def findings(split: str, faults: Sequence[Fault]) -> list[Finding]:
     """The faults of a split, kind by kind: wrong are a tenth of what there is, and those that say so."""
+    loose = sum(not fault.kind for fault in faults) > LOOSE
     kinds: dict[str, list[Fault]] = {}
     for fault in faults:
-        kinds.setdefault(fault.kind or str(fault), []).append(fault)
+        kinds.setdefault(fault.kind or (OTHER if loose and not fault.wrong else str(fault)), []).append(fault)
     return [_finding(split, kind, held) for kind, held in kinds.items()]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from argus_core.data import Fault
 from argus_core.data_check import DataRefused, check_split, findings, heed
 from argus_core.data_spec import open_data
 from argus_core.errors import ArgusError
@@ -333,3 +334,10 @@ def test_findings_of_one_kind_are_one_sentence(tmp_path):
         "train: annotations of unknown images: 3 of 9, such as "
         "train.json, annotation 90: its image id 7 is unknown (left out)"
     )
+
+
+def test_many_faults_without_a_kind_are_counted():
+    faults = [Fault(f"line {n}", "it is odd", n == 2) for n in range(6)]
+    assert [one.text for one in findings("val", faults[:2])] == ["val, line 0: it is odd", "val, line 1: it is odd"]
+    (one,) = findings("val", faults)
+    assert one.text == "val: faults of several kinds: 6, such as line 0: it is odd" and not one.wrong

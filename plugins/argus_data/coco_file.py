@@ -17,6 +17,7 @@ from argus_data.coco_values import Texts, misread, plain_id, whole_number
 from argus_data.local_names import is_possible
 
 Size = tuple[int, int]
+LOST = "entries of images that cannot be used"
 TOLERANCE = 0.5
 """Pixels by which a box may leave its image through rounding alone."""
 
@@ -103,13 +104,15 @@ def _images(file: Path, entries: list[Any], faults: list[Fault]) -> dict[Any, tu
         key, name = (entry.get("id"), entry.get("file_name")) if isinstance(entry, dict) else (None, None)
         where = f"{file.name}, image {name or f'number {position}'}"
         if not isinstance(key, int | float | str) or not isinstance(name, str):
-            faults.append(Fault(where, "it needs an id and a file_name", dropped=True))
+            faults.append(Fault(where, "it needs an id and a file_name", True, LOST, total=len(entries)))
         elif not is_possible(name):
-            faults.append(Fault(where, f"no file can be called {name!r} here", dropped=True))
+            faults.append(Fault(where, f"no file can be called {name!r} here", True, LOST, total=len(entries)))
         elif key in images:
-            faults.append(Fault(where, f"its id {key} belongs to {images[key][0]} already", dropped=True))
+            faults.append(
+                Fault(where, f"its id {key} belongs to {images[key][0]} already", True, LOST, total=len(entries))
+            )
         elif name in names:
-            faults.append(Fault(where, f"it is listed twice, again with id {key}", dropped=True))
+            faults.append(Fault(where, f"it is listed twice, again with id {key}", True, LOST, total=len(entries)))
         else:
             given = entry.get("height"), entry.get("width")
             size = tuple(whole_number(side) for side in given)

@@ -80,7 +80,9 @@ def _read_list(file: Path) -> tuple[list[_Entry], list[Fault]]:
             raise ArgusError(f"{file}, line {number}: {line!r} is not an image, its depth and the focal length")
         entry = _Entry(number, words[0], words[1])
         if entry.depth == "None":
-            faults.append(Fault(f"{file.name}, line {number}", f"{entry.image} has no depth", dropped=True))
+            faults.append(
+                Fault(f"{file.name}, line {number}", f"{entry.image} has no depth", True, "images without depth")
+            )
         elif entry.image in entries:
             raise ArgusError(
                 f"{file}, line {number}: {entry.image} is already in line {entries[entry.image].line}; keep one"

@@ -107,7 +107,7 @@ class _Reader:
                 where = f"{self.file}, pair {number} ({pair.src}, {pair.trg})"
                 found = self._points(pair, where, faults)
                 if isinstance(found, str):
-                    faults.append(Fault(where, found, dropped=True))
+                    faults.append(Fault(where, found, True, "pairs that cannot be used", total=len(self.pairs)))
                     continue
                 names.append((pair.src, pair.trg))
                 points.append(found)
@@ -152,7 +152,7 @@ def _inside(points: Points, size: Size | None, where: str, faults: list[Fault]) 
         out = point is not None and size is not None and not (0 <= point[0] <= size[1] and 0 <= point[1] <= size[0])
         if out and point is not None and size is not None:
             what = f"point {number} at x={point[0]:g}, y={point[1]:g} lies outside the image of {size[1]}x{size[0]} px"
-            faults.append(Fault(where, f"{what} (width x height)", dropped=True))
+            faults.append(Fault(where, f"{what} (width x height)", True, "points outside their image"))
         kept.append(None if out else point)
     return kept
 
@@ -161,6 +161,6 @@ def _box(image: _Image, where: str, faults: list[Fault]) -> Box | None:
     """The image's box if it is one."""
     box = image.bbox
     if box is not None and not (box[0] < box[2] and box[1] < box[3]):
-        faults.append(Fault(where, f"bbox {list(box)} is not x1 < x2, y1 < y2", dropped=True))
+        faults.append(Fault(where, f"bbox {list(box)} is not x1 < x2, y1 < y2", True, "boxes without area"))
         return None
     return box
