@@ -341,3 +341,9 @@ def test_many_faults_without_a_kind_are_counted():
     assert [one.text for one in findings("val", faults[:2])] == ["val, line 0: it is odd", "val, line 1: it is odd"]
     (one,) = findings("val", faults)
     assert one.text == "val: faults of several kinds: 6, such as line 0: it is odd" and not one.wrong
+
+
+def test_large_objects_that_leave_their_image_are_no_corners(tmp_path):
+    places = [(n % 4, n % 3, 36 + n % 3 * 2, 27) for n in range(9)]
+    refused, warnings = told(flat(tmp_path, boxes(*places)))
+    assert not refused and "boxes that leave their image: 3" in warnings[0]

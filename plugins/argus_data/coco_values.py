@@ -22,8 +22,8 @@ TOLD = {
 MANY, HALF = 20, 0.5
 """Boxes from which on it says something that none reaches beyond half of its image."""
 
-SHARE = 0.1
-"""Of boxes that leave their image, from which on it is no accident."""
+CORNERS = 3
+"""Corners taken for sizes leave the image with most boxes: a third of them, and three boxes, are no accident."""
 
 
 class Texts:
@@ -97,7 +97,7 @@ def misread(file: str, corners: Pixels, limits: Pixels) -> list[Fault]:
     if count and 2 * tiny >= count:
         what = f"{tiny} of {count} boxes lie within 0..1: they are shares of the image; write pixels"
         return [Fault(file, what, wrong=True)]
-    if out and out >= SHARE * count and ((start >= 0) & (start < size) & (size <= limits + 1)).all():
+    if out >= max(CORNERS, count / CORNERS) and ((start >= 0) & (start < size) & (size <= limits + 1)).all():
         what = f"{out} of {count} boxes leave their image, and none would as x1, y1, x2, y2; write x, y, width, height"
         return [Fault(file, what, wrong=True)]
     reach = (corners[:, 2:] / limits).max(axis=0, initial=0)
