@@ -14,8 +14,9 @@ from argus_core.errors import ArgusError
 
 __all__ = ["Plane", "enlarge", "merge_passes"]
 
-STRIP = 1 << 18
-"""Values held at once while a stack of maps is enlarged to the image: few enough to stay in a processor's cache."""
+STRIP, WIDE_STRIP = 1 << 18, 1 << 26
+"""Values held at once while a stack of maps is enlarged to the image: few enough to stay in a processor's cache, and
+on a GPU so many that few kernels are started (256 MB)."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Plane:
     def strips(self) -> Iterator[tuple[slice, Tensor]]:
         """The maps at the image's pixel centres, bilinear, a strip of rows (C, r, w) at a time."""
         height, width = self.image_size
-        rows = max(1, STRIP // (len(self.values) * width))
+        held = STRIP if self.values.device.type == "cpu" else WIDE_STRIP
+        rows = max(1, held // (len(self.values) * width))
         for start in range(0, height, rows):
             part = slice(start, min(start + rows, height))
             yield part, _bilinear(_bilinear(self.values, height, part, dim=1), width, slice(0, width), dim=2)

@@ -1,12 +1,13 @@
-"""Stretches of a head that stay in float32 under autocast."""
+"""Number formats: which one a device computes fast, and stretches that stay in float32."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
-__all__ = ["full_precision"]
+__all__ = ["computes_bf16", "full_precision", "without_tf32"]
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
@@ -14,3 +15,23 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     # Devices without kernels, such as meta, have no autocast to turn off.
     available = torch.amp.is_autocast_available(device.type)
     return torch.autocast(device.type, enabled=False) if available else nullcontext()
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether ``device`` is a GPU with bfloat16 of its own; older ones emulate it, slower than float32."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+@contextmanager
+def without_tf32(device: torch.device) -> Iterator[None]:
+    """Products and convolutions in all 23 bits of float32 inside, whatever the process allows outside."""
+    if device.type != "cuda":
+        yield
+        return
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    try:
+        matmul.allow_tf32 = cudnn.allow_tf32 = False
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before

@@ -155,6 +155,27 @@ class PinnedToCpu(Good):
         return super().reply(x + torch.ones(x.shape), features)
 
 
+class CountsOnTheCpu(Good):
+    def loss(self, output, targets):
+        seen = torch.zeros(len(self.task.classes))
+        for target in targets:
+            seen.index_add_(0, target.labels, torch.ones(len(target.labels)))
+        return super().loss(output, targets) | {"classes": seen.sum() * output.levels[0].quality.mean()}
+
+
+class FitsOnTheCpu(Good):
+    def fit(self, batches):
+        self.stem.bias.data = sum(features.map.mean(dim=(0, 2, 3)) for features, _ in batches)[:24] + torch.zeros(24)
+
+
+class ComparesEveryPair(Good):
+    def extra_loss(self, output, targets, matched):
+        """How near every box is to every other, seen from every cell."""
+        boxes = targets[0].boxes
+        near = (boxes[:, None] - boxes).abs().sum(dim=2)
+        return {"near": (near[..., None] * output.levels[0].quality[0].flatten()[:64]).sigmoid().mean()}
+
+
 class FreezesItsGrid(Good):
     def reply(self, x, features):
         return super().reply(x + torch.linspace(0, 1, int(x.shape[3]), device=x.device), features)
@@ -303,7 +324,7 @@ BROKEN: dict[str, tuple[type[Good], ...]] = {
     "padding": (PredictsInPadding, LearnsFromPadding),
     "cached_is_live": (FlattensByView, CountsItsCalls),
     "company": (SharedByAll,),
-    "device_agnostic": (PinnedToCpu,),
+    "device_agnostic": (PinnedToCpu, CountsOnTheCpu, FitsOnTheCpu),
     "pyramid": (AssumesItsStride, StacksAsTheyAre),
     "exports": (FreezesItsGrid, BranchesOnValues),
     "compiles": (BreaksTheGraph, BranchesOnValues),
@@ -311,6 +332,7 @@ BROKEN: dict[str, tuple[type[Good], ...]] = {
     "gradients": (UnusedParameter, Detached),
     "learns": (ClimbsItsLoss,),
     "bfloat16": (OverflowsInBfloat16,),
+    "many_objects": (ComparesEveryPair,),
     "deterministic": (UnseededStart, DropoutInEval),
     "state_round_trip": (UnsavedBuffer, MemoryOutsideBuffers),
     "global_state": (SetsDtype, SetsThreads, TurnsGradientsOff, SeedsTorch, SeedsPython, SetsEnvironment),

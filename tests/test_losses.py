@@ -11,10 +11,10 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 from torchvision.models.detection.fcos import FCOSHead
-from torchvision.ops import box_iou, generalized_box_iou
+from torchvision.ops import box_iou, generalized_box_iou, generalized_box_iou_loss
 
 from argus_core.detection.assign import FCOSAssigner, assign
-from argus_core.detection.geometry import boxes_to_ltrb, centerness, grid_points, ltrb_to_boxes
+from argus_core.detection.geometry import boxes_to_ltrb, centerness, giou_loss, grid_points, ltrb_to_boxes
 from argus_core.detection.losses import dense_losses
 from argus_core.processes import batch_total
 from argus_core.tasks.detect import BoxTarget
@@ -162,3 +162,19 @@ def test_quality_as_overlap_learns_how_well_the_predicted_boxes_fit() -> None:
     torch.testing.assert_close(terms["quality"], wanted)
     torch.testing.assert_close(terms["box"], 1 - generalized_box_iou(found, boxes).diagonal().mean())
     assert torch.autograd.grad(terms["quality"], ltrb, allow_unused=True)[0] is None
+
+
+def test_the_overlap_loss_is_torchvisions_and_so_is_its_gradient() -> None:
+    generator = torch.Generator().manual_seed(0)
+    start, side = (50 * torch.rand(2, 200, 2, generator=generator) for _ in range(2))
+    given = torch.cat([start, start + side + 1], dim=2)
+    given[1, :20] = given[0, :20]
+    given[1, 20:40] += 200
+    results = []
+    for loss in (giou_loss, generalized_box_iou_loss):
+        boxes = given[0].clone().requires_grad_()
+        values = loss(boxes, given[1])
+        values.sum().backward()
+        results.append((values.detach(), boxes.grad))
+    assert torch.equal(results[0][0], results[1][0])
+    torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-6, atol=1e-8)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from argus_arena.setting import Setting
@@ -12,6 +16,9 @@ from argus_arena.world import World
 from argus_core.head import Head
 from argus_core.tasks.base import Task
 from argus_core.tokens import Features, Tokens
+
+ALIGNED = 16
+"""Bytes at whose multiples a tensor may begin, whatever it holds."""
 
 Batch = tuple[Tokens, dict[str, list[Any]]]
 
@@ -51,7 +58,7 @@ class FitBatches:
             targets = [
                 task.target(split.truth(index, task.name), source.placement((index, "id"))) for index, _ in items
             ]
-            yield tokens.features(self.head.needs), [target.to(self.world.device) for target in targets]
+            yield tokens.features(self.head.needs), carried(targets, self.world.device)
 
 
 def feed(setting: Setting, world: World, start: int, total: int) -> Iterator[Batch]:
@@ -65,4 +72,24 @@ def feed(setting: Setting, world: World, start: int, total: int) -> Iterator[Bat
         num_workers=setting.request.workers,
     )
     for tokens, targets in loader:
-        yield tokens.to(world.device), {name: [t.to(world.device) for t in found] for name, found in targets.items()}
+        yield tokens.to(world.device), {name: carried(found, world.device) for name, found in targets.items()}
+
+
+def carried(targets: Sequence[Any], device: torch.device) -> list[Any]:
+    """Targets on ``device``: the tensors of all that hold nothing else in one copy, others by their ``to``."""
+    if device.type == "cpu" or not all(map(_holds_tensors, targets)):
+        return [target.to(device) for target in targets]
+    parts = [getattr(target, each.name) for target in targets for each in fields(target)]
+    raw = [part.flatten().view(torch.uint8) for part in parts]
+    room = [-(-len(one) // ALIGNED) * ALIGNED for one in raw]
+    packed = torch.cat([F.pad(one, (0, size - len(one))) for one, size in zip(raw, room, strict=True)])
+    packed = packed.pin_memory() if device.type == "cuda" else packed
+    there = packed.to(device, non_blocking=device.type == "cuda").split(room)
+    views = (
+        place[: len(one)].view(part.dtype).view(part.shape) for place, one, part in zip(there, raw, parts, strict=True)
+    )
+    return [replace(target, **{each.name: next(views) for each in fields(target)}) for target in targets]
+
+
+def _holds_tensors(target: Any) -> bool:
+    return is_dataclass(target) and all(isinstance(getattr(target, one.name), Tensor) for one in fields(target))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal, cast
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from argus_core.backbones.weights import rope_periods
 from argus_core.errors import ArgusError
+from argus_core.precision import computes_bf16, without_tf32
 from argus_core.tensors import tensors_sha256
 from argus_core.tokens import FeatureInfo, FinalNorm, Needs, Tokens, cell_mask
 
@@ -27,7 +29,7 @@ class Backbone(nn.Module):
 
     ``model`` must offer timm's ``forward_intermediates``. ``weights_sha256`` covers every tensor that
     shapes the output, ``license`` is the identifier of the weights' terms. ``precision`` "auto" means bf16
-    autocast on CUDA.
+    autocast on GPUs that compute it; float32 is all of it, without TF32.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class Backbone(nn.Module):
     @property
     def precision(self) -> str:
         """What the network computes in where it is now: ``bf16`` or ``fp32``."""
-        return "bf16" if self._low and self.device.type == "cuda" else "fp32"
+        return "bf16" if self._low and computes_bf16(self.device) else "fp32"
 
     @property
     def device(self) -> torch.device:
@@ -130,7 +132,9 @@ class Backbone(nn.Module):
         """Block outputs (B, C, h, w) and, of transformers, the tokens before the patches (B, P, C)."""
         weight = next(self.model.parameters())
         run = self._compiled or self._network
-        with torch.autocast(weight.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        low = self.precision == "bf16"
+        exact = nullcontext() if low else without_tf32(weight.device)
+        with exact, torch.autocast(weight.device.type, torch.bfloat16, enabled=low):
             taps = run(images.to(weight.dtype), indices=list(layers), **self._call_options())
         size = (images.shape[-2], images.shape[-1])
         pairs = [tap if isinstance(tap, tuple) else (tap, None) for tap in taps]

@@ -25,11 +25,13 @@ def cells_in(boxes: Tensor, xy: Tensor, held: Tensor) -> Tensor:
 
 
 def box_sums(features: Features, boxes: Sequence[Tensor], centre: Tensor, stride: int) -> list[Tensor]:
-    """Per image (G, C) float64: sums over the cells of each box (G, 4) of unit(feature - ``centre``)."""
+    """Per image (G, C) float64: sums over the cells of each box (G, 4) of unit(feature - ``centre`` (C,))."""
     rows, cols = features.map.shape[2:]
     xy = grid_points([(rows, cols)], [stride], features.map.device).xy
     held = cell_mask(features.extent, stride, (rows, cols)).flatten(1)  # (B, N)
-    units = F.normalize(features.map.double().flatten(2) - centre.double()[:, None], dim=1)  # (B, C, N)
+    units = F.normalize(
+        features.map.double().flatten(2) - centre.to(features.map).double()[:, None], dim=1
+    )  # (B, C, N)
     each = zip(boxes, held, units, strict=True)
     return [cells_in(of.to(xy), xy, cells).double() @ unit.T for of, cells, unit in each]
 

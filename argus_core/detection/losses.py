@@ -9,10 +9,10 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+from torchvision.ops import sigmoid_focal_loss
 
 from argus_core.detection.assign import IGNORE
-from argus_core.detection.geometry import boxes_to_ltrb, centerness, ltrb_to_boxes, paired_iou, positions
+from argus_core.detection.geometry import boxes_to_ltrb, centerness, giou_loss, ltrb_to_boxes, paired_iou, positions
 from argus_core.processes import batch_total
 from argus_core.tasks.detect import BoxTarget
 
@@ -45,7 +45,7 @@ def dense_losses(
     wanted.index_put_((image, point, labels), wanted.new_ones(()))
     both = (x.flatten(0, 1)[looked_at] for x in (cls, wanted))
     predicted = ltrb_to_boxes(xy[point], ltrb[image, point])
-    giou = generalized_box_iou_loss(predicted, boxes)
+    giou = giou_loss(predicted, boxes)
     central = centerness(boxes_to_ltrb(xy[point], boxes))
     weight, goal = (
         (central, central)

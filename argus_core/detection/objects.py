@@ -22,5 +22,5 @@ def without_crowds(targets: Sequence[BoxTarget]) -> list[BoxTarget]:
 
 
 def object_total(targets: Sequence[BoxTarget]) -> Tensor:
-    """The number of boxes in the whole batch, crowds left out, as a loss's normaliser: at least 1, the mean over processes."""
+    """The number of boxes in the batch, without crowds, as a loss's normaliser: at least 1, the mean over processes."""
     return batch_total(torch.stack([(~target.crowd).sum() for target in targets]).sum())

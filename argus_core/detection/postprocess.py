@@ -16,6 +16,9 @@ __all__ = ["DecodeOptions", "candidates", "soft_nms", "suppress"]
 SOFT_FLOOR = 1e-3
 """Soft suppression drops a box once its score decayed below this."""
 
+ROUND = 20
+"""Boxes that soft suppression takes before it looks whether any are left."""
+
 
 @dataclass(frozen=True)
 class DecodeOptions:
@@ -63,16 +66,15 @@ def soft_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float, limit: i
     # Decay never reaches other classes, so taking the best over all classes gives what one run per class
     # would, merged and sorted: the loop ends after ``limit`` boxes however many candidates there are.
     left = scores.clone()
-    keep, kept_scores = [], []
-    for _ in range(min(limit, len(boxes))):
-        best, index = left.max(dim=0)
-        if best < SOFT_FLOOR:
-            break
-        keep.append(index)
-        kept_scores.append(best)
-        overlap = box_iou(boxes[index][None], boxes)[0]
+    keep = labels.new_zeros(min(limit, len(boxes)))
+    kept_scores = scores.new_full(keep.shape, -1)
+    for step in range(len(keep)):
+        if not step % ROUND and step and kept_scores[step - 1] < SOFT_FLOOR:
+            break  # asked now and then only: a GPU has to be waited for
+        best, index = left.max(dim=0, keepdim=True)
+        keep[step : step + 1], kept_scores[step : step + 1] = index, best
+        overlap = box_iou(boxes[index], boxes)[0]
         rival = (overlap > iou) & (labels == labels[index])
         left = torch.where(rival, left * (1 - overlap), left).index_fill(0, index, -1)
-    if not keep:
-        return labels[:0], scores[:0]
-    return torch.stack(keep), torch.stack(kept_scores)
+    count = int((kept_scores >= SOFT_FLOOR).sum())
+    return keep[:count], kept_scores[:count]

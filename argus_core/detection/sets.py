@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import box_convert, generalized_box_iou, generalized_box_iou_loss, sigmoid_focal_loss
+from torchvision.ops import box_convert, generalized_box_iou, sigmoid_focal_loss
 
-from argus_core.detection.geometry import centres
+from argus_core.detection.geometry import centres, giou_loss
 from argus_core.detection.hungarian import assignments
 from argus_core.detection.objects import object_total
 from argus_core.head import Head
@@ -119,7 +119,7 @@ class SetHead(Head):
         focal = sigmoid_focal_loss(logits, wanted, ALPHA, GAMMA)
         focal = torch.where(output.mask()[..., None], focal, 0).sum()
         l1 = (_shares(mine, extent) - _shares(true, extent)).abs().sum()
-        giou = generalized_box_iou_loss(mine, true, reduction="sum")
+        giou = giou_loss(mine, true).sum()
         return {
             "cls": self.cls_weight * focal / total,
             "l1": self.l1_weight * l1 / total,

@@ -41,7 +41,7 @@ def sinkhorn(
 
 
 def _column_totals(values: Tensor, at: Tensor, other: Tensor) -> Tensor:
-    """(N,) log of the sum over exp of ``other`` (N,) and of the ``values`` (G, W) that are ``at`` (G, W) each column."""
+    """(N,) log of the sums of exp: of ``other`` (N,) and the ``values`` (G, W) that lie ``at`` (G, W) each column."""
     most = other.scatter_reduce(0, at.flatten(), values.flatten(), "amax").clamp(min=LEAST)
     total = (other - most).exp().index_add(0, at.flatten(), (values - most[at]).exp().flatten())
     return (most + total.log()).clamp(min=LEAST)
@@ -113,7 +113,7 @@ class OTA:
         return sigmoid_focal_loss(self.cls, torch.zeros_like(self.cls)).sum(dim=1)
 
     def _cost(self, iou: Tensor, at: Tensor, labels: Tensor) -> Tensor:
-        """(G, W) loss of the points ``at`` (G, W), of overlaps ``iou`` (G, W), if they belonged to boxes of ``labels``."""
+        """(G, W) loss of the points ``at`` (G, W), of overlaps ``iou``, if they belonged to boxes of ``labels``."""
         absent, present = (sigmoid_focal_loss(self.cls, torch.full_like(self.cls, goal)) for goal in (0, 1))
         cls = self._nothing()[at] + (present - absent)[at, labels[:, None]]
         return cls - self.box_weight * iou.clamp(min=1e-7).log()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from argus_core.cache.layout import rows_of
 from argus_core.head import Head
+from argus_core.testing.far import FAR, FarDevice
 from argus_core.testing.subject import (
     INFO,
     Subject,
@@ -166,9 +169,29 @@ def company(subject: Subject) -> None:
 
 
 def device_agnostic(subject: Subject) -> None:
-    """The forward pass stays on the device of its features, shown on torch's ``meta`` device."""
+    """Forward, loss, decode and fit stay on the device of their features, one that does not mix with the CPU."""
     head = subject.stirred()
-    tokens, _ = subject.example(head, SIZES[0], 2)
+    tokens, targets = subject.example(head, SIZES[0], 2)
     made = outputs(head.to("meta"), tokens.to("meta"))
     elsewhere = {x.device.type for x in made} - {"meta"}
     assert not elsewhere, f"features are on meta, outputs on {elsewhere}"
+    with FarDevice():
+        _stays(subject.build().to(FAR), tokens.to(FAR), [target.to(FAR) for target in targets])
+
+
+def _stays(head: Head, tokens: Tokens, targets: list[Any]) -> None:
+    """Everything that training and use ask of a head, which fails where tensors of two devices meet."""
+    step = "fit"
+    try:
+        if head.fitted:
+            head.fit([(tokens.features(head.needs), targets)])
+        step = "forward"
+        output = run(head, tokens)
+        step = "the loss"
+        if head.trained:
+            total(head.loss(output, targets)).backward()
+        step = "decode"
+        with torch.no_grad():
+            head.decode(output, tokens.size)
+    except (AssertionError, RuntimeError) as error:
+        raise AssertionError(f"on another device than the CPU {step} fails: {error}") from error

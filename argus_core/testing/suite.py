@@ -12,6 +12,7 @@ from argus_core.tasks.base import Task
 from argus_core.testing import (
     backbone_form,
     backbone_passes,
+    cost,
     data_form,
     data_truth,
     form,
@@ -60,6 +61,7 @@ HEAD_CHECKS: Mapping[str, Callable[[Subject], None]] = _table(
         training.gradients,
         training.learns,
         training.bfloat16,
+        cost.many_objects,
         graphs.exports,
         graphs.compiles,
         form.deterministic,
