@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from argus_arena.caching import CacheRequest, build_cache
 from argus_arena.caching import check_data as tell_data
 from argus_arena.predict import find_images
 from argus_core.cli.inputs import find_sources
@@ -237,3 +238,12 @@ def test_a_photograph_in_a_format_that_is_not_read_says_what_to_do(tmp_path):
     (tmp_path / "a.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     with pytest.raises(ArgusError, match=r"a\.HEIC: cannot be read .*; convert it to JPEG or PNG"):
         read_image(tmp_path / "a.HEIC")
+
+
+def test_caching_says_what_is_passed_over(tmp_path, capsys):
+    for name in ("cat", "dog"):
+        saved(tmp_path / "data/train" / name / "1.jfif")
+        (tmp_path / "data/train" / name / "notes.txt").touch()
+    build_cache(CacheRequest(f"folder:{tmp_path}/data", tmp_path / "cache", "tiny", canvas=(64, 64), splits=("train",)))
+    told = "".join(capsys.readouterr())
+    assert f"train: passed over 2 other files (.txt) in {tmp_path}/data/train" in told
