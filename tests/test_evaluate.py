@@ -8,7 +8,6 @@ import torch
 
 from argus_arena.evaluate import Predictor, evaluate, uses
 from argus_arena.order import Order
-from argus_arena.pool import Pool
 from argus_arena.scoring import Scoring
 from argus_arena.world import World
 from argus_core.canvas import Canvas
@@ -152,7 +151,7 @@ def test_predictions_needed_soonest_are_kept(monkeypatch):
     split = Labelled(12)
     samples, scoring = [(n, (0, n)) for n in range(1, 12)], live(split)
     dense = {"dense": Dense(FakeBackbone().info, TASK).eval()}
-    predict = Predictor(dense, scoring, ALONE, 4, Pool(dense, scoring, {}, samples))
+    predict = Predictor(dense, scoring, ALONE, 4)
     for number in range(1, 12):
         predict([0, number])
         predict.forget(uses(samples), number)

@@ -87,10 +87,12 @@ def uses(samples: Samples) -> dict[int, list[int]]:
 class Predictor:
     """Heads' predictions for images, in image pixels; those of images that are needed again are kept.
 
-    The tokens it reads go to the ``pool`` too, whose heads are run later.
+    The tokens it reads go to the ``pool`` too, if there is one, whose heads are run later.
     """
 
-    def __init__(self, heads: Mapping[str, Head], scoring: Scoring, world: World, batch: int, pool: Pool) -> None:
+    def __init__(
+        self, heads: Mapping[str, Head], scoring: Scoring, world: World, batch: int, pool: Pool | None = None
+    ) -> None:
         self.heads, self.scoring, self.world, self.batch, self.pool = heads, scoring, world, batch, pool
         self._held: dict[int, dict[str, Any]] = {}
 
@@ -112,5 +114,6 @@ class Predictor:
     def _tokens(self, images: Sequence[int]) -> Iterator[tuple[list[Item], Tokens]]:
         for items, tokens in self.scoring.batches(images, self.batch):
             there = tokens.to(self.world.device)
-            self.pool.add(items, there)
+            if self.pool is not None:
+                self.pool.add(items, there)
             yield items, there
