@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from argus_core.detection.geometry import grid_points, positions
 from argus_core.detection.postprocess import soft_nms
 from argus_core.precision import computes_bf16, without_tf32
 from argus_core.tasks.depth import DepthTarget
+from argus_core.tasks.described import Described, Search
 from argus_core.tasks.detect import BoxTarget
 from argus_core.tasks.segment import ClassMaps, Segment
 from argus_core.testing.far import FAR, FarDevice
@@ -103,14 +105,37 @@ def test_soft_suppression_asks_now_and_then() -> None:
 def test_150_classes_become_pixels_in_few_operations() -> None:
     task = Segment(classes=tuple(f"class {number}" for number in range(150)))
     logits = torch.randn(150, 8, 10, generator=torch.Generator().manual_seed(0))
-    place = Canvas(128, 160).place(90, 128)
-    said = task.to_image(ClassMaps(logits, 16), place)
-    with FarDevice() as device:
-        far = task.to_image(ClassMaps(logits.to(FAR), 16), place)
-        assert device.count < 60, device.count
-        assert len(device.waits) <= 5, device.waits
+    counts = []
+    for size in ((45, 64), (90, 128)):
+        place = Canvas(128, 160).place(*size)
+        said = task.to_image(ClassMaps(logits, 16), place)
+        with FarDevice() as device:
+            far = task.to_image(ClassMaps(logits.to(FAR), 16), place)
+            counts.append(device.count)
+            assert len(device.waits) <= 5, device.waits
+    assert counts[0] == counts[1] < 80
     assert torch.equal(far.labels, said.labels)
     torch.testing.assert_close(far.confidence, said.confidence, rtol=1e-5, atol=0)
+
+
+def test_images_are_matched_where_their_descriptors_come_from() -> None:
+    generator = torch.Generator().manual_seed(0)
+    place = Canvas(64, 64).place(60, 64)
+    points = 50 * torch.rand(9, 2, generator=generator).double().numpy()
+    maps = [torch.randn(8, 4, 4, generator=generator) for _ in range(2)]
+
+    def described(one: Tensor) -> Described:
+        return Described(one, 16, (60, 64), (64, 64), Search(64, "parabola", mutual=True)).put(place)
+
+    near = described(maps[0]).match(described(maps[1]), points)
+    with FarDevice() as device:
+        one, other = (described(each.to(FAR)) for each in maps)
+        assert one.maps.device.type == "cpu"
+        device.count = 0
+        far = one.match(other, points)
+        assert device.count > 50
+    assert np.allclose(far.points, near.points) and np.allclose(far.scores, near.scores)
+    assert near.mutual is not None and (far.mutual == near.mutual).all()
 
 
 def test_targets_are_carried_in_one_copy() -> None:

@@ -91,7 +91,7 @@ def _repeat_exactly() -> None:
     """Let a GPU compute the same bits every time, wherever it can (docs/training.md says where it cannot)."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
-    torch.utils.deterministic.fill_uninitialized_memory = False  # only slower
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # only slower
     warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
     torch.use_deterministic_algorithms(True, warn_only=True)
 

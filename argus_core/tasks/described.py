@@ -70,10 +70,11 @@ class Described:
     canvas: tuple[int, int]
     search: Search
     place: Placement | None = None
+    device: torch.device | None = None
 
     def put(self, place: Placement) -> Described:
-        """The same on the CPU, of the image that lies at ``place``."""
-        return replace(self, maps=self.maps.cpu(), place=place)
+        """The same on the CPU, of the image that lies at ``place``; it is matched on the ``device`` it comes from."""
+        return replace(self, maps=self.maps.cpu(), place=place, device=self.maps.device)
 
     @torch.no_grad()
     def match(self, other: Described, points: Points) -> Found:
@@ -91,9 +92,10 @@ class Described:
 
     def _find(self, other: Described, points: Tensor) -> tuple[Tensor, Tensor]:
         """The matches of canvas points (N, 2) in the other's canvas pixels, and their cosines."""
-        queries = self.enlarged.at(points * self._fine)
-        found, scores = other.enlarged.nearest(queries, self.search.refine)
-        return found / other._fine, scores
+        mine, others = self.enlarged, other.enlarged
+        queries = mine.at((points * self._fine).to(mine.maps.device)).to(others.maps.device)
+        found, scores = others.nearest(queries, self.search.refine)
+        return found.cpu() / other._fine, scores.cpu()
 
     @property
     def _placed(self) -> Placement:
@@ -109,16 +111,31 @@ class Described:
     @cached_property
     def _fine(self) -> Tensor:
         """(2,): enlarged pixels per canvas pixel along x, y."""
-        pairs = zip(self.enlarged.size, self._covered, strict=True)
+        pairs = zip(self._size, self._covered, strict=True)
         return torch.tensor([size / covered for size, covered in pairs], dtype=torch.float64).flip(0)
 
-    @cached_property
+    @property
     def enlarged(self) -> Enlarged:
         """The descriptors at the resolution of the search; of its pixels those count whose centres show image."""
+        near = self.device is None or self.device == self.maps.device
+        # Elsewhere it is made anew for each search: those of a whole split would not fit on a GPU.
+        return self._here if near else self._enlarged(self.maps.to(self.device))
+
+    @cached_property
+    def _here(self) -> Enlarged:
+        return self._enlarged(self.maps)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Height and width of the descriptors when enlarged."""
         scale = self.search.size / max(self.canvas)
-        size = [max(1, round(covered * scale)) for covered in self._covered]
+        height, width = (max(1, round(covered * scale)) for covered in self._covered)
+        return height, width
+
+    def _enlarged(self, maps: Tensor) -> Enlarged:
+        size = self._size
         seen = [
             min(n, max(1, math.ceil(end * n / covered - 0.5)))
             for end, n, covered in zip(self.extent, size, self._covered, strict=True)
         ]
-        return Enlarged(self.maps, (size[0], size[1]), (seen[0], seen[1]))
+        return Enlarged(maps, size, (seen[0], seen[1]))

@@ -39,7 +39,7 @@ class FarTensor(Tensor):
 
     @staticmethod
     def __new__(cls: type[FarTensor], held: Tensor) -> FarTensor:
-        return Tensor._make_wrapper_subclass(  # type: ignore[attr-defined,no-any-return]
+        return Tensor._make_wrapper_subclass(
             cls, held.shape, held.stride(), held.storage_offset(), dtype=held.dtype, device=torch.device(FAR)
         )
 
@@ -49,10 +49,10 @@ class FarTensor(Tensor):
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return f"{self.held!r} far away"
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         raise AssertionError(f"{func} outside of FarDevice")
 
 
@@ -78,7 +78,7 @@ class FarDevice(ExitStack):
         """Note one, and where Argus or a head caused it."""
         frames = (frame for frame, _ in traceback.walk_stack(None))
         code = next(frame.f_code for frame in frames if not any(part in frame.f_code.co_filename for part in OURS))
-        self.waits.append(f"{what} in {code.co_qualname} of {Path(code.co_filename).name}")
+        self.waits.append(f"{what} in {code.co_name} of {Path(code.co_filename).name}")
 
 
 class _Functions(TorchFunctionMode):
