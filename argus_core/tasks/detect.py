@@ -198,15 +198,9 @@ class Detect(Task):
         if crowd == boxes:
             what = f"all {boxes} boxes are crowd regions (iscrowd)" if boxes else "no image has a box"
             return [Fault("", f"{what}: there is nothing to learn or to score", wrong=True)]
-        kinds = {
-            "repeated": "repeat another box of their image and class",
-            "below_a_pixel": "are less than a pixel wide or high",
-        }
-        return [
-            Fault("", f"{summary[key]} of {boxes} boxes {what}", count=summary[key], total=boxes)
-            for key, what in kinds.items()
-            if key in summary
-        ]
+        again, tiny = summary.get("repeated", 0), summary.get("below_a_pixel", 0)
+        kinds = {"repeat another box of their image and class": again, "are less than a pixel wide or high": tiny}
+        return [Fault("", f"{n} of {boxes} boxes {what}", count=n, total=boxes) for what, n in kinds.items() if n]
 
     def unseen(self, summary: Mapping[str, Any]) -> list[str]:
         """Classes without boxes."""
@@ -283,10 +277,8 @@ def _misshapen(truth: Any) -> str:
     """Why an annotation does not hold boxes, labels, flags and areas of one length."""
     if not isinstance(truth, Boxes):
         return f"it is {type(truth).__name__}, not Boxes"
-    columns = (truth.boxes, truth.labels, truth.crowd, truth.area)
-    if not all(isinstance(column, np.ndarray) for column in columns):
-        return "its boxes, labels, crowd flags and areas are not all arrays"
-    shapes, count = [column.shape for column in columns], len(truth.labels) if truth.labels.ndim else 0
+    shapes = [getattr(one, "shape", None) for one in (truth.boxes, truth.labels, truth.crowd, truth.area)]
+    count = (shapes[1] or (0,))[0]
     if shapes != [(count, 4), (count,), (count,), (count,)] or truth.labels.dtype.kind not in "ui":
         return f"boxes, labels, crowd flags and areas are {shapes}, not (N, 4), (N,), (N,) and (N,) with whole labels"
     return ""
