@@ -219,10 +219,10 @@ def annotated(root, name, folder="", ids=SEVERAL):
         (lambda n: f"pictures\\{n}.png", "pictures", "pictures/1.png"),
         (lambda n: f"a\\b/{n}.png", "a/b", "a/b/1.png"),
         (lambda n: f"./{n}.png", "", "./1.png"),
-        (lambda n: f"/home/ann/sets/fruit/images/{n}.png", "images", "images/1.png"),
-        (lambda n: f"/home/ann/sets/fruit/{n}.png", "", "1.png"),
+        (lambda n: f"/srv/ann/sets/fruit/images/{n}.png", "images", "images/1.png"),
+        (lambda n: f"/srv/ann/sets/fruit/{n}.png", "", "1.png"),
         (lambda n: f"C:\\Users\\Ann\\fruit\\images\\{n}.png", "images", "images/1.png"),
-        (lambda n: f"file:///home/ann/images/{n}.png", "images", "images/1.png"),
+        (lambda n: f"file:///srv/ann/images/{n}.png", "images", "images/1.png"),
         (lambda n: f"..\\..\\label-studio\\media\\upload\\4\\{n}.png", "upload/4", "upload/4/1.png"),
         (lambda n: f"images\\1/{n}.png", "images/1", "images/1/1.png"),
     ],
@@ -278,7 +278,7 @@ def test_letters_composed_otherwise_are_the_same_name(tmp_path):
     assert open_coco(tmp_path)["train"].read(0).shape == (30, 40, 3)
 
 
-@pytest.mark.parametrize("prefix", ["", "..\\data\\", "C:\\data\\", "/home/ann/data/"])
+@pytest.mark.parametrize("prefix", ["", "..\\data\\", "C:\\data\\", "/srv/ann/data/"])
 def test_labels_and_pairs_take_paths_of_another_machine(tmp_path, prefix):
     slash = "\\" if "\\" in prefix or not prefix else "/"
     rows = [f"{prefix}{name}{slash}1.png,{name}" for name in ("cat", "dog")]
