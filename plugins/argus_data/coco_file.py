@@ -115,7 +115,7 @@ def _images(file: Path, entries: list[Any], faults: list[Fault]) -> dict[Any, tu
             faults.append(Fault(where, f"it is listed twice, again with id {key}", True, LOST, total=len(entries)))
         else:
             given = entry.get("height"), entry.get("width")
-            size = tuple(whole_number(side) for side in given)
+            size = whole_number(given[0]), whole_number(given[1])
             if not all(size):
                 kind = "images whose height and width are not positive whole numbers"
                 faults.append(Fault(where, f"height and width {given} are not positive whole numbers", kind=kind))

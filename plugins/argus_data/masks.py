@@ -43,9 +43,9 @@ class MaskLayer(Layer):
         remap: Sequence[int] | Mapping[int, int] | None = None,
     ) -> None:
         self.paths, self.classes, self.ignore = tuple(paths), tuple(classes), ignore
-        named = isinstance(remap, Mapping)
-        self._named = frozenset(remap) if named else frozenset()
-        self.remap = None if remap is None else _table(remap, ignore) if named else tuple(remap)
+        self._named = frozenset(remap) if isinstance(remap, Mapping) else frozenset[int]()
+        remap = _table(remap, ignore) if isinstance(remap, Mapping) else remap
+        self.remap = None if remap is None else tuple(remap)
         wrong = sorted({i for i in self.remap or () if i != ignore and not 0 <= i < len(self.classes)})
         if wrong:
             raise ArgusError(f"remap leads to {wrong}, the {len(self.classes)} classes are 0..{len(self.classes) - 1}")
