@@ -14,6 +14,8 @@ from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, PHOTOMETRIC_INTERPRETAT
 from argus_core.errors import ArgusError
 from argus_core.jpeg import cut_short
 
+__all__ = ["read_numbers"]
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

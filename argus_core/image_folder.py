@@ -12,6 +12,8 @@ from pathlib import Path
 
 from argus_core.errors import counted
 
+__all__ = ["IMAGES", "Listing", "composed", "is_hidden", "list_images", "suffix_of"]
+
 IMAGES = frozenset(
     {
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".mpo", ".jp2", ".j2k", ".jpx", ".avif", ".webp"),

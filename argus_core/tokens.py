@@ -128,7 +128,8 @@ class Features:
 class Tokens:
     """A batch of raw block outputs, before the final norm; live and cached ones are the same type.
 
-    ``maps[layer]`` is (B, C, h, w) and zero in cells that hold no image; ``prefix[layer]`` is (B, P, C), CLS first; of a cache CLS alone.
+    ``maps[layer]`` is (B, C, h, w) and zero in cells that hold no image; ``prefix[layer]`` is (B, P, C), CLS first, of
+    a cache CLS alone.
     """
 
     maps: Mapping[int, Tensor]

@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import TypeAdapter, ValidationError
 
 from argus_core.argus import Argus
@@ -42,7 +43,7 @@ def assemble(
     paths: Sequence[Path],
     which: str = "best",
     weights: Path | None = None,
-    device: str | None = None,
+    device: torch.device | str | None = None,
     allow_missing: bool = False,
 ) -> Argus:
     """An Argus of the heads of several runs (or head folders or files), each on the canvas it was trained on.

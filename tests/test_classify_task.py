@@ -113,4 +113,6 @@ def test_class_names_must_be_distinct():
 
 def test_at_least_one_class_is_named():
     with pytest.raises(ArgusError, match="1 or more, not 0"):
-        Classify(classes=("cat", "dog")).result(Classes(torch.tensor([0.5, 0.5])), np.zeros((4, 4, 3), np.uint8), top_k=0)
+        Classify(classes=("cat", "dog")).result(
+            Classes(torch.tensor([0.5, 0.5])), np.zeros((4, 4, 3), np.uint8), top_k=0
+        )

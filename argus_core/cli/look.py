@@ -41,7 +41,7 @@ def look(
     faults: list[str] = []
     seen, began = 0, time.perf_counter()
     moving = any(one.moving for one in sources)
-    classes = {name: task.classes for name in names if isinstance(task := argus.head(name).task, Detect)}
+    classes = {name: each.classes for name in names if isinstance(each := argus.head(name).task, Detect)}
     numbering = Numbering.find(asked.annotations, [one.address for one in sources], classes, moving)
     total = None if moving else len(sources)
     with ProgressBar("look", total) as progress, folder, Writer(folder, asked, numbering) as writer:
@@ -103,7 +103,7 @@ def _ask(
 ) -> list[dict[str, Result]]:
     """Every head's result for every frame."""
     per_task = {"detect": {"score_thresh": asked.threshold}, "classify": options}
-    return argus.answer([frame.image for frame in chunk], names, per_task)
+    return argus.answer([frame.image for frame in chunk if frame.image is not None], names, per_task)
 
 
 class Writer:

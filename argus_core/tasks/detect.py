@@ -97,7 +97,7 @@ class Detect(Task):
         return categories
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.classes == other.classes  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.classes == other.classes
 
     def __hash__(self) -> int:
         return hash((type(self), self.classes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def read_labels(path: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], tuple
     named = {key if key in short else key.replace("\\", "/"): name for key, name in read.items()}
     lookup = {**_unique(named, lambda key: Path(key).stem), **_unique(named, lambda key: Path(key).name)}
     for depth in sorted({key.count("/") + 1 for key in keys}):
-        lookup |= _unique(named, lambda key, depth=depth: "/".join(key.split("/")[-depth:]))
+        lookup |= _unique(named, partial(_end, depth=depth))
     lookup |= named
     found = [lookup.get(key, lookup.get(Path(key).name, lookup.get(Path(key).stem))) for key in keys]
     missing = [key for key, name in zip(keys, found, strict=True) if name is None]
@@ -59,6 +60,11 @@ def read_labels(path: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], tuple
     classes = tuple(sorted(set(named.values())))
     number = {name: label for label, name in enumerate(classes)}
     return classes, tuple(number[str(name)] for name in found)
+
+
+def _end(key: str, depth: int) -> str:
+    """The last parts of a path."""
+    return "/".join(key.split("/")[-depth:])
 
 
 def _unique(named: Mapping[str, str], short: Callable[[str], str]) -> dict[str, str]:
