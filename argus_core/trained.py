@@ -101,7 +101,7 @@ def _shared_record(runs: Mapping[Path, Loaded]) -> dict[str, Any]:
     return records[first]
 
 
-def backbone_of(record: Mapping[str, Any], weights: Path | None, device: str | None) -> Backbone:
+def backbone_of(record: Mapping[str, Any], weights: Path | None, device: torch.device | str | None) -> Backbone:
     """The backbone a record names; other weights than the heads were trained on are refused."""
     made = _tokens(record)["backbone"]
     backbone = load_backbone(made["name"], weights or made["weights"], device=device, **made["options"])
