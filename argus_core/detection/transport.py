@@ -66,23 +66,23 @@ class OTA:
     def __call__(self, points: Points, boxes: Tensor) -> Tensor:
         """(N,) box index or ``BACKGROUND``."""
         strips = zip(boxes.split(ROWS), self.labels.split(ROWS), strict=True)
-        costs, places, wanted = zip(*(self._rows(points, *strip) for strip in strips), strict=True)
+        nothing = self._nothing()
+        costs, places, wanted = zip(*(self._rows(points, nothing, *strip) for strip in strips), strict=True)
         cost, at, units = torch.cat(costs), torch.cat(places), torch.cat(wanted)
         units = units * (len(points) / units.sum()).clamp(max=1)
         left = (len(points) - units.sum(dim=0, keepdim=True)).clamp(min=0)
-        nothing = self._nothing()
         plan, rest = sinkhorn(cost, at, nothing, torch.cat([units, left]), torch.ones_like(nothing))
         # A box that shares its units among many points would lose each of them to the background.
         share = plan / plan.amax(dim=1, keepdim=True).clamp(min=1e-30)
         background = rest / rest.max().clamp(min=1e-30)
         return largest(torch.where(share > background[at], share, -1), at, len(points))
 
-    def _rows(self, points: Points, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _rows(self, points: Points, nothing: Tensor, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(G, W) costs of the points that boxes may go to, infinite for none, their indices, and (G,) units."""
         iou = box_iou(boxes, self.boxes)  # (G, N)
         allowed = self._allowed(points, boxes)
         at, known = self._reached(points, allowed)
-        cost = self._cost(iou.gather(1, at), at, labels)
+        cost = nothing[at] + self._cost(iou.gather(1, at), at, labels)
         return cost.masked_fill(~known, torch.inf), at, self._units(iou, allowed)
 
     def _allowed(self, points: Points, boxes: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class OTA:
         return sigmoid_focal_loss(self.cls, torch.zeros_like(self.cls)).sum(dim=1)
 
     def _cost(self, iou: Tensor, at: Tensor, labels: Tensor) -> Tensor:
-        """(G, W) loss of the points ``at`` (G, W), of overlaps ``iou``, if they belonged to boxes of ``labels``."""
-        absent, present = (sigmoid_focal_loss(self.cls, torch.full_like(self.cls, goal)) for goal in (0, 1))
-        cls = self._nothing()[at] + (present - absent)[at, labels[:, None]]
-        return cls - self.box_weight * iou.clamp(min=1e-7).log()
+        """(G, W): by what the loss of points ``at``, of overlaps ``iou``, changes if boxes of ``labels`` own them."""
+        logits = self.cls[at, labels[:, None]]
+        absent, present = (sigmoid_focal_loss(logits, torch.full_like(logits, goal)) for goal in (0, 1))
+        return present - absent - self.box_weight * iou.clamp(min=1e-7).log()
