@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from timm.layers import Conv2dSame
 from torch import Tensor, nn
 
 from argus_core.backbones import Backbone
@@ -87,6 +89,42 @@ class WithHeadConvolution(nn.Module):
         return [*(taps if stages else []), final]
 
 
+class EvenConv2d(nn.Conv2d):
+    """TensorFlow's "same" padding for maps of even sides, which canvases of whole cells give at every stride.
+
+    timm computes it from the size of the map. In a graph of any size that nests an expression for each layer, and
+    tracing a decoder behind them takes many minutes.
+    """
+
+    @classmethod
+    def of(cls, conv: nn.Conv2d) -> EvenConv2d:
+        """A convolution with the weights of another one."""
+        own = cls(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type]
+            conv.stride,  # type: ignore[arg-type]
+            groups=conv.groups,
+            bias=conv.bias is not None,
+        )
+        own.weight, own.bias = conv.weight, conv.bias
+        return own
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A map of half the size at stride 2."""
+        extra = [kernel - stride for kernel, stride in zip(self.kernel_size, self.stride, strict=True)]
+        rows, columns = ((total // 2, total - total // 2) for total in extra)
+        return super().forward(F.pad(x, (*columns, *rows)))
+
+
+def _pad_evenly(net: nn.Module) -> None:
+    """Put ``EvenConv2d`` in the place of timm's convolutions that look at the size of their map."""
+    for parent in [*net.modules()]:
+        for name, child in parent.named_children():
+            if isinstance(child, Conv2dSame):
+                setattr(parent, name, EvenConv2d.of(child))
+
+
 def _lite(name: str, weights: str | Path | None, precision: Precision) -> Backbone:
     variant = VARIANTS[name]
     net = build(variant.timm)
@@ -94,6 +132,7 @@ def _lite(name: str, weights: str | Path | None, precision: Precision) -> Backbo
     tensors = read_tensors(source) if weights else published_tensors(name, net)
     own = {key.removeprefix("net."): value for key, value in tensors.items()}  # a saved Argus has them below ``net``
     load_strict(net, own, source, ignore=("classifier",))
+    _pad_evenly(net)
     stages: Any = net.feature_info
     info = FeatureInfo(
         (*(int(stage["num_chs"]) for stage in stages), int(getattr(net, "num_features"))),  # noqa: B009
