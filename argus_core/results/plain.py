@@ -30,7 +30,10 @@ class PlainResult(Result):
         return f"{type(told).__name__}: {', '.join(shapes)}" if is_dataclass(told) else shapes[0]
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of the prediction, those of its parts among them; tensors and arrays as lists, nan as None."""
+        """The fields of the prediction, those of its parts among them; tensors and arrays as lists, nan as None.
+
+        What JSON has no word for is told as text.
+        """
         found = _plain(self.prediction)
         return found if is_dataclass(self.prediction) else {"prediction": found}
 
@@ -58,4 +61,6 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)

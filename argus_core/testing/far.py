@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -72,6 +73,7 @@ class FarDevice(ExitStack):
         super().__enter__()
         self.enter_context(_Dispatch(self))
         self.enter_context(_Functions())
+        self.enter_context(patch.object(torch.autocast, "__init__", _begin_autocast))
         return self
 
     def wait(self, what: object) -> None:
@@ -79,6 +81,14 @@ class FarDevice(ExitStack):
         frames = (frame for frame, _ in traceback.walk_stack(None))
         code = next(frame.f_code for frame in frames if not any(part in frame.f_code.co_filename for part in OURS))
         self.waits.append(f"{what} in {code.co_name} of {Path(code.co_filename).name}")
+
+
+_begin = torch.autocast.__init__
+
+
+def _begin_autocast(context: torch.autocast, device_type: str, *args: Any, **given: Any) -> None:
+    """``torch.autocast`` of a type of device that has one."""
+    _begin(context, "cpu" if device_type == FAR else device_type, *args, **given)
 
 
 class _Functions(TorchFunctionMode):
