@@ -311,3 +311,9 @@ def test_videos_give_frames(model, tmp_path):
     assert done.exit_code == 0, done.output
     names = [json.loads(line)["image_id"] for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
     assert names == ["clip-000000", "clip-000002", "clip-000004"]
+
+
+def test_heads_are_left_out_of_an_export(model, tmp_path):
+    done = run("export", "--model", model, "--out", tmp_path / "out", "--tasks", "classify,metres")
+    assert done.exit_code == 0, done.output
+    assert list(Argus.load(tmp_path / "out").heads) == ["kinds", "metres"]

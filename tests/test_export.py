@@ -254,8 +254,8 @@ def test_a_graph_with_frozen_positions_is_refused(tmp_path, monkeypatch):
 def test_a_killed_export_leaves_nothing_for_long(tmp_path, monkeypatch):
     from argus_core.export.folder import staged
 
-    (tmp_path / ".export-old").mkdir()
-    (tmp_path / ".export-old/argus.pt2").write_text("half")
+    (tmp_path / ".export-a1b2_c3d").mkdir()
+    (tmp_path / ".export-a1b2_c3d/argus.pt2").write_text("half")
     with staged(tmp_path) as stage:
         (stage / "whole").write_text("x")
     assert [path.name for path in tmp_path.iterdir()] == ["whole"]
@@ -287,10 +287,11 @@ def test_a_head_without_a_form_in_onnx_is_named(tmp_path):
 def test_nothing_is_left_of_a_failed_export(tmp_path, monkeypatch):
     argus = small_argus(rotary(1), "kind")
     (tmp_path / "argus.pt2").write_text("of yesterday")
+    (tmp_path / "export.json").write_text('{"files": {}, "licenses": {}}')
     monkeypatch.setattr("argus_core.export.verify._apart", lambda a, b: 1.0)
     with pytest.raises(ArgusError, match="do not use these files"):
         argus.export_torch(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["argus.pt2"]
+    assert {path.name for path in tmp_path.iterdir()} == {"argus.pt2", "export.json"}
     assert (tmp_path / "argus.pt2").read_text() == "of yesterday"
 
 

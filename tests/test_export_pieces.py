@@ -203,3 +203,12 @@ def test_detections_are_compared_as_sets():
 def test_a_missing_library_is_answered_with_the_extra():
     with pytest.raises(ArgusError, match=r"needs no_such_library .*pip install 'argus-perception\[onnx\]'"):
         need("no_such_library.part", "onnx")
+
+
+def test_matching_back_is_no_part_of_a_graph():
+    info = load_backbone("tiny").info
+    maps = torch.randn(2, 8, 3, 4)
+    for options in ({"mutual": True}, {}):
+        head = build_head("correspond.match", info, Correspond(), options)
+        found = matcher(head, DescriptorMaps(maps, 16, torch.tensor([[48, 64]] * 2), head.search))
+        assert (found.stride, found.size) == (16, head.search.size)
