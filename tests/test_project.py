@@ -28,7 +28,7 @@ PACKAGES = {
     "argus_arena": ROOT / "arena/argus_arena",
 }
 HOMES = {
-    "timm": ("argus_core/backbones/", "plugins/argus_lite/assemble.py"),
+    "timm": ("argus_core/backbones/", "plugins/argus_lite/"),
     "pluggy": ("argus_core/hooks.py",),
     "pycocotools": ("argus_core/tasks/coco_metric.py", "plugins/argus_data/coco"),
     "mlflow": ("plugins/argus_board/mlflow_runs.py",),
