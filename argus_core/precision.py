@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -28,10 +29,18 @@ def without_tf32(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
+    before = _switch_tf32((False, False))
     try:
-        matmul.allow_tf32 = cudnn.allow_tf32 = False
         yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+        _switch_tf32(before)
+
+
+def _switch_tf32(allowed: tuple[bool, bool]) -> tuple[bool, bool]:
+    """Allow TF32 in products and convolutions, or not, and return what was allowed before."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    with warnings.catch_warnings():  # PyTorch 2.9 points to switches that older versions lack
+        warnings.simplefilter("ignore", UserWarning)
+        before = matmul.allow_tf32, cudnn.allow_tf32
+        matmul.allow_tf32, cudnn.allow_tf32 = allowed
+    return before

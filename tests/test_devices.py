@@ -177,6 +177,7 @@ def test_half_precision_is_for_gpus_that_compute_it(monkeypatch: pytest.MonkeyPa
     assert backbone.precision == "bf16"
 
 
+@pytest.mark.filterwarnings("ignore:Please use the new API settings:UserWarning")
 def test_float32_is_all_of_it_and_the_process_gets_its_switches_back() -> None:
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
