@@ -1,14 +1,31 @@
-"""The options of both commands that stand before the command's name: ``--plugin`` and ``--version``."""
+"""Options of both commands: ``--plugin`` and ``--version`` before the command's name, and those that both repeat."""
 
 from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from argus_core.early import check_device, check_path, checked
 from argus_core.single_file import register_all
+
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device", callback=checked(check_device), help="cpu, cuda, cuda:1; default: a GPU where there is one"
+    ),
+]
+Annotations = Annotated[
+    Path | None,
+    typer.Option(
+        "--annotations",
+        callback=checked(check_path),
+        help="annotations of the images in COCO's format: COCO results get the ids of their images and categories",
+    ),
+]
 
 PACKAGES = ("argus-perception", "torch", "timm")
 

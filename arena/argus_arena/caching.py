@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from argus_arena.heeding import Care, sizes_of
 from argus_arena.tokens import backbone_record
-from argus_arena.world import find_device
 from argus_core.cache.sealed import read_sealed, write_sealed
 from argus_core.canvas import Canvas
 from argus_core.data import Split
 from argus_core.data_spec import open_data, split_of
+from argus_core.device import find_device
 from argus_core.errors import ArgusError, counted
 from argus_core.ground import claim
 from argus_core.hooks import load_plugins

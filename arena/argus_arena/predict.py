@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from argus_arena.opening import open_run
-from argus_arena.world import find_device
 from argus_core.argus import Argus
 from argus_core.cli.folder import OutFolder
 from argus_core.cli.inputs import tell_passed_over
+from argus_core.device import find_device
 from argus_core.errors import ArgusError, counted
 from argus_core.files import write_json
 from argus_core.head import Head

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from argus_core.errors import ArgusError
+from argus_core.device import find_device
 from argus_core.precision import computes_bf16
 
 
@@ -60,19 +60,6 @@ class World:
         """Wait for every process."""
         if self.size > 1:
             dist.barrier()
-
-
-def find_device(name: str | None) -> torch.device:
-    """The device ``name``, by default a GPU where there is one; raises ArgusError for one that is not there."""
-    try:
-        chosen = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-    except RuntimeError as error:
-        raise ArgusError(f"device {name!r} is none that torch knows; give cpu, cuda or cuda:1") from error
-    if chosen.type == "cuda" and chosen.index is None:
-        chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-    if chosen.type == "cuda" and chosen.index >= torch.cuda.device_count():
-        raise ArgusError(f"device {chosen} is not there: torch sees {torch.cuda.device_count()} GPUs")
-    return chosen
 
 
 def join_world(device: str | None) -> World:

@@ -9,7 +9,8 @@ import typer
 
 from argus_core.cli.inputs import check_image, find_sources, parse_point
 from argus_core.cli.question import Question
-from argus_core.early import check_device, check_license, check_out, check_path, check_size, checked
+from argus_core.early import check_license, check_out, check_size, checked
+from argus_core.front_options import Annotations, Device
 from argus_core.places import DEFAULT_MODEL, check_asked, check_model
 
 Inputs = Annotated[
@@ -26,12 +27,6 @@ Model = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", callback=checked(check_out), help="folder to write")]
 HeadName = Annotated[str | None, typer.Option("--head", help="which head answers, where several could")]
-Device = Annotated[
-    str | None,
-    typer.Option(
-        "--device", callback=checked(check_device), help="cpu, cuda, cuda:1; default: a GPU where there is one"
-    ),
-]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")]
 CanvasSize = Annotated[
     str | None,
@@ -46,15 +41,6 @@ Require = Annotated[
     str | None,
     typer.Option("--require-license", callback=checked(check_license), help="permissive: leave out heads that are not"),
 ]
-Annotations = Annotated[
-    Path | None,
-    typer.Option(
-        "--annotations",
-        callback=checked(check_path),
-        help="annotations of the images in COCO's format: detections.json gets the ids of their images and categories",
-    ),
-]
-
 Tasks = Annotated[str | None, typer.Option("--tasks", help="comma-separated tasks or heads; default: all")]
 
 OUT = Path("argus-out")

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from argus_core.cli.asking import CanvasSize, Device, Model, Require, Tasks, split_names
+from argus_core.cli.asking import CanvasSize, Model, Require, Tasks, split_names
 from argus_core.early import check_out, check_run, check_which, checked, one_of
 from argus_core.errors import ArgusError
+from argus_core.front_options import Device
 from argus_core.places import DEFAULT_MODEL, check_model
 
 GRAPHS = ("onnx", "torch")

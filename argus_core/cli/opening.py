@@ -6,10 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import torch
-
 from argus_core.argus import Argus
 from argus_core.canvas import Canvas
+from argus_core.device import find_device
 from argus_core.errors import ArgusError
 from argus_core.license import refused_heads, require
 from argus_core.options import parse_size
@@ -42,17 +41,6 @@ def open_model(
     if canvas is not None:
         share_canvas(argus, canvas)
     return argus
-
-
-def find_device(name: str | None = None) -> torch.device:
-    """A device by name, by default a GPU where there is one; raises ArgusError for one that is not here."""
-    place = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-    here = {"cpu": 1, "cuda": torch.cuda.device_count(), "xpu": torch.xpu.device_count()}
-    here["mps"] = int(torch.backends.mps.is_available())
-    if (place.index or 0) >= here.get(place.type, 0):
-        found = ", ".join(f"{number} {kind}" for kind, number in here.items() if number and kind != "cpu")
-        raise ArgusError(f"there is no device {name} here; there is the CPU{', ' * bool(found)}{found}")
-    return place
 
 
 def _keep_allowed(argus: Argus, level: str | None) -> None:

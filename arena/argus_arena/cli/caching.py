@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from argus_arena.cli import options
-from argus_arena.cli.options import BackboneSet, Device, Fit, RequireLicense, Weights
+from argus_arena.cli.options import BackboneSet, Fit, RequireLicense, Weights
 from argus_core.early import (
     check_data,
     check_dtype,
@@ -19,6 +19,7 @@ from argus_core.early import (
     check_protocol,
     checked,
 )
+from argus_core.front_options import Device
 from argus_core.options import parse_size
 
 CacheFolder = Annotated[Path, typer.Argument(callback=checked(check_path))]

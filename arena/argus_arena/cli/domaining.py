@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from argus_arena.cli import options
-from argus_arena.cli.options import BackboneSet, Device, Fit, Recipe, RequireLicense, Settings, Weights
+from argus_arena.cli.options import BackboneSet, Fit, Recipe, RequireLicense, Settings, Weights
 from argus_core.early import check_heads, check_out, checked
+from argus_core.front_options import Device
 from argus_core.options import parse_size
 
 

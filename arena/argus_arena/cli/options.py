@@ -56,7 +56,6 @@ Config = Annotated[
     Path | None,
     typer.Option("--config", callback=checked(check_path), help="TOML file with the same keys; options win"),
 ]
-Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1; default: a GPU where there is one")]
 MetricSet = Annotated[
     list[str] | None, typer.Option("--metric", metavar="KEY=VALUE", help="option of the scoring, e.g. backend=faster")
 ]

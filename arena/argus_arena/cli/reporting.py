@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from argus_arena.cli.options import Device
 from argus_arena.rows import find_rows
 from argus_core.early import check_out, checked
+from argus_core.front_options import Device
 
 
 def add_to(app: typer.Typer) -> None:

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from argus_arena.cli import options
-from argus_arena.cli.options import BackboneSet, Device, MetricSet, Protocol, RequireLicense, RunPath, Settings, Weights
+from argus_arena.cli.options import BackboneSet, MetricSet, Protocol, RequireLicense, RunPath, Settings, Weights
 from argus_arena.config_file import check_names
 from argus_core.early import check_data, check_head, check_out, check_which, checked
+from argus_core.front_options import Device
 
 
 def add_to(app: typer.Typer) -> None:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from argus_arena.cli.options import Device, RunPath
-from argus_core.early import check_data, check_out, check_path, checked
+from argus_arena.cli.options import RunPath
+from argus_core.early import check_data, check_out, checked
 from argus_core.errors import ArgusError
+from argus_core.front_options import Annotations, Device
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,14 +29,7 @@ def predict(
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")] = 8,
     device: Device = None,
-    annotations: Annotated[
-        Path | None,
-        typer.Option(
-            "--annotations",
-            callback=checked(check_path),
-            help="annotations of the images in COCO's format: predictions get the ids of their images and categories",
-        ),
-    ] = None,
+    annotations: Annotations = None,
 ) -> None:
     """Detect in images: HEAD/predictions.json (COCO results) and pictures; bad files are listed at the end."""
     from argus_arena.predict import predict_images

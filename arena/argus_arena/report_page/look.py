@@ -17,11 +17,12 @@ from argus_arena.rows import Row
 from argus_arena.run import RunFolder
 from argus_arena.scoring import Scoring, Source, check_task
 from argus_arena.standings import Ring, Standing
-from argus_arena.world import World, find_device
+from argus_arena.world import World
 from argus_core.cache import Cache, CacheSource
 from argus_core.compose import merged_needs
 from argus_core.data import Split
 from argus_core.data_spec import open_data, split_of
+from argus_core.device import find_device
 from argus_core.errors import ArgusError
 from argus_core.files import read_json
 from argus_core.head import Head
