@@ -1,26 +1,37 @@
 PYTHON ?= python3
 # The versions that CI uses; `make CONSTRAINTS=constraints/oldest.txt test` takes the oldest, an empty value the newest.
 CONSTRAINTS ?= constraints/ci.txt
+PYTEST = .venv/bin/python -m pytest -n logical --dist loadfile
 
-.PHONY: demo test lint docs clean
+.PHONY: help demo test test-slow lint hooks docs clean
 
-demo: .venv/installed
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: .venv/installed  ## see photographs through the built-in model, train four heads on drawn scenes
 	@.venv/bin/python -m argus_arena.demo
 
-test: .venv/installed
-	@.venv/bin/python tests/run_parts.py
+test: .venv/installed  ## all tests but the slow ones, on all cores
+	@$(PYTEST) -m "not slow"
 
-lint: .venv/installed
+test-slow: .venv/installed  ## what is slow and rarely breaks: installed strangers, every template, every graph
+	@$(PYTEST) -m slow
+
+lint: .venv/installed  ## ruff, mypy, and the order of the packages
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check --quiet
 	@.venv/bin/mypy
-	@.venv/bin/mypy tests/typed_user.py
+	@.venv/bin/mypy tests/project/typed_user.py
+	@.venv/bin/lint-imports --no-logo
 
-docs: .venv/installed
+hooks: .venv/installed  ## lint what a commit changes, before each commit
+	@.venv/bin/pre-commit install
+
+docs: .venv/installed  ## the site, in build/docs
 	@.venv/bin/python -m sphinx -W --keep-going -q -b html docs build/docs
 	@echo "the site is build/docs/index.html"
 
-clean:
+clean:  ## remove the environment and what the demo wrote
 	rm -rf .venv demo
 
 .venv/installed: pyproject.toml $(CONSTRAINTS)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from argus_core.license import Licenses, work_licenses
-from argus_core.questions import Questions
+from argus_core.model.questions import Questions
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from argus_core.plan import Plan
+    from argus_core.model.plan import Plan
 
 __all__ = ["Argus"]
 
@@ -30,20 +30,34 @@ class Argus(Questions):
         allow_missing: bool = False,
         revision: str | None = None,
     ) -> Self:
-        """The Argus of a folder or hub id, see ``bundle.load``; runs no code of the folder."""
-        from argus_core.bundle import load
+        """The Argus of a folder or hub id, see ``saving.read.load``; runs no code of the folder."""
+        from argus_core.saving.read import load
 
-        return load(source, variant, device, allow_missing, revision, cls)
+        return load(cls, source, variant, device, allow_missing, revision)
+
+    @classmethod
+    def from_runs(
+        cls,
+        paths: Sequence[str | Path],
+        which: str = "best",
+        weights: str | Path | None = None,
+        device: torch.device | str | None = None,
+        allow_missing: bool = False,
+    ) -> Self:
+        """The trained heads of several runs, head folders or files over their backbone, see ``saving.runs``."""
+        from argus_core.saving.runs import assemble
+
+        return assemble(cls, [Path(path) for path in paths], which, weights, device, allow_missing)
 
     def save(self, folder: str | Path, variant: str | None = None, per_head: bool = False) -> None:
-        """Write weights and config.json, see ``bundle.save``; ``variant`` ``bf16_backbone`` for a smaller file."""
-        from argus_core.bundle import save
+        """Write weights and config.json, see ``saving.write``; ``variant`` ``bf16_backbone`` for a smaller file."""
+        from argus_core.saving.write import save
 
         save(self, folder, variant, per_head)
 
     def export_hf(self, folder: str | Path, variant: str | None = None) -> None:
         """Save so that ``AutoModel.from_pretrained(folder, trust_remote_code=True)`` loads it too."""
-        from argus_core.bundle import export_hf
+        from argus_core.saving.huggingface import export_hf
 
         export_hf(self, folder, variant)
 
@@ -61,7 +75,7 @@ class Argus(Questions):
 
     def quantize_int8(self) -> Self:
         """Hold the backbone's linear weights as int8, in place, see ``export.int8``; needs the extra ``quant``."""
-        from argus_core.export.int8 import quantize_int8
+        from argus_core.export.engines import quantize_int8
 
         return quantize_int8(self)
 
@@ -73,10 +87,6 @@ class Argus(Questions):
 
     def plan(self) -> Plan:
         """The passes an image takes, and the cost of backbone and heads; prints as a table."""
-        from argus_core.plan import make_plan
+        from argus_core.model.plan import make_plan
 
         return make_plan(self)
-
-    def licenses(self) -> Licenses:
-        """The terms of every part, and those that bind the whole."""
-        return work_licenses(self.backbone.license, {name: self.head(name).record for name in self.heads})

@@ -1,11 +1,16 @@
-"""The one exception a user is meant to read, and how wrong names and many faults are told."""
+"""The one exception a user is meant to read, faults of data sets, and how wrong names and many faults are reported."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["ArgusError", "counted", "several", "unknown"]
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["ArgusError", "Fault", "counted", "several", "unknown"]
 
 
 class ArgusError(Exception):
@@ -34,3 +39,24 @@ def counted(number: int, noun: str) -> str:
     """As in ``1 image``, ``2 images`` and ``2 passes``."""
     ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
     return f"{number} {noun}{ending}"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with a data set, in words: where, what, and whether the annotation is left out.
+
+    Faults of one ``kind``, in words too, are counted and told together. ``count`` is how many annotations or images
+    this one concerns, ``total`` of how many there are: if a tenth or more of them is, a result would be wrong, and
+    commands refuse the data. So they do for a single fault that is ``wrong``. All other faults are warned of.
+    """
+
+    where: str
+    what: str
+    dropped: bool = False
+    kind: str = ""
+    count: int = 1
+    total: int = 0
+    wrong: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (" (left out)" if self.dropped else "")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from argus_core.canvas import Canvas
 from argus_core.errors import ArgusError
 from argus_core.recipe import Recipe
-from argus_core.tasks.base import Task
+from argus_core.tasks import Task
 from argus_core.tokens import FeatureInfo, Features, Needs
 
 __all__ = ["Head"]

@@ -10,7 +10,7 @@ import torch
 
 from argus_core.cache import Cache, CacheSource, CacheSpec, write_cache
 from argus_core.canvas import Canvas
-from argus_core.license import APACHE
+from argus_core.common.license import APACHE
 from argus_core.tokens import FeatureInfo, Needs, Tokens
 from argus_data.scenes import open_scenes
 from timing import compare, show

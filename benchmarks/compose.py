@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from argus_core import Argus, Canvas, Detect, build_head
-from argus_core.compose import run_head
+from argus_core.model.composition import run_head
 from timing import compare, random_backbone, show
 
 SIDE = 320

@@ -8,7 +8,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 
 from argus_core import Detect, build_head
-from argus_core.detection.dense import DenseOutput, Level
+from argus_core.detection import DenseOutput, Level
 from argus_core.tokens import FeatureInfo
 from timing import compare, show
 

@@ -19,17 +19,16 @@ from torchvision.ops import box_iou
 
 from argus_core import Argus, Canvas, Correspond, build_head
 from argus_core.data import Split
-from argus_core.data_spec import open_data, split_of
-from argus_core.export.metadata import KEY
+from argus_core.export.folder import KEY
 from argus_core.export.onnx import open_graph
 from argus_core.head import Head
-from argus_core.hooks import load_plugins
+from argus_core.plugins.data_spec import open_data, split_of
+from argus_core.plugins.hooks import load_plugins
 from argus_core.tasks.classify import Classes
+from argus_core.tasks.correspond import Described, Search
 from argus_core.tasks.depth import DepthMaps
-from argus_core.tasks.described import Described, Search
 from argus_core.tasks.detect import Detections
 from argus_core.tasks.segment import ClassMaps
-from argus_core.trained import assemble
 
 Look = Callable[[Tensor, Tensor], dict[str, list[Any]]]
 """Canvases (B, H, W, 3) and extents (B, 2) to every head's predictions in canvas pixels."""
@@ -164,7 +163,7 @@ def main() -> None:
     parser.add_argument("--pairs", help="a data set of pairs whose test split matching without training is tried on")
     parser.add_argument("--samples", type=int, default=0, help="of each split, evenly spread; 0 is all")
     options = parser.parse_args()
-    argus = assemble(options.runs)
+    argus = Argus.from_runs(options.runs)
     groups: dict[tuple[str, str, Canvas], list[str]] = {}
     for name in argus.heads:
         spec = argus.head(name).record["data"]["spec"]

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from argus_core.tasks.iou_metric import IoUMetric
-from argus_core.tasks.segment import Segmentation
+from argus_core.tasks.segment import IoUMetric, Segmentation
 from timing import compare, show
 
 IMAGES, SIZE, CLASSES, IGNORE = 20, (512, 683), 150, 255

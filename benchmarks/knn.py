@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from argus_core.neighbours import nearest
+from argus_core.nn import nearest
 from timing import compare, show
 
 BANK, QUERIES, SIZE = 200_000, 2_000, 768

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from argus_core.matching import Enlarged
+from argus_core.nn.matching import Enlarged
 from timing import compare
 
 CHANNELS, GRID, SIZE, POINTS = 768, (32, 32), (512, 512), 20

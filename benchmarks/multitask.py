@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from argus_core import Argus, Canvas, Classify, Correspond, Depth, Detect, Segment, build_head
-from argus_core.tasks.base import Task
+from argus_core.tasks import Task
 from peers import Peer, build_peers
 from timing import compare, random_backbone, seconds, show
 

@@ -17,20 +17,20 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from argus_arena.caching import CacheRequest, build_cache
-from argus_arena.commands import make_request
-from argus_arena.config import resolve
-from argus_arena.grouping import only
-from argus_arena.loop import Loop
-from argus_arena.report import Reporter
-from argus_arena.run import RunFolder
-from argus_arena.setting import make_learners, prepare
-from argus_arena.world import join_world
+from argus_arena.comparison.grouping import only
+from argus_arena.distributed import join_world
+from argus_arena.progress import Reporter
+from argus_arena.run.config import resolve
+from argus_arena.run.context import prepare
+from argus_arena.run.folder import RunFolder
+from argus_arena.tools.cache import CacheRequest, build_cache
+from argus_arena.training.learner import make_learners
+from argus_arena.training.loop import Loop
+from argus_arena.training.train import make_request
 from argus_core.backbones.timm_models import build
 from argus_core.cache import CacheSource
-from argus_core.hooks import load_plugins
-from argus_core.source import Item
-from argus_core.tokens import Tokens
+from argus_core.plugins.hooks import load_plugins
+from argus_core.tokens import Item, Tokens
 
 DATA = "scenes:images=64,val=2,size=320"
 NETWORK = "vit_base_patch16_dinov3_qkvb"

@@ -12,12 +12,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from argus_arena.learner import Learner
-from argus_arena.world import World
-from argus_core.build import build_head
+from argus_arena.distributed import World
+from argus_arena.training.learner import Learner
 from argus_core.cache import Cache, CacheSource, CacheSpec, write_cache
 from argus_core.canvas import Canvas
 from argus_core.recipe import Recipe
+from argus_core.saving.build import build_head
 from argus_core.tasks.classify import Classify
 from argus_core.tokens import FeatureInfo, Needs
 from timing import compare, random_backbone, show

@@ -6,15 +6,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from argus_arena.caching import CacheRequest, build_cache
-from argus_arena.commands import make_request
-from argus_arena.config import resolve
-from argus_arena.loop import Loop
-from argus_arena.report import Reporter
-from argus_arena.run import RunFolder
-from argus_arena.setting import make_learners, prepare
-from argus_arena.world import join_world
-from argus_core.hooks import load_plugins
+from argus_arena.distributed import join_world
+from argus_arena.progress import Reporter
+from argus_arena.run.config import resolve
+from argus_arena.run.context import prepare
+from argus_arena.run.folder import RunFolder
+from argus_arena.tools.cache import CacheRequest, build_cache
+from argus_arena.training.learner import make_learners
+from argus_arena.training.loop import Loop
+from argus_arena.training.train import make_request
+from argus_core.plugins.hooks import load_plugins
 
 DATA = "scenes:images=64,val=4,size=256"
 SETTINGS = {"layers": [2, 5, 11], "width": 64, "batch": 16, "epochs": 6, "stages": []}

@@ -13,7 +13,7 @@ from torchvision.models.detection.fcos import FCOSHead
 
 from argus_core import HEADS, Detect, build_head
 from argus_core.head import Head
-from argus_core.macs import count_macs
+from argus_core.model.macs import count_macs
 from argus_core.tokens import FeatureInfo, Features, Tokens
 from timing import seconds
 

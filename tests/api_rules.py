@@ -10,9 +10,8 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from argus_core.deprecation import MovedNames
+from argus_core.common.deprecation import RENAMED, MovedNames
 from argus_core.registry import BACKBONES, HEADS, PROTOCOLS, TASKS
-from argus_core.renamed import RENAMED
 from public_api import PACKAGES, module_name
 
 REGISTRIES = {registry.kind: registry for registry in (HEADS, TASKS, BACKBONES, PROTOCOLS)}

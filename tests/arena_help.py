@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from argus_arena.caching import CacheRequest, build_cache
+from argus_arena.tools.cache import CacheRequest, build_cache
 
 DATA = "scenes:images=20,val=6,size=64"
 SMALL: dict[str, Any] = {

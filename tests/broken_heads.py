@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from argus_core.detection.dense import DenseHead, DenseOutput, Level
+from argus_core.detection import DenseHead, DenseOutput, Level
 from argus_core.recipe import Recipe
 from argus_core.tokens import Features, Needs
 

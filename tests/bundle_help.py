@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 
 from argus_core.argus import Argus
-from argus_core.build import build_head
 from argus_core.canvas import Canvas
-from argus_core.results import DepthResult
+from argus_core.nn import ClassText
+from argus_core.nn.class_text import stand_in
+from argus_core.saving.build import build_head
 from argus_core.tasks.classify import Classify
 from argus_core.tasks.correspond import Correspond
-from argus_core.tasks.depth import Depth
+from argus_core.tasks.depth import Depth, DepthResult
 from argus_core.tasks.detect import Detect
 from argus_core.tasks.segment import Segment
-from argus_core.text import ClassText, stand_in
 
 KINDS = Classify(classes=("cat", "dog", "Ж"))
 THINGS = Detect(classes=("cat", "traffic light"))

@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+# Workers of pytest-xdist share the cores: one thread each, in the processes that they start too.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 collect_ignore = ["third_party"]  # strangers, who need to be installed: see test_third_party.py
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -33,9 +37,9 @@ def python() -> Run:
 IMPORTED = [
     "torch.utils.tensorboard",
     "timm",
-    "argus_core.tasks.coco_metric",
-    "argus_arena.commands",
-    "argus_arena.loop",
+    "argus_core.tasks.detect.metric",
+    "argus_arena.training.train",
+    "argus_arena.training.loop",
     "argus_heads.fcos_detect",
     "argus_heads.split_tower_detect",
 ]

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from argus_core.data_spec import open_data
+from argus_core.plugins.data_spec import open_data
 
 SIZE = (64, 96)
 IMAGES = {"train": 4, "val": 2}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from argus_core.canvas import Placement
-from argus_core.tasks.described import Described, Search
+from argus_core.tasks.correspond import Described, Search
 
 
 def smooth(

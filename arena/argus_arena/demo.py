@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from argus_arena.caching import CacheRequest, build_cache
-from argus_arena.commands import train_run
+from argus_arena.tools.cache import CacheRequest, build_cache
+from argus_arena.training.train import train_run
 from argus_core.argus import Argus
+from argus_core.common.files import write_atomic
 from argus_core.data import Split
-from argus_core.data_spec import open_data
 from argus_core.draw import draw_boxes, paint_depth, paint_mask, side_by_side
-from argus_core.draw.enlarge import resized
-from argus_core.files import write_atomic
-from argus_core.hooks import load_plugins
-from argus_core.trained import backbone_of, canvas_of, load_run
+from argus_core.draw.panel import resized
+from argus_core.plugins.data_spec import open_data
+from argus_core.plugins.hooks import load_plugins
+from argus_core.saving.runs import backbone_of, canvas_of, load_run
 
 FOLDER = Path("demo")
 DATA = "scenes:images=256,val=64,size=256"

@@ -7,7 +7,6 @@ from typing import Any
 
 Stretch = Mapping[str, Any]
 """``World.hardware`` with the precision of the ``tokens``, and the step ``from_step`` on which it was so."""
-
 DECIDING = ("device", "precision", "tokens")
 """What makes numbers differ beyond the last digits; models of one device type are not told apart."""
 

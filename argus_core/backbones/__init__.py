@@ -1,43 +1,14 @@
-"""Frozen backbones by name."""
+"""Frozen backbones by name, and tokens computed by one that runs now."""
 
-from __future__ import annotations
+from argus_core.backbones.base import Backbone, Precision, fit_to_grid
+from argus_core.backbones.load import load_backbone
+from argus_core.backbones.weights import load_strict, read_tensors
 
-import inspect
-from pathlib import Path
-from typing import Any
-
-import torch
-
-from argus_core.backbones.base import Backbone, fit_to_grid
-from argus_core.errors import ArgusError
-from argus_core.registry import BACKBONES
-
-__all__ = ["Backbone", "fit_to_grid", "load_backbone"]
-
-
-def load_backbone(
-    name: str = "eupe_vitb16",
-    weights: str | Path | None = None,
-    device: torch.device | str | None = None,
-    compile: bool = False,
-    **options: Any,
-) -> Backbone:
-    """The backbone ``name`` (or ``SCHEME:NAME``, such as ``timm:resnet18``) with its own or a file's weights.
-
-    ``options`` go to the backbone's factory. Raises ArgusError for an unknown name and
-    for weights that cannot be had.
-    """
-    scheme, _, inner = name.partition(":")
-    factory = BACKBONES.load(scheme)
-    arguments = ([inner] if inner else [], {"weights": weights, **options})
-    try:
-        inspect.signature(factory).bind(*arguments[0], **arguments[1])
-    except TypeError as error:
-        raise ArgusError(f"backbone {name!r}: {error}; timm models are written timm:NAME") from error
-    backbone: Backbone = factory(*arguments[0], **arguments[1])
-    backbone.options = dict(options)
-    if device is not None:
-        backbone = backbone.to(device)
-    if compile:
-        backbone.compile()
-    return backbone
+__all__ = [
+    "Backbone",
+    "Precision",
+    "fit_to_grid",
+    "load_backbone",
+    "load_strict",
+    "read_tensors",
+]

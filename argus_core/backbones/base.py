@@ -12,12 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from argus_core.backbones.weights import rope_periods
+from argus_core.common.tensors import tensors_sha256
 from argus_core.errors import ArgusError
-from argus_core.precision import computes_bf16, without_tf32
-from argus_core.tensors import tensors_sha256
+from argus_core.nn import computes_bf16, without_tf32
 from argus_core.tokens import FeatureInfo, FinalNorm, Needs, Tokens, cell_mask
-
-__all__ = ["Backbone", "Precision", "check_grid", "fit_to_grid"]
 
 Precision = Literal["auto", "fp32"]
 """``fp32``, or ``auto``: half precision where the device computes it faster."""

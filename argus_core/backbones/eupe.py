@@ -14,8 +14,8 @@ from argus_core.backbones.base import Backbone, Precision
 from argus_core.backbones.hub import published_weights
 from argus_core.backbones.timm_models import build, wrap
 from argus_core.backbones.weights import load_strict, read_tensors
+from argus_core.common.license import EUPE
 from argus_core.errors import ArgusError
-from argus_core.license import EUPE
 
 Tensors = dict[str, Tensor]
 
@@ -38,7 +38,6 @@ VARIANTS = {
     "eupe_convnext_small": Variant("convnext_small", "EUPE-ConvNeXt-S", 768, 27),
     "eupe_convnext_base": Variant("convnext_base", "EUPE-ConvNeXt-B", 1024, 27),
 }
-
 _DROPPED = ("mask_token", "projectors.", "local_cls_norm.", "norms.3.")
 _RENAMED = (
     (r"^storage_tokens$", "reg_token"),

@@ -11,8 +11,8 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from huggingface_hub.utils import get_session
 from timm.models import get_pretrained_cfg
 
+from argus_core.common.offline import offline
 from argus_core.errors import ArgusError
-from argus_core.offline import offline
 
 __all__ = ["published_folder", "published_weights"]
 

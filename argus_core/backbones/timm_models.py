@@ -12,8 +12,8 @@ from torch import nn
 from argus_core.backbones.base import Backbone, Precision, Triple
 from argus_core.backbones.hub import published_weights
 from argus_core.backbones.weights import load_strict, read_tensors
+from argus_core.common.license import find_license
 from argus_core.errors import ArgusError, unknown
-from argus_core.license import find_license
 from argus_core.tokens import FeatureInfo
 
 __all__ = ["build", "feature_info", "timm_backbone", "wrap"]

@@ -12,9 +12,7 @@ from torch import Tensor
 from argus_core.backbones.base import Backbone, Precision
 from argus_core.backbones.timm_models import build, wrap
 from argus_core.backbones.weights import load_strict, read_tensors, rope_periods
-from argus_core.license import APACHE
-
-__all__ = ["tiny"]
+from argus_core.common.license import APACHE
 
 
 def tiny(weights: str | Path | None = None, *, precision: Precision = "auto") -> Backbone:

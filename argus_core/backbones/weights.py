@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from argus_core.errors import ArgusError
 
-__all__ = ["load_strict", "read_tensors", "rope_periods"]
-
 _WRAPPERS = ("model", "state_dict", "teacher")
 _PREFIXES = ("module.", "teacher.", "backbone.")
 

@@ -1,10 +1,9 @@
-"""Tokens on disk: write them once, check that they are what a run wants, read them many times."""
+"""Tokens on disk: written once, verified, read many times."""
 
 from argus_core.cache.manifest import Cache
 from argus_core.cache.reader import CacheSource
-from argus_core.cache.size import check_space, estimate
 from argus_core.cache.spec import CacheSpec, DType, fingerprint
-from argus_core.cache.verify import info, verify
+from argus_core.cache.verify import check_space, estimate, info, verify
 from argus_core.cache.writer import write_cache
 
 __all__ = [

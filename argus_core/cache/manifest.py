@@ -11,12 +11,11 @@ from typing import Any
 from safetensors.torch import load_file
 
 from argus_core.cache import layout
-from argus_core.cache.sealed import read_sealed, write_sealed
 from argus_core.cache.spec import READ, CacheSpec, refuse
 from argus_core.canvas import Canvas
+from argus_core.common.files import file_sha256, json_sha256, read_sealed, write_sealed
 from argus_core.data import Split
 from argus_core.errors import ArgusError
-from argus_core.files import file_sha256, json_sha256
 from argus_core.tokens import FeatureInfo, FinalNorm, Needs
 
 

@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from argus_core.cache import codec, layout
-from argus_core.cache.buffer import Buffer, Scratch
+from argus_core.cache import layout
+from argus_core.cache import layout as codec
 from argus_core.cache.manifest import Cache, shard_path
-from argus_core.cache.shard import MappedShard, PositionalShard, ShardFile
+from argus_core.cache.shard import Buffer, MappedShard, PositionalShard, Scratch, ShardFile
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError, unknown
-from argus_core.source import Item
-from argus_core.tokens import Needs, Tokens
+from argus_core.tokens import Item, Needs, Tokens
 
 
 class CacheSource:

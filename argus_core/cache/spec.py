@@ -9,21 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from argus_core.canvas import Canvas
+from argus_core.common.files import json_sha256
 from argus_core.data import Split
 from argus_core.errors import ArgusError, unknown
-from argus_core.files import json_sha256
-from argus_core.source import VIEWS
 from argus_core.tokens import FeatureInfo, FinalNorm, Needs
+from argus_core.tokens.source import VIEWS
 
 if TYPE_CHECKING:
-    from argus_core.backbones.base import Backbone
+    from argus_core.backbones import Backbone
+
 
 FORMAT = 3
 """Version of the layout on disk and of the geometry it relies on."""
-
 READ = (2, 3)
 """Versions that are read, and finished where they were begun; 2 stored all tokens before the patches, 3 CLS alone."""
-
 DType = Literal["fp32", "fp16", "bf16", "int8"]
 """How a number of a token is stored."""
 

@@ -17,20 +17,20 @@ import torch
 from safetensors.torch import save
 
 from argus_core.backbones.base import check_grid
-from argus_core.cache.job import Job, Meter, Report
+from argus_core.cache.job import Job, Meter, Report, load
 from argus_core.cache.manifest import Manifest, check_images, is_done, read_shard_record
-from argus_core.cache.passes import load
-from argus_core.cache.size import check_space, estimate, image_bytes
 from argus_core.cache.spec import FORMAT, CacheSpec, fingerprint, refuse
+from argus_core.cache.verify import check_space, estimate, image_bytes
+from argus_core.common.files import write_atomic
+from argus_core.common.folders import claim
+from argus_core.common.license import find_license
 from argus_core.data import Split
 from argus_core.errors import ArgusError
-from argus_core.files import write_atomic
-from argus_core.ground import claim
-from argus_core.license import find_license
 from argus_core.tokens import FinalNorm
 
 if TYPE_CHECKING:
-    from argus_core.backbones.base import Backbone
+    from argus_core.backbones import Backbone
+
 
 SHARD_BYTES = 64 << 20
 LEFT = re.compile(r"\.(manifest\.json|norm\.safetensors)\.\d+\.tmp")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from argus_core.cli import asking, models
-from argus_core.command import run_command
-from argus_core.front_options import take_front_options
-from argus_core.places import DEFAULT_MODEL
+from argus_core.cli import ask, models
+from argus_core.cli.app import run_command, take_front_options
+from argus_core.registry.places import DEFAULT_MODEL
 
 app = typer.Typer(
     name="argus",
@@ -16,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (asking, models):
+for module in (ask, models):
     module.add_to(app)
 HELP = f"""What photographs show, from one frozen vision backbone: classes, masks, depth, objects, correspondences.
 

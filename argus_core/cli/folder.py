@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
+from argus_core.common.files import write_text
+from argus_core.common.folders import claim
 from argus_core.errors import ArgusError, counted
-from argus_core.files import write_text
-from argus_core.ground import claim
 
 LISTS = {
     "look": "argus-files.txt",

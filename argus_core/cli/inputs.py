@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from argus_core.cli.video import WEBCAM, Video
 from argus_core.errors import ArgusError, several
-from argus_core.image import RGB, read_image
-from argus_core.image_folder import IMAGES, Listing, list_images
-from argus_core.image_url import is_url, media_type
+from argus_core.image import IMAGES, Listing, list_images, read_image
+from argus_core.image.array import RGB
+from argus_core.image.url import is_url, media_type
 
 STREAMS = {".m3u8", ".mpd", ".mjpg", ".mjpeg"}
 VIDEOS = {

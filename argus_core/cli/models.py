@@ -7,16 +7,15 @@ from typing import Annotated
 
 import typer
 
-from argus_core.cli.asking import CanvasSize, Model, Require, Tasks, split_names
-from argus_core.early import check_out, check_run, check_which, checked, one_of
+from argus_core.cli.app import Device
+from argus_core.cli.ask import CanvasSize, Model, Require, Tasks, split_names
+from argus_core.cli.early import check_out, check_run, check_which, checked, one_of
 from argus_core.errors import ArgusError
-from argus_core.front_options import Device
-from argus_core.places import DEFAULT_MODEL, check_model
+from argus_core.registry.places import DEFAULT_MODEL, check_model
 
 GRAPHS = ("onnx", "torch")
 FORMATS = ("bundle", "hf", *GRAPHS)
 VARIANTS = ("bf16_backbone", "heads")
-
 Variant = Annotated[
     str | None,
     typer.Option(
@@ -49,7 +48,7 @@ def build(
     """Make one model of the heads of several runs on the same backbone."""
     if not overwrite and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ArgusError(f"{out} exists already; choose another --out, or write into it with --overwrite")
-    from argus_core.cli.building import build_model
+    from argus_core.cli.model_work import build_model
 
     build_model(runs, out, weights, which, variant, canvas, require_license)
 
@@ -65,7 +64,7 @@ def info(
     ] = None,
 ) -> None:
     """What a model holds: backbone, heads, classes, canvases, scores, licences."""
-    from argus_core.cli.describe import describe
+    from argus_core.cli.model_work import describe
 
     print(describe(model))
 
@@ -88,7 +87,7 @@ def export(
     """Write a model for other programs: ONNX or PyTorch graphs, a folder for transformers, or a bundle of Argus."""
     if format in GRAPHS and variant is not None:
         raise ArgusError(f"--variant {variant} is of bundles and hf folders; {format} graphs hold float32 weights")
-    from argus_core.cli.describe import export_model
+    from argus_core.cli.model_work import export_model
 
     export_model(model, out, format, variant, require_license, verify, allow_missing, split_names(tasks))
 
@@ -101,6 +100,6 @@ def bench(
     device: Device = None,
 ) -> None:
     """Milliseconds of the backbone and of every head, the median of several passes."""
-    from argus_core.cli.bench import bench_model
+    from argus_core.cli.model_work import bench_model
 
     bench_model(model, canvas, batch, rounds, device)

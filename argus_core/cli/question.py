@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from argus_core.cli.inputs import Source, find_sources
-from argus_core.places import check_asked
+from argus_core.registry.places import check_asked
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 
 from argus_core.errors import ArgusError, counted
-from argus_core.image import RGB
+from argus_core.image.array import RGB
 
 WEBCAM = "webcam:"
 WEBCAMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
-
 _SHAPES = (0.1, 10.0)
 """How many times as wide as high a pixel may be; what a file says beyond is a mistake."""
 _SHORT = 0.5
 """Seconds that may be missing at the end: sound often runs on a little."""
-
 _ATTACHED_PICTURE = 1 << 10
 """FFmpeg's mark of a stream that is the cover of a song."""
 

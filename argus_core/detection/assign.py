@@ -13,13 +13,10 @@ from torchvision.ops import box_area
 from argus_core.detection.geometry import Points, boxes_to_ltrb, centres, covers, paired_iou, positions
 from argus_core.tasks.detect import BoxTarget
 
-__all__ = ["ATSS", "BACKGROUND", "IGNORE", "Assigner", "FCOSAssigner", "Scene", "assign", "assign_batch", "scenes"]
-
 BACKGROUND = -1
 """The assignment of a point that belongs to no object."""
 IGNORE = -2
 """The assignment of a point that counts for nothing, such as one within a crowd."""
-
 Assigner = Callable[[Points, Tensor], Tensor]
 """Maps N points and (G, 4) boxes, both non-empty, to (N,) box indices or ``BACKGROUND``."""
 

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from argus_core.detection.dense import Level
 
-__all__ = ["PRIOR", "ConvGN", "DenseTowers", "DepthwiseResidual", "Tower", "UpGN", "group_norm", "logit", "prediction"]
-
 PRIOR = 0.01
 """Score every class starts with, lest the many background locations swamp the first steps (Lin 2017)."""
 

@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from argus_core.detection.blocks import PRIOR, logit
 from argus_core.errors import ArgusError
-from argus_core.precision import full_precision
-
-__all__ = ["CosineClassifier"]
+from argus_core.nn import full_precision
 
 EPS = 1e-6
 

@@ -13,10 +13,8 @@ from argus_core.detection.geometry import Points, grid_points
 from argus_core.detection.losses import Quality, dense_losses
 from argus_core.detection.postprocess import DecodeOptions, candidates, suppress
 from argus_core.head import Head
-from argus_core.precision import full_precision
+from argus_core.nn import full_precision
 from argus_core.tasks.detect import BoxTarget, Detect, Detections
-
-__all__ = ["DenseHead", "DenseOutput", "Level"]
 
 
 @dataclass(frozen=True)

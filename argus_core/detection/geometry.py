@@ -8,21 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = [
-    "Points",
-    "boxes_to_ltrb",
-    "centerness",
-    "centres",
-    "covers",
-    "giou_loss",
-    "grid_points",
-    "ltrb_to_boxes",
-    "paired_iou",
-    "pairwise_ltrb",
-    "positions",
-]
-
-
 TINY = 1e-7
 """Added to areas that are divided by, in square pixels."""
 

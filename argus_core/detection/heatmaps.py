@@ -14,22 +14,8 @@ from argus_core.errors import ArgusError
 from argus_core.tasks.detect import BoxTarget
 from argus_core.tokens import cell_mask
 
-__all__ = [
-    "PRIOR",
-    "SmoothUpGN",
-    "cells_of",
-    "counted_cells",
-    "draw",
-    "finer_stride",
-    "gaussian_radius",
-    "heat_loss",
-    "locate",
-    "peaks",
-]
-
-PRIOR = 0.1
+HEAT_PRIOR = 0.1
 """Score that heat maps start with."""
-
 DRAWN = 256
 """Objects that are drawn at once."""
 

@@ -8,12 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from argus_core.cofiber import upsample2
 from argus_core.detection.blocks import ConvGN, UpGN
 from argus_core.errors import ArgusError
+from argus_core.nn import upsample2
 from argus_core.tokens import FeatureInfo, Needs
-
-__all__ = ["LEVELS", "FeaturePyramid", "SimplePyramid", "pyramid_strides", "sine_code"]
 
 LEVELS = 5
 """Levels of a pyramid, as FCOS has them: P3 to P7."""

@@ -9,11 +9,8 @@ from argus_core.detection.blocks import PRIOR, ConvGN, DenseTowers, UpGN, predic
 from argus_core.detection.dense import DenseHead, DenseOutput
 from argus_core.detection.levels import LEVELS, pyramid_strides
 from argus_core.recipe import Recipe
-from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import Detect
-from argus_core.tokens import FeatureInfo, Features, Needs
-
-__all__ = ["LightHead", "MeanPyramid", "halvings", "light_taps"]
+from argus_core.tokens import FeatureInfo, Features, Needs, Taps, default_layers
 
 
 class LightHead(DenseHead):

@@ -13,10 +13,21 @@ from torchvision.ops import sigmoid_focal_loss
 
 from argus_core.detection.assign import IGNORE
 from argus_core.detection.geometry import boxes_to_ltrb, centerness, giou_loss, ltrb_to_boxes, paired_iou, positions
-from argus_core.processes import batch_total
+from argus_core.nn import batch_total
 from argus_core.tasks.detect import BoxTarget
 
-__all__ = ["Quality", "dense_losses"]
+
+def without_crowds(targets: Sequence[BoxTarget]) -> list[BoxTarget]:
+    """The targets without their crowd regions."""
+    crowds = torch.stack([target.crowd.sum() for target in targets]).tolist()
+    kept = [positions(~t.crowd, len(t.crowd) - crowd) for t, crowd in zip(targets, crowds, strict=True)]
+    return [BoxTarget(t.boxes[k], t.labels[k], t.crowd[k]) for t, k in zip(targets, kept, strict=True)]
+
+
+def object_total(targets: Sequence[BoxTarget]) -> Tensor:
+    """The number of boxes in the batch, without crowds, as a loss's normaliser: at least 1, the mean over processes."""
+    return batch_total(torch.stack([(~target.crowd).sum() for target in targets]).sum())
+
 
 Quality = Literal["centerness", "iou"]
 """What a location's quality is to say: how central it is in its box, or how well its predicted box fits."""

@@ -9,15 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from argus_core.common.tensors import tensors_sha256
 from argus_core.detection.blocks import DenseTowers
 from argus_core.detection.cosine import CosineClassifier
 from argus_core.detection.dense import DenseHead
 from argus_core.errors import ArgusError
+from argus_core.nn import ClassText
+from argus_core.nn.class_text import stand_in
 from argus_core.tasks.detect import Detect
-from argus_core.tensors import tensors_sha256
-from argus_core.text import ClassText, stand_in
-
-__all__ = ["NamedClasses", "class_vectors"]
 
 
 class NamedClasses(DenseHead):

@@ -9,7 +9,7 @@ from torchvision.ops import box_area
 
 from argus_core.detection.assign import BACKGROUND, IGNORE
 from argus_core.detection.geometry import Points, covers
-from argus_core.processes import batch_total
+from argus_core.nn import batch_total
 
 
 def smallest_box(points: Points, boxes: Tensor) -> Tensor:

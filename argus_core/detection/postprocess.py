@@ -11,11 +11,8 @@ from torchvision.ops import batched_nms, box_iou
 from argus_core.detection.geometry import Points, ltrb_to_boxes
 from argus_core.tasks.detect import Detections
 
-__all__ = ["DecodeOptions", "candidates", "soft_nms", "suppress"]
-
 SOFT_FLOOR = 1e-3
 """Soft suppression drops a box once its score decayed below this."""
-
 ROUND = 20
 """Boxes that soft suppression takes before it looks whether any are left."""
 

@@ -4,18 +4,14 @@
 the same without, in the size of what they are given.
 """
 
-from __future__ import annotations
-
 from argus_core.draw.boxes import draw_boxes
 from argus_core.draw.classes import draw_classes
-from argus_core.draw.depth import draw_depth, paint_depth
-from argus_core.draw.depth_png import depth_image, write_depth_png
-from argus_core.draw.index_png import index_image, index_png, write_index_png
-from argus_core.draw.masks import draw_mask, paint_mask
+from argus_core.draw.depth import depth_image, draw_depth, paint_depth, write_depth_png
+from argus_core.draw.features import draw_pca, draw_similarity
+from argus_core.draw.masks import draw_mask, index_image, index_png, paint_mask, write_index_png
 from argus_core.draw.matches import draw_matches
 from argus_core.draw.palette import class_color
 from argus_core.draw.panel import side_by_side
-from argus_core.draw.tokens import draw_pca, draw_similarity
 
 __all__ = [
     "class_color",

@@ -3,29 +3,77 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 from torchvision.ops import box_iou, nms
 
-from argus_core.draw.enlarge import enlarged
+from argus_core.draw.inputs import as_array, checked
 from argus_core.draw.palette import Color, Pixels, class_color, ink_on
-from argus_core.draw.tags import Rectangle, place_tags
+from argus_core.draw.panel import enlarged
 from argus_core.draw.text import fit, font_for, length, write
-from argus_core.draw.values import as_array, checked
 from argus_core.errors import ArgusError
-from argus_core.tasks.detect import Boxes, Detections
+
+Rectangle = tuple[int, int, int, int]
+"""Pixels x1, y1, x2, y2; the last ones are not part of it."""
+HIDDEN = 0.3
+"""The share of a box that tags may hide."""
+COVERED = 0.12
+"""The share of a picture that its tags may hide together."""
+
+
+def place_tags(
+    boxes: Sequence[Rectangle], tags: Sequence[tuple[int, int] | None], size: tuple[int, int]
+) -> list[Rectangle | None]:
+    """For each box a place for its tag of (height, width) pixels in a picture of ``size`` (height, width), or None.
+
+    The first boxes choose first: above the box at its left, or the next place inside the picture that touches no tag
+    and hides little of any box. Where there is none, and once the tags hide an eighth of the picture, there is no tag.
+    """
+    every, placed = np.array(boxes, dtype=np.float64).reshape(-1, 4), np.zeros((0, 4))
+    left = HIDDEN * (every[:, 2:] - every[:, :2]).prod(axis=1)  # pixels of each box that may still be hidden
+    room, places = COVERED * size[0] * size[1], list[Rectangle | None]()
+    for box, tag in zip(boxes, tags, strict=True):
+        options = list(_options(box, tag, size)) if tag and tag[0] * tag[1] <= room else []
+        free = _crossing(options, placed).sum(axis=1) == 0
+        hides = _crossing(options, every)
+        best = next(iter(np.flatnonzero(free & (hides <= left).all(axis=1))), None)
+        places.append(None if best is None else options[best])
+        if tag and best is not None:
+            placed = np.concatenate([placed, [options[best]]])
+            left, room = left - hides[best], room - tag[0] * tag[1]
+    return places
+
+
+def _options(box: Rectangle, tag: tuple[int, int], size: tuple[int, int]) -> Iterator[Rectangle]:
+    """Above, inside, below, each at the left and the right, from the usual to the unusual."""
+    height, width = tag
+    above, top, bottom, below = box[1] - height, box[1], box[3] - height, box[3]
+    for y in (above, top, below, bottom):
+        for x in (box[0], box[2] - width):
+            left = min(max(x, 0), size[1] - width)
+            if 0 <= y <= size[0] - height and left >= 0:
+                yield left, y, left + width, y + height
+
+
+def _crossing(options: Sequence[Rectangle], others: np.ndarray) -> np.ndarray:
+    """(O, N): how many pixels of the rectangles (N, 4) each option covers."""
+    tried = np.array(options, dtype=np.float64).reshape(-1, 4)
+    first = np.maximum(tried[:, None, :2], others[None, :, :2])
+    last = np.minimum(tried[:, None, 2:], others[None, :, 2:])
+    return np.clip(last - first, 0, None).prod(axis=2)
+
 
 OVERLAP = 0.5
 """The IoU above which the better of two detections is drawn alone, whatever their classes."""
-
 SAME = 0.3
 """The IoU above which two detections are taken for one object, which gets one name."""
-
 NAME_EMS = 13
 """Room for a name, in font sizes; that of a wider box has as much as the box."""
 
@@ -40,9 +88,20 @@ class _Item:
     color: Color
 
 
-def draw_boxes(
-    image: Pixels, found: Detections | Boxes, classes: Sequence[str], overlap: float | None = OVERLAP
-) -> Pixels:
+Values: TypeAlias = "npt.NDArray[Any] | Tensor"
+
+
+class LabelledBoxes(Protocol):
+    """Boxes (n, 4) as corners in pixels with their class labels (n,), and possibly ``scores`` (n,) in 0..1."""
+
+    @property
+    def boxes(self) -> Values: ...
+
+    @property
+    def labels(self) -> Values: ...
+
+
+def draw_boxes(image: Pixels, found: LabelledBoxes, classes: Sequence[str], overlap: float | None = OVERLAP) -> Pixels:
     """A copy of an RGB image (h, w, 3) with boxes in its pixels; scores are shown where there are any.
 
     Of detections that overlap by an IoU above ``overlap`` only the best is drawn, whatever their classes; None draws
@@ -62,11 +121,11 @@ def draw_boxes(
     return np.array(picture)
 
 
-def _check(found: Detections | Boxes, classes: Sequence[str], overlap: float | None) -> None:
+def _check(found: LabelledBoxes, classes: Sequence[str], overlap: float | None) -> None:
     if overlap is not None and not 0 <= overlap <= 1:
         raise ArgusError(f"overlap {overlap} is no IoU; give a number within 0..1, or None to draw all boxes")
     labels = as_array(found.labels).astype(int).tolist()
-    for place, (box, label) in enumerate(zip(_corners(found), labels, strict=True)):
+    for place, (box, label) in enumerate(zip(_corners(found.boxes), labels, strict=True)):
         if not np.isfinite(box).all():
             raise ArgusError(f"box {place}, {box.tolist()}, is not finite and cannot be drawn")
         if not 0 <= label < len(classes):
@@ -74,31 +133,30 @@ def _check(found: Detections | Boxes, classes: Sequence[str], overlap: float | N
 
 
 def _best_first(
-    found: Detections | Boxes, classes: Sequence[str], size: tuple[int, int], factor: int, overlap: float | None
+    found: LabelledBoxes, classes: Sequence[str], size: tuple[int, int], factor: int, overlap: float | None
 ) -> tuple[list[_Item], list[bool]]:
     """What to draw on a picture of ``size`` (width, height), and which of it may be named."""
     labels = as_array(found.labels).astype(int).tolist()
-    corners, scores, order = _corners(found) * factor, [""] * len(labels), list(range(len(labels)))
+    corners, scores, order = _corners(found.boxes) * factor, [""] * len(labels), list(range(len(labels)))
     named = [True] * len(order)
-    if isinstance(found, Detections):
-        values = as_array(found.scores)
-        scores = [f"{value:.2f}" for value in values]
-        order = drawn(found, overlap)
+    if (values := getattr(found, "scores", None)) is not None:
+        scores = [f"{value:.2f}" for value in as_array(values)]
+        order = drawn(found.boxes, values, overlap)
         named = _one_each(corners[order])
     whole = _whole_pixels(corners, size)
     return [_Item(whole[k], classes[labels[k]], scores[k], class_color(labels[k])) for k in order], named
 
 
-def _corners(found: Detections | Boxes) -> npt.NDArray[np.float64]:
-    return as_array(found.boxes).astype(np.float64).reshape(-1, 4)
+def _corners(boxes: Values) -> npt.NDArray[np.float64]:
+    return as_array(boxes).astype(np.float64).reshape(-1, 4)
 
 
-def drawn(found: Detections, overlap: float | None = OVERLAP) -> list[int]:
-    """The places of the detections that ``draw_boxes`` draws, best first."""
-    scores = torch.as_tensor(as_array(found.scores).astype(np.float64))
+def drawn(boxes: Values, scores: Values, overlap: float | None = OVERLAP) -> list[int]:
+    """The places of the scored boxes that ``draw_boxes`` draws, best first."""
+    values = torch.as_tensor(as_array(scores).astype(np.float64))
     if overlap is None:
-        return [int(place) for place in scores.argsort(descending=True, stable=True)]
-    return [int(place) for place in nms(torch.from_numpy(_corners(found)), scores, overlap)]
+        return [int(place) for place in values.argsort(descending=True, stable=True)]
+    return [int(place) for place in nms(torch.from_numpy(_corners(boxes)), values, overlap)]
 
 
 def _one_each(boxes: npt.NDArray[np.float64]) -> list[bool]:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from argus_core.draw.enlarge import enlarged
+from argus_core.draw.inputs import checked
 from argus_core.draw.palette import Color, Pixels
-from argus_core.draw.panel import INK, PAPER, attach
+from argus_core.draw.panel import INK, PAPER, attach, enlarged
 from argus_core.draw.text import fit, font_for, length, line_of, plain, write
-from argus_core.draw.values import checked
 
 BAR: Color = (47, 126, 216)
 TRACK: Color = (228, 232, 238)

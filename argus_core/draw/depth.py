@@ -1,22 +1,23 @@
-"""Depth in colours, with a scale in metres."""
+"""Depth in colours with a scale in metres, and depth maps as files of whole millimetres."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from argus_core.draw.enlarge import factor_for, resized_map
+from argus_core.common.files import write_atomic
+from argus_core.draw.inputs import as_array
 from argus_core.draw.palette import GREY, Pixels
-from argus_core.draw.panel import attach, lies
+from argus_core.draw.panel import attach, factor_for, lies, resized_map
 from argus_core.draw.scale import Scale, scale_bar
 from argus_core.draw.text import font_for
-from argus_core.draw.values import as_array
 from argus_core.errors import ArgusError
 
 Metres = npt.NDArray[np.float64]
-
 OUTLIERS = 1.0
 """The per cent of known pixels that may lie below, and above, a range that is not given."""
 
@@ -70,3 +71,23 @@ def _paint(metres: Metres, scale: Scale) -> Pixels:
     colors = scale.paint(metres)
     colors[metres == 0] = GREY
     return colors
+
+
+MOST = 65535
+"""The farthest millimetre that 16 bits hold."""
+
+
+def depth_image(depth: Any) -> Image.Image:
+    """Metres (h, w) as a 16-bit image of millimetres, rounded; 0 where the depth is 0, negative or not finite.
+
+    Known depths stay known: below half a millimetre they become 1, above 65.535 m they become 65535.
+    """
+    metres = known(depth)
+    millimetres = np.clip(np.rint(1000 * np.minimum(metres, MOST)), 1, MOST)
+    return Image.fromarray(np.where(metres > 0, millimetres, 0).astype(np.uint16))
+
+
+def write_depth_png(path: Path, depth: Any) -> None:
+    """Write ``depth_image`` as PNG, atomically."""
+    image = depth_image(depth)
+    write_atomic(path, lambda temporary: image.save(temporary, format="PNG"))

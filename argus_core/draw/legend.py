@@ -14,10 +14,8 @@ from argus_core.draw.text import fit, length, line_of, write
 
 LEAST_ROWS = 10
 """Rows that a legend may have, however low the picture."""
-
 MOST_COLUMNS = 2
 """Columns beside a picture; more entries than they hold are counted in a last line."""
-
 NAME_EMS = 14
 """The most room for a name, in font sizes."""
 

@@ -1,21 +1,23 @@
-"""Index masks: in colours over their image, with a legend."""
+"""Index masks in colours over their image, and as palette files that show in colours wherever they are opened."""
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from argus_core.draw.enlarge import enlarged, resized_map
+from argus_core.common.files import write_atomic
+from argus_core.draw.inputs import as_array, blend, checked, grey
 from argus_core.draw.legend import Entry, legend
 from argus_core.draw.palette import COLORS, GREY, WHITE, Pixels, class_color, class_colors
-from argus_core.draw.panel import attach, lies
+from argus_core.draw.panel import attach, enlarged, lies, resized_map
 from argus_core.draw.text import font_for
-from argus_core.draw.values import as_array, blend, checked, grey
 from argus_core.errors import ArgusError
 
 OPACITY = 0.55
@@ -107,3 +109,36 @@ def _borders(labels: npt.NDArray[np.int64]) -> Image.Image:
         half, n = width // 2, len(rows)
         lines[half : half + n - width] |= rows[width:] != rows[:-width]
     return Image.fromarray(line * np.uint8(LINE))
+
+
+NARROW, WIDE = 255, 65535
+"""What stands for a pixel without a label, in 8 and in 16 bits; the classes lie below."""
+
+
+def index_image(labels: Any, classes: int, ignore: int = 255) -> Image.Image:
+    """Labels (h, w) of 0..classes - 1 as an image of one channel whose values are the labels.
+
+    Up to 255 classes: 8 bits with the classes' colours as its palette, 255 where the label is ``ignore``. More: 16 bits
+    without colours, 65535 where it is ``ignore``. The number of classes decides, whichever are present.
+    """
+    if not 0 < classes <= WIDE:
+        raise ArgusError(f"an index mask holds 1 to {WIDE} classes, not {classes}")
+    values = check_labels(labels, classes, ignore)
+    if classes > NARROW:
+        return Image.fromarray(np.where(values == ignore, WIDE, values).astype(np.uint16))
+    image = Image.fromarray(np.where(values == ignore, NARROW, values).astype(np.uint8))
+    image.putpalette([*class_colors()[:NARROW].flatten().tolist(), *GREY])  # which makes it one of mode P
+    return image
+
+
+def index_png(labels: Any, classes: int, ignore: int = 255) -> bytes:
+    """The bytes of a PNG file of ``index_image``."""
+    stream = io.BytesIO()
+    index_image(labels, classes, ignore).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def write_index_png(path: Path, labels: Any, classes: int, ignore: int = 255) -> None:
+    """Write ``index_png``, atomically."""
+    content = index_png(labels, classes, ignore)
+    write_atomic(path, lambda temporary: temporary.write_bytes(content))

@@ -8,22 +8,19 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFont
 
-from argus_core.draw.enlarge import factor_for, resized
+from argus_core.draw.inputs import as_array, as_points, checked
 from argus_core.draw.legend import Entry, legend
 from argus_core.draw.palette import COLORS, GREY, Color, Pixels, class_colors
-from argus_core.draw.panel import PAPER, attach
+from argus_core.draw.panel import PAPER, attach, factor_for, resized
 from argus_core.draw.scale import Scale, scale_bar
 from argus_core.draw.strokes import strokes
 from argus_core.draw.text import font_for
-from argus_core.draw.values import as_array, as_points, checked
 from argus_core.errors import ArgusError
 
 RIGHT: Color = (66, 205, 100)
 WRONG: Color = (226, 40, 60)
-
 FAINT = 0.25
 """What is left of the opacity of a match that does not lead back."""
-
 Array = npt.NDArray[Any]
 
 

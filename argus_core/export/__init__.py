@@ -1,0 +1,1 @@
+"""Graphs for other runtimes, and other engines for the backbone."""

@@ -8,13 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from argus_core.detection.dense import DenseOutput, Level
-from argus_core.detection.geometry import Points, ltrb_to_boxes
-from argus_core.detection.postprocess import SOFT_FLOOR, DecodeOptions
+from argus_core.detection import DecodeOptions, DenseOutput, Level, Points, ltrb_to_boxes
+from argus_core.detection.postprocess import SOFT_FLOOR
 
 FEW = 1000
 """Up to so many boxes torchvision suppresses all classes at once, shifted apart, which rounds a little otherwise."""
-
 Candidates = tuple[Tensor, Tensor, Tensor]
 Step = Callable[[Tensor, Tensor], tuple[Tensor, tuple[Tensor, Tensor]]]
 

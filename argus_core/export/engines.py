@@ -1,13 +1,116 @@
-"""Other ways to run the backbone than PyTorch's own."""
+"""Other ways to run the backbone than eager PyTorch: compiled, OpenVINO on the CPU, and int8 weights."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from functools import lru_cache
+from typing import Any, TypeVar
 
-from argus_core.compose import Composition
+import torch
+from torch import Tensor, nn
+
+from argus_core.backbones import Backbone
+from argus_core.common.extras import need
 from argus_core.errors import ArgusError, unknown
+from argus_core.export.trace import coarsest, example_images, image_axes, trace
+from argus_core.model import Composition
 
 A = TypeVar("A", bound=Composition)
+
+
+def quantize_int8(argus: A) -> A:
+    """Hold the weights of the backbone's linear layers as int8 with a scale per output channel, in place.
+
+    Heads, convolutions, norms and the ``qkv`` of EVA's and DINOv3's attention stay as they are. There is no way back
+    but loading again; what is quantised can be neither saved nor exported. Needs the extra ``quant``.
+    """
+    if quantized(argus):
+        return argus
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torchao = need("torchao.quantization", "quant")
+        config = torchao.Int8WeightOnlyConfig()
+        network = argus.backbone.model
+        # Attention with biases of its own multiplies with the weight by keyword, which int8 weights do not take.
+        skipped = {f"{name}.qkv" for name, module in network.named_modules() if hasattr(module, "q_bias")}
+        torchao.quantize_(
+            network, config, filter_fn=lambda module, name: isinstance(module, nn.Linear) and name not in skipped
+        )
+    return argus
+
+
+def quantized(argus: Composition) -> bool:
+    """Whether ``quantize_int8`` was here."""
+    return any(_foreign(parameter) for parameter in argus.parameters())
+
+
+def _foreign(parameter: Any) -> bool:
+    return type(parameter.data).__module__.partition(".")[0] == "torchao"
+
+
+class OpenVINONetwork:
+    """What ``forward_intermediates`` of a timm network gives, by graphs for any size: one per set of layers.
+
+    The first question after layers of its own takes the seconds of tracing; sizes cost nothing. Computes in float32,
+    with as many threads as PyTorch had then; ``int8`` rounds the weights of products (nncf, no calibration).
+    """
+
+    def __init__(self, backbone: Backbone, int8: bool = False) -> None:
+        self.openvino = need("openvino", "openvino")
+        self.nncf = need("nncf", "openvino") if int8 else None
+        self.model, self.info = backbone.model, backbone.info
+        self._compiled = lru_cache(maxsize=None)(self._compile)
+
+    def __call__(self, images: Tensor, **options: Any) -> list[Any]:
+        """Called as timm's method: taps, or pairs of a tap and the tokens before it."""
+        fixed = tuple((key, tuple(value) if isinstance(value, list) else value) for key, value in options.items())
+        request = self._compiled(fixed)
+        found = [torch.from_numpy(value.copy()) for value in request([images.contiguous().numpy()]).to_tuple()]
+        return [*zip(found[::2], found[1::2], strict=True)] if options.get("return_prefix_tokens") else found
+
+    def _compile(self, options: tuple[tuple[str, Any], ...]) -> Any:
+        named = dict(options)
+        unit = coarsest([self.info.strides[layer] for layer in named["indices"]])
+        example = torch.zeros(example_images(unit)[0].shape)
+        program = trace(_Taps(self.model, named), (example,), (image_axes(unit)[0],), "the backbone")
+        with _quiet():
+            graph = self.openvino.convert_model(program)
+            if self.nncf is not None:
+                graph = self.nncf.compress_weights(graph, mode=self.nncf.CompressWeightsMode.INT8_SYM)
+        settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
+        return self.openvino.Core().compile_model(graph, "CPU", settings)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the tables and bars that nncf prints."""
+    logger = logging.getLogger("nncf")
+    level = logger.level
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+class _Taps(nn.Module):
+    """A network's intermediate outputs, flat."""
+
+    def __init__(self, model: nn.Module, options: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.model, self.options = model, {**options, "indices": list(options["indices"])}
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        found = self.model.forward_intermediates(images, **self.options)  # type: ignore[operator]
+        return [tensor for one in found for tensor in (one if isinstance(one, tuple) else (one,))]
+
+
 ENGINES = ("eager", "inductor", "openvino")
 
 
@@ -25,7 +128,6 @@ def compile_backbone(argus: A, engine: str = "inductor", int8: bool = False) -> 
     if engine == "openvino":
         if backbone.device.type != "cpu":
             raise ArgusError(f"OpenVINO runs on the CPU, the backbone is on {backbone.device}: argus.to('cpu') first")
-        from argus_core.export.openvino import OpenVINONetwork
 
         backbone._compiled = OpenVINONetwork(backbone, int8)
     elif engine == "inductor":

@@ -1,4 +1,4 @@
-"""Matching as a graph: what ``argus_core.matching`` does, with sizes that are tensors."""
+"""Matching as a graph: what ``argus_core.nn.matching`` does, with sizes that are tensors."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from argus_core.errors import ArgusError
 from argus_core.export.graph import FAR
 from argus_core.head import Head
-from argus_core.matching import EPS
-from argus_core.tasks.described import DescriptorMaps
+from argus_core.nn.matching import EPS
+from argus_core.tasks.correspond import DescriptorMaps
 
 
 @dataclass(frozen=True)

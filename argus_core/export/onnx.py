@@ -12,21 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from argus_core.argus import Argus
+from argus_core.common.extras import need
 from argus_core.errors import ArgusError
-from argus_core.export.extras import need
-from argus_core.export.folder import record, staged
-from argus_core.export.metadata import KEY, as_text, describe
+from argus_core.export.folder import KEY, as_text, describe, record, staged
 from argus_core.export.parts import Part, Parts, at_rest, take_apart
 from argus_core.export.trace import trace
 from argus_core.export.verify import LIMIT, Run, check_graphs
+from argus_core.model import Composition
 
 if TYPE_CHECKING:
     import onnx_ir
     from torch.onnx import ONNXProgram
 
 
-def export_onnx(argus: Argus, folder: str | Path, verify: bool = True, limit: float = LIMIT) -> dict[str, Any]:
+def export_onnx(argus: Composition, folder: str | Path, verify: bool = True, limit: float = LIMIT) -> dict[str, Any]:
     """Write ``argus.onnx`` and a file per part to ``folder``, and return where they are and how far they are off.
 
     Batch, height and width are free. With ``verify`` each is run in ONNX Runtime at six other sizes. Raises
@@ -42,7 +41,7 @@ def export_onnx(argus: Argus, folder: str | Path, verify: bool = True, limit: fl
         return record(argus, files, found, Path(folder), stage)
 
 
-def _write(argus: Argus, parts: Parts, folder: Path) -> dict[str, Path]:
+def _write(argus: Composition, parts: Parts, folder: Path) -> dict[str, Path]:
     """Convert each part, save it, and then join all of them."""
     programs = {}
     files = {name: folder / f"{name}.onnx" for name in ("argus", *parts.parts)}

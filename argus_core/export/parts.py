@@ -12,14 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from argus_core.compose import Composition
 from argus_core.errors import ArgusError
-from argus_core.export.answers import stride_of
-from argus_core.export.graph import Answer, Encode, Whole
-from argus_core.export.int8 import quantized
+from argus_core.export.engines import quantized
+from argus_core.export.graph import Answer, Encode, Whole, stride_of
 from argus_core.export.match import matcher
 from argus_core.export.trace import coarsest, example_images, image_axes, token_axes
-from argus_core.tasks.described import DescriptorMaps
+from argus_core.model import Composition
+from argus_core.tasks.correspond import DescriptorMaps
 
 POINTS = 5
 """Points that matching is traced with."""

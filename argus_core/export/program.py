@@ -9,15 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from argus_core.argus import Argus
-from argus_core.export.folder import record, staged
-from argus_core.export.metadata import KEY, as_text, describe
+from argus_core.export.folder import KEY, as_text, describe, record, staged
 from argus_core.export.parts import at_rest, take_apart
 from argus_core.export.trace import trace
 from argus_core.export.verify import LIMIT, Run, check_graphs
+from argus_core.model import Composition
 
 
-def export_torch(argus: Argus, folder: str | Path, verify: bool = True, limit: float = LIMIT) -> dict[str, Any]:
+def export_torch(argus: Composition, folder: str | Path, verify: bool = True, limit: float = LIMIT) -> dict[str, Any]:
     """Write ``argus.pt2`` and a file per part to ``folder``, and return where they are and how far they are off.
 
     ``torch.export.load(file).module()`` is called like the graphs of ``export_onnx``: with (images, extent), heads

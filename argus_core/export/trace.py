@@ -13,16 +13,14 @@ from torch.export import Dim, ExportedProgram
 from torch.utils._sympy.value_ranges import ValueRanges
 
 from argus_core.errors import ArgusError
-from argus_core.export.rope import dynamic_positions
-from argus_core.export.standin import replaced, symbolic_len
-from argus_core.neighbours import nearest
+from argus_core.export.rope import dynamic_positions, replaced, symbolic_len
+from argus_core.nn import nearest
 
 GRID = (20, 26)
 """Cells of the canvas that is traced: neither square nor so small that a coarse level of a pyramid has one cell."""
 BATCH = 2
 LEAST = 9
 """Cells of the smallest canvas while tracing; smaller ones then work too, which is only harder to prove."""
-
 Axes = dict[int, Any]
 
 

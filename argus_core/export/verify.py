@@ -10,21 +10,19 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from argus_core.compose import Composition, run_head
 from argus_core.errors import ArgusError
 from argus_core.export.parts import Parts
-from argus_core.tasks.described import Described
+from argus_core.model import Composition
+from argus_core.model.composition import run_head
+from argus_core.tasks.correspond import Described
 from argus_core.tasks.detect import Detections
 
 SHAPES = ((1, 14, 14), (2, 10, 17), (3, 9, 6), (1, 24, 11), (2, 6, 21), (1, 18, 28))
 """Batches, rows and columns of cells that graphs are run at; they are traced at another."""
-
 LIMIT = 1e-4
 """Of an output's largest value: the largest difference that is rounding."""
-
 MISSED = 0.02
 """Of all detections: those that rounding may let win or lose against another."""
-
 Answers = dict[str, Tensor]
 Run = Callable[..., Mapping[str, Tensor]]
 

@@ -1,1 +1,8 @@
-"""Published benchmarks, one protocol per file."""
+"""Published ways of scoring, one module per benchmark."""
+
+from argus_core.protocols.protocol import Protocol, find_protocol
+
+__all__ = [
+    "Protocol",
+    "find_protocol",
+]

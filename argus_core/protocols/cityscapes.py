@@ -1,7 +1,9 @@
 """Cityscapes, sliding windows."""
 
-from argus_core.framing import Windows
-from argus_core.protocol import Protocol
+from __future__ import annotations
+
+from argus_core.canvas import Windows
+from argus_core.protocols.protocol import Protocol
 
 PROTOCOL = Protocol(
     name="cityscapes-slide-512-341-1",

@@ -1,7 +1,9 @@
 """PF-WILLOW, threshold by the box of the keypoints, averaged per pair."""
 
+from __future__ import annotations
+
 from argus_core.canvas import Canvas
-from argus_core.protocol import Protocol
+from argus_core.protocols.protocol import Protocol
 
 PROTOCOL = Protocol(
     name="pf-willow-1",

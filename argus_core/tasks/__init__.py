@@ -1,5 +1,11 @@
-"""The tasks a head can solve."""
+"""The tasks a head can solve, a package each: values, task, metric, loss, result and example."""
 
 from argus_core.tasks.base import Metric, Task
+from argus_core.tasks.result import PlainResult, Result
 
-__all__ = ["Metric", "Task"]
+__all__ = [
+    "Metric",
+    "PlainResult",
+    "Result",
+    "Task",
+]

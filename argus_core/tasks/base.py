@@ -13,14 +13,11 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from argus_core.canvas import Placement
-from argus_core.data import Fault
-from argus_core.errors import ArgusError, is_text
+from argus_core.errors import ArgusError, Fault, is_text
 from argus_core.tokens import FeatureInfo, Tokens
 
 if TYPE_CHECKING:
-    from argus_core.results.base import Result
-
-__all__ = ["Metric", "Task"]
+    from argus_core.tasks.result import Result
 
 
 class Metric(ABC):
@@ -106,7 +103,7 @@ class Task(BaseModel, ABC):
 
         Keyword-only parameters of an override are options of the question, such as a threshold.
         """
-        from argus_core.results.plain import PlainResult
+        from argus_core.tasks.result import PlainResult
 
         return PlainResult(image, prediction)
 

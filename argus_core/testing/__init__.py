@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argus_core.deprecation import Moved, moved
+from argus_core.common.deprecation import Moved, moved
 from argus_core.testing.suite import (
     BACKBONE_CHECKS,
     DATA_CHECKS,

@@ -8,31 +8,33 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from argus_core.data import DataSet
 from argus_core.head import Head
-from argus_core.tasks.base import Task
-from argus_core.testing import (
-    backbone_form,
-    backbone_passes,
-    cost,
-    data_form,
-    data_truth,
-    form,
-    graphs,
-    passes,
-    pyramid,
-    task_form,
-    task_metric,
-    task_result,
-    task_truth,
-    training,
+from argus_core.tasks import Task
+from argus_core.testing.backbones import form as backbone_form
+from argus_core.testing.backbones import passes as backbone_passes
+from argus_core.testing.backbones.subject import BackboneSubject
+from argus_core.testing.data import form as data_form
+from argus_core.testing.data import truth as data_truth
+from argus_core.testing.data.subject import DataSubject
+from argus_core.testing.heads import cost, form, graphs, passes, pyramid, training
+from argus_core.testing.heads.subject import Subject
+from argus_core.testing.kit.engine import Kit, Options, Reasons
+from argus_core.testing.tasks import (
+    form as task_form,
 )
-from argus_core.testing.backbone_subject import BackboneSubject
-from argus_core.testing.data_subject import DataSubject
-from argus_core.testing.engine import Kit, Options, Reasons
-from argus_core.testing.subject import Subject
-from argus_core.testing.task_subject import TaskSubject
+from argus_core.testing.tasks import (
+    metric as task_metric,
+)
+from argus_core.testing.tasks import (
+    result as task_result,
+)
+from argus_core.testing.tasks import (
+    truth as task_truth,
+)
+from argus_core.testing.tasks.subject import TaskSubject
 
 if TYPE_CHECKING:
     from argus_core.backbones import Backbone
+
 
 S = TypeVar("S")
 Case = Callable[..., None]
@@ -71,7 +73,6 @@ HEAD_CHECKS: Mapping[str, Callable[[Subject], None]] = _table(
     )
 )
 """Every check of a head by name; its docstring says what is promised."""
-
 TASK_CHECKS: Mapping[str, Callable[[TaskSubject], None]] = _table(
     (
         task_form.name,
@@ -97,7 +98,6 @@ TASK_CHECKS: Mapping[str, Callable[[TaskSubject], None]] = _table(
     )
 )
 """Every check of a task by name."""
-
 BACKBONE_CHECKS: Mapping[str, Callable[[BackboneSubject], None]] = _table(
     (
         backbone_form.options,
@@ -116,7 +116,6 @@ BACKBONE_CHECKS: Mapping[str, Callable[[BackboneSubject], None]] = _table(
     )
 )
 """Every check of a backbone by name."""
-
 DATA_CHECKS: Mapping[str, Callable[[DataSubject], None]] = _table(
     (
         data_form.splits,
@@ -136,7 +135,6 @@ DATA_CHECKS: Mapping[str, Callable[[DataSubject], None]] = _table(
     )
 )
 """Every check of a data set by name."""
-
 HEAD_KIT = Kit("head", HEAD_CHECKS, Subject.of)
 TASK_KIT = Kit("task", TASK_CHECKS, TaskSubject.of)
 BACKBONE_KIT = Kit("backbone", BACKBONE_CHECKS, BackboneSubject.of)

@@ -8,19 +8,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from argus_core.detection.anchors import ASPECTS, nearest_shape, shape_anchors
-from argus_core.detection.centre_cells import centre_cells, uncovered
-from argus_core.detection.context import window_means
-from argus_core.detection.dense import DenseHead, DenseOutput, Level
-from argus_core.detection.geometry import centres
-from argus_core.detection.postprocess import DecodeOptions
+from argus_core.detection import DecodeOptions, DenseHead, DenseOutput, Level, centres
 from argus_core.errors import ArgusError
-from argus_core.precision import full_precision
+from argus_core.nn import full_precision
 from argus_core.recipe import Recipe
-from argus_core.statistics import Moments, discriminant, ridge
-from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import BoxTarget, Detect
-from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
+from argus_core.tokens import FeatureInfo, Features, Needs, Taps, cell_mask, default_layers
+from argus_heads.closed_form import (
+    ASPECTS,
+    Moments,
+    centre_cells,
+    discriminant,
+    nearest_shape,
+    ridge,
+    shape_anchors,
+    uncovered,
+    window_means,
+)
 
 Batches = Iterable[tuple[Features, Sequence[BoxTarget]]]
 

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from argus_core.depth_bins import BinLogits, canvas_depth
-from argus_core.depth_losses import SILog
-from argus_core.dpt import Decoder, four_layers
 from argus_core.head import Head
+from argus_core.nn import BinLogits, Decoder, SILog, canvas_depth, four_layers
 from argus_core.recipe import Conditions, Recipe
 from argus_core.tasks.depth import Depth, DepthTarget
 from argus_core.tokens import FeatureInfo, Features, Needs

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from argus_core.dpt import Decoder, four_layers
 from argus_core.head import Head
+from argus_core.nn import Decoder, four_layers
 from argus_core.recipe import Recipe
-from argus_core.tasks.segment import Segment
-from argus_core.tasks.segment_loss import DenseLogits, MaskTarget, cross_entropy, jaccard
+from argus_core.tasks.segment import DenseLogits, MaskTarget, Segment, cross_entropy, jaccard
 from argus_core.tokens import FeatureInfo, Features, Needs
 
 

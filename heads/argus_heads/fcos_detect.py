@@ -7,15 +7,21 @@ from typing import Literal
 
 from torch import nn
 
-from argus_core.detection.assign import FCOSAssigner
-from argus_core.detection.blocks import PRIOR, DenseTowers, prediction
-from argus_core.detection.dense import DenseHead, DenseOutput
-from argus_core.detection.levels import FeaturePyramid, SimplePyramid, pyramid_strides
+from argus_core.detection import (
+    PRIOR,
+    DenseHead,
+    DenseOutput,
+    DenseTowers,
+    FCOSAssigner,
+    FeaturePyramid,
+    SimplePyramid,
+    prediction,
+    pyramid_strides,
+)
 from argus_core.errors import ArgusError
 from argus_core.recipe import Conditions, Recipe
-from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import Detect
-from argus_core.tokens import FeatureInfo, Features, Needs
+from argus_core.tokens import FeatureInfo, Features, Needs, Taps, default_layers
 
 
 class FCOS(DenseHead):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from argus_core.taps import default_layers, quarter_layers
 from argus_core.tasks.detect import Detect
-from argus_core.tokens import FeatureInfo
+from argus_core.tokens import FeatureInfo, default_layers, quarter_layers
 from argus_heads.fcos_detect import FCOS
 
 

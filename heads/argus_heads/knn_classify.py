@@ -10,7 +10,7 @@ from torch import Tensor
 
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.neighbours import nearest
+from argus_core.nn import nearest
 from argus_core.recipe import Recipe
 from argus_core.tasks.classify import Classes, Classify, ClassTarget
 from argus_core.tokens import FeatureInfo, Features, Needs

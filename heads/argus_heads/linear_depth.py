@@ -7,14 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from argus_core.depth_bins import BinLogits, canvas_depth
-from argus_core.depth_losses import SigLoss
 from argus_core.head import Head
-from argus_core.masked_norm import MaskedBatchNorm2d
+from argus_core.nn import BinLogits, MaskedBatchNorm2d, SigLoss, canvas_depth
 from argus_core.recipe import Conditions, Recipe
-from argus_core.taps import Taps, default_layers
 from argus_core.tasks.depth import Depth, DepthTarget
-from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
+from argus_core.tokens import FeatureInfo, Features, Needs, Taps, cell_mask, default_layers
 
 
 class LinearDepth(Head):

@@ -8,12 +8,10 @@ from torch import Tensor, nn
 
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.masked_norm import MaskedBatchNorm2d
+from argus_core.nn import MaskedBatchNorm2d
 from argus_core.recipe import Conditions, Recipe
-from argus_core.taps import Taps, default_layers
-from argus_core.tasks.segment import Segment
-from argus_core.tasks.segment_loss import Denominator, DenseLogits, MaskTarget, cross_entropy
-from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
+from argus_core.tasks.segment import Denominator, DenseLogits, MaskTarget, Segment, cross_entropy
+from argus_core.tokens import FeatureInfo, Features, Needs, Taps, cell_mask, default_layers
 
 
 class LinearSegmenter(Head):

@@ -7,11 +7,9 @@ import torch.nn.functional as F
 
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.matching import Refine
-from argus_core.taps import common_stride, default_layers, restride
-from argus_core.tasks.correspond import Correspond
-from argus_core.tasks.described import DescriptorMaps, Search
-from argus_core.tokens import FeatureInfo, Features, Needs
+from argus_core.nn import Refine
+from argus_core.tasks.correspond import Correspond, DescriptorMaps, Search
+from argus_core.tokens import FeatureInfo, Features, Needs, common_stride, default_layers, restride
 
 
 class Match(Head):

@@ -9,17 +9,25 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from argus_core.cofiber import Mode, decompose, upsample2
-from argus_core.detection.assign import ATSS
-from argus_core.detection.blocks import PRIOR, ConvGN, DenseTowers, UpGN, group_norm, prediction
-from argus_core.detection.cosine import CosineClassifier
-from argus_core.detection.dense import DenseOutput
-from argus_core.detection.levels import pyramid_strides, sine_code
-from argus_core.detection.named_classes import NamedClasses, class_vectors
+from argus_core.detection import (
+    ATSS,
+    PRIOR,
+    ConvGN,
+    CosineClassifier,
+    DenseOutput,
+    DenseTowers,
+    NamedClasses,
+    UpGN,
+    class_vectors,
+    group_norm,
+    prediction,
+    pyramid_strides,
+    sine_code,
+)
+from argus_core.nn import Mode, decompose, upsample2
 from argus_core.recipe import Conditions, Recipe, Stage
-from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import Detect
-from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
+from argus_core.tokens import FeatureInfo, Features, Needs, Taps, cell_mask, default_layers
 
 BANDS = 4
 

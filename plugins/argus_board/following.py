@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from argus_board.values import Scalars, of_record
 from argus_core.errors import ArgusError
-from argus_core.hooks import hookimpl
+from argus_core.plugins.hooks import hookimpl
 
 
 class Tracker(Protocol):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_board.values import Scalars, of_record
-from argus_core.files import read_json, write_json
+from argus_core.common.files import read_json, write_json
 
 
 class Memory:

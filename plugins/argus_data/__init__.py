@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from argus_core.hooks import Opener, hookimpl
+from argus_core.plugins.hooks import Opener, hookimpl
 from argus_data.ade20k import open_ade20k
 from argus_data.cityscapes import open_cityscapes
 from argus_data.coco import open_coco

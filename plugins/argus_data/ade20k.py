@@ -8,7 +8,7 @@ from pathlib import Path
 
 from argus_core.data import Split
 from argus_core.errors import ArgusError
-from argus_core.image_folder import composed
+from argus_core.image import composed
 from argus_data.images import ImageFile, find_files, image_files
 from argus_data.masks import MaskLayer
 from argus_data.matching import MatchedSplit, by_stem, check_limit, match, stem

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from argus_core.data import Fault, Split
-from argus_core.errors import ArgusError, unknown
-from argus_core.files import file_sha256, json_sha256
+from argus_core.common.files import file_sha256, json_sha256
+from argus_core.data import Split
+from argus_core.errors import ArgusError, Fault, unknown
 from argus_core.image import read_image
 from argus_data.coco_classes import common_classes
 from argus_data.coco_file import CocoFile, read_coco
 from argus_data.local_names import local_names, spelt_on_disk
 
 if TYPE_CHECKING:
-    from argus_core.tasks.base import Task
+    from argus_core.tasks import Task
     from argus_core.tasks.detect import Boxes
 
 __all__ = ["CocoSplit", "open_coco"]

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from argus_core.data import Fault
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, Fault
 from argus_data.coco_values import Texts, misread, plain_id, whole_number
 from argus_data.local_names import is_possible
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from argus_core.data import Fault
+from argus_core.errors import Fault
 
 Pixels = npt.NDArray[np.float64]
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from argus_core.data import Fault
-from argus_core.errors import ArgusError
-from argus_core.files import json_sha256
-from argus_core.image_file import read_numbers
+from argus_core.common.files import json_sha256
+from argus_core.errors import ArgusError, Fault
+from argus_core.image import read_numbers
 from argus_data.images import Layer, digest_of
 from argus_data.remember import Remembered
 

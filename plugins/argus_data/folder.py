@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from argus_core.data import Fault, Split
-from argus_core.errors import ArgusError, counted
-from argus_core.image_folder import composed, is_hidden, list_images
+from argus_core.data import Split
+from argus_core.errors import ArgusError, Fault, counted
+from argus_core.image import composed, is_hidden, list_images
 from argus_data.images import ImageSplit, image_files, no_images, split_folders
 from argus_data.labels import LabelLayer
 

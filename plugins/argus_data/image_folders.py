@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from argus_core.common.files import read_json
 from argus_core.data import Split
 from argus_core.errors import ArgusError
-from argus_core.files import read_json
-from argus_core.image_folder import IMAGES
+from argus_core.image import IMAGES
 from argus_data.images import Layer, find_files, image_files, split_folders
 from argus_data.masks import MaskLayer
 from argus_data.matching import Matched, MatchedSplit, by_stem, check_limit, match

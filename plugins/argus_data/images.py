@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from argus_core.data import Fault, Split
-from argus_core.errors import ArgusError, unknown
-from argus_core.files import file_sha256, json_sha256
-from argus_core.image import read_image
-from argus_core.image_folder import IMAGES, Listing, composed, is_hidden, list_images
+from argus_core.common.files import file_sha256, json_sha256
+from argus_core.data import Split
+from argus_core.errors import ArgusError, Fault, unknown
+from argus_core.image import IMAGES, Listing, composed, is_hidden, list_images, read_image
 
 if TYPE_CHECKING:
-    from argus_core.tasks.base import Task
+    from argus_core.tasks import Task
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 """What the folder of each split may be called, in any case."""

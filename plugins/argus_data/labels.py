@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from argus_core.common.files import json_sha256, read_json
 from argus_core.errors import ArgusError, several
-from argus_core.files import json_sha256, read_json
-from argus_core.image_folder import composed
+from argus_core.image import composed
 from argus_data.images import Layer
 
 if TYPE_CHECKING:
-    from argus_core.tasks.base import Task
+    from argus_core.tasks import Task
 
 
 class LabelLayer(Layer):

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from argus_core.data import Fault
-from argus_core.errors import ArgusError, several
-from argus_core.image_folder import Listing, composed, suffix_of
+from argus_core.errors import ArgusError, Fault, several
+from argus_core.image import Listing, composed, suffix_of
 from argus_data.images import ImageFile, ImageSplit, Layer, image_files
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from argus_core.data import Fault, Split
-from argus_core.errors import ArgusError
+from argus_core.data import Split
+from argus_core.errors import ArgusError, Fault
 from argus_data.depth_maps import DepthLayer
 from argus_data.images import ImageFile, ImageSplit
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from argus_core.data import Fault
-from argus_core.files import json_sha256
+from argus_core.common.files import json_sha256
+from argus_core.errors import Fault
 from argus_data.images import ImageFile, ImageSplit, Layer
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from argus_core.data import Fault, Split
-from argus_core.errors import ArgusError, several
-from argus_core.files import read_json
+from argus_core.common.files import read_json
+from argus_core.data import Split
+from argus_core.errors import ArgusError, Fault, several
 from argus_data.local_names import local_names, spelt_on_disk
 from argus_data.matching import check_limit
 from argus_data.pair_layer import Box, PairPoints, PairSplit, Point, Size

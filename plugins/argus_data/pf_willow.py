@@ -12,7 +12,7 @@ import numpy as np
 
 from argus_core.data import Split
 from argus_core.errors import ArgusError
-from argus_core.image_folder import is_hidden
+from argus_core.image import is_hidden
 from argus_data.matching import check_limit
 from argus_data.pair_layer import PairPoints, PairSplit
 from argus_data.pairs import NAME, open_pairs

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from argus_core.common.files import json_sha256
 from argus_core.data import Split
 from argus_core.errors import unknown
-from argus_core.files import json_sha256
 from argus_data.procedural.render import photograph
 from argus_data.procedural.scene import Pair
 from argus_data.scenes import GENERATOR, SPLITS, SceneSplit, scene_splits
 
 if TYPE_CHECKING:
-    from argus_core.tasks.base import Task
+    from argus_core.tasks import Task
     from argus_core.tasks.correspond import Matches
 
 __all__ = ["ScenePairSplit", "open_scene_pairs"]

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from argus_core.common.files import json_sha256
 from argus_core.data import Split
 from argus_core.errors import ArgusError, unknown
-from argus_core.files import json_sha256
 from argus_data.procedural.render import photograph
 from argus_data.procedural.scene import SEGMENTS, Pair, Scene, make_pair, make_scene
 from argus_data.procedural.world import CLASSES, World, draw_world
 
 if TYPE_CHECKING:
-    from argus_core.tasks.base import Task
+    from argus_core.tasks import Task
 
 __all__ = ["SceneSplit", "open_scenes"]
 

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from argus_core.common.files import read_json
 from argus_core.data import Split
 from argus_core.errors import ArgusError
-from argus_core.files import read_json
 from argus_data.matching import check_limit
 from argus_data.pair_layer import PairPoints, PairSplit
 

@@ -14,11 +14,10 @@ from typing import Any
 import torch
 from timm.data import ImageNetInfo
 
-from argus_core import Argus, Canvas, Classify, Head, build_head, load_backbone, load_head
+from argus_core import Argus, Canvas, Classify, Head, build_head, load_backbone, load_head, open_data
 from argus_core.backbones import Backbone
-from argus_core.data_spec import open_data
 from argus_core.errors import ArgusError
-from argus_core.hooks import load_plugins
+from argus_core.plugins.hooks import load_plugins
 from argus_lite.backbones import published_tensors
 
 TRAINED = Canvas(320)

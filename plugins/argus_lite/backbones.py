@@ -14,10 +14,8 @@ import torch.nn.functional as F
 from timm.layers import Conv2dSame
 from torch import Tensor, nn
 
-from argus_core.backbones import Backbone
-from argus_core.backbones.base import Precision
+from argus_core.backbones import Backbone, Precision, load_strict, read_tensors
 from argus_core.backbones.timm_models import build
-from argus_core.backbones.weights import load_strict, read_tensors
 from argus_core.errors import ArgusError
 from argus_core.tokens import FeatureInfo
 

@@ -5,15 +5,13 @@ import torch
 from torchvision.ops import box_iou
 
 from argus_core import load_head, save_head
-from argus_core.build import build_head
-from argus_core.detection.anchors import nearest_shape, shape_anchors
-from argus_core.detection.centre_cells import centre_cells, uncovered
-from argus_core.detection.context import window_means
 from argus_core.errors import ArgusError
 from argus_core.registry import HEADS
+from argus_core.saving.build import build_head
 from argus_core.tasks.detect import BoxTarget, Detect
 from argus_core.tokens import FeatureInfo
 from argus_heads.analytic_person_detect import AnalyticPerson
+from argus_heads.closed_form import centre_cells, nearest_shape, shape_anchors, uncovered, window_means
 
 TASK = Detect.small()
 INFO = FeatureInfo.vit(24)

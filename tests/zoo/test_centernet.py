@@ -6,7 +6,7 @@ import pytest
 import torch
 from planted_help import COCO, VITB, ap50_after, make, scenes, size_of, stirred
 
-from argus_core.detection.heatmaps import cells_of
+from argus_core.detection import cells_of
 from argus_core.tasks.detect import BoxTarget
 from argus_heads.experimental.centernet import CenterNet
 

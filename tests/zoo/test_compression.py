@@ -6,10 +6,9 @@ import pytest
 import torch
 from planted_help import COCO, SMALL, VITB, ap50_after, make, scenes, size_of, stirred, tensors, whole
 
-from argus_core.detection.principal import principal_components
 from argus_core.errors import ArgusError
 from argus_core.tokens import FeatureInfo
-from argus_heads.experimental.compression import Bottleneck, Compression
+from argus_heads.experimental.compression import Bottleneck, Compression, principal_components
 
 CHANNELS = 24
 

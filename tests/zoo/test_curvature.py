@@ -8,9 +8,7 @@ import pytest
 import torch
 from planted_help import COCO, VITB, ap50_after, make, scenes, size_of, stirred, tensors, whole
 
-from argus_core.detection.curvature import _derivatives, curvatures
-from argus_core.detection.survival import survival
-from argus_heads.experimental.curvature import Curvature
+from argus_heads.experimental.curvature import Curvature, _derivatives, curvatures, survival
 
 GRID = torch.arange(-10, 11, dtype=torch.float64)
 Y, X = torch.meshgrid(GRID, GRID, indexing="ij")

@@ -6,16 +6,14 @@ import pytest
 import torch
 from planted_help import COCO, SMALL, VITB, ap50_after, make, scenes, size_of, stirred, tensors
 
-from argus_core.build import build_head
-from argus_core.checkpoint import load_head, load_state, read_tensors, save_head
-from argus_core.depth_bins import decode_bins
-from argus_core.depth_losses import SILog
-from argus_core.detection.depth_cues import alignment, depth_cues
 from argus_core.errors import ArgusError
+from argus_core.nn import SILog, decode_bins
+from argus_core.saving.build import build_head
+from argus_core.saving.checkpoint import load_head, load_state, read_tensors, save_head
 from argus_core.tasks.depth import Depth
 from argus_core.tasks.detect import BoxTarget
 from argus_core.tokens import FeatureInfo
-from argus_heads.experimental.depth_fusion import DepthFusion
+from argus_heads.experimental.depth_fusion import DepthFusion, alignment, depth_cues
 
 INFO = FeatureInfo.vit(24)
 

@@ -6,13 +6,21 @@ from planted_help import COCO, VITB, ap50_after, make, scenes, size_of, stirred,
 from scipy.sparse.csgraph import shortest_path
 from scipy.spatial import cKDTree
 
-from argus_core.detection.assign import BACKGROUND, IGNORE
-from argus_core.detection.geometry import grid_points
-from argus_core.detection.graph import Affinity, Edges, Graph, GraphBlock, adjacency, max_relative, nearest
+from argus_core.detection import IGNORE, grid_points
+from argus_core.detection.assign import BACKGROUND
 from argus_core.detection.owners import bond_loss, smallest_box
 from argus_core.tasks.detect import BoxTarget
 from argus_core.tokens import Features
-from argus_heads.experimental.feature_graph import FeatureGraph
+from argus_heads.experimental.feature_graph import (
+    Affinity,
+    Edges,
+    FeatureGraph,
+    Graph,
+    GraphBlock,
+    adjacency,
+    max_relative,
+    nearest,
+)
 
 WIDTH = 16
 

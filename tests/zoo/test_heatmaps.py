@@ -8,16 +8,8 @@ import torch
 from scipy.ndimage import maximum_filter
 from torchvision.ops import box_iou
 
-from argus_core.detection.heatmaps import (
-    cells_of,
-    counted_cells,
-    draw,
-    finer_stride,
-    gaussian_radius,
-    heat_loss,
-    locate,
-    peaks,
-)
+from argus_core.detection import cells_of, counted_cells, draw, finer_stride, heat_loss, locate, peaks
+from argus_core.detection.heatmaps import gaussian_radius
 from argus_core.errors import ArgusError
 from argus_core.tasks.detect import BoxTarget
 from argus_core.tokens import cell_mask

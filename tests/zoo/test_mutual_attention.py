@@ -4,10 +4,9 @@ import pytest
 import torch
 from planted_help import COCO, VITB, ap50_after, make, scenes, size_of, stirred, tensors
 
-from argus_core.detection.mutual import Mutual, MutualBlock, log_mutual
 from argus_core.errors import ArgusError
 from argus_core.tokens import Features
-from argus_heads.experimental.mutual_attention import MutualAttention
+from argus_heads.experimental.mutual_attention import Mutual, MutualAttention, MutualBlock, log_mutual
 
 GRID = (5, 7)
 SEEN = torch.ones(2, 35, dtype=torch.bool)

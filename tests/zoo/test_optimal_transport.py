@@ -7,12 +7,10 @@ from planted_help import COCO, VITB, ap50_after, make, scenes, size_of, stirred
 from scipy.optimize import linear_sum_assignment
 from torchvision.ops import box_iou, sigmoid_focal_loss
 
-from argus_core.detection.assign import ATSS, BACKGROUND, IGNORE
-from argus_core.detection.dense import DenseHead
-from argus_core.detection.geometry import grid_points, ltrb_to_boxes
-from argus_core.detection.transport import OTA, sinkhorn
+from argus_core.detection import ATSS, IGNORE, DenseHead, grid_points, ltrb_to_boxes
+from argus_core.detection.assign import BACKGROUND
 from argus_core.tasks.detect import BoxTarget
-from argus_heads.experimental.optimal_transport import OptimalTransport
+from argus_heads.experimental.optimal_transport import OTA, OptimalTransport, sinkhorn
 
 POINTS = grid_points([(20, 20), (10, 10), (5, 5), (3, 3), (2, 2)], (8, 16, 32, 64, 128))
 
@@ -104,7 +102,7 @@ def test_rows_are_exact_and_columns_close_after_fifty_steps(monkeypatch):
         seen.append((torch.cat([plan.sum(dim=1), others.sum()[None]]), columns, supply, demand))
         return plan, others
 
-    monkeypatch.setattr("argus_core.detection.transport.sinkhorn", spy)
+    monkeypatch.setattr("argus_heads.experimental.optimal_transport.sinkhorn", spy)
     for seed in range(5):
         boxes = random_boxes(4, seed, low=24)
         predictions(boxes, torch.arange(4) % 3, seed)(POINTS, boxes)

@@ -7,11 +7,19 @@ from planted_help import COCO, VITB, ap50_after, make, scenes, size_of, stirred,
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from argus_core.detection.assembly import assembled, bonded, diffuse, laplacian, pieces, solve
-from argus_core.detection.dense import Level
+from argus_core.detection import Level
 from argus_core.tasks.detect import BoxTarget
 from argus_core.tokens import Features
-from argus_heads.experimental.patch_assembly import AssemblyOutput, PatchAssembly
+from argus_heads.experimental.patch_assembly import (
+    AssemblyOutput,
+    PatchAssembly,
+    assembled,
+    bonded,
+    diffuse,
+    laplacian,
+    pieces,
+    solve,
+)
 
 GRIDS = [(5, 7), (1, 6), (4, 1), (1, 1)]
 
@@ -108,7 +116,8 @@ def test_pieces_are_the_connected_components(grid, density):
     right, down = (bond[0] < density for bond in bonds(grid))
     ends, cells = bonded(right, down), grid[0] * grid[1]
     found = pieces(ends, cells)
-    matrix = coo_array((np.ones(ends.shape[1]), tuple(ends.numpy())), shape=(cells, cells))
+    places = tuple(ends.numpy().astype(np.int32))  # the only indices that the oldest SciPy takes here
+    matrix = coo_array((np.ones(ends.shape[1]), places), shape=(cells, cells))
     _, wanted = connected_components(matrix, directed=False)
     assert torch.equal(found.unique(return_inverse=True)[1], torch.from_numpy(wanted).long())
     for _ in range(3):  # neither order nor direction of bonds matters

@@ -8,14 +8,13 @@ from torchvision.ops import box_iou
 
 from argus_core import Argus, Canvas, load_head, save_head
 from argus_core.backbones.tiny import tiny
-from argus_core.build import build_head
-from argus_core.detection.class_means import cells_in
 from argus_core.errors import ArgusError
+from argus_core.nn import ClassText
 from argus_core.registry import HEADS
+from argus_core.saving.build import build_head
 from argus_core.tasks.detect import BoxTarget, Detect
-from argus_core.text import ClassText
 from argus_core.tokens import FeatureInfo
-from argus_heads.experimental.prototype import Prototype
+from argus_heads.experimental.prototype import Prototype, cells_in
 
 TASK = Detect.small()
 INFO = FeatureInfo.vit(24)

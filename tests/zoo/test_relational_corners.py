@@ -4,10 +4,16 @@ import pytest
 import torch
 from planted_help import COCO, VITB, ap50_after, make, scenes, size_of, stirred
 
-from argus_core.detection.corners import CornerMaps, CornerPool, pull_push, running_maximum
 from argus_core.tasks.detect import BoxTarget
 from argus_core.tokens import cell_mask
-from argus_heads.experimental.relational_corners import CornersOutput, RelationalCorners
+from argus_heads.experimental.relational_corners import (
+    CornerMaps,
+    CornerPool,
+    CornersOutput,
+    RelationalCorners,
+    pull_push,
+    running_maximum,
+)
 
 
 def head_of(**options):

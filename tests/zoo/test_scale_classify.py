@@ -6,10 +6,8 @@ import pytest
 import torch
 from planted_help import COCO, VITB, ap50_after, make, scenes, size_of, stirred
 
-from argus_core.detection.assign import ATSS
-from argus_core.detection.geometry import grid_points
-from argus_core.detection.octaves import Octaves
-from argus_heads.experimental.scale_classify import ScaleClassify
+from argus_core.detection import ATSS, grid_points
+from argus_heads.experimental.scale_classify import Octaves, ScaleClassify
 
 OCTAVES = Octaves(4)
 SIZES = 2 ** torch.linspace(2.5, 9.5, 500, dtype=torch.float64)  # between the outer centres

@@ -8,9 +8,9 @@ import torch
 from planted_help import SMALL
 from torch import nn
 
+from argus_core.detection import SetHead, SetOutput
 from argus_core.detection.attention import Attention, place_code
-from argus_core.detection.hungarian import assignments
-from argus_core.detection.sets import SetHead, SetOutput
+from argus_core.detection.sets import assignments
 from argus_core.errors import ArgusError
 from argus_core.tasks.detect import BoxTarget
 from argus_core.tokens import FeatureInfo

@@ -6,12 +6,11 @@ import pytest
 import torch
 from planted_help import COCO, VITB, ap50_after, make, scenes, size_of, stirred
 
-from argus_core.detection.geometry import grid_points
-from argus_core.detection.sparse import ConvLN, near_middles, pooled
-from argus_core.macs import count_macs
+from argus_core.detection import grid_points
+from argus_core.model.macs import count_macs
 from argus_core.tasks.detect import BoxTarget
 from argus_core.tokens import cell_mask
-from argus_heads.experimental.sparse_query import SparseQuery
+from argus_heads.experimental.sparse_query import ConvLN, SparseQuery, near_middles, pooled
 
 GRID = (6, 9)
 CANVAS = (96, 144)

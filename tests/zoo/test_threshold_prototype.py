@@ -7,11 +7,13 @@ import torch
 from torchvision.ops import box_iou
 
 from argus_core import load_head, save_head
-from argus_core.build import build_head
-from argus_core.detection.geometry import grid_points, pairwise_ltrb
+from argus_core.detection import grid_points
+from argus_core.detection.geometry import pairwise_ltrb
+from argus_core.nn import ClassText
+from argus_core.nn.class_text import stand_in
 from argus_core.registry import HEADS
+from argus_core.saving.build import build_head
 from argus_core.tasks.detect import Detect
-from argus_core.text import ClassText, stand_in
 from argus_core.tokens import FeatureInfo, Features
 from argus_heads.experimental.threshold_prototype import GatedClassifier, ThresholdPrototype, upper_quantile
 

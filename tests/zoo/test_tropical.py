@@ -9,9 +9,8 @@ from planted_help import COCO, SMALL, VITB, ap50_after, make, scenes, size_of, s
 from scipy.ndimage import distance_transform_cdt, grey_erosion
 from scipy.sparse.csgraph import floyd_warshall
 
-from argus_core.detection.tropical import min_plus, path, rays
 from argus_core.errors import ArgusError
-from argus_heads.experimental.tropical import Tropical, TropicalBlock, erode
+from argus_heads.experimental.tropical import Tropical, TropicalBlock, erode, min_plus, path, rays
 
 T = 0.5
 IDENTITY = torch.full((6, 6), math.inf).fill_diagonal_(0)

@@ -5,8 +5,7 @@ import pywt
 import torch
 from planted_help import COCO, VITB, ap50_after, make, size_of, stirred
 
-from argus_core.detection.haar import haar, inverse_haar
-from argus_heads.experimental.wavelet import HaarPyramid, Wavelet
+from argus_heads.experimental.wavelet import HaarPyramid, Wavelet, haar, inverse_haar
 
 GRIDS = [(8, 12), (5, 7), (1, 1), (6, 1), (1, 9)]
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from argus_arena.cli import caching, checking, comparing, domaining, listing, plugin, reporting, training, using
-from argus_core.command import run_command
-from argus_core.front_options import take_front_options
+from argus_arena.cli import cache, check, compare, domains, listing, plugin, predict, report, train
+from argus_core.cli.app import run_command, take_front_options
 
 app = typer.Typer(
     name="arena",
@@ -15,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (listing, checking, caching, training, comparing, domaining, reporting, using, plugin):
+for module in (listing, check, cache, train, compare, domains, report, predict, plugin):
     module.add_to(app)
 take_front_options(app, "Train, score and compare heads on one frozen vision backbone.")
 

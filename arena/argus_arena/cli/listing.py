@@ -15,7 +15,7 @@ from argus_core.errors import ArgusError
 from argus_core.registry import Entry
 
 if TYPE_CHECKING:
-    from argus_core.inventory import Package
+    from argus_core.plugins.inventory import Package
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def backbones() -> None:
 
 def protocols() -> None:
     """List the published protocols that heads can be scored under; exit code 1 if one cannot be loaded."""
-    from argus_core.protocol import find_protocol
+    from argus_core.protocols import find_protocol
     from argus_core.registry import PROTOCOLS
 
     entries = PROTOCOLS.entries()
@@ -67,7 +67,7 @@ def plugins(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """List what each installed distribution provides, then what fails and why; exit code 1 if anything does."""
-    from argus_core.inventory import take_inventory
+    from argus_core.plugins.inventory import take_inventory
 
     found = take_inventory(load)
     if as_json:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from argus_core.early import (
+from argus_core.cli.early import (
     check_backbone,
     check_fit,
     check_license,
@@ -19,8 +19,8 @@ from argus_core.early import (
     checked,
     one_of,
 )
+from argus_core.common.options import parse_value
 from argus_core.errors import ArgusError
-from argus_core.options import parse_value
 
 Weights = Annotated[Path | None, typer.Option("--weights", help="weights file of the backbone")]
 BackboneSet = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from argus_core.early import check_out, checked
+from argus_core.cli.early import check_out, checked
 
 plugin = typer.Typer(help="Write plugins of one's own.", no_args_is_help=True)
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from argus_arena.board import COLUMNS
+from argus_arena.leaderboard.board import COLUMNS
+from argus_arena.leaderboard.standings import COSTS, Ring, Standing
 from argus_arena.report_page.curves import curves
-from argus_arena.standings import COSTS, Ring, Standing
 
 SIZES = ("small", "medium", "large")
 OTHER = "Other scores"

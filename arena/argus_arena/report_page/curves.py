@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from argus_arena.rows import Row
-from argus_arena.run import RunFolder
-from argus_arena.standings import Standing
+from argus_arena.leaderboard.rows import Row
+from argus_arena.leaderboard.standings import Standing
+from argus_arena.run.folder import RunFolder
 
 MOST = 300
 """Points of a curve that are kept, evenly spaced, the last one among them."""

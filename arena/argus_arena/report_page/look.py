@@ -10,29 +10,29 @@ from typing import Any
 
 import torch
 
-from argus_arena.evaluate import Predictor, usable
-from argus_arena.predict import above
+from argus_arena.distributed import World
+from argus_arena.leaderboard.rows import Row
+from argus_arena.leaderboard.standings import Ring, Standing
 from argus_arena.report_page.collect import labels
-from argus_arena.rows import Row
-from argus_arena.run import RunFolder
-from argus_arena.scoring import Scoring, Source, check_task
-from argus_arena.standings import Ring, Standing
-from argus_arena.world import World
+from argus_arena.run.folder import RunFolder
+from argus_arena.scoring.evaluate import Predictor, usable
+from argus_arena.scoring.rules import Scoring, Source, check_task
+from argus_arena.tools.predict import above
+from argus_core.backbones.live import FramedSource
 from argus_core.cache import Cache, CacheSource
-from argus_core.compose import merged_needs
+from argus_core.common.device import find_device
+from argus_core.common.files import read_json
+from argus_core.common.progress import ProgressBar
 from argus_core.data import Split
-from argus_core.data_spec import open_data, split_of
-from argus_core.device import find_device
 from argus_core.errors import ArgusError
-from argus_core.files import read_json
 from argus_core.head import Head
-from argus_core.hooks import load_plugins
-from argus_core.live import FramedSource
-from argus_core.progress import ProgressBar
-from argus_core.protocol import find_protocol
-from argus_core.tasks.base import Task
+from argus_core.model.composition import merged_needs
+from argus_core.plugins.data_spec import open_data, split_of
+from argus_core.plugins.hooks import load_plugins
+from argus_core.protocols import find_protocol
+from argus_core.saving.runs import backbone_of, canvas_of, load_run
+from argus_core.tasks import Task
 from argus_core.tasks.detect import Detect, Detections
-from argus_core.trained import backbone_of, canvas_of, load_run
 
 BATCH = 8
 BEST = 4

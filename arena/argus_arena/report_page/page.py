@@ -13,15 +13,15 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from argus_arena.compare import FAILURES, below_floor
+from argus_arena.comparison.compare import FAILURES, below_floor
+from argus_arena.leaderboard.rows import read_rows
+from argus_arena.leaderboard.standings import Standing, rankings
 from argus_arena.report_page.collect import ring_values
 from argus_arena.report_page.look import look
 from argus_arena.report_page.pictures import disagreements, predictions
-from argus_arena.rows import read_rows
-from argus_arena.standings import Standing, rankings
+from argus_core.common.files import read_json, write_text
+from argus_core.common.folders import claim_file
 from argus_core.errors import ArgusError
-from argus_core.files import read_json, write_text
-from argus_core.ground import claim_file
 from argus_core.tasks.detect import Detect
 
 TITLE = "Comparison of heads"

@@ -17,9 +17,9 @@ from PIL import Image, ImageDraw
 from argus_arena.report_page.agreement import Mask, disagreement, matched
 from argus_arena.report_page.look import Seen
 from argus_core.draw import draw_boxes, draw_classes, draw_depth, draw_mask
-from argus_core.draw.enlarge import resized, resized_map
+from argus_core.draw.panel import resized, resized_map
 from argus_core.errors import counted
-from argus_core.tasks.base import Task
+from argus_core.tasks import Task
 from argus_core.tasks.classify import Classify
 from argus_core.tasks.depth import Depth, known_depth
 from argus_core.tasks.detect import Boxes, Detect, Detections

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argus_arena.template.kinds import HEADS, KINDS, Kind
 from argus_arena.template.names import Names
 from argus_core.errors import ArgusError, unknown
-from argus_core.hooks import load_plugins
+from argus_core.plugins.hooks import load_plugins
 from argus_core.registry import Registry
 
 

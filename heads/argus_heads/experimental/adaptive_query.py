@@ -9,13 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import box_convert
 
+from argus_core.detection import PRIOR, ConvGN, SetHead, SetOutput, logit
 from argus_core.detection.attention import Attention, feed_forward, place_code
-from argus_core.detection.blocks import PRIOR, ConvGN, logit
-from argus_core.detection.sets import SetHead, SetOutput
 from argus_core.recipe import Recipe
-from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import Detect
-from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
+from argus_core.tokens import FeatureInfo, Features, Needs, Taps, cell_mask, default_layers
 
 LAYERS = 3
 EDGE = 1e-4

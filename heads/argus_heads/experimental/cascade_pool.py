@@ -6,10 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from argus_core.cofiber import upsample2
-from argus_core.detection.blocks import ConvGN
-from argus_core.detection.levels import LEVELS
-from argus_core.detection.light import LightHead
+from argus_core.detection import LEVELS, ConvGN, LightHead
+from argus_core.nn import upsample2
 from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo
 

@@ -9,25 +9,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from argus_core.detection.blocks import ConvGN, prediction
-from argus_core.detection.geometry import centres
-from argus_core.detection.heatmaps import (
-    PRIOR,
+from argus_core.detection import (
+    ConvGN,
     SmoothUpGN,
     cells_of,
+    centres,
     counted_cells,
     draw,
     finer_stride,
     heat_loss,
     locate,
+    object_total,
     peaks,
+    prediction,
+    without_crowds,
 )
-from argus_core.detection.objects import object_total, without_crowds
+from argus_core.detection.heatmaps import HEAT_PRIOR
 from argus_core.head import Head
 from argus_core.recipe import Recipe
-from argus_core.taps import Taps, default_layers
 from argus_core.tasks.detect import LIMIT, BoxTarget, Detect, Detections
-from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask
+from argus_core.tokens import FeatureInfo, Features, Needs, Taps, cell_mask, default_layers
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class CenterNet(Head):
             SmoothUpGN(width, width // 2),
             SmoothUpGN(width // 2, width // 4),
         )
-        self.heat = branch(width // 4, len(task.classes), PRIOR)
+        self.heat = branch(width // 4, len(task.classes), HEAT_PRIOR)
         self.size = branch(width // 4, 2)
         self.offset = branch(width // 4, 2)
 

@@ -8,20 +8,75 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from argus_core.border import repeat_border
-from argus_core.cofiber import upsample2
-from argus_core.detection.blocks import ConvGN
-from argus_core.detection.curvature import CURVATURES, curvatures
-from argus_core.detection.dense import DenseOutput, Level
-from argus_core.detection.light import LightHead, halvings
-from argus_core.detection.survival import survival
-from argus_core.precision import full_precision
+from argus_core.detection import ConvGN, DenseOutput, Level, LightHead, halvings
+from argus_core.nn import full_precision, upsample2
 from argus_core.tasks.detect import Detect
-from argus_core.tokens import FeatureInfo, Features, cell_mask
+from argus_core.tokens import FeatureInfo, Features, cell_mask, repeat_border
+
+CURVATURES = 6
+TINY = 1e-12
+"""Added under square roots, whose slope at zero is infinite."""
+
+
+def curvatures(u: Tensor, step: int = 1) -> Tensor:
+    """(B, 6, h, w) of the surface (x, y, u(x, y)) in cells, from central differences over ``step`` cells.
+
+    In order: Gaussian curvature K, mean curvature |H|, the whole second form |II|, and the normal curvatures
+    |II11| / g11, |II22| / g22, |II12| / sqrt(g11 g22) along the grid's axes. ``u`` is (B, C, h, w), continued by
+    its border. A rotation of its channels changes none; constants and ramps have none.
+    """
+    first, second = _derivatives(u, step)
+    flat = torch.eye(2, device=u.device, dtype=u.dtype)[:, :, None, None, None]
+    g = flat + torch.einsum("bichw,bjchw->ijbhw", first, first)
+    determinant = g[0, 0] * g[1, 1] - g[0, 1].square()  # at least 1
+    inverse = torch.stack([g[1, 1], -g[0, 1], -g[0, 1], g[0, 0]]).unflatten(0, (2, 2)) / determinant
+    tangent = torch.einsum("bmchw,bichw->mibhw", second, first)
+    # Products of the normal parts II_m, m = 11, 12, 22: second derivatives without what lies in the surface.
+    normal = torch.einsum("bmchw,bnchw->mnbhw", second, second)
+    normal = normal - torch.einsum("mibhw,ijbhw,njbhw->mnbhw", tangent, inverse, tangent)
+    trace = torch.stack([inverse[0, 0], 2 * inverse[0, 1], inverse[1, 1]])
+    gauss = (normal[0, 2] - normal[1, 1]) / determinant
+    mean = torch.einsum("mbhw,mnbhw,nbhw->bhw", trace, normal, trace) / 4  # |H|^2
+    whole = 4 * mean - 2 * gauss  # |II|^2, by Gauss's equation
+    along = normal[0, 0] / g[0, 0].square(), normal[2, 2] / g[1, 1].square(), normal[1, 1] / (g[0, 0] * g[1, 1])
+    roots = torch.stack([mean, whole, *along], dim=1).clamp(min=0)
+    return torch.cat([gauss[:, None], (roots + TINY).sqrt()], dim=1)
+
+
+def _derivatives(u: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """(B, 2, C, h, w) by x and y, and (B, 3, C, h, w) by xx, xy and yy."""
+    rows, cols = u.shape[2:]
+    wide = F.pad(u, (step, step, step, step), mode="replicate")
+
+    def at(down: int, right: int) -> Tensor:
+        top, left = step * (1 + down), step * (1 + right)
+        return wide[..., top : top + rows, left : left + cols]
+
+    first = torch.stack([at(0, 1) - at(0, -1), at(1, 0) - at(-1, 0)], dim=1) / (2 * step)
+    xx, yy = at(0, 1) - 2 * u + at(0, -1), at(1, 0) - 2 * u + at(-1, 0)
+    xy = (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1)) / 4
+    return first, torch.stack([xx, xy, yy], dim=1) / step**2
+
+
+def survival(cost: Tensor) -> Tensor:
+    """(B, 4, h, w) cells that a ray from each cell runs to the left, top, right and bottom, beside the cell itself.
+
+    ``S = sum_m exp(-(cost of the first m cells on the way))``, so that free cells count 1 up to the border and a
+    cell of high cost ends the ray. ``cost`` has the same shape and order and is not negative.
+    """
+    left, top, right, bottom = cost.unbind(1)
+    runs = _run(left), _run(top.mT).mT, _run(right.flip(-1)).flip(-1), _run(bottom.mT.flip(-1)).flip(-1).mT
+    return torch.stack(runs, dim=1)
+
+
+def _run(cost: Tensor) -> Tensor:
+    """To the left: ``S(x) = exp(-cost(x - 1)) * (1 + S(x - 1))`` for all x at once."""
+    spent = F.pad(cost.cumsum(-1), (1, 0))  # of all cells before x
+    return F.pad((spent[..., :-1].logcumsumexp(-1) - spent[..., 1:]).exp(), (1, 0))[..., :-1]
+
 
 STEPS = (1, 2)
 """Cells over which differences are taken."""
-
 WALL = 20.0
 """Cost that ends every ray."""
 

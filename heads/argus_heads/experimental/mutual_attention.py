@@ -4,14 +4,80 @@ from __future__ import annotations
 
 import torch
 from einops import rearrange
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from argus_core.detection.dense import DenseOutput
-from argus_core.detection.light import LightHead
-from argus_core.detection.mutual import MutualBlock
+from argus_core.detection import DenseOutput, LightHead
+from argus_core.detection.attention import feed_forward
+from argus_core.errors import ArgusError
 from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo, Features, cell_mask
+
+FAR = 16.0
+"""Distances in cells are given to the geometry network in this unit, lest far cells drown near ones."""
+
+
+class Mutual(nn.Module):
+    """Multi-head attention weighted by softmax over rows times softmax over columns, rows brought back to a sum of 1.
+
+    The dual softmax of feature matching (Rocco 2018; LoFTR, Sun 2021) among the cells of one image: i prefers the j
+    that listen to i. Queries are keys, and the bias depends on distance alone, so that scores are symmetric.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ArgusError(f"a width of {width} does not divide into {heads} heads; choose a multiple of {heads}")
+        self.heads = heads
+        self.query, self.value, self.out = (nn.Linear(width, width) for _ in range(3))
+        self.geometry = feed_forward(4, 16, heads)  # relation networks, Hu 2018
+        self.gate = nn.Parameter(torch.ones(heads))
+
+    def forward(self, x: Tensor, grid: tuple[int, int], seen: Tensor) -> Tensor:
+        """(B, N, C) cells of a ``grid``, of which ``seen`` (B, N) take part, to what each hears (B, N, C)."""
+        value = rearrange(self.value(x), "b n (h c) -> b h n c", h=self.heads)
+        weights = log_mutual(self.scores(x, self.bias(grid, x.device), seen)).softmax(dim=-1)
+        heard = self.gate[:, None, None] * (weights.to(value.dtype) @ value)
+        return self.out(rearrange(heard, "b h n c -> b n (h c)").to(value.dtype))
+
+    def scores(self, x: Tensor, bias: Tensor, seen: Tensor) -> Tensor:
+        """(B, heads, N, N) symmetric float32 logits; a cell that is not ``seen`` knows itself alone."""
+        query = rearrange(self.query(x), "b n (h c) -> b h n c", h=self.heads)
+        scores = (query @ query.transpose(2, 3)).float() / query.shape[-1] ** 0.5 + bias
+        pairs = seen[:, :, None] & seen[:, None, :] | torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
+        return scores.masked_fill(~pairs[:, None], -torch.inf)
+
+    def bias(self, grid: tuple[int, int], device: torch.device) -> Tensor:
+        """(heads, N, N) float32 from the distances of cells in rows and columns and their logarithms."""
+        rows, cols = (torch.arange(size, device=device) for size in grid)
+        away = torch.stack(torch.meshgrid(rows, cols, indexing="ij"), dim=-1).float()  # (h, w, 2)
+        table = self.geometry(torch.cat([away / FAR, away.log1p()], dim=-1)).float()  # (h, w, heads)
+        dy, dx = ((axis[:, None] - axis).abs() for axis in (rows, cols))
+        return rearrange(table[dy[:, None, :, None], dx[None, :, None, :]], "i j k l h -> h (i j) (k l)")
+
+
+def log_mutual(scores: Tensor) -> Tensor:
+    """(..., N, N) log of the softmax over rows times the softmax over columns of symmetric ``scores``."""
+    total = scores.logsumexp(dim=-1, keepdim=True)  # of a row, and by symmetry of a column
+    return 2 * scores - total - total.transpose(-2, -1)
+
+
+class MutualBlock(nn.Module):
+    """Mutual attention and a feed-forward network on normed cells, each added; starts as the identity."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+        self.attention = Mutual(width, heads)
+        self.mlp = feed_forward(width, 2 * width)
+        for last in (self.attention.out, self.mlp[-1]):
+            nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, grid: tuple[int, int], seen: Tensor) -> Tensor:
+        """Keeps (B, N, C)."""
+        x = x + self.attention(self.norms[0](x), grid, seen)
+        return x + self.mlp(self.norms[1](x))
 
 
 class MutualAttention(LightHead):

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from argus_core.detection.cosine import CosineClassifier
-from argus_core.detection.geometry import covers, grid_points
+from argus_core.detection import CosineClassifier, covers, grid_points
 from argus_core.tasks.detect import BoxTarget
 from argus_core.tokens import Features
 from argus_heads.experimental.prototype import Batches, Prototype

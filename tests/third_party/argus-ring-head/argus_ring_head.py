@@ -1,6 +1,6 @@
 from torch import nn
 
-from argus_core.detection.dense import DenseHead, DenseOutput, Level
+from argus_core.detection import DenseHead, DenseOutput, Level
 
 
 class Ring(DenseHead):

@@ -10,10 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from argus_core.backbones import Backbone
-from argus_core.backbones.base import Precision
+from argus_core.backbones import Backbone, Precision, load_strict, read_tensors
 from argus_core.backbones.timm_models import build, wrap
-from argus_core.backbones.weights import load_strict, read_tensors
 
 
 def resnet_dilated(

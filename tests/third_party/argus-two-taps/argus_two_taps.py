@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from argus_core import ArgusError, FeatureInfo, Features, Head, Needs, Recipe, Segment
-from argus_core.border import repeat_border
-from argus_core.dense import enlarge
-from argus_core.tasks.segment_loss import DenseLogits
+from argus_core.nn import enlarge
+from argus_core.tasks.segment import DenseLogits
+from argus_core.tokens import repeat_border
 
 
 class TwoTaps(Head):

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from argus_core import Segment, Split, Task, hookimpl
-from argus_core.files import json_sha256
-from argus_core.hooks import Opener
+from argus_core.common.files import json_sha256
+from argus_core.plugins.hooks import Opener
 from argus_data.scenes import SceneSplit, open_scenes
 from argus_normals.task import Normals
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from argus_core import FeatureInfo, Features, Head, Needs, Recipe
-from argus_core.masked_norm import MaskedBatchNorm2d
-from argus_core.taps import Taps
-from argus_core.tokens import cell_mask
+from argus_core.nn import MaskedBatchNorm2d
+from argus_core.tokens import Taps, cell_mask
 from argus_normals.task import Normals
 from argus_normals.vectors import RawNormals
 

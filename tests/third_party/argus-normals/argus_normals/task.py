@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from argus_core import ArgusError, FeatureInfo, Metric, Placement, Task, Tokens
-from argus_core.border import repeat_border
-from argus_core.dense import enlarge, merge_passes
-from argus_core.processes import batch_total
+from argus_core.nn import batch_total, enlarge, merge_passes
+from argus_core.tokens import repeat_border
 from argus_normals.example import draw_extents, draw_normals, paint
 from argus_normals.metric import NormalMetric
 from argus_normals.result import NormalsResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from argus_core import hookimpl
-from argus_core.hooks import Opener
+from argus_core.plugins.hooks import Opener
 from argus_voc.folder import open_voc
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from argus_core import ArgusError, Detect, Fault, Split, read_image
-from argus_core.files import file_sha256, json_sha256
+from argus_core.common.files import file_sha256, json_sha256
 from argus_core.tasks.detect import Boxes
 from argus_voc.annotation import Annotation, read_annotation
 

@@ -1,0 +1,1 @@
+"""Several heads or data sets compared under the same conditions."""

@@ -1,0 +1,94 @@
+"""Which heads of a comparison train side by side: as many as share a batch and fit in memory together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from argus_arena.distributed import World
+from argus_arena.run.batches import Steps
+from argus_arena.run.config import RunConfig
+from argus_arena.run.context import Setting, prepare
+from argus_arena.scoring.cost import Memory, training_memory
+from argus_core.errors import ArgusError
+from argus_core.plugins.hooks import Plugins
+
+SHARE = 0.5
+"""Of the memory that is free: the rest is for batches, evaluation and whatever else runs."""
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Names of heads in groups, and why others were left out."""
+
+    groups: tuple[tuple[str, ...], ...]
+    left_out: Mapping[str, str]
+
+
+def make_groups(config: RunConfig, plugins: Plugins, world: World, memory: float | None) -> Grouping:
+    """Try one training step of every head, and group those that can; ``memory`` is in GiB.
+
+    A head that cannot be built or stepped on this data is left out with the reason, whatever it raises.
+    """
+    found: dict[str, Memory] = {}
+    left_out: dict[str, str] = {}
+    for name in config.heads:
+        try:
+            found[name] = _probe(config, name, plugins, world)
+        except Exception as error:
+            left_out[name] = str(error) if isinstance(error, ArgusError) else f"{type(error).__name__}: {error}"
+    budget = int(memory * 2**30) if memory else int(SHARE * free_memory(world.device))
+    batches = {name: config.heads[name].recipe.batch for name in found}
+    return Grouping(group(found, batches, budget), left_out)
+
+
+def group(memory: Mapping[str, Memory], batches: Mapping[str, int], budget: int) -> tuple[tuple[str, ...], ...]:
+    """Heads of one batch together, in order, while what they hold and the largest step stay within ``budget`` bytes.
+
+    A head that alone exceeds it has a group to itself.
+    """
+    groups: list[list[str]] = []
+    for batch in dict.fromkeys(batches.values()):
+        last: list[str] = []
+        for name in (name for name in memory if batches[name] == batch):
+            if last and _bytes([memory[one] for one in (*last, name)]) <= budget:
+                last.append(name)
+            else:
+                last = [name]
+                groups.append(last)
+    return tuple(tuple(names) for names in groups)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device, those included that torch holds there for tensors to come."""
+    if device.type == "cuda":
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + held
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def only(config: RunConfig, names: tuple[str, ...]) -> RunConfig:
+    """The configuration of some of its heads, whose options and recipes are already settled."""
+    heads = {name: config.heads[name] for name in names}
+    texts = tuple(f"{name}={head.head}" for name, head in heads.items())
+    return RunConfig(request=config.request.model_copy(update={"heads": texts, "settings": {}}), heads=heads)
+
+
+def _probe(config: RunConfig, name: str, plugins: Plugins, world: World) -> Memory:
+    setting: Setting = prepare(only(config, (name,)), plugins, world)
+    head = setting.heads[name].to(world.device)
+    tokens, targets = Steps(setting, {head.task.name: head.task}, world)[0]
+    there = tokens.to(world.device)
+    return training_memory(head, there, [target.to(world.device) for target in targets[head.task.name]])
+
+
+def _bytes(parts: list[Memory]) -> int:
+    return sum(one.held for one in parts) + max(one.step for one in parts)

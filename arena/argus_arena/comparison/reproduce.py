@@ -1,0 +1,77 @@
+"""A result row trained again, and how far the second one is from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from argus_arena.comparison.grouping import only
+from argus_arena.distributed import join_world, leave_world
+from argus_arena.hardware import deciding, each, in_full
+from argus_arena.leaderboard.rows import Row, read_row
+from argus_arena.run.config import RunConfig
+from argus_arena.run.folder import RunFolder
+from argus_arena.training.train import run_config
+from argus_core.common.files import read_json
+from argus_core.errors import ArgusError
+from argus_core.plugins.hooks import load_plugins
+
+
+def reproduce(
+    row: Path, out: Path | None, device: str | None, data: str | None = None, cache: Path | None = None
+) -> bool:
+    """Train the head of a row alone, as its run says, and print both scores; whether all agree to the last digit.
+
+    ``data`` and ``cache`` say where the same data and tokens are now, ``device`` is by default the row's.
+    """
+    row = row / "result.json" if row.is_dir() else row
+    held = read_row(row)
+    run = RunFolder(row.parent.parent)
+    if row.name != "result.json" or not run.config.is_file():
+        raise ArgusError(f"{row} is not RUN/HEAD/result.json of a run folder, which says how it was trained")
+    config = RunConfig(**read_json(run.config, "its run cannot be repeated")["config"])
+    alone = only(config, (held["name"],))
+    device = device or next((one["device"] for one in held.get("hardware", ())[-1:]), None)
+    elsewhere = {"device": device, "data": data, "cache": cache}
+    given = {key: value for key, value in elsewhere.items() if value is not None}
+    alone = alone.model_copy(update={"request": alone.request.model_copy(update=given)})
+    where = out or Path("reproduced") / f"{held['name']}-{held['weights_sha256'][:8]}"
+    world = join_world(alone.request.device)
+    try:
+        again = run_config(alone, load_plugins(), world, where)[held["name"]]
+    finally:
+        leave_world(world)
+    lines = differences(held, again)
+    print("\n".join(lines or ["the same: every score and every weight"]))
+    return not lines
+
+
+def differences(held: Row, again: Row) -> list[str]:
+    """A line for each score, and for weights, data, tokens, versions and device, that is not the same."""
+    lines = [
+        f"{key}: {_shown(value)}, again {_shown(again['metrics'].get(key))}{_apart(value, again['metrics'].get(key))}"
+        for key, value in held["metrics"].items()
+        if value != again["metrics"].get(key)
+    ]
+    for what in ("weights_sha256", "data", "tokens", "versions"):
+        if held.get(what) != again.get(what):
+            lines.append(f"{what}: {_where(held.get(what), again.get(what))}")
+    before, now = held.get("hardware", ()), again.get("hardware", ())
+    if deciding(before) != deciding(now):
+        lines.append(f"hardware: {each(before, in_full) or 'not said'} became {each(now, in_full)}")
+    return lines
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.5f}"
+
+
+def _apart(a: float | None, b: float | None) -> str:
+    return "" if a is None or b is None else f" ({b - a:+.5f})"
+
+
+def _where(a: Any, b: Any) -> str:
+    """The parts of two records that differ."""
+    if not isinstance(a, dict) or not isinstance(b, dict):
+        return f"{a} became {b}"
+    return ", ".join(f"{key} {a.get(key)} became {b.get(key)}" for key in {**a, **b} if a.get(key) != b.get(key))

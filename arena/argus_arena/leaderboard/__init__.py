@@ -1,0 +1,1 @@
+"""Result rows gathered, grouped over seeds, and ranked."""

@@ -1,0 +1,127 @@
+"""Rows that differ only in their seed as one entry of a ranking, and which entries share one."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from argus_arena.hardware import deciding, each
+from argus_arena.leaderboard.rows import Row
+from argus_core.common.files import json_sha256
+from argus_core.errors import unknown
+
+COSTS = ("parameters", "macs", "milliseconds", "epochs", "train_seconds", "cache_bytes")
+"""What a row says of the expense, beside its scores: per head; of one image; of all images."""
+SAME = ("name", "head", "options", "recipe", "decoding", "framing")
+"""What rows of one entry agree in, beside data and tokens."""
+
+
+@dataclass(frozen=True)
+class Ring:
+    """What entries must share to be ranked together: rules, and the images and annotations that are scored."""
+
+    protocol: str
+    sha256: str
+    images: int
+
+    @classmethod
+    def of(cls, row: Row) -> Ring:
+        """The ring of a row."""
+        scored = row["data"]["val"]
+        return cls(row["protocol"], scored["sha256"], scored["images"])
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One head under one set of options and recipe, on the same training data and tokens, with all its seeds."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def name(self) -> str:
+        """The name the head has in its run."""
+        return str(self.rows[0]["name"])
+
+    @property
+    def hardware(self) -> str:
+        """What it was trained on, in words; empty where its rows do not say."""
+        return each(self.rows[0].get("hardware", ()))
+
+    @property
+    def primary(self) -> str:
+        """The score that decides."""
+        return str(self.rows[0]["primary"])
+
+    def mean(self, key: str) -> float | None:
+        """The mean over seeds of a score or cost; None where a seed has none."""
+        values = [_value(row, key) for row in self.rows]
+        known = [value for value in values if value is not None]
+        return statistics.fmean(known) if known and len(known) == len(values) else None
+
+    def deviation(self, key: str) -> float | None:
+        """The sample standard deviation over seeds; None of a single one."""
+        if len(self.rows) < 2 or self.mean(key) is None:
+            return None
+        return statistics.stdev(_value(row, key) or 0.0 for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: what was compared, means and deviations, and where each row lies."""
+        first = self.rows[0]
+        scores = {key: {"mean": self.mean(key), "std": self.deviation(key)} for key in first["metrics"]}
+        return {
+            **{key: first[key] for key in ("name", "head", "task", "protocol", "primary", "higher_is_better")},
+            "data": first["data"],
+            "seeds": [row.get("seed") for row in self.rows],
+            "scores": scores,
+            "costs": {key: self.mean(key) for key in COSTS},
+            **{key: first.get(key) for key in ("options", "recipe", "tokens", "hardware", "license", "versions")},
+            "notes": list(dict.fromkeys(note for row in self.rows for note in row["notes"])),
+            "rows": [row["path"] for row in self.rows if "path" in row],
+        }
+
+
+def rankings(rows: Sequence[Row], sort: str | None = None) -> dict[Ring, list[Standing]]:
+    """Entries by ring, the best first, by the primary score or by another score or cost; one row per seed.
+
+    Raises ArgusError for a key that no row has.
+    """
+    entries: dict[str, dict[Any, Row]] = {}
+    for row in rows:
+        # A training that was repeated, or copied, says nothing new: the first row of a seed stands.
+        entries.setdefault(_entry(row), {}).setdefault(row.get("seed"), row)
+    rings: dict[Ring, list[Standing]] = {}
+    for held in entries.values():
+        ordered = sorted(held.values(), key=lambda row: row.get("seed") or 0)
+        rings.setdefault(Ring.of(ordered[0]), []).append(Standing(tuple(ordered)))
+    if sort is not None:
+        known = {*COSTS, "name", *(key for row in rows for key in row["metrics"])}
+        if sort not in known:
+            raise unknown("score or cost", sort, known)
+    return {ring: sorted(held, key=lambda one: _order(one, sort or one.primary)) for ring, held in rings.items()}
+
+
+def _order(one: Standing, key: str) -> tuple[bool, Any, str]:
+    if key == "name":
+        return False, one.name, ""
+    value = one.mean(key)
+    falling = one.rows[0]["higher_is_better"] if key in one.rows[0]["metrics"] else False
+    return value is None, 0.0 if value is None else -value if falling else value, one.name
+
+
+def _value(row: Row, key: str) -> float | None:
+    value = row["metrics"].get(key, row.get(key))
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _entry(row: Row) -> str:
+    """What makes rows one entry: everything but the seed and what follows from it."""
+    train = row["data"].get("train", {}).get("sha256")
+    tokens = {key: value for key, value in row["tokens"].items() if key != "backbone"}
+    backbone = row["tokens"]["backbone"]["sha256"]
+    same = [*(row.get(key) for key in SAME), deciding(row.get("hardware", ()))]
+    seed = row.get("seed", row.get("weights_sha256"))  # a head that was scored again has no seed
+    distinct = seed if "seed" not in row else None
+    return json_sha256([vars(Ring.of(row)), train, tokens, backbone, same, distinct])

@@ -1,0 +1,171 @@
+"""The folder of a training run: what lies where, and how it is continued."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from argus_arena.hardware import Stretch, alike, in_full
+from argus_core.common.files import read_json, write_atomic, write_json, write_text
+from argus_core.common.folders import claim
+from argus_core.errors import ArgusError
+from argus_core.saving.checkpoint import read_tensors
+
+LOCK = "run.lock"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """``run.json`` (configuration and provenance), ``log.jsonl``, ``state.safetensors``, and one folder per head."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration and what the run stands on."""
+        return self.path / "run.json"
+
+    @property
+    def log(self) -> Path:
+        """One JSON object per line: training steps and evaluations."""
+        return self.path / "log.jsonl"
+
+    @property
+    def state(self) -> Path:
+        """What is needed to continue, as of one step."""
+        return self.path / "state.safetensors"
+
+    def weights(self, head: str, which: str) -> Path:
+        """A head's ``best`` or ``last`` weights."""
+        return self.path / head / f"{which}.safetensors"
+
+    def result(self, head: str) -> Path:
+        """A head's result row."""
+        return self.path / head / "result.json"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out; raises ArgusError if one is at work here. A killed one's lock ends with it."""
+        claim(self.path, self._is_ours, "run")
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise ArgusError(
+                f"another process is training in {self.path}; wait until it ends, or choose another --out"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def open(self, record: Mapping[str, Any], steps: int = 0, new_device: bool = False) -> list[Stretch]:
+        """Claim the folder for a run of ``steps`` described by ``record``; returns what it is computed on, in order.
+
+        Raises ArgusError if it holds another run, or one that is not done and was begun on another type of device or
+        in another precision, unless ``new_device``.
+        """
+        claim(self.path, self._is_ours, "run")
+        if self.config.exists() and (self.state.exists() or self.log.exists()):  # else nothing was done under it
+            held = read_json(self.config, "choose another --out, or remove the folder")
+            name = _difference(held["identity"], record["identity"])
+            if name:
+                raise ArgusError(
+                    f"{self.path} holds a run with another {name}; choose another --out, or remove the folder"
+                )
+            return self._hardware(held, record["record"]["hardware"], steps, new_device)
+        write_json(self.config, record)
+        return list(record["record"]["hardware"])
+
+    def _hardware(self, held: Any, here: list[Stretch], steps: int, new_device: bool) -> list[Stretch]:
+        """What a run in this folder was computed on so far, and is from now on."""
+        done, before = self._saved_step(), held["record"].get("hardware", here)
+        if done is None:
+            before = here
+        elif done < steps and not alike(before[-1], here[0]):
+            if not new_device:
+                raise ArgusError(
+                    f"{self.path} was trained on {in_full(before[-1])} so far; here it would be {in_full(here[0])}, "
+                    f"and its scores of neither: give --device {before[-1]['device']} to continue as before, "
+                    "--new-device to continue here (its rows will say so), or another --out"
+                )
+            earlier = [one for one in before if one["from_step"] < max(done, 1)]
+            before = [*earlier, {**here[0], "from_step": done}]
+        write_json(self.config, {**held, "record": {**held["record"], "hardware": before}})
+        return before
+
+    def _saved_step(self) -> int | None:
+        if not self.state.exists():
+            return None
+        with safe_open(self.state, "pt") as file:
+            return int(json.loads(file.metadata()["argus"])["step"])
+
+    def save_state(self, step: int, scores: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Replace the state, atomically."""
+        metadata = {"argus": json.dumps({"step": step, "scores": scores})}
+        write_atomic(self.state, lambda to: save_file(dict(tensors), to, metadata))
+
+    def load_state(self) -> tuple[int, dict[str, Any], dict[str, Tensor]] | None:
+        """The saved step, scores and tensors, or None for a fresh run; later lines of the log are dropped."""
+        if not self.state.exists():
+            self.log.unlink(missing_ok=True)
+            return None
+        metadata, tensors = read_tensors(self.state)
+        self._rewind(metadata["step"])
+        return metadata["step"], metadata["scores"], tensors
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a line to the log."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+
+    def _is_ours(self, path: Path) -> bool:
+        """Whether the folder holds a run, or what one leaves that was refused in its first moments: its lock."""
+        if not self.config.exists():
+            return all(one.name == LOCK or one.name[0] == "." for one in path.iterdir())
+        held = read_json(self.config, "choose another --out, or remove the folder")
+        return isinstance(held, dict) and {"identity", "config"} <= held.keys()
+
+    def _rewind(self, step: int) -> None:
+        if not self.log.exists():
+            return
+        kept = [line for line in self.log.read_text(encoding="utf-8").splitlines() if _before(line, step)]
+        write_text(self.log, "".join(f"{line}\n" for line in kept))
+
+
+def _before(line: str, step: int) -> bool:
+    try:
+        return int(json.loads(line)["step"]) <= step
+    except (ValueError, KeyError):
+        return False  # the line being written when the run was killed
+
+
+def _difference(held: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:
+    for key in [*held, *(k for k in wanted if k not in held)]:
+        a, b = held.get(key), wanted.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found = _difference(a, b, f"{prefix}{key}.")
+            if found:
+                return found
+        elif a != b:
+            return f"{prefix}{key} ({a!r}, now {b!r})"
+    return ""
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes the numbers."""
+    names = ("argus-perception", "torch", "timm", "numpy", "pycocotools")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,0 +1,181 @@
+"""Where a run's tokens come from: a cache folder, or a backbone running live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from typing import Protocol as Interface
+
+from argus_arena.run.config import RunRequest
+from argus_arena.scoring.rules import Source
+from argus_core.cache import Cache, CacheSource
+from argus_core.canvas import Canvas
+from argus_core.common.files import read_sealed
+from argus_core.common.options import parse_size
+from argus_core.data import Split
+from argus_core.errors import ArgusError
+from argus_core.plugins.data_spec import open_data, split_of
+from argus_core.plugins.hooks import Plugins
+from argus_core.protocols import Protocol, find_protocol
+from argus_core.tokens import FeatureInfo, Needs, TokenSource
+
+if TYPE_CHECKING:
+    from argus_core.backbones import Backbone
+
+
+Record = dict[str, Any]
+LIVE_ONLY = ("weights", "backbone_options", "canvas", "fit")
+"""Fields of a request that a cache has already settled."""
+SHARED = ("backbone", "weights", "precision", "mean", "std", "height", "width", "fit", "interpolation", "short")
+"""Fields of the fingerprint in which the caches of a run must agree."""
+
+
+class Origin(Interface):
+    """Gives the tokens of a training and a validation split."""
+
+    info: FeatureInfo
+    record: Record
+    precision: str
+    """What the backbone computes, or computed, the tokens in."""
+
+    def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, Source]:
+        """Sources that hold at least ``needs``; raises if the splits are not those the tokens are of."""
+        ...
+
+
+def open_origin(request: RunRequest, device: str | None) -> Origin:
+    """The origin a request names."""
+    _check_kind(request)
+    return CachedOrigin(request) if request.cache is not None else LiveOrigin(request, device)
+
+
+def count_images(request: RunRequest, plugins: Plugins) -> int:
+    """Images that are trained on: those of the cache that were not skipped, or all of the training split."""
+    if request.cache is not None:
+        cache = _open_cache(request.cache, request.train_split)
+        return len(cache.images) - len(cache.skipped)
+    return len(split_of(open_data(request.data, plugins), request.train_split))
+
+
+def check_origin(request: RunRequest) -> None:
+    """Raise what ``open_origin`` would, as far as that is cheap: a backbone is not loaded."""
+    _check_kind(request)
+    if request.cache is not None:
+        CachedOrigin(request)
+
+
+class CachedOrigin:
+    """The caches of both splits below one folder."""
+
+    def __init__(self, request: RunRequest) -> None:
+        assert request.cache is not None
+        self.train = _open_cache(request.cache, request.train_split)
+        self.val = _open_cache(request.cache, request.val_split)
+        self.info = self.train.info()
+        held, other = self.train.manifest.fingerprint, self.val.manifest.fingerprint
+        self.precision = held["precision"]
+        for field in SHARED:
+            if held[field] != other[field]:
+                raise ArgusError(
+                    f"the caches below {request.cache} differ in {field}: {held[field]!r} for {request.train_split}, "
+                    f"{other[field]!r} for {request.val_split}; cache both alike"
+                )
+        self.record: Record = {
+            "tokens": {
+                "from": "cache",
+                "train": self.train.id,
+                "val": self.val.id,
+                "dtype": self.train.manifest.spec.dtype,
+                "views": list(self.train.manifest.spec.views),
+                "canvas": self.train.manifest.spec.canvas.to_dict(),
+                "backbone": _cached_backbone(request.cache, held["weights"]),
+            },
+            "license": dict(self.train.manifest.license),
+            "cache_bytes": self.train.bytes + self.val.bytes,
+        }
+
+    def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, Source]:
+        """Sources over the caches, after checking that they hold these splits' images and these layers."""
+        for cache, split in ((self.train, train), (self.val, val)):
+            cache.require(needs)
+            cache.check_images(split)
+        return CacheSource(self.train, reuse=True, needs=needs), CacheSource(self.val, reuse=True, needs=needs)
+
+
+class LiveOrigin:
+    """A backbone that encodes every batch anew, with both views available."""
+
+    def __init__(self, request: RunRequest, device: str | None) -> None:
+        from argus_core.backbones import load_backbone
+        from argus_core.common.license import find_license
+
+        assert request.backbone is not None
+        self.backbone = load_backbone(request.backbone, request.weights, device=device, **request.backbone_options)
+        if request.workers and self.backbone.device.type == "cuda":
+            raise ArgusError("live tokens on a GPU are made by one process: leave out --workers, or cache them")
+        self.info, self.precision = self.backbone.info, self.backbone.precision
+        self.protocol = find_protocol(request.protocol) if request.protocol else None
+        self.canvas = _canvas(request, self.protocol)
+        self.views = request.views or ("id",)
+        self.record: Record = {
+            "tokens": {
+                "from": "live",
+                "canvas": self.canvas.to_dict(),
+                "views": list(self.views),
+                "backbone": backbone_record(self.backbone, request.weights, request.backbone_options),
+            },
+            "license": vars(find_license(self.backbone.license)),
+        }
+
+    def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, Source]:
+        """Live sources of both splits; the one that is scored shows what the protocol looks at."""
+        from argus_core.backbones.live import FramedSource, LiveSource
+
+        framing = self.protocol.passes if self.protocol else self.canvas
+        return (
+            LiveSource(self.backbone, train, self.canvas, needs, self.views),
+            FramedSource(self.backbone, val, framing, needs),
+        )
+
+
+def _canvas(request: RunRequest, protocol: Protocol | None) -> Canvas:
+    """The canvas that is trained on: the one asked for, else the protocol's where it has one, else 640 pixels."""
+    if request.canvas is None and protocol is not None and protocol.canvas is not None:
+        return protocol.canvas
+    height, width = parse_size(request.canvas or "640")
+    return Canvas(height, width, request.fit)  # type: ignore[arg-type]
+
+
+def backbone_record(backbone: Backbone, weights: Path | None, options: dict[str, Any]) -> Record:
+    """What it takes to load the same backbone again, and to know that it is the same."""
+    return {
+        "name": backbone.name,
+        "weights": str(weights.resolve()) if weights else None,
+        "options": options,
+        "sha256": backbone.weights_sha256,
+    }
+
+
+def _check_kind(request: RunRequest) -> None:
+    """One origin of tokens, without options of the other kind."""
+    if (request.cache is None) == (request.backbone is None):
+        raise ArgusError("say where tokens come from: either --cache DIR or --backbone NAME")
+    for field in LIVE_ONLY if request.cache is not None else ():
+        if getattr(request, field) != RunRequest.model_fields[field].get_default(call_default_factory=True):
+            raise ArgusError(f"{field} is for live tokens; with --cache it is the cache's own: leave it out")
+
+
+def _cached_backbone(folder: Path, weights: str) -> Record:
+    file = folder / "backbone.json"
+    if not file.is_file():
+        raise ArgusError(f"{file} is missing: the caching was not finished; run the same `arena cache` again")
+    record = read_sealed(file)
+    if record["sha256"] != weights:
+        raise ArgusError(f"{file} is of other weights than the caches beside it; cache each backbone in its own folder")
+    return record
+
+
+def _open_cache(folder: Path, split: str) -> Cache:
+    if not (folder / split).is_dir():
+        raise ArgusError(f"{folder} holds no cache of split {split!r}; run `arena cache --out {folder}` first")
+    return Cache.open(folder / split)

@@ -1,0 +1,163 @@
+"""How a split is scored: which passes over each image, under which protocol, with which options of the metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, zip_longest
+from typing import Any
+
+from argus_core.backbones.live import FramedSource
+from argus_core.cache import CacheSource
+from argus_core.canvas import Placement
+from argus_core.common.options import check_options, options_model
+from argus_core.data import Split
+from argus_core.errors import ArgusError, counted, unknown
+from argus_core.head import Head
+from argus_core.model.composition import run_head
+from argus_core.plugins.data_spec import task_for
+from argus_core.protocols import Protocol, find_protocol
+from argus_core.registry import PROTOCOLS
+from argus_core.tasks import Metric, Task
+from argus_core.tokens import Item, Tokens
+
+Source = CacheSource | FramedSource
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """A split, the tokens of its images, and the rules; without a protocol each image is one pass as it is."""
+
+    source: Source
+    split: Split
+    options: Mapping[str, Any] = field(default_factory=dict)
+    protocol: Protocol | None = None
+
+    def passes(self, index: int) -> list[Item]:
+        """The items of every pass over an image."""
+        if self.protocol is not None and isinstance(self.source, CacheSource):
+            return [(index, view) for view in self.protocol.views]
+        return self.source.passes(index)
+
+    def batches(self, images: Sequence[int], size: int) -> Iterator[tuple[list[Item], Tokens]]:
+        """The tokens of all passes over some images, at most ``size`` of one canvas size at a time."""
+        items = [item for index in images for item in self.passes(index)]
+        for _, group in groupby(items, lambda item: self.source.placement(item).canvas_size):
+            alike = list(group)
+            for start in range(0, len(alike), size):
+                yield alike[start : start + size], self.source.read(alike[start : start + size])
+
+    def samples(self, task: str) -> list[tuple[int, tuple[int, ...]]]:
+        """Number and images of each sample of a task whose images all have tokens."""
+        skipped = getattr(self.source, "skipped", {})
+        return [
+            (number, images)
+            for number, images in enumerate(self.split.samples(task))
+            if not any(index in skipped for index in images)
+        ]
+
+    def key(self, number: int, images: Sequence[int]) -> str:
+        """A name of a sample that is unique in the split."""
+        keys = [self.split.key(index) for index in images]
+        return keys[0] if len(keys) == 1 else f"{number}: {' '.join(keys)}"
+
+    def metric(self, task: Task) -> Metric:
+        """A fresh metric of a task, with those options that it has."""
+        own = own_options(task, {**(self.protocol.metric if self.protocol else {}), **self.options})
+        return task.metric(**check_options(options_model(task.metric), own, f"the metric of {task.name}"))
+
+    def rules(self, task: Task) -> str:
+        """The identifier under which scores of a task may be compared."""
+        return self.protocol.name if self.protocol else self.metric(task).protocol
+
+
+def run_passes(
+    heads: Mapping[str, Head], batches: Iterable[tuple[Sequence[Item], Tokens]], scoring: Scoring
+) -> dict[int, dict[str, Any]]:
+    """By image, by head: the prediction in image pixels, merged from all passes in ``batches`` over the image."""
+    parts: dict[int, dict[str, list[Any]]] = {}
+    places: dict[int, list[Placement]] = {}
+    for items, tokens in batches:
+        for index, view in items:
+            parts.setdefault(index, {name: [] for name in heads})
+            places.setdefault(index, []).append(scoring.source.placement((index, view)))
+        for name, head in heads.items():
+            for (index, _), prediction in zip(items, run_head(head, tokens), strict=True):
+                parts[index][name].append(prediction)
+    return {
+        index: {name: heads[name].task.merge(found, places[index]) for name, found in by_head.items()}
+        for index, by_head in parts.items()
+    }
+
+
+def check_scoring(heads: Mapping[str, Head], scoring: Scoring) -> None:
+    """Raise ArgusError unless the split, the protocol and every option of the metric fit the heads."""
+    known: set[str] = set()
+    for head in heads.values():
+        check_task(head, scoring.split)
+        known |= set(options_model(head.task.metric).model_fields)
+        check_protocol(head, scoring.protocol)
+        scoring.metric(head.task)
+    for key in scoring.options:
+        if key not in known:
+            raise unknown("option of the metric", key, known)
+        if scoring.protocol is not None and key in scoring.protocol.metric:
+            raise ArgusError(f"protocol {scoring.protocol.name!r} settles {key}; leave out --metric {key}=...")
+
+
+def own_options(task: Task, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of some scoring options that the task's metric has."""
+    known = options_model(task.metric).model_fields
+    return {key: value for key, value in options.items() if key in known}
+
+
+def check_protocol(head: Head, protocol: Protocol | None) -> None:
+    """Raise ArgusError, with the protocols that fit, for one that is for another task than the head's."""
+    if protocol is None or protocol.task == head.task.name:
+        return
+    task = head.task.name
+    fitting = [entry.name for entry in PROTOCOLS.entries() if find_protocol(entry.name).task == task]
+    raise ArgusError(
+        f"protocol {protocol.name!r} is for {protocol.task}, head {head.name!r} solves {task}; "
+        f"protocols for {task}: {', '.join(fitting) or 'none'}. "
+        "Heads of several tasks are scored one by one: arena eval --run RUN/HEAD --protocol NAME"
+    )
+
+
+def check_task(head: Head, split: Split) -> None:
+    """Raise ArgusError unless the split is annotated for the head's task, with the same numbers (such as classes)."""
+    task = task_for(split, head.task.name)
+    if task != head.task:
+        made = {key: getattr(head.task, key) for key in type(task).model_fields}
+        counting = [key for key in made if task.model_copy(update={key: made[key]}) != task]
+        wrong = [_difference(key, made[key], getattr(task, key)) for key in counting]
+        raise ArgusError(
+            f"head {head.name!r} and split {split.name!r} do not fit: {'; '.join(filter(None, wrong))}. "
+            "Score the head on data like those it was trained on"
+        )
+
+
+def _difference(field: str, made: Any, given: Any) -> str:
+    """How a number of a head's task is another in a split; of names the counts and the first three that differ."""
+    if made == given:
+        return ""
+    if not isinstance(made, tuple) or not isinstance(given, tuple):
+        return f"{field} of the head {made!r}, of the split {given!r}"
+    pairs = [(n, a, b) for n, (a, b) in enumerate(zip_longest(made, given, fillvalue="nothing")) if a != b]
+    shown = ", ".join(f"{n}: {a} and {b}" for n, a, b in pairs[:3])
+    where = f"differing in {counted(len(pairs), 'place')} ({shown})"
+    return f"{len(made)} {field} of the head, {len(given)} of the split, {where}"
+
+
+def check_cache(source: CacheSource, protocol: Protocol) -> None:
+    """Raise ArgusError unless the cache holds what a protocol looks at."""
+    if protocol.canvas is None:
+        raise ArgusError(
+            f"protocol {protocol.name!r} takes several or differing canvases per image, which a cache does not hold; "
+            f"train without it and score with `arena eval --protocol {protocol.name}`"
+        )
+    if source.canvas != protocol.canvas or not set(protocol.views) <= set(source.views):
+        raise ArgusError(
+            f"protocol {protocol.name!r} looks at {protocol.canvas} with views {','.join(protocol.views)}; the cache "
+            f"holds {source.canvas} with {','.join(source.views)}: cache with `arena cache --protocol {protocol.name}`"
+        )

@@ -1,0 +1,1 @@
+"""What the commands around training do: caching, checking, predicting, rescoring."""

@@ -1,0 +1,208 @@
+"""What the cache and data commands do, without their command line."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from argus_arena.run.data_faults import Care, sizes_of
+from argus_arena.run.sources import backbone_record
+from argus_core.canvas import Canvas
+from argus_core.common.device import find_device
+from argus_core.common.files import read_sealed, write_sealed
+from argus_core.common.folders import claim
+from argus_core.common.license import find_license, require
+from argus_core.common.progress import ProgressBar, duration, finished
+from argus_core.data import Split
+from argus_core.errors import ArgusError, counted
+from argus_core.plugins.data_spec import open_data, split_of
+from argus_core.plugins.hooks import load_plugins
+from argus_core.protocols import find_protocol
+from argus_core.tokens import Needs
+
+if TYPE_CHECKING:
+    from argus_core.backbones import Backbone
+    from argus_core.cache import CacheSpec
+
+
+SHOWN = 20
+"""Faults of one kind that `arena data check` lists."""
+
+
+@dataclass(frozen=True)
+class CacheRequest:
+    """Everything ``arena cache`` can be told."""
+
+    data: str
+    out: Path
+    backbone: str = "eupe_vitb16"
+    weights: Path | None = None
+    backbone_options: dict[str, Any] | None = None
+    canvas: tuple[int, int] = (640, 640)
+    fit: str = "letterbox"
+    interpolation: str = "bilinear"
+    short: int = 0
+    protocol: str | None = None
+    layers: tuple[int, ...] = (-1,)
+    cls: bool = False
+    maps: bool = True
+    views: tuple[str, ...] = ("id",)
+    dtype: str = "fp16"
+    splits: tuple[str, ...] = ("train", "val")
+    batch: int = 8
+    device: str | None = None
+    compile: bool = False
+    skip_bad: bool = False
+    accept_faults: bool = False
+    require_license: str | None = None
+
+
+def build_cache(request: CacheRequest) -> None:
+    """Write, or finish, one cache per split below ``request.out``.
+
+    Views other than ``id`` are cached for the first split, and for all if a protocol looks at them.
+    """
+    from argus_core.backbones import load_backbone
+    from argus_core.cache import Cache, CacheSpec
+
+    began = time.perf_counter()
+    claim(request.out, _holds_caches, "caches")
+    data = open_data(request.data, load_plugins())
+    splits = [split_of(data, name) for name in request.splits]
+    care = Care(request.accept_faults)
+    for split in splits:  # nothing is learned here
+        care.heed(split, split.tasks, sizes_of(split), learning=False)
+    options = request.backbone_options or {}
+    device = find_device(request.device)
+    backbone = load_backbone(request.backbone, request.weights, device, request.compile, **options)
+    require({"backbone": find_license(backbone.license)}, request.require_license)
+    record = backbone_record(backbone, request.weights, options)
+    _check_same_backbone(request.out / "backbone.json", record)
+    for number, split in enumerate(splits):
+        canvas, views = _framing(request, first=number == 0)
+        needs = Needs(request.layers, maps=request.maps, cls=request.cls)
+        spec = CacheSpec(canvas, needs, views, request.dtype)  # type: ignore[arg-type]
+        _write_split(request, backbone, split, spec, request.out / request.splits[number])
+    write_sealed(request.out / "backbone.json", {**record, "splits": list(request.splits)})
+    for split, name in zip(splits, request.splits, strict=True):  # all sizes are known now
+        care.heed(split, (), sizes_of(split, Cache.open(request.out / name)), learning=False)
+    finished("cached tokens", request.out, time.perf_counter() - began)
+    print(f"next: arena train --head HEAD --data {request.data} --cache {request.out}; `arena heads` lists them")
+
+
+def _write_split(request: CacheRequest, backbone: Backbone, split: Split, spec: CacheSpec, out: Path) -> None:
+    from argus_core.cache import Cache, estimate, write_cache
+
+    size, free = estimate(split, backbone.info, spec), shutil.disk_usage(_existing(request.out)).free
+    shape, about = "x".join(map(str, spec.canvas.size)), f"{size / 1e9:.2f} GB of {free / 1e9:.0f} GB free"
+    with ProgressBar(f"cache {split.name}", len(split)) as bar:
+        bar.print(
+            f"{split.name}: {counted(len(split), 'image')} on {shape}, views {','.join(spec.views)}, about {about}"
+        )
+        if left := split.left_out():
+            bar.print(f"{split.name}: passed over {left}")
+        began = time.perf_counter()
+        write_cache(
+            out,
+            backbone,
+            split,
+            spec,
+            batch=request.batch,
+            skip_bad=request.skip_bad,
+            expected=size,
+            report=lambda done, total, rate, left: bar.update(done, total=total),
+        )
+        bar.print(f"{split.name}: cached in {duration(time.perf_counter() - began)}")
+        for index, reason in Cache.open(out).skipped.items():
+            bar.print(f"skipped image {index}: {reason}")
+
+
+def _framing(request: CacheRequest, first: bool) -> tuple[Canvas, tuple[str, ...]]:
+    """Canvas and views of a split's cache."""
+    views = request.views if first else ("id",)
+    if request.protocol is None:
+        height, width = request.canvas
+        return Canvas(height, width, request.fit, request.interpolation, request.short), views  # type: ignore[arg-type]
+    protocol = find_protocol(request.protocol)
+    if protocol.canvas is None:
+        raise ArgusError(f"protocol {protocol.name!r} takes several or differing canvases; it cannot be cached")
+    return protocol.canvas, tuple(dict.fromkeys((*views, *protocol.views)))
+
+
+def _holds_caches(folder: Path) -> bool:
+    """Whether caches were written below a folder, or begun."""
+    return any(one.is_file() for one in (folder / "backbone.json", *folder.glob("*/manifest.json")))
+
+
+def caches_below(folder: Path) -> list[Path]:
+    """``folder`` itself if it is a cache, else the caches in it."""
+    if (folder / "manifest.json").exists():
+        return [folder]
+    found = sorted(path.parent for path in folder.glob("*/manifest.json"))
+    if not found:
+        raise ArgusError(f"{folder} holds no cache; write one with `arena cache --out {folder}`")
+    return found
+
+
+def cache_info(folder: Path) -> dict[str, Any]:
+    """What the caches below ``folder`` hold, by name."""
+    from argus_core.cache import info
+
+    return {path.name: info(path) for path in caches_below(folder)}
+
+
+def verify_cache(folder: Path) -> list[str]:
+    """Every fault of the caches below ``folder``."""
+    from argus_core.cache import verify
+
+    faults = [fault for path in caches_below(folder) for fault in verify(path)]
+    if (folder / "manifest.json").exists():
+        return faults
+    try:
+        splits = read_sealed(folder / "backbone.json")["splits"]
+    except ArgusError as error:
+        return [*faults, str(error)]
+    return faults + [f"{folder / split}: missing" for split in splits if not (folder / split).is_dir()]
+
+
+def check_data(spec: str) -> int:
+    """Print the faults and counts of every split; returns the number of faults."""
+    from argus_core.data import check as data_check
+
+    data = open_data(spec, load_plugins())
+    reports = data_check.check_data(data)
+    for name, report in reports.items():
+        print(f"{name}: " + ", ".join(f"{key} {_shown(value)}" for key, value in report.summary.items()))
+        if left := data[name].left_out():
+            print(f"  passed over: {left}")
+        for finding in data_check.findings(name, report.faults):
+            print(f"  {'refused' if finding.wrong else 'doubtful'}: {finding.what}")
+            for fault in finding.faults[:SHOWN] if len(finding.faults) > 1 else []:
+                print(f"    {fault}")
+        for remark in report.remarks:
+            print(f"  {remark}")
+    total = sum(len(report.faults) for report in reports.values())
+    print(counted(total, "fault") if total else "no faults")
+    return total
+
+
+def _shown(value: Any) -> str:
+    """Counts and shares as a reader wants them."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_shown(one)}" for key, one in value.items()) + "}"
+    return str(value)
+
+
+def _check_same_backbone(file: Path, record: dict[str, Any]) -> None:
+    """One folder holds the splits of one backbone, since one file says how to load it."""
+    if file.exists() and read_sealed(file)["sha256"] != record["sha256"]:
+        raise ArgusError(f"{file.parent} holds caches of other weights; choose another --out")
+
+
+def _existing(path: Path) -> Path:
+    return next(parent for parent in (path, *path.absolute().parents) if parent.exists())

@@ -1,0 +1,1 @@
+"""Training of heads: the loop, learners, checkpoints and results."""

@@ -1,0 +1,43 @@
+"""After which steps a head is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from argus_arena.training.trial import Phase
+from argus_core.recipe import Recipe
+
+USUAL = 10
+"""Evaluations of a training that asks for no number."""
+
+
+def evaluation_steps(phases: Sequence[Phase], recipe: Recipe, steps_per_epoch: int, every: float) -> frozenset[int]:
+    """Numbers of steps done; the end of every phase is among them, so that a stage starts from scored weights.
+
+    ``every`` are epochs between evaluations. With 0 the recipe's share and number decide, evenly spaced over the main
+    phase and once an epoch in stages, or else whole epochs, about ten evaluations in all.
+    """
+    if not phases:
+        return frozenset()
+    total, main = phases[-1].start + phases[-1].steps, phases[0].steps
+    ends = {phase.start + phase.steps for phase in phases}
+    if every:
+        return _multiples(0, total, max(1, round(every * steps_per_epoch))) | ends
+    if not (recipe.evaluations or recipe.evaluate_from):
+        whole = max(steps_per_epoch, round(total / USUAL / steps_per_epoch) * steps_per_epoch)
+        return _multiples(0, total, whole) | ends
+    later = [_multiples(phase.start, phase.start + phase.steps, steps_per_epoch) for phase in phases[1:]]
+    return frozenset().union(_spread(recipe, main), ends, *later)
+
+
+def _multiples(start: int, end: int, every: int) -> frozenset[int]:
+    return frozenset(range(start + every, end + 1, every))
+
+
+def _spread(recipe: Recipe, steps: int) -> frozenset[int]:
+    """Evenly from the first evaluation to the last step; without a share to wait for, the first interval is waited."""
+    count = recipe.evaluations or USUAL
+    if not recipe.evaluate_from:
+        return frozenset(max(1, round(steps * (n + 1) / count)) for n in range(count))
+    first, last = max(1, round(recipe.evaluate_from * steps)), max(1, steps)
+    return frozenset(round(first + (last - first) * n / max(1, count - 1)) for n in range(count))

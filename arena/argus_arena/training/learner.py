@@ -1,0 +1,154 @@
+"""One head while it learns: solved in closed form, then trained along its recipe, at one peak rate or at several."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from argus_arena.distributed import World
+from argus_arena.run.config import RunConfig
+from argus_arena.run.context import Setting
+from argus_arena.training.trial import Phase, Trial, under
+from argus_core.errors import ArgusError
+from argus_core.head import Head
+from argus_core.recipe import Recipe
+from argus_core.tokens import Features, Tokens
+
+
+def make_learners(config: RunConfig, setting: Setting, world: World) -> list[Learner]:
+    """A learner per head."""
+    steps, seed = setting.order.steps_per_epoch, config.request.seed
+    return [Learner(name, head, config.heads[name].recipe, steps, seed, world) for name, head in setting.heads.items()]
+
+
+def phases(recipe: Recipe, steps_per_epoch: int) -> list[Phase]:
+    """The main phase and the stages at the end of it, in steps; raises ArgusError if they leave none to the first."""
+    total = recipe.steps or max(1, round(recipe.epochs * steps_per_epoch))
+    lengths = [max(1, round(stage.epochs * steps_per_epoch)) for stage in recipe.stages]
+    main = total - sum(lengths)
+    if main < 1:
+        raise ArgusError(
+            f"the stages take {sum(lengths)} steps, and the whole training, whose end they are, is {total}; "
+            "give more --set epochs=N, or shorter stages"
+        )
+    planned = [Phase(0, main, recipe.lr, ())]
+    for steps, stage in zip(lengths, recipe.stages, strict=True):
+        planned.append(Phase(planned[-1].start + planned[-1].steps, steps, stage.lr, stage.only))
+    return planned
+
+
+class Learner:
+    """Trains one head step by step; every step depends only on its index, the batch and the state before it.
+
+    A sweep's trials take the same steps on the same features, each with a peak rate of its own.
+    """
+
+    def __init__(self, name: str, head: Head, recipe: Recipe, steps_per_epoch: int, seed: int, world: World) -> None:
+        if recipe.sweep and recipe.stages:
+            raise ArgusError(f"head {name!r}: a sweep of rates cannot have further stages; drop sweep or stages")
+        self.name, self.recipe, self.seed, self.world = name, recipe, seed, world
+        self.head = head.to(world.device)
+        self.phases = phases(recipe, steps_per_epoch) if head.trained else []
+        self.steps_per_epoch = steps_per_epoch
+        self.steps = self.phases[-1].start + self.phases[-1].steps if self.phases else 0
+        self.trials: list[Trial] = []
+        self.seconds = 0.0
+        self.failure = ""
+
+    def start(self, batches: Iterable[tuple[Features, Sequence[Any]]]) -> None:
+        """Fit what is solved in closed form, and begin the first phase."""
+        if self.head.fitted:
+            began = time.perf_counter()
+            self.head.fit(batches)
+            self.seconds += time.perf_counter() - began
+        self._make_trials()
+        for trial in self.trials:
+            trial.begin(self.phases[0])
+
+    def fail(self, reason: str) -> None:
+        """Stop for good; the best weights so far stay."""
+        self.failure = reason
+        for trial in self.trials:
+            trial.failure = trial.failure or reason
+
+    def begin(self, phase: Phase) -> None:
+        """A further stage, with a fresh optimiser and average."""
+        for trial in self.trials:
+            trial.begin(phase)
+
+    @property
+    def epochs(self) -> float:
+        """Length of the whole training."""
+        return round(self.steps / self.steps_per_epoch, 3)
+
+    def phase_starting_at(self, step: int) -> Phase | None:
+        """The further stage that begins at ``step``, if one does."""
+        return next((phase for phase in self.phases[1:] if phase.start == step), None)
+
+    def step(self, step: int, tokens: Tokens, targets: Sequence[Any]) -> dict[str, dict[str, float]]:
+        """One optimiser step of every trial; returns loss terms and rate, by label, of those still running.
+
+        A trial whose loss is not finite stops; the head fails when none is left.
+        """
+        began = time.perf_counter()
+        features, found = tokens.features(self.head.needs), {}
+        for trial in self.running():
+            # Noise inside a head depends on the step and the process, not on the head's neighbours.
+            torch.manual_seed((self.seed * 1_000_003 + step) * self.world.size + self.world.rank)
+            found[trial.label] = self.world.mean(trial.step(step, features, targets))
+            loss = found[trial.label]["loss"]
+            if not math.isfinite(loss):
+                trial.failure = f"the loss became {loss} at step {step}; try a smaller lr"
+                self.failure = "" if self.running() else trial.failure
+        self.seconds += time.perf_counter() - began
+        return found
+
+    def running(self) -> list[Trial]:
+        """The trials that have not failed."""
+        return [trial for trial in self.trials if not trial.failure]
+
+    def variants(self) -> dict[str, Head]:
+        """The weights to evaluate, by name: ``live`` alone for a head without gradients."""
+        if not self.trials:
+            return {"live": self.head}
+        return {name: head for trial in self.running() for name, head in trial.variants().items()}
+
+    def weights(self, variant: str) -> Head:
+        """The weights of a variant, also of a trial that has stopped."""
+        return {name: head for trial in self.trials for name, head in trial.variants().items()}.get(variant, self.head)
+
+    def last(self, best: str) -> str:
+        """The variant whose last weights are kept: unaveraged, and of the best rate of a sweep."""
+        return best.removesuffix(" ema") if self.recipe.sweep else "live"
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything a resumed run needs of this head, as tensors by name; its best weights are enough otherwise."""
+        tensors = {f"{n}.{key}": value for n, trial in enumerate(self.trials) for key, value in trial.state().items()}
+        return {**tensors, "seconds": torch.tensor(self.seconds, dtype=torch.float64)}
+
+    def load(self, tensors: Mapping[str, Tensor], step: int, failures: Mapping[str, str]) -> None:
+        """Continue from ``state`` saved before 0-based ``step``; a stage that starts there has begun."""
+        self._make_trials()
+        for number, trial in enumerate(self.trials):
+            phase = next(p for p in reversed(self.phases) if p.start <= step)
+            trial.load(under(tensors, f"{number}."), phase)
+            trial.failure = failures.get(trial.label, "")
+        self.seconds = float(tensors["seconds"])
+
+    def _make_trials(self) -> None:
+        """A trial per rate; all start from the same weights."""
+        if not self.phases:
+            return
+        rates = list(dict.fromkeys((self.recipe.lr, *self.recipe.sweep)))
+        labels = [f"lr={rate:g}" for rate in rates] if len(rates) > 1 else [""]
+        heads = [self.head, *(copy.deepcopy(self.head) for _ in rates[1:])]
+        self.trials = [
+            Trial(label, rate / self.recipe.lr, head, self.recipe, self.world)
+            for label, rate, head in zip(labels, rates, heads, strict=True)
+        ]

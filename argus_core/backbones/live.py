@@ -1,0 +1,111 @@
+"""Tokens from a backbone that runs now: the token sources that need no disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from argus_core.canvas import Canvas, Framing, Placement
+from argus_core.canvas.canvas import render
+from argus_core.data import Split
+from argus_core.errors import unknown
+from argus_core.tokens import Item, Needs, Tokens
+from argus_core.tokens.source import VIEWS
+
+if TYPE_CHECKING:
+    from argus_core.backbones.base import Backbone
+
+
+HELD = 512 << 20
+"""Bytes of decoded images that wait for their passes."""
+
+
+class FramedSource:
+    """Tokens of a split's images under any framing; an item's view is the number of its pass, as text.
+
+    An image that was decoded for its size, or of which further passes will be asked for, is held until its last pass
+    was read, so that it is decoded once; of more than ``HELD`` bytes the oldest are let go.
+    """
+
+    def __init__(self, backbone: Backbone, split: Split, framing: Framing, needs: Needs) -> None:
+        self.info = backbone.info
+        self._backbone, self._split, self._framing = backbone, split, framing
+        self._needs = needs.resolve(backbone.info)
+        self._sizes: dict[int, tuple[int, int]] = {}
+        self._held: dict[int, npt.NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def passes(self, index: int) -> list[Item]:
+        """The items of every pass over an image."""
+        return [(index, str(number)) for number in range(len(self._framing.passes(*self._size(index))))]
+
+    def placement(self, item: Item) -> Placement:
+        """Where the item's image lies on the canvas; reads the image if it was not read before."""
+        return self._framing.passes(*self._size(item[0]))[int(item[1])]
+
+    def read(self, items: Sequence[Item]) -> Tokens:
+        """Read, render and encode the items' images, on the backbone's device; all canvases must be of one size."""
+        images = {index: self._image(index) for index, _ in items}
+        places = [self.placement(item) for item in items]
+        canvases = [
+            render(images[index], place, self._framing.interpolation)
+            for (index, _), place in zip(items, places, strict=True)
+        ]
+        for item in items:
+            if self._is_last(item):
+                self._held.pop(item[0], None)
+        extent = torch.tensor([place.extent for place in places])
+        return self._backbone.encode(torch.from_numpy(np.stack(canvases)), extent, self._needs)
+
+    def _is_last(self, item: Item) -> bool:
+        """Whether no further pass over an image follows this one."""
+        return item == self.passes(item[0])[-1]
+
+    def _size(self, index: int) -> tuple[int, int]:
+        if index not in self._sizes:
+            self._image(index)
+        return self._sizes[index]
+
+    def _image(self, index: int) -> npt.NDArray[np.uint8]:
+        if index in self._held:
+            return self._held[index]
+        image = self._split.read(index)
+        self._sizes[index] = (image.shape[0], image.shape[1])
+        self._held[index] = image
+        while sum(one.nbytes for one in self._held.values()) > HELD:
+            self._held.pop(next(iter(self._held)))
+        return image
+
+
+class LiveSource(FramedSource):
+    """The token source over a split's images; gives what a float32 cache of the same batches would, bit for bit."""
+
+    def __init__(
+        self, backbone: Backbone, split: Split, canvas: Canvas, needs: Needs, views: tuple[str, ...] = ("id",)
+    ) -> None:
+        for view in views:
+            if view not in VIEWS:
+                raise unknown("view", view, VIEWS)
+        super().__init__(backbone, split, canvas, needs)
+        self.canvas, self.views = canvas, views
+
+    def _is_last(self, item: Item) -> bool:
+        return True  # the order is a shuffle: another view of the image is far away
+
+    def passes(self, index: int) -> list[Item]:
+        """One pass over the image as it is."""
+        return [(index, "id")]
+
+    def placement(self, item: Item) -> Placement:
+        """Where the item's image lies on the canvas; reads the image if it was not read before."""
+        index, view = item
+        if view not in self.views:
+            raise unknown("view", view, self.views)
+        placement = self.canvas.place(*self._size(index))
+        return placement.mirror() if view == "hflip" else placement

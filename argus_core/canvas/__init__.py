@@ -1,0 +1,15 @@
+"""The geometry between image pixels and the pixels of the backbone's input, both ways."""
+
+from argus_core.canvas.canvas import Canvas, Fit, Interpolation, Placement
+from argus_core.canvas.framing import Flipped, Framing, Whole, Windows
+
+__all__ = [
+    "Canvas",
+    "Fit",
+    "Flipped",
+    "Framing",
+    "Interpolation",
+    "Placement",
+    "Whole",
+    "Windows",
+]

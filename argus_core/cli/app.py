@@ -1,0 +1,91 @@
+"""What both commands share: error messages, the options before the command name, and those that commands repeat."""
+
+from __future__ import annotations
+
+import io
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from argus_core.cli.early import check_device, check_path, checked
+from argus_core.errors import ArgusError
+from argus_core.plugins.files import register_all
+from argus_core.registry.loading import debugging
+
+
+def run_command(app: typer.Typer) -> None:
+    """Run ``app``: faults the user can mend are one message and exit code 2, Ctrl-C is 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # files are UTF-8; what a terminal shows is up to it
+    try:
+        app()
+    except (ArgusError, OSError) as error:
+        if debugging():
+            raise
+        named = isinstance(error, OSError) and error.filename is not None
+        what = f"{error.filename}: {error.strerror}" if named else str(error)  # type: ignore[union-attr]
+        print(f"error: {what}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device", callback=checked(check_device), help="cpu, cuda, cuda:1; default: a GPU where there is one"
+    ),
+]
+Annotations = Annotated[
+    Path | None,
+    typer.Option(
+        "--annotations",
+        callback=checked(check_path),
+        help="annotations of the images in COCO's format: COCO results get the ids of their images and categories",
+    ),
+]
+PACKAGES = ("argus-perception", "torch", "timm")
+
+
+def take_front_options(app: typer.Typer, help: str) -> None:
+    """Give ``app`` the options; ``help`` is the command's own sentence."""
+    app.callback(help=help)(before)
+
+
+def versions() -> str:
+    """What is installed, a line each, from metadata: nothing is imported."""
+    return "\n".join([*(f"{name} {_version(name)}" for name in PACKAGES), f"python {platform.python_version()}"])
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "is not installed"
+
+
+def _show_versions(wanted: bool) -> None:
+    if wanted:
+        print(versions())
+        raise typer.Exit
+
+
+def before(
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option("--plugin", metavar="FILE.py[:OBJECT]", help="register what a Python file defines; repeatable"),
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_versions, is_eager=True, help="print what is installed, and stop"),
+    ] = False,
+) -> None:
+    """Register what the files define, before the command runs."""
+    for spec in plugin or ():
+        register_all(spec)

@@ -1,0 +1,1 @@
+"""Small tools without opinions about vision: files, folders, options, licences, devices, progress."""

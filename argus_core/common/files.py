@@ -1,0 +1,98 @@
+"""Files written whole or not at all, their digests, and JSON files that notice a changed byte."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from argus_core.errors import ArgusError
+
+__all__ = ["file_sha256", "json_sha256", "read_json", "write_atomic", "write_json", "write_text"]
+
+
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
+    """Call ``write`` with a temporary neighbour of ``path``, flush it to disk and move it into place."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgusError(f"{path} cannot be written: {path.parent}: {error.strerror or error}") from error
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        _flush(temporary)
+        os.replace(temporary, path)
+        _flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically; a file name in it that is no valid UTF-8 keeps its bytes."""
+    write_atomic(path, lambda to: to.write_text(text, encoding="utf-8", errors="surrogateescape"))
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write ``values`` as indented JSON, atomically."""
+    write_text(path, json.dumps(values, indent=2, sort_keys=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """Plain values of a JSON file; raises ArgusError with what to do if it is damaged or not there."""
+    try:
+        return json.loads(path.read_bytes())  # which tells a byte-order mark
+    except (OSError, ValueError) as error:
+        raise ArgusError(f"{path} cannot be read as JSON ({error}); {remedy}") from error
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 (hex) of a file's bytes, read in blocks."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _blocks(stream)
+
+
+def json_sha256(values: Any) -> str:
+    """sha256 (hex) of plain JSON values, independent of key order."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _blocks(stream: Any) -> str:
+    digest = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_sealed(path: Path, values: dict[str, Any]) -> None:
+    """Write ``values`` atomically, headed by the sha256 of all that follows."""
+    body = json.dumps(values, allow_nan=False)[1:].encode() + b"\n"
+    write_atomic(path, lambda temporary: temporary.write_bytes(_seal(body) + body))
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read what ``write_sealed`` wrote; raises ArgusError if the file is missing or any byte differs."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ArgusError(f"{path}: cannot be read ({error.strerror}); is this an Argus feature cache?") from error
+    head, body = raw[: len(_seal(b""))], raw[len(_seal(b"")) :]
+    if head != _seal(body):
+        raise ArgusError(f"{path}: damaged, not the bytes it was sealed with; delete it and run the same caching again")
+    values: dict[str, Any] = json.loads(raw)
+    del values["seal"]
+    return values
+
+
+def _seal(body: bytes) -> bytes:
+    return b'{"seal": "' + hashlib.sha256(body).hexdigest().encode() + b'",'

@@ -1,0 +1,38 @@
+"""The identity of a set of weights, and writing it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from argus_core.common.files import write_atomic
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 (hex) over names, dtypes, shapes and bytes, in order of name; batch counters do not count."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        if name.endswith("num_batches_tracked"):
+            continue
+        value = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file atomically; tensors are cloned, because safetensors refuses any that share memory."""
+    held = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+
+    def write(to: Path) -> None:
+        to.touch()
+        mode = to.stat().st_mode
+        save_file(held, to, dict(metadata))
+        to.chmod(mode)  # safetensors lets nobody else read its files
+
+    write_atomic(path, write)

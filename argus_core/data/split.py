@@ -1,0 +1,69 @@
+"""What a data set must offer; adapters live in plugins."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from argus_core.errors import Fault
+
+if TYPE_CHECKING:
+    from argus_core.tasks import Task
+
+
+class Split(ABC):
+    """Images in a fixed order with their annotations; reading happens per image."""
+
+    name: str
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def key(self, index: int) -> str:
+        """A name of the image that is unique in the split and stable between machines."""
+
+    @abstractmethod
+    def read(self, index: int) -> npt.NDArray[np.uint8]:
+        """The image as (h, w, 3) RGB; raises ArgusError with its path if it cannot be read."""
+
+    @abstractmethod
+    def digest(self, index: int) -> str:
+        """sha256 (hex) of the image's bytes."""
+
+    @abstractmethod
+    def stamp(self, index: int) -> str:
+        """Something cheap that changes when the bytes do, such as size and modification time."""
+
+    @property
+    @abstractmethod
+    def tasks(self) -> Mapping[str, Task]:
+        """The tasks this split has annotations for, by task name, with the data set's numbers."""
+
+    def samples(self, task: str) -> Sequence[tuple[int, ...]]:
+        """The images of each sample of a task: one, unless the task compares several, as matching does."""
+        return [(index,) for index in range(len(self))]
+
+    @abstractmethod
+    def truth(self, sample: int, task: str) -> Any:
+        """The annotation of one sample (an image, unless ``samples`` says otherwise), as the task defines it."""
+
+    @abstractmethod
+    def annotation_digest(self) -> str:
+        """sha256 (hex) over keys and annotations: two splits with the same digest score the same."""
+
+    def faults(self) -> list[Fault]:
+        """What is wrong with the annotations; reading images is left to the caller."""
+        return []
+
+    def left_out(self) -> str:
+        """What lies in the split's folders besides its images and annotations, and is no fault: a line with counts."""
+        return ""
+
+
+DataSet = Mapping[str, Split]
+"""Splits by name, such as ``train`` and ``val``."""

@@ -1,0 +1,134 @@
+"""What Pillow opened, decoded: refused where it would read past a fault, and turned upright."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, PHOTOMETRIC_INTERPRETATION, TiffImageFile
+
+from argus_core.errors import ArgusError
+
+_END_OF_IMAGE = 0xD9
+_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # but for stuffed bytes and restarts, which lie inside a scan
+_FILLER = bytes(range(1, 255))
+
+
+def cut_short(data: bytes, image: Image.Image) -> bool:
+    """Whether pixels of ``image``, decoded from ``data``, are missing although the file has its end marker.
+
+    A whole image does not depend on bytes behind its last scan. The second decoding that shows it is spent only on
+    images whose last pixels could be filling; a gap within the last few blocks may stay unseen.
+    """
+    if not _ends_flat(image):
+        return False
+    end = _end_of_scans(data)
+    with JpegImageFile(BytesIO(data[:end] + _FILLER + data[end:])) as other:
+        return bool(other.tobytes() != image.tobytes())
+
+
+def _ends_flat(image: Image.Image) -> bool:
+    """Whether the last 16 pixels are of one brightness, up to rounding, as they are where blocks are missing."""
+    width, height = image.size
+    low, high = image.crop((max(0, width - 16), height - 1, width, height)).convert("L").getextrema()
+    assert isinstance(low, (int, float)) and isinstance(high, (int, float))
+    return high - low <= 2
+
+
+def _end_of_scans(data: bytes) -> int:
+    """Where the first image's end marker starts; thumbnails and appended images have markers of their own."""
+    at = 2
+    while found := _MARKER.search(data, at):
+        if data[found.end() - 1] == _END_OF_IMAGE:
+            return found.start()
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    return len(data)
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_WIDENED = {"L;2": 85, "L;4": 17}
+"""By what Pillow multiplies grey values of 2 and 4 bits."""
+
+
+def read_numbers(path: Path) -> tuple[npt.NDArray[Any], str]:
+    """The numbers in an image file as they are, turned as its EXIF orientation says, and Pillow's mode of the image.
+
+    For masks and depth maps: an index or a distance is no colour, so nothing is converted. Raises what decoders raise.
+    """
+    with path.open("rb") as file, Image.open(file) as image:
+        mode, step = image.mode, _WIDENED.get(_layout(image), 1)
+        load_whole(image, file, colours=False)
+        numbers = np.array(upright(image, str(path)))
+        return (numbers // step if step > 1 else numbers), mode
+
+
+def load_whole(image: Image.Image, file: IO[bytes] | None, colours: bool = True) -> None:
+    """Decode all pixels; raises where some are missing, or where Pillow is known to get them wrong.
+
+    ``file`` is what the image was opened from, where that is known; without ``colours`` only the numbers count.
+    """
+    if image.format == "EPS":
+        raise ArgusError("PostScript is a program, which is not run: convert it first")
+    if wrong := _misread(image, colours):
+        raise ArgusError(wrong)
+    image.load()
+    if 0 in image.size:
+        raise ArgusError("it has no pixels")
+    if file is not None and image.format in ("JPEG", "MPO"):
+        file.seek(0)
+        if cut_short(file.read(), image):
+            raise ArgusError("the image data end too early")
+
+
+def upright(image: Image.Image, name: str) -> Image.Image:
+    """The image turned as its EXIF orientation says; a record that cannot be read is a warning.
+
+    Unlike ``ImageOps.exif_transpose`` this writes no new EXIF record, which fails where other entries are odd.
+    """
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception as error:
+        warnings.warn(f"{name}: the EXIF record cannot be read, so the image is not turned ({error})", stacklevel=4)
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _layout(image: Image.Image) -> str:
+    """How Pillow calls the order of bits in the file of an image that is not decoded yet."""
+    tiles = getattr(image, "tile", [])
+    how = tiles[0][3] if tiles else ""
+    return str(how[0] if isinstance(how, tuple) and how else how)
+
+
+def _misread(image: Image.Image, colours: bool) -> str:
+    """What Pillow would silently get wrong in an image that is not decoded yet."""
+    if not (tiles := getattr(image, "tile", [])):
+        return ""
+    clear = colours and image.format == "PNG" and "transparency" in image.info
+    if clear and _layout(image) in ("L;2", "L;4", "I;16B", "RGB;16B"):
+        return "a transparent colour in 2, 4 or 16 bits is not supported: save it with an alpha channel"
+    if colours and image.format == "PNG" and image.mode == "P" and image.palette is None:
+        return "its palette is missing"
+    if not isinstance(image, TiffImageFile):
+        return ""
+    if image.mode[0] in "IF" and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0:
+        return "white as 0 is supported up to 8 bits: save it with black as 0"
+    covered = [max(tile[1][side] for tile in tiles) for side in (2, 3)]
+    if any(have < image.tag_v2[tag] for have, tag in zip(covered, (IMAGEWIDTH, IMAGELENGTH), strict=True)):
+        return "the image data end too early"
+    return ""

@@ -1,0 +1,184 @@
+"""Which files below a folder are images, and what else lies there: one rule for data sets and commands."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator
+from enum import Enum
+from pathlib import Path
+
+from argus_core.errors import counted
+
+IMAGES = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".mpo", ".jp2", ".j2k", ".jpx", ".avif", ".webp"),
+        *(".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"),
+    }
+)
+"""Suffixes of images, in lower case; what such a file holds is known by its content when it is read."""
+UNREAD = frozenset(
+    {
+        *(".heic", ".heif", ".hif", ".jxl", ".psd", ".svg", ".exr", ".hdr", ".dcm", ".nii"),
+        *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw"),
+    }
+)
+"""Suffixes of images that are not read."""
+SYSTEM = frozenset(
+    {
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "system volume information"),
+        *("__macosx", "@eadir", "#recycle", "@recycle", "lost+found", "__pycache__"),
+    }
+)
+"""Names, in lower case, of files and folders that systems and servers put among those of people."""
+_FIRST_BYTES = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|P[1-6]\s+[\d#]"
+    rb"|BM.{4}\0{4}.{4}[\x0c-\x7c]\0{3}|\0\0\0\x0cjP  \r\n|....ftypavi[fs]",
+    re.DOTALL,
+)
+"""How JPEG, PNG, GIF, WebP, TIFF, PNM, BMP, JPEG 2000 and AVIF begin."""
+_EXAMPLES = 4
+"""Names or suffixes that a message repeats for each reason."""
+
+
+class Reason(Enum):
+    """Why something is left out: what it is, and what to do where it may have been wanted."""
+
+    HIDDEN = "hidden or system file", "", ""
+    HIDDEN_FOLDER = "hidden or system folder", "", ""
+    OTHER = "other file", "", ""
+    SPECIAL = "pipe or other special file", "", ""
+    AGAIN = "link", "to a folder that was read already", ""
+    FORMAT = "image", "in a format that is not read", "convert to JPEG or PNG"
+    SUFFIX = "image", "under an unknown suffix", "rename by what it is, as .jpg or .png"
+    CLOSED = "folder", "that cannot be opened", "allow reading it"
+
+    def in_words(self, names: Counter[str]) -> str:
+        """As in ``2 other files (.txt)``."""
+        noun, rest, _ = self.value
+        often = sorted(names, key=lambda name: (-names[name], name))
+        shown = ", ".join([*often[:_EXAMPLES], *(["..."] if len(often) > _EXAMPLES else [])])
+        return " ".join(filter(None, (counted(names.total(), noun), rest, f"({shown})")))
+
+
+class Listing:
+    """The files below ``folder`` that were looked for, in order of name, and what was left out and why."""
+
+    def __init__(self, folder: Path, paths: Iterable[Path], left_out: dict[Reason, Counter[str]]) -> None:
+        self.folder, self.paths = folder, sorted(paths)
+        self.left_out = {reason: left_out[reason] for reason in Reason if reason in left_out}
+
+    def __str__(self) -> str:
+        return ", ".join(reason.in_words(names) for reason, names in self.left_out.items())
+
+    @property
+    def losses(self) -> list[str]:
+        """What may have been wanted, with what to do."""
+        wanted = [(reason, names) for reason, names in self.left_out.items() if reason.value[2]]
+        return [f"{reason.in_words(names)}; {reason.value[2]}" for reason, names in wanted]
+
+
+def list_images(folder: str | Path, suffixes: Collection[str] = IMAGES) -> Listing:
+    """All files below ``folder`` with one of some suffixes in any case, and files without suffix that begin as images.
+
+    Linked folders are followed, each folder is read once. Hidden and system files and folders are left out. A link to
+    a file that is not there counts as the file: reading tells that it is missing.
+    """
+    return _Walk(suffixes).listing(Path(folder))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, the system's or a backup: .DS_Store, ._x.jpg, @eaDir, x.jpg~."""
+    return name.startswith(".") or name.endswith("~") or name.lower() in SYSTEM
+
+
+def suffix_of(name: str) -> str:
+    """The suffix in lower case; what follows the point in ``frame.0001`` or ``1.5 m`` is none."""
+    suffix = os.path.splitext(name)[1].lower()
+    return suffix if re.fullmatch(r"\.(?=.*[a-z])\w{1,10}", suffix, re.ASCII) else ""
+
+
+def composed(name: str) -> str:
+    """A name as all systems can compare it: macOS splits accents from letters, others do not (Unicode NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
+class _Walk:
+    def __init__(self, suffixes: Collection[str]) -> None:
+        self.suffixes = frozenset(suffixes)
+        self.left_out: dict[Reason, Counter[str]] = {}
+        self._seen: set[tuple[int, int]] = set()
+        self._images: dict[str, bool] = {}
+
+    def listing(self, folder: Path) -> Listing:
+        paths: list[Path] = []
+        waiting = deque([os.fspath(folder)])
+        while waiting:
+            for entry in self._entries(waiting.popleft()):
+                if is_hidden(entry.name):
+                    reason = Reason.HIDDEN_FOLDER if _is_folder(entry) else Reason.HIDDEN
+                    self._leave_out(reason, "._*" if entry.name.startswith("._") else entry.name)
+                elif _is_folder(entry):
+                    # Folders that really lie here come first, so that a file has its own path before that of a link.
+                    (waiting.append if entry.is_symlink() else waiting.appendleft)(entry.path)
+                elif (why := self._why_not(entry)) is None:
+                    paths.append(Path(entry.path))
+                else:
+                    self._leave_out(why, suffix_of(entry.name) or entry.name)
+        return Listing(folder, paths, self.left_out)
+
+    def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        try:
+            found = os.stat(folder)
+            with os.scandir(folder) as stream:
+                entries = sorted(stream, key=lambda entry: entry.name)
+        except OSError:
+            self._leave_out(Reason.CLOSED, os.path.basename(folder))
+            return
+        if (found.st_dev, found.st_ino) in self._seen:
+            self._leave_out(Reason.AGAIN, os.path.basename(folder))
+            return
+        self._seen.add((found.st_dev, found.st_ino))
+        yield from entries
+
+    def _why_not(self, entry: os.DirEntry[str]) -> Reason | None:
+        """Why a file is not looked for; None if it is."""
+        suffix = suffix_of(entry.name)
+        if not (_is_file(entry) or entry.is_symlink()):
+            return Reason.SPECIAL
+        if suffix in self.suffixes or (not suffix and _begins_as_image(entry.path)):
+            return None
+        if suffix in UNREAD and self.suffixes >= IMAGES:
+            return Reason.FORMAT
+        if not suffix or suffix in IMAGES:
+            return Reason.OTHER
+        if suffix not in self._images:  # the first of a kind is looked into, not a million text files
+            self._images[suffix] = _begins_as_image(entry.path)
+        return Reason.SUFFIX if self._images[suffix] else Reason.OTHER
+
+    def _leave_out(self, reason: Reason, name: str) -> None:
+        self.left_out.setdefault(reason, Counter())[name] += 1
+
+
+def _begins_as_image(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return _FIRST_BYTES.match(file.read(32)) is not None
+    except OSError:
+        return False
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False

@@ -1,0 +1,116 @@
+"""One picture of everything that is said about an image."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from argus_core.draw.classes import score_rows
+from argus_core.draw.palette import Pixels
+from argus_core.draw.panel import INK, PAPER, attach, resized
+from argus_core.draw.text import fit, font, font_for, length, line_of, write
+from argus_core.tasks import PlainResult, Result
+from argus_core.tasks.classify import ClassResult
+
+SIDE = 512
+"""Each picture shows the image as large as a square of this side in pixels."""
+LONGEST = 1024
+"""No side of the image is longer in a picture."""
+TITLE = 17
+"""Pixels of the titles' font."""
+GAP = 20
+ASPECT = 1.5
+"""Width of the whole by its height, about; a place left free counts as ``FREE`` of the logarithm beside it."""
+FREE = 0.9
+MUTED = (112, 112, 112)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A picture under a title; what is said beside it in grey."""
+
+    title: str
+    note: str
+    picture: Pixels
+
+
+def draw_results(results: Mapping[str, Result]) -> Pixels:
+    """The image with its classes below, and a picture for every other answer, in a grid; all on one scale.
+
+    ``results`` are of one image, by the names of their heads. An answer that has no picture has no place in it.
+    """
+    image = next(iter(results.values())).image
+    size = _tile_size((image.shape[0], image.shape[1]))
+    kinds = Counter(type(result) for result in results.values())
+    shown = {name: one for name, one in results.items() if not isinstance(one, ClassResult | PlainResult)}
+    cells = [_photograph(image, size, {name: one for name, one in results.items() if isinstance(one, ClassResult)})]
+    for name, result in shown.items():
+        title = result.headline()
+        note = name if title and kinds[type(result)] > 1 else ""
+        cells.append(_Cell(title or name, note, result.tile(size)))
+    return _grid(cells)
+
+
+def _tile_size(size: tuple[int, int]) -> tuple[int, int]:
+    """The (height, width) at which an image of ``size`` is shown."""
+    zoom = min(SIDE / math.sqrt(size[0] * size[1]), LONGEST / max(size))
+    return max(1, round(size[0] * zoom)), max(1, round(size[1] * zoom))
+
+
+def _photograph(image: Pixels, size: tuple[int, int], classes: Mapping[str, ClassResult]) -> _Cell:
+    """The image with the classes that each head found below it."""
+    picture, face = resized(image, size), font_for(size)
+    for name, result in classes.items():
+        if len(classes) > 1:
+            picture = attach(picture, _line(name, face, size[1]), face.size / 3, below=True)
+        picture = attach(picture, score_rows(result.rows, size[1], face), face.size / 3, below=True)
+    return _Cell("image", f"{image.shape[1]} wide, {image.shape[0]} high", picture)
+
+
+def _line(text: str, face: ImageFont.FreeTypeFont, room: int) -> Image.Image:
+    sheet = Image.new("RGB", (room, line_of(face)), PAPER)
+    write(
+        ImageDraw.Draw(sheet), (face.size / 2, line_of(face) / 2), fit(text, face, room), face, fill=MUTED, anchor="lm"
+    )
+    return sheet
+
+
+def _grid(cells: Sequence[_Cell]) -> Pixels:
+    """The cells in rows, from the left, in as many columns as make a pleasant whole."""
+    line = line_of(font(TITLE))
+    width = max(cell.picture.shape[1] for cell in cells)
+    columns = _columns(len(cells), width + GAP, max(cell.picture.shape[0] for cell in cells) + line + GAP)
+    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
+    heights = [line + max(cell.picture.shape[0] for cell in row) + GAP for row in rows]
+    sheet = Image.new("RGB", (columns * (width + GAP) + GAP, sum(heights) + GAP), PAPER)
+    for number, row in enumerate(rows):
+        for place, cell in enumerate(row):
+            _put(sheet, cell, (GAP + place * (width + GAP), GAP + sum(heights[:number])), width)
+    return np.array(sheet)
+
+
+def _put(sheet: Image.Image, cell: _Cell, corner: tuple[int, int], width: int) -> None:
+    """A cell on the sheet; what does not fit of its title is cut."""
+    pen, face, line = ImageDraw.Draw(sheet), font(TITLE), line_of(font(TITLE))
+    note = fit(cell.note, face, width / 2)
+    space = length(note, face) + TITLE / 2 if note else 0
+    title = fit(cell.title, face, width - space)
+    middle = corner[1] + line / 2 - TITLE / 5
+    write(pen, (corner[0], middle), title, face, fill=INK, anchor="lm")
+    write(pen, (corner[0] + length(title, face) + TITLE / 2, middle), note, face, fill=MUTED, anchor="lm")
+    sheet.paste(Image.fromarray(cell.picture), (corner[0], corner[1] + line))
+
+
+def _columns(count: int, width: int, height: int) -> int:
+    """Of ``count`` cells (width, height) so many in a row that the whole is near ``ASPECT`` with few places free."""
+
+    def cost(columns: int) -> float:
+        rows = math.ceil(count / columns)
+        return abs(math.log(columns * width / (rows * height) / ASPECT)) + FREE * (rows * columns - count)
+
+    return min(range(1, count + 1), key=cost)

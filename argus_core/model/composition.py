@@ -1,0 +1,223 @@
+"""Any set of heads over one frozen backbone: which passes they take, and their predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from argus_core.canvas import Canvas, Placement
+from argus_core.common.license import Licenses, work_licenses
+from argus_core.errors import ArgusError, counted, unknown
+from argus_core.head import Head
+from argus_core.image import read_image
+from argus_core.model.compatibility import check_fit
+from argus_core.tokens import FeatureInfo, Needs, Tokens
+
+if TYPE_CHECKING:
+    from argus_core.backbones import Backbone
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run of the backbone over an image on ``canvas``, and the heads that share it."""
+
+    canvas: Canvas
+    heads: tuple[str, ...]
+    needs: Needs
+
+
+class Composition(nn.Module):
+    """Several heads by name over one backbone; heads must have been built for it and trained on its weights.
+
+    ``strict=False`` lets heads of other weights or strides pass, as far as they can run at all. With ``canvas`` every
+    head sees that canvas, so that an image takes one pass; without, each sees the canvas it was trained on, which it
+    must have then, and those with the same one share a pass.
+    """
+
+    missing: Mapping[str, str] = MappingProxyType({})
+    """Heads that were left out when this was loaded, and why."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        heads: Mapping[str, Head] | None = None,
+        canvas: Canvas | None = None,
+        *,
+        strict: bool = True,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.heads = nn.ModuleDict()
+        self.canvas = canvas
+        for name, head in (heads or {}).items():
+            self.add(name, head, strict)
+
+    def __repr__(self) -> str:
+        """A line for the backbone and one for each head."""
+
+        return outline(self)
+
+    def add(self, name: str, head: Head, strict: bool = True) -> None:
+        """Put in a head under a name of its own; raises ArgusError if it does not belong here, see ``check_fit``."""
+        check_name(name)
+        if not isinstance(head, Head):
+            raise ArgusError(f"{name!r} is {type(head).__name__}, not a Head; load_head gives a pair, (head, record)")
+        if name in self.heads:
+            raise ArgusError(f"there is a head {name!r} already; remove it first or choose another name")
+        check_fit(name, head, self.backbone, strict)
+        if self.canvas is None and head.canvas is None:
+            raise _without_canvas(name)
+        self.heads[name] = head.to(self.backbone.device).eval()
+
+    def licenses(self) -> Licenses:
+        """The terms of every part, and those that bind the whole."""
+        return work_licenses(self.backbone.license, {name: self.head(name).record for name in self.heads})
+
+    def remove(self, name: str) -> Head:
+        """Take out a head, and return it."""
+        head = self.head(name)
+        del self.heads[name]
+        return head
+
+    def head(self, name: str) -> Head:
+        """A head by its name; raises ArgusError, with the nearest names, if there is none."""
+        if name not in self.heads:
+            raise unknown("head of this Argus", name, self.heads)
+        head = self.heads[name]
+        assert isinstance(head, Head)
+        return head
+
+    def canvas_of(self, name: str) -> Canvas:
+        """The canvas a head sees."""
+        canvas = self.canvas or self.head(name).canvas
+        if canvas is None:
+            raise _without_canvas(name)
+        return canvas
+
+    def passes(self, names: Sequence[str] | None = None) -> list[Pass]:
+        """The backbone passes that some heads take, all by default: one per canvas."""
+        groups: dict[Canvas, list[str]] = {}
+        for name in self._chosen(names):
+            groups.setdefault(self.canvas_of(name), []).append(name)
+        return [
+            Pass(canvas, tuple(members), merged_needs({name: self.head(name) for name in members}, self.backbone.info))
+            for canvas, members in groups.items()
+        ]
+
+    @property
+    def needs(self) -> Needs:
+        """The union of what the heads read."""
+        return merged_needs({name: self.head(name) for name in self._chosen(None)}, self.backbone.info)
+
+    def features(self, images: Any, canvas: Canvas | None = None, needs: Needs | None = None) -> Tokens:
+        """The tokens of one image or a list of them, for ``run_heads`` or a cache of one's own; one backbone pass."""
+        return self.tokens(as_list(images), canvas, needs)[0]
+
+    def tokens(
+        self, images: Sequence[Any], canvas: Canvas | None = None, needs: Needs | None = None
+    ) -> tuple[Tokens, list[Placement]]:
+        """One backbone pass over images (paths, PIL images or arrays, of any sizes), and where each was placed."""
+        if not isinstance(images, list | tuple):
+            raise ArgusError("argus(images) takes a list of images, even of one: argus([image])")
+        if not len(images):
+            raise ArgusError("there is no image to look at; give at least one path, PIL image or array")
+        chosen = canvas or self._one_canvas()
+        rendered = [chosen.render(read_image(image)) for image in images]
+        canvases = torch.from_numpy(np.stack([one for one, _ in rendered]))
+        placements = [placement for _, placement in rendered]
+        extent = torch.tensor([placement.extent for placement in placements])
+        return self.backbone.encode(canvases, extent, needs or self.needs), placements
+
+    @torch.no_grad()
+    def run_heads(self, tokens: Tokens, names: Sequence[str] | None = None) -> dict[str, list[Any]]:
+        """Predictions of some heads, all by default, on live or stored tokens, in canvas pixels."""
+        return {name: run_head(self.head(name), tokens) for name in self._chosen(names)}
+
+    def forward(self, images: Sequence[Any]) -> dict[str, list[Any]]:
+        """Every head's predictions in pixels of each original image, in the order of the heads."""
+        found: dict[str, list[Any]] = {key: [] for key in self.heads}
+        for one in self.passes():
+            tokens, placements = self.tokens(images, one.canvas, one.needs)
+            for name, predictions in self.run_heads(tokens, one.heads).items():
+                task = self.head(name).task
+                found[name] = [task.to_image(p, place) for p, place in zip(predictions, placements, strict=True)]
+        return found
+
+    def _one_canvas(self) -> Canvas:
+        canvases = [one.canvas for one in self.passes()]
+        if len(canvases) > 1:
+            raise ArgusError(f"the heads were trained on {len(canvases)} canvases; say which: canvas={canvases[0]}")
+        return canvases[0]
+
+    def _chosen(self, names: Sequence[str] | None) -> Iterator[str]:
+        if not len(self.heads):
+            raise ArgusError("Argus needs at least one head: Argus(backbone, {'boxes': head}, canvas)")
+        yield from self.heads if names is None else names
+
+
+def _without_canvas(name: str) -> ArgusError:
+    return ArgusError(
+        f"head {name!r} was not trained on any canvas, so what should it see? give all heads one, as in "
+        f"Argus(..., canvas=Canvas(320)), or this one its own: head.canvas = Canvas(320)"
+    )
+
+
+def as_list(images: Any) -> list[Any]:
+    """The images as a list: one image, whatever it is, becomes a list of one."""
+    return list(images) if isinstance(images, list | tuple) else [images]
+
+
+def check_name(name: str) -> None:
+    """Raise ArgusError for a name that a head cannot have in ``Argus``."""
+    if "." in name or hasattr(nn.ModuleDict, name):
+        raise ArgusError(f"{name!r} cannot name a head in Argus; choose a plain name such as 'boxes'")
+
+
+def merged_needs(heads: Mapping[str, Head], info: FeatureInfo | None = None) -> Needs:
+    """What one pass of a backbone, by default one like those the heads were built for, must give to serve them all."""
+    return reduce(or_, (head.needs.resolve(info or head.info) for head in heads.values()))
+
+
+def run_head(head: Head, tokens: Tokens) -> list[Any]:
+    """One head's predictions in canvas pixels."""
+    return head.decode(head(tokens.features(head.needs)), tokens.size)
+
+
+def outline(argus: Composition) -> str:
+    """The backbone, and each head's name, kind, task, classes, parameters and canvas."""
+    rows = [_row(argus, name) for name in argus.heads]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    strides = sorted(set(argus.backbone.info.strides))
+    spread = f"stride {strides[0]}" if len(strides) == 1 else f"strides {strides[0]} to {strides[-1]}"
+    about = f"backbone {argus.backbone.name}, {_size(argus.backbone)}, {spread}"
+    own = {argus.head(name).canvas for name in argus.heads}
+    shared = argus.canvas or (own.pop() if len(own) == 1 else None)
+    canvas = f"one canvas {_canvas(shared)}" if shared else "each head on its own canvas"
+    held = f"{counted(len(rows), 'head')}, {canvas}" if rows else "no heads"
+    return "\n    ".join([f"{type(argus).__name__}({about}; {held}", *lines]) + ")"
+
+
+def _row(argus: Composition, name: str) -> list[str]:
+    head = argus.head(name)
+    classes = getattr(head.task, "classes", None)
+    named = "" if classes is None else f"{len(classes):,} class{'es' * (len(classes) != 1)}"
+    canvas = "" if argus.canvas else _canvas(head.canvas)
+    return [name, head.name, named, _size(head), canvas]
+
+
+def _size(module: nn.Module) -> str:
+    """The number of a module's parameters."""
+    return f"{sum(parameter.numel() for parameter in module.parameters()):,} parameters"
+
+
+def _canvas(canvas: Canvas | None) -> str:
+    return f"{canvas.height}x{canvas.width} {canvas.fit}" if canvas else "no canvas"

@@ -1,0 +1,94 @@
+"""Everything that the heads of an Argus say about one image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from argus_core.draw.palette import Pixels
+from argus_core.errors import unknown
+from argus_core.model.composite import draw_results
+from argus_core.tasks import Result
+from argus_core.tasks.classify import ClassResult
+from argus_core.tasks.depth import DepthResult
+from argus_core.tasks.detect import DetectionResult
+from argus_core.tasks.result import Drawn, size_text
+from argus_core.tasks.segment import SegmentResult
+
+NOUNS = {
+    "classify": "classification",
+    "segment": "segmentation",
+    "depth": "depth",
+    "detect": "detections",
+    "correspond": "descriptors",
+}
+"""What a task's result is called."""
+MAPS = {"segmentation_confidence": ("segmentation", "confidence"), "depth_uncertainty": ("depth", "deviation")}
+"""What is known of the answers pixel by pixel: which field of which result."""
+
+
+@dataclass(frozen=True, repr=False)
+class Perception(Mapping[str, Any], Drawn):
+    """Results by head name; the first head of each task also answers to the task's noun, as in ``["depth"]``.
+
+    ``timings_ms`` holds the milliseconds of the call, all its images together, for the backbone and every head.
+    If ``confident``, ``segmentation_confidence`` (h, w) is the probability of each pixel's class, and
+    ``depth_uncertainty`` (h, w) the standard deviation of each pixel's depth in metres.
+    """
+
+    results: Mapping[str, Result]
+    nouns: Mapping[str, str] = field(repr=False)
+    timings_ms: Mapping[str, float] = field(repr=False)
+    confident: bool = False
+
+    def __repr__(self) -> str:
+        """A line for every answer."""
+        lines = [f"  {name}: {result.summary() or type(result).__name__}" for name, result in self.results.items()]
+        images = {size_text(result.image): None for result in self.results.values()}
+        times = [f"{sum(self.timings_ms.values()):.0f} ms"] if self.timings_ms else []
+        return "\n".join([f"Perception({'; '.join([*images, *times])}", *lines]) + ")"
+
+    @overload
+    def __getitem__(self, key: Literal["classification"]) -> ClassResult: ...
+    @overload
+    def __getitem__(self, key: Literal["segmentation"]) -> SegmentResult: ...
+    @overload
+    def __getitem__(self, key: Literal["depth"]) -> DepthResult: ...
+    @overload
+    def __getitem__(self, key: Literal["detections"]) -> DetectionResult: ...
+    @overload
+    def __getitem__(self, key: Literal["segmentation_confidence", "depth_uncertainty"]) -> npt.NDArray[np.float32]: ...
+    @overload
+    def __getitem__(self, key: str) -> Any: ...
+    def __getitem__(self, key: str) -> Any:
+        if key == "timings_ms":
+            return self.timings_ms
+        if key in self._maps():
+            noun, name = MAPS[key]
+            return getattr(self[noun], name)
+        name = self.nouns.get(key, key)
+        if name not in self.results:
+            raise KeyError(str(unknown("answer", key, self)))
+        return self.results[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from dict.fromkeys((*self.nouns, *self._maps(), *self.results, "timings_ms"))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def _maps(self) -> list[str]:
+        return [key for key, (noun, _) in MAPS.items() if self.confident and noun in self.nouns]
+
+    def draw(self) -> Pixels:
+        """The image with its classes, and a picture of every other answer, in a grid."""
+        return draw_results(self.results)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: every head's answer and the times."""
+        answers = {name: result.to_dict() for name, result in self.results.items()}
+        return {**answers, "timings_ms": dict(self.timings_ms)}

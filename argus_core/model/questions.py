@@ -1,0 +1,279 @@
+"""The questions that a composition of heads answers about images, each with the type of its answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from argus_core.draw.palette import Pixels
+from argus_core.errors import ArgusError
+from argus_core.image import ImageSource, read_image
+from argus_core.model.composition import Composition, Pass, as_list
+from argus_core.model.perception import NOUNS, Perception
+from argus_core.registry.places import Role, find_head, find_heads
+from argus_core.tasks import Result
+from argus_core.tasks.classify import ClassResult
+from argus_core.tasks.correspond import Described, MatchResult
+from argus_core.tasks.depth import DepthResult
+from argus_core.tasks.detect import DetectionResult
+from argus_core.tasks.segment import SegmentResult
+
+Source = TypeVar("Source", bound=ImageSource)
+Several: TypeAlias = list[Source] | tuple[Source, ...]
+"""Images of any kinds; not any sequence, because texts and arrays are sequences too."""
+FloatMap: TypeAlias = "npt.NDArray[np.float32]"
+
+
+class Questions(Composition):
+    """Heads over one frozen backbone, asked in the words of their tasks.
+
+    Every question takes one image (path, PIL image, array, tensor, bytes) and gives one result, or a list of
+    images of any sizes and gives a list. Results are in pixels of the original images. ``batch`` images share a
+    backbone pass. Where several heads solve a task, ``head`` (or ``method``, ``decoder``) says which; else the first.
+    """
+
+    batch: int = 8
+
+    @overload
+    def classify(
+        self, images: ImageSource, top_k: int = ..., method: str | None = ..., head: str | None = ...
+    ) -> ClassResult: ...
+    @overload
+    def classify(
+        self, images: Several[Source], top_k: int = ..., method: str | None = ..., head: str | None = ...
+    ) -> list[ClassResult]: ...
+    def classify(
+        self, images: ImageSource | Several[Source], top_k: int = 5, method: str | None = None, head: str | None = None
+    ) -> ClassResult | list[ClassResult]:
+        """The ``top_k`` best classes with scores and margin; ``method``: ``knn``, ``softmax``, or a head's name."""
+        return self._ask("classify", images, head or method, top_k=top_k)
+
+    @overload
+    def segment(
+        self, images: ImageSource, return_confidence: Literal[False] = ..., head: str | None = ...
+    ) -> SegmentResult: ...
+    @overload
+    def segment(
+        self, images: Several[Source], return_confidence: Literal[False] = ..., head: str | None = ...
+    ) -> list[SegmentResult]: ...
+    @overload
+    def segment(
+        self, images: ImageSource, return_confidence: Literal[True], head: str | None = ...
+    ) -> tuple[SegmentResult, FloatMap]: ...
+    @overload
+    def segment(
+        self, images: Several[Source], return_confidence: Literal[True], head: str | None = ...
+    ) -> tuple[list[SegmentResult], list[FloatMap]]: ...
+    def segment(
+        self, images: ImageSource | Several[Source], return_confidence: bool = False, head: str | None = None
+    ) -> SegmentResult | list[SegmentResult] | tuple[SegmentResult | list[SegmentResult], FloatMap | list[FloatMap]]:
+        """The class of every pixel; with ``return_confidence`` pairs of it and the probability (h, w)."""
+        found = self._ask("segment", images, head)
+        return _paired(found, lambda one: one.confidence) if return_confidence else found
+
+    @overload
+    def depth(
+        self,
+        images: ImageSource,
+        decoder: str | None = ...,
+        return_confidence: Literal[False] = ...,
+        head: str | None = ...,
+    ) -> DepthResult: ...
+    @overload
+    def depth(
+        self,
+        images: Several[Source],
+        decoder: str | None = ...,
+        return_confidence: Literal[False] = ...,
+        head: str | None = ...,
+    ) -> list[DepthResult]: ...
+    @overload
+    def depth(
+        self,
+        images: ImageSource,
+        decoder: str | None = ...,
+        *,
+        return_confidence: Literal[True],
+        head: str | None = ...,
+    ) -> tuple[DepthResult, FloatMap]: ...
+    @overload
+    def depth(
+        self,
+        images: Several[Source],
+        decoder: str | None = ...,
+        *,
+        return_confidence: Literal[True],
+        head: str | None = ...,
+    ) -> tuple[list[DepthResult], list[FloatMap]]: ...
+    def depth(
+        self,
+        images: ImageSource | Several[Source],
+        decoder: str | None = None,
+        return_confidence: bool = False,
+        head: str | None = None,
+    ) -> DepthResult | list[DepthResult] | tuple[DepthResult | list[DepthResult], FloatMap | list[FloatMap]]:
+        """Metres for every pixel; with ``return_confidence`` pairs of it and the standard deviation (h, w)."""
+        found = self._ask("depth", images, head or decoder)
+        return _paired(found, lambda one: one.deviation) if return_confidence else found
+
+    @overload
+    def detect(self, images: ImageSource, score_thresh: float = ..., head: str | None = ...) -> DetectionResult: ...
+    @overload
+    def detect(
+        self, images: Several[Source], score_thresh: float = ..., head: str | None = ...
+    ) -> list[DetectionResult]: ...
+    def detect(
+        self, images: ImageSource | Several[Source], score_thresh: float = 0.3, head: str | None = None
+    ) -> DetectionResult | list[DetectionResult]:
+        """Objects that score at least ``score_thresh``."""
+        return self._ask("detect", images, head, score_thresh=score_thresh)
+
+    def correspond(
+        self, first: ImageSource, second: ImageSource, points: npt.ArrayLike, head: str | None = None
+    ) -> MatchResult:
+        """Where ``points`` (N, 2) of x, y pixels of the first image lie in the second one."""
+        asked = np.asarray(points, dtype=np.float64)
+        if asked.ndim != 2 or asked.shape[1] != 2 or not np.isfinite(asked).all():
+            raise ArgusError(f"points are finite x, y pairs of shape (N, 2), not {asked.dtype} {asked.shape}")
+        name = self.find("correspond", head)
+        pictures = [read_image(first), read_image(second)]
+        described = self._predict(pictures, [name])[name]
+        assert isinstance(described[0], Described)
+        return MatchResult(pictures[0], pictures[1], asked, described[0].match(described[1], asked))
+
+    @overload
+    def perceive(
+        self, images: ImageSource, tasks: Sequence[str] | None = ..., return_confidence: bool = ...
+    ) -> Perception: ...
+    @overload
+    def perceive(
+        self, images: Several[Source], tasks: Sequence[str] | None = ..., return_confidence: bool = ...
+    ) -> list[Perception]: ...
+    def perceive(
+        self, images: ImageSource | Several[Source], tasks: Sequence[str] | None = None, return_confidence: bool = False
+    ) -> Perception | list[Perception]:
+        """Everything at once: a ``Perception`` per image, with results and ``timings_ms``; one pass per canvas.
+
+        ``tasks`` are names of tasks or of heads; by default every head but those that compare images.
+        ``return_confidence`` adds ``segmentation_confidence`` and ``depth_uncertainty``.
+        """
+        names = self.names(tasks)
+        pictures = [read_image(image) for image in as_list(images)]
+        timings: dict[str, float] = {}
+        found = self._predict(pictures, names, timings)
+        answers = [
+            Perception(
+                {name: self._result(name, found[name][n], picture) for name in names},
+                self._nouns(names),
+                timings,
+                return_confidence,
+            )
+            for n, picture in enumerate(pictures)
+        ]
+        return answers if isinstance(images, list | tuple) else answers[0]
+
+    def answer(
+        self,
+        images: Sequence[ImageSource],
+        names: Sequence[str],
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> list[dict[str, Result]]:
+        """The results of some heads for each image; ``options`` by task are those of the questions."""
+        pictures = [read_image(image) for image in images]
+        found = self._predict(pictures, names)
+        asked = {name: dict((options or {}).get(self.head(name).task.name, {})) for name in names}
+        return [
+            {name: self._result(name, found[name][n], picture, **asked[name]) for name in names}
+            for n, picture in enumerate(pictures)
+        ]
+
+    def find(self, task: str, which: str | None = None) -> str:
+        """The name of the head that answers for a task: ``which`` one, or the first."""
+        return find_head(self._roles(), task, which, self._left_out())
+
+    def _roles(self) -> dict[str, Role]:
+        return {name: Role(self.head(name).task.name, self.head(name).name) for name in self.heads}
+
+    def _left_out(self) -> str:
+        return "".join(f"; {name} is left out: {reason}" for name, reason in self.missing.items())
+
+    def _ask(self, task: str, images: Any, which: str | None, **options: Any) -> Any:
+        """The results of one head: one for one image, a list for a list."""
+        name = self.find(task, which)
+        pictures = [read_image(image) for image in as_list(images)]
+        found = self._predict(pictures, [name])[name]
+        results = [self._result(name, one, picture, **options) for one, picture in zip(found, pictures, strict=True)]
+        return results if isinstance(images, list | tuple) else results[0]
+
+    def _predict(
+        self, pictures: Sequence[Pixels], names: Sequence[str], timings: dict[str, float] | None = None
+    ) -> dict[str, list[Any]]:
+        """Predictions in image pixels, ``batch`` images at a time; adds milliseconds per stage to ``timings``."""
+        if not pictures:
+            raise ArgusError("there is no image to look at; give at least one")
+        clock = _Clock(self.backbone.device, timings if timings is not None else {})
+        found: dict[str, list[Any]] = {name: [] for name in names}
+        for one in self.passes(names):
+            for start in range(0, len(pictures), self.batch):
+                self._predict_batch(one, pictures[start : start + self.batch], found, clock)
+        return found
+
+    @torch.no_grad()
+    def _predict_batch(self, one: Pass, pictures: Sequence[Pixels], found: dict[str, list[Any]], clock: _Clock) -> None:
+        tokens, placements = self.tokens(pictures, one.canvas, one.needs)
+        clock.lap("backbone")
+        for name in one.heads:
+            task = self.head(name).task
+            predictions = self.run_heads(tokens, [name])[name]
+            found[name] += [task.to_image(p, place) for p, place in zip(predictions, placements, strict=True)]
+            clock.lap(name)
+
+    def _result(self, name: str, prediction: Any, picture: Pixels, **options: Any) -> Result:
+        answer: Callable[..., Result] = self.head(name).task.result
+        return answer(prediction, picture, **options)
+
+    def names(self, tasks: Sequence[str] | None) -> list[str]:
+        """The heads asked for, by their own names or those of tasks."""
+        if isinstance(tasks, str):
+            raise ArgusError(f"tasks is a list of names, such as tasks=[{tasks!r}]")
+        if tasks is None:
+            names = [name for name in self._chosen(None) if self.head(name).task.name != "correspond"]
+            if not names:
+                raise ArgusError(f"the heads here only compare images: ask them to correspond{self._left_out()}")
+            return names
+        return find_heads(self._roles(), tasks, self._left_out())
+
+    def _nouns(self, names: Sequence[str]) -> dict[str, str]:
+        """What the first head of every task is called in a perception."""
+        nouns: dict[str, str] = {}
+        for name in names:
+            task = self.head(name).task.name
+            nouns.setdefault(NOUNS.get(task, task), name)
+        return nouns
+
+
+class _Clock:
+    """Milliseconds since the last lap, by name; a GPU's work is waited for."""
+
+    def __init__(self, device: torch.device, laps: dict[str, float]) -> None:
+        self.device, self.laps, self.began = device, laps, time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Add the time since the last lap to ``name``."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        now = time.perf_counter()
+        self.laps[name] = self.laps.get(name, 0.0) + (now - self.began) * 1e3
+        self.began = now
+
+
+def _paired(found: Any, confidence: Any) -> Any:
+    """A result with its map, or two lists of them."""
+    if isinstance(found, list):
+        return found, [confidence(one) for one in found]
+    return found, confidence(found)

@@ -1,0 +1,39 @@
+"""Layers, losses and numerics that heads of several tasks share."""
+
+from argus_core.nn.class_text import ClassText
+from argus_core.nn.cofiber import Mode, decompose, synthesize, upsample2
+from argus_core.nn.depth import BinLogits, SigLoss, SILog, bin_spread, canvas_depth, decode_bins
+from argus_core.nn.dpt import Decoder, four_layers
+from argus_core.nn.masked_norm import MaskedBatchNorm2d
+from argus_core.nn.matching import Refine, soft_argmax
+from argus_core.nn.neighbours import nearest
+from argus_core.nn.numerics import batch_total, computes_bf16, full_precision, total_over_processes, without_tf32
+from argus_core.nn.planes import Plane, enlarge, merge_passes
+
+__all__ = [
+    "BinLogits",
+    "ClassText",
+    "Decoder",
+    "MaskedBatchNorm2d",
+    "Mode",
+    "Plane",
+    "Refine",
+    "SILog",
+    "SigLoss",
+    "batch_total",
+    "bin_spread",
+    "canvas_depth",
+    "computes_bf16",
+    "decode_bins",
+    "decompose",
+    "enlarge",
+    "four_layers",
+    "full_precision",
+    "merge_passes",
+    "nearest",
+    "soft_argmax",
+    "synthesize",
+    "total_over_processes",
+    "upsample2",
+    "without_tf32",
+]

@@ -1,0 +1,65 @@
+"""Number formats, stretches that stay in float32, and sums over the processes of a run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """No autocast on ``device`` inside; its tensors must be float32 already."""
+    # Devices without kernels, such as meta, have no autocast to turn off.
+    available = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if available else nullcontext()
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether ``device`` is a GPU with bfloat16 of its own; older ones emulate it, slower than float32."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+@contextmanager
+def without_tf32(device: torch.device) -> Iterator[None]:
+    """Products and convolutions in all 23 bits of float32 inside, whatever the process allows outside."""
+    if device.type != "cuda":
+        yield
+        return
+    before = _switch_tf32((False, False))
+    try:
+        yield
+    finally:
+        _switch_tf32(before)
+
+
+def _switch_tf32(allowed: tuple[bool, bool]) -> tuple[bool, bool]:
+    """Allow TF32 in products and convolutions, or not, and return what was allowed before."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    with warnings.catch_warnings():  # PyTorch 2.9 points to switches that older versions lack
+        warnings.simplefilter("ignore", UserWarning)
+        before = matmul.allow_tf32, cudnn.allow_tf32
+        matmul.allow_tf32, cudnn.allow_tf32 = allowed
+    return before
+
+
+def total_over_processes(value: Tensor) -> Tensor:
+    """The sum of ``value`` over all processes, through which gradients flow; alone, ``value`` itself."""
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        from torch.distributed.nn.functional import all_reduce  # absent where torch is built without processes
+
+        return all_reduce(value)
+    return value
+
+
+def batch_total(value: Tensor) -> Tensor:
+    """A loss's normaliser over the whole batch, at least 1; with several processes the mean over them."""
+    total = value.detach().float().clone()
+    if dist.is_available() and dist.is_initialized():
+        # Gradients are averaged over processes, so the mean of the totals makes the sum of losses exact.
+        dist.all_reduce(total)
+        total /= dist.get_world_size()
+    return total.clamp(min=1)

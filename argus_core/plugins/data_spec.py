@@ -1,0 +1,158 @@
+"""Data specs: ``name:path,key=value`` opens a data set offered by a plugin."""
+
+from __future__ import annotations
+
+import os
+import re
+import reprlib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from argus_core.common.options import check_options, options_model, parse_value
+from argus_core.data import DataSet, Split
+from argus_core.errors import ArgusError, unknown
+from argus_core.plugins.hooks import Opener, Plugins, load_plugins
+from argus_core.registry.loading import shielded
+
+if TYPE_CHECKING:
+    from argus_core.tasks import Task
+
+
+QUOTE = '"'
+_KEY = re.compile(r"(\s*[A-Za-z_]\w*\s*)=")
+_QUOTED = re.compile(r'"(?:[^"]|"")*("|$)')
+
+
+def open_data(spec: str, plugins: Plugins | None = None) -> DataSet:
+    """The splits of ``spec``, as in ``coco:PATH,key=value``; a bare folder is opened as ``coco:FOLDER``.
+
+    A path or a value that holds commas or equals signs goes in double quotes: ``coco:"a,b=c",limit=5``.
+    ``plugins`` are those that offer data sets, by default all installed ones. Raises ArgusError for a name that
+    none offers and for options that it does not have.
+    """
+    plugins = plugins or load_plugins()
+    name, opener, path, options = find_opener(spec, plugins)
+    whose = f"data set {name!r} of {plugins.owners.get(name, 'a plugin')}"
+    with shielded(f"{whose} cannot be opened", through=(ArgusError, OSError)):
+        data = opener(path, **options)
+    if not isinstance(data, Mapping) or not data or not all(isinstance(split, Split) for split in data.values()):
+        raise ArgusError(f"{whose} gave {reprlib.repr(data)}; its opener must return splits by name, one or more")
+    return data
+
+
+def find_opener(spec: str, plugins: Plugins | None = None) -> tuple[str, Opener, str, dict[str, Any]]:
+    """The data set that a spec names, its opener, and the path and checked options it is opened with."""
+    plugins = plugins or load_plugins()
+    openers = plugins.datasets()
+    name, colon, rest = spec.partition(":")
+    if name not in openers or (not colon and _exists(spec)):
+        if "coco" not in openers or not _is_path(spec):
+            raise _no_such(spec, openers, plugins)
+        name, rest = "coco", spec
+    model, what = options_model(openers[name]), f"data set {name!r}"
+    path, options = split_spec(rest, model.model_fields, what)
+    return name, openers[name], path, check_options(model, options, what)
+
+
+def _is_path(spec: str) -> bool:
+    """Whether a spec without a name begins with the path of something that is there, or with a quoted one."""
+    return spec.startswith(QUOTE) or any(map(_exists, _beginnings(spec.split(","))))
+
+
+def _no_such(spec: str, openers: Mapping[str, Opener], plugins: Plugins) -> ArgusError:
+    name = spec.partition(":")[0]
+    if os.sep in name:
+        return ArgusError(f"there is no folder {spec.split(',')[0]}")
+    failed = f"; plugins that failed: {', '.join(plugins.failed)}; see arena plugins" if plugins.failed else ""
+    return ArgusError(f"{unknown('data set', name, openers)}{failed}")
+
+
+def split_of(data: DataSet, name: str) -> Split:
+    """One split by name."""
+    if name not in data:
+        raise unknown("split", name, data)
+    return data[name]
+
+
+def task_for(split: Split, name: str) -> Task:
+    """The split's task of this name, with the data set's numbers."""
+    if name not in split.tasks:
+        raise ArgusError(
+            f"split {split.name!r} has no annotations for {name!r}; it has {', '.join(split.tasks) or 'none'}"
+        )
+    return split.tasks[name]
+
+
+def split_spec(rest: str, known: Collection[str], what: str) -> tuple[str, dict[str, Any]]:
+    """The path and the options of what follows the name in a spec; ``known`` are the names that options have.
+
+    Options begin at the first ``,KEY=``. What is in double quotes is taken as it is, with "" for one of them. Without
+    quotes a path may hold ``,KEY=`` where it is there under that name, and a value commas. Raises ArgusError where
+    both readings lead somewhere.
+    """
+    pieces = _pieces(rest)
+    first = _first_option(pieces, known, what)
+    path = _unquoted(",".join(pieces[:first]))
+    options: dict[str, str] = {}
+    for piece in pieces[first:]:
+        found = _KEY.match(piece)
+        if found:
+            options[last := found[1].strip()] = piece[found.end() :]
+        elif options:
+            options[last] += f",{piece}"
+    for key in options:
+        if key not in known:
+            hint = "" if not path or _exists(path) else f"; if {rest!r} is a path, put it in double quotes"
+            raise ArgusError(f"{unknown(f'option of {what}', key, known)}{hint}")
+    return path, {key: _value(text) for key, text in options.items()}
+
+
+def _first_option(pieces: Sequence[str], known: Collection[str], what: str) -> int:
+    """Which piece begins the options: the first ``KEY=``, unless the path goes on, as what is there shows."""
+    first = next((n for n, piece in enumerate(pieces) if _KEY.match(piece)), len(pieces))
+    longer = [n for n, path in enumerate(_beginnings(pieces), 1) if n > first and _exists(path)]
+    if not longer:
+        return first
+    key, short, long = pieces[first].partition("=")[0].strip(), ",".join(pieces[:first]), ",".join(pieces[: longer[-1]])
+    if key in known and (not short or _exists(short)):
+        raise ArgusError(
+            f"{what}: {long!r} is a path that is there, and {key}= an option; for the path put it in double quotes, "
+            "for the option the path before it"
+        )
+    return next((n for n in range(longer[-1], len(pieces)) if _KEY.match(pieces[n])), len(pieces))
+
+
+def quoted(path: str) -> str:
+    """A path as a spec takes it, whatever it holds."""
+    return f"{QUOTE}{path.replace(QUOTE, QUOTE * 2)}{QUOTE}" if any(sign in path for sign in ',="') else path
+
+
+def _pieces(text: str) -> list[str]:
+    """What stands between commas, except those in double quotes that open a path or a value."""
+    pieces, start, place = [], 0, 0
+    while place < len(text):
+        if text[place] == QUOTE and (place == start or _KEY.fullmatch(text[start:place])):
+            place = _QUOTED.match(text, place).end()  # type: ignore[union-attr]
+        elif text[place] == ",":
+            pieces.append(text[start:place])
+            start = place = place + 1
+        else:
+            place += 1
+    return [*pieces, text[start:]]
+
+
+def _beginnings(pieces: Sequence[str]) -> list[str]:
+    return [",".join(pieces[:count]) for count in range(1, len(pieces) + 1)]
+
+
+def _exists(path: str) -> bool:
+    return bool(path) and Path(path).expanduser().exists()
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1].replace(QUOTE * 2, QUOTE) if len(text) > 1 and text[0] == text[-1] == QUOTE else text
+
+
+def _value(text: str) -> Any:
+    return _unquoted(text) if text[:1] == QUOTE else parse_value(text)

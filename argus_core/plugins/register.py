@@ -1,0 +1,47 @@
+"""Objects of a notebook or script under names, as installed packages have them."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+from typing import Any
+
+from argus_core.errors import ArgusError
+from argus_core.protocols import Protocol
+from argus_core.registry import BACKBONES, HEADS, PROTOCOLS, TASKS, Registry
+
+
+def register(name: str, target: Any) -> None:
+    """Make a head, task, protocol or backbone factory known as ``name`` in this process.
+
+    A class that was registered before under this name, as when a notebook's cell is run again, is replaced. Raises
+    ArgusError for a name that something else has, and for a head whose name does not begin with its task.
+    """
+    _check_name(name, target)
+    registry_of(target).register(name, target)
+
+
+def registry_of(target: Any) -> Registry:
+    """Where an object of its kind is registered; raises ArgusError for anything else."""
+    from argus_core.head import Head
+    from argus_core.tasks import Task
+
+    if isinstance(target, type) and issubclass(target, Head):
+        return HEADS
+    if isinstance(target, type) and issubclass(target, Task):
+        return TASKS
+    if isinstance(target, Protocol):
+        return PROTOCOLS
+    if inspect.isroutine(target) or isinstance(target, partial):
+        return BACKBONES
+    raise ArgusError(
+        f"{target!r} cannot be registered; give a Head or Task class, a Protocol or a function that makes a Backbone"
+    )
+
+
+def _check_name(name: str, target: Any) -> None:
+    solved = getattr(target, "solves", None)
+    if solved is not None and name.removeprefix(f"{solved.name}.") in ("", name):
+        raise ArgusError(f"head {target.__name__} solves {solved.name!r}: name it {solved.name}.NAME, not {name!r}")
+    if registry_of(target) is TASKS and name != target.name:
+        raise ArgusError(f"task {target.__name__} calls itself {target.name!r}; register it by that name, not {name!r}")

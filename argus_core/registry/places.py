@@ -1,0 +1,136 @@
+"""What lies where a user points: a saved Argus, a run, a head; told from names and headers, without torch."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import safe_open
+
+from argus_core.errors import ArgusError, unknown
+from argus_core.registry.registry import MODELS
+
+DEFAULT_MODEL = "lite"
+"""The built-in model that answers where none is named."""
+ALIASES = {"softmax": ("linear",), "knn": ("knn", "prototypes")}
+"""What the classification methods of published packages are called here."""
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+class Role(NamedTuple):
+    """What a head of a model is for: its task, and its registered name."""
+
+    task: str
+    head: str
+
+
+def head_files(path: Path, which: str = "best") -> list[Path]:
+    """The files of a run's heads, of one head's folder, or of one head; raises ArgusError if there are none."""
+    if which not in ("best", "last"):
+        raise ArgusError(f"weights {which!r} are not one of best, last")
+    if path.is_file():
+        return [path]
+    own = path / f"{which}.safetensors"
+    files = [own] if own.exists() else sorted(path.glob(f"*/{which}.safetensors"))
+    if not files:
+        raise ArgusError(f"{path} holds no {which}.safetensors; give a run folder or one head's folder inside it")
+    return files
+
+
+def is_run(path: Path) -> bool:
+    """Whether there are heads of a training run, and no model, at ``path``."""
+    if path.is_file():
+        return path.suffix == ".safetensors"
+    return path.is_dir() and not (path / "config.json").exists() and any(path.rglob("best.safetensors"))
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether a text can be the OWNER/NAME of a repository of a model hub."""
+    return _HUB_ID.fullmatch(text) is not None
+
+
+def folder_of(model: str | None) -> Path:
+    """Where a model lies: a path as it is, else the folder of a built-in model, by default of ``DEFAULT_MODEL``."""
+    path = Path(model or DEFAULT_MODEL).expanduser()
+    if model is not None and (path.exists() or all(entry.name != model for entry in MODELS.entries())):
+        return path
+    folder: Path = MODELS.load(model or DEFAULT_MODEL)()
+    return folder
+
+
+def check_model(text: str) -> None:
+    """Raise ArgusError unless this is a model, a run, a head of one, a built-in name, or may be a hub id."""
+    path = Path(text).expanduser()
+    if path.exists():
+        _check_place(path)
+        return
+    built_in = [entry.name for entry in MODELS.entries()]
+    if not is_hub_id(text) and text not in built_in:
+        raise ArgusError(
+            f"{unknown('model', text, built_in)}. A model is a built-in name, a folder that Argus.save wrote, "
+            "a run of `arena train`, or a hub id OWNER/NAME"
+        )
+
+
+def _check_place(path: Path) -> None:
+    """Raise ArgusError for a folder that holds nothing to open."""
+    if path.is_dir() and not (path / "config.json").exists() and not is_run(path):
+        raise ArgusError(
+            f"{path} holds no model; give a saved Argus (a folder with config.json), a run of `arena train` "
+            "(with HEAD/best.safetensors), or one head of it (with best.safetensors)"
+        )
+
+
+def held(path: Path) -> dict[str, Role] | None:
+    """The heads of a model or run by name; None where only opening it can tell."""
+    try:
+        if is_run(path):
+            return {file.resolve().parent.name: _role(_header(file)) for file in head_files(path)}
+        heads = json.loads((path / "config.json").read_text(encoding="utf-8"))["argus"]["heads"]
+        return {name: _role(entry) for name, entry in heads.items()}
+    except Exception:  # whoever opens it says what is wrong
+        return None
+
+
+def find_head(heads: Mapping[str, Role], task: str, which: str | None = None, hint: str = "") -> str:
+    """The name of the head that answers for a task: ``which`` one, or the first; ``hint`` ends a refusal."""
+    solving = [name for name, role in heads.items() if role.task == task]
+    if not solving:
+        known = sorted({role.task for role in heads.values()})
+        near = difflib.get_close_matches(task, [*known, *heads], n=1)
+        meant = f"did you mean {near[0]!r}?" if near else "give a --model with such a head, or train one"
+        raise ArgusError(f"no head here solves {task!r}, but {', '.join(known) or 'nothing'}; {meant}{hint}")
+    if which is None:
+        return solving[0]
+    wanted = (which, *ALIASES.get(which, ()))
+    for name in solving:
+        if name in wanted or heads[name].head.partition(".")[2] in wanted:
+            return name
+    raise ArgusError(f"no head for {task!r} is called {which!r}; there are {', '.join(solving)}{hint}")
+
+
+def find_heads(heads: Mapping[str, Role], asked: Iterable[str], hint: str = "") -> list[str]:
+    """Heads by their own names or those of tasks."""
+    return list(dict.fromkeys(one if one in heads else find_head(heads, one, hint=hint) for one in asked))
+
+
+def check_asked(model: str | None, tasks: Sequence[str] | None, task: str | None, head: str | None) -> None:
+    """Raise ArgusError for heads or tasks that a model, or the default one, does not have, as far as its files tell."""
+    heads = held(folder_of(model))
+    if heads and tasks is not None:
+        find_heads(heads, tasks)
+    if heads and task is not None:
+        find_head(heads, task, head)
+
+
+def _header(file: Path) -> Any:
+    with safe_open(file, framework="numpy") as stream:
+        return json.loads(stream.metadata()["argus"])
+
+
+def _role(entry: Mapping[str, Any]) -> Role:
+    return Role(entry["task"]["task"], entry["head"])

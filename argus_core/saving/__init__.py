@@ -1,0 +1,1 @@
+"""Models, heads and runs as files, and the way back."""

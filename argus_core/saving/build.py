@@ -1,0 +1,77 @@
+"""Heads and tasks from names, and back: what a checkpoint or a run record needs to rebuild them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from argus_core.common.options import check_options, options_model
+from argus_core.errors import ArgusError
+from argus_core.head import Head
+from argus_core.plugins.files import resolve
+from argus_core.registry import HEADS, TASKS, Entry
+from argus_core.registry.loading import shielded
+from argus_core.tasks import Task
+from argus_core.tokens import FeatureInfo
+
+
+def head_class(name: str) -> type[Head]:
+    """The class registered as ``name``; raises if it is no Head."""
+    return _class_of(HEADS.find(name))
+
+
+def _class_of(entry: Entry) -> type[Head]:
+    loaded = entry.load()
+    if not (isinstance(loaded, type) and issubclass(loaded, Head)):
+        raise ArgusError(f"{entry} is {loaded!r}, not a subclass of argus_core.Head")
+    if not entry.name.startswith(f"{loaded.solves.name}."):
+        raise ArgusError(
+            f"head {entry} solves {loaded.solves.name!r}; its package must name it {loaded.solves.name}.NAME"
+        )
+    return loaded
+
+
+def head_options(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a head with ``values`` put in and checked."""
+    return check_options(options_model(head_class(name)), values, f"head {name!r}")
+
+
+def build_head(name: str, info: FeatureInfo, task: Task, options: Mapping[str, Any] | None = None) -> Head:
+    """A head by its registered name or file, as ``./my_head.py:MyHead``; remembers how for its checkpoint."""
+    return registered_head(resolve(name, "head"), info, task, options or {})
+
+
+def registered_head(name: str, info: FeatureInfo, task: Task, options: Mapping[str, Any]) -> Head:
+    """``build_head`` for names that were read from somewhere: it runs no file that such a name might point to."""
+    entry = HEADS.find(name)  # once: it reads the metadata of what is installed
+    return make_head(_class_of(entry), entry.name, info, task, options)
+
+
+def make_head(cls: type[Head], name: str, info: FeatureInfo, task: Task, options: Mapping[str, Any]) -> Head:
+    """A head of a class that need not be registered; ``options`` are checked as those of ``name``."""
+    if not isinstance(task, cls.solves):
+        raise ArgusError(
+            f"head {name!r} solves {cls.solves.name}, the data has {task.name}; choose another head or data"
+        )
+    checked = check_options(options_model(cls), options, f"head {name!r}")
+    given = ", ".join(f"{key}={value!r}" for key, value in checked.items())
+    layers = f"the backbone has {info.depth} layers, 0 to {info.depth - 1} or -1 to -{info.depth}"
+    with shielded(f"head {name!r} cannot be made with {given or 'no options'}", lambda: layers, (ArgusError,)):
+        head = cls(info, task, **checked)
+    head.needs.resolve(info)
+    head.name = name
+    head.options = {key: str(value) if isinstance(value, Path) else value for key, value in checked.items()}
+    return head
+
+
+def task_to_dict(task: Task) -> dict[str, Any]:
+    """A task as plain JSON values: its registered name and its numbers."""
+    return {"task": task.name, **task.model_dump(mode="json")}
+
+
+def task_from_dict(values: Mapping[str, Any]) -> Task:
+    """Rebuild a task from ``task_to_dict``."""
+    fields = dict(values)
+    cls = TASKS.load(fields.pop("task"))
+    return cls(**check_options(cls, fields, f"task {cls.name!r}"))

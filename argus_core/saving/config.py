@@ -1,0 +1,149 @@
+"""config.json: where it is found, and all of an Argus but its tensors as checked plain values."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from argus_core.backbones.hub import published_folder
+from argus_core.canvas import Canvas
+from argus_core.common.files import read_json
+from argus_core.common.options import check_options
+from argus_core.errors import ArgusError, unknown
+from argus_core.registry.places import folder_of, is_hub_id
+from argus_core.registry.registry import MODELS
+from argus_core.tokens import FeatureInfo
+
+FORMAT = "argus-bundle-1"
+CONFIG = "config.json"
+KEY = "argus"
+"""Where config.json has these values; what stands beside them belongs to other libraries."""
+HEADS_ONLY = "heads"
+"""The variant without the backbone, whose own weights must be had where it is loaded."""
+FILES = {None: "model.safetensors", "bf16_backbone": "model.bf16_backbone.safetensors", HEADS_ONLY: "heads.safetensors"}
+"""The weights file of each variant."""
+REACHING = ("weights", "device", "compile", "pretrained", "checkpoint", "cache", "file", "url")
+"""Beginnings of the names of backbone options that could reach beyond the folder."""
+
+
+class Entry(BaseModel):
+    """Frozen values without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BackboneEntry(Entry):
+    """How to build the backbone, and the preprocessing and terms that belong to its weights.
+
+    ``weights_sha256`` is that of the weights before any rounding. ``origin`` is which package has its name.
+    """
+
+    name: str
+    options: dict[str, Any]
+    info: FeatureInfo
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    license: str
+    weights_sha256: str
+    origin: dict[str, str] = {}  # files of the first version lack it
+
+
+class HeadEntry(Entry):
+    """How to build a head: its registered name with the distribution that has it, options, task, canvas.
+
+    ``decoding`` is what was set on the head after it was built. ``weights_sha256`` is of the tensors as stored.
+    ``record`` is how the head was trained and scored, as far as that is known. ``info`` is what the head was built
+    for, where that is not the backbone's.
+    """
+
+    head: str
+    distribution: str
+    version: str
+    options: dict[str, Any]
+    task: dict[str, Any]
+    canvas: Canvas | None
+    decoding: dict[str, Any] | None
+    parameters: int
+    license: str
+    weights_sha256: str
+    record: dict[str, Any]
+    info: FeatureInfo | None = None
+
+
+class BundleConfig(Entry):
+    """A saved Argus; ``files`` gives for each weights file the sha256 of the backbone that it holds or needs.
+
+    ``version`` is of argus-perception, ``api_version`` of the contract with plugins, in which heads were written.
+    """
+
+    format: str
+    version: str
+    api_version: str = ""
+    canvas: Canvas | None
+    backbone: BackboneEntry
+    heads: dict[str, HeadEntry]
+    licenses: dict[str, Any]
+    files: dict[str, str]
+
+
+def file_of(variant: str | None) -> str:
+    """The name of a variant's weights file."""
+    if variant not in FILES:
+        raise unknown("variant", str(variant), filter(None, FILES))
+    return FILES[variant]
+
+
+def read_config(folder: Path) -> BundleConfig:
+    """The checked configuration of a bundle; raises ArgusError with one line per fault."""
+    file = folder / CONFIG
+    values = read_json(file, "save the model again, or fetch the file again")
+    values = values.get(KEY) if isinstance(values, dict) else None
+    if not isinstance(values, dict):
+        raise ArgusError(
+            f"{file} has no {KEY!r} in it, so {folder} is no saved Argus; such folders come from Argus.save"
+        )
+    if values.get("format") != FORMAT:
+        raise ArgusError(
+            f"{file} is of format {values.get('format')!r}, this version reads {FORMAT!r}; update argus-perception"
+        )
+    return BundleConfig(**check_options(BundleConfig, values, str(file)))
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder's config.json is of a saved Argus; beside other libraries' there may be one of theirs alone."""
+    with suppress(ArgusError):
+        values = read_json(folder / CONFIG, "")
+        return isinstance(values, dict) and KEY in values
+    return False
+
+
+def check_local(entry: BackboneEntry) -> None:
+    """Raise ArgusError for an option of the backbone that could fetch or read anything but the bundle's weights."""
+    for option in entry.options:
+        if option.startswith(REACHING):
+            raise ArgusError(
+                f"option {option!r} of backbone {entry.name!r} could reach beyond the folder of a saved Argus; "
+                "load the backbone without it"
+            )
+
+
+def find_folder(source: str | Path, file: str, revision: str | None = None) -> Path:
+    """The folder that holds config.json and the weights ``file``; only an ``owner/name`` that is no path is fetched.
+
+    A name that is registered in the group ``argus.models`` is a built-in model, unless a folder here is called so.
+    """
+    path = folder_of(source) if isinstance(source, str) else source.expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise ArgusError(f"{path} is a file; give the folder that it lies in")
+    if isinstance(source, Path) or not is_hub_id(source):
+        named = unknown("built-in model", str(source), (entry.name for entry in MODELS.entries()))
+        raise ArgusError(f"there is no folder {path}; give one that Argus.save wrote, or a hub id OWNER/NAME; {named}")
+    try:
+        return published_folder(source, (CONFIG, file), revision)
+    except ArgusError as error:
+        raise ArgusError(f"there is no folder {source} here, and as a hub id: {error}") from error

@@ -1,0 +1,147 @@
+"""Trained heads as files: those of a run, the backbone they were trained on, and an Argus of several runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from argus_core.backbones import Backbone, load_backbone
+from argus_core.canvas import Canvas
+from argus_core.errors import ArgusError, unknown
+from argus_core.head import Head
+from argus_core.model import Composition
+from argus_core.registry.places import head_files
+from argus_core.saving.checkpoint import load_head
+from argus_core.saving.origin import NotInstalled
+
+A = TypeVar("A", bound=Composition)
+Loaded = dict[str, tuple[Head, dict[str, Any]]]
+
+
+def load_run(
+    path: Path, which: str = "best", missing: dict[str, str] | None = None
+) -> tuple[dict[str, Head], dict[str, Any]]:
+    """The heads of a run folder, or of one head's folder or file in it, and the record they share.
+
+    Heads whose code is not installed raise NotInstalled; if ``missing`` is given and others are left, they are put
+    into it, with what to install.
+    """
+    loaded, absent = _present(path, which)
+    if absent and (missing is None or not loaded):
+        raise next(iter(absent.values()))
+    if missing is not None:
+        missing |= {name: str(error) for name, error in absent.items()}
+    record = next(iter(loaded.values()))[1]
+    return {name: head for name, (head, _) in loaded.items()}, record
+
+
+def assemble(
+    kind: type[A],
+    paths: Sequence[Path],
+    which: str = "best",
+    weights: str | Path | None = None,
+    device: torch.device | str | None = None,
+    allow_missing: bool = False,
+) -> A:
+    """The heads of several runs, head folders or files as a ``kind`` of Argus, each on its training canvas.
+
+    Heads are called as in their runs; of two with one name the later gets its task in front. With ``allow_missing``
+    heads whose code is not installed are left out, unless none is left: ``Argus.missing`` tells what to install.
+    Raises ArgusError for heads that were trained on different backbones.
+    """
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise ArgusError(f"a run is named twice: {', '.join(map(str, paths))}")
+    found = {path: _present(path, which) for path in paths}
+    absent = {
+        name if len(paths) == 1 else f"{path}: {name}": error
+        for path, (_, lost) in found.items()
+        for name, error in lost.items()
+    }
+    runs = {path: loaded for path, (loaded, _) in found.items() if loaded}
+    if absent and not (allow_missing and runs):
+        raise next(iter(absent.values()))
+    record = _shared_record(runs)
+    argus = kind(backbone_of(record, weights, device))
+    argus.missing = {name: str(error) for name, error in absent.items()}
+    for loaded in runs.values():
+        for name, (head, _) in loaded.items():
+            argus.add(name if name not in argus.heads else f"{head.task.name}_{name}", head)
+    return argus
+
+
+def _present(path: Path, which: str) -> tuple[Loaded, dict[str, NotInstalled]]:
+    """The heads at ``path`` with their records, and those whose code is not here."""
+    loaded: Loaded = {}
+    absent: dict[str, NotInstalled] = {}
+    for file in head_files(path, which):
+        name = file.resolve().parent.name
+        try:
+            loaded[name] = load_head(file)
+        except NotInstalled as error:
+            absent[name] = error
+    return loaded, absent
+
+
+def _shared_record(runs: Mapping[Path, Loaded]) -> dict[str, Any]:
+    """The first run's record; raises ArgusError for runs on different backbones."""
+    records = {path: next(iter(loaded.values()))[1] for path, loaded in runs.items()}
+    first = next(iter(records))
+    held = _tokens(records[first], f"{first}: its head")["backbone"]
+    for path, record in records.items():
+        other = _tokens(record, f"{path}: its head")["backbone"]
+        for field in ("name", "sha256", "options"):  # options such as mean decide what the network sees
+            if other[field] != held[field]:
+                raise ArgusError(
+                    f"{path} was trained on a backbone with {field} {other[field]}, {first} with {held[field]}; "
+                    "one Argus has one backbone"
+                )
+    return records[first]
+
+
+def backbone_of(record: Mapping[str, Any], weights: str | Path | None, device: torch.device | str | None) -> Backbone:
+    """The backbone a record names; other weights than the heads were trained on are refused."""
+    made = _tokens(record)["backbone"]
+    backbone = load_backbone(made["name"], weights or made["weights"], device=device, **made["options"])
+    if backbone.weights_sha256 != made["sha256"]:
+        raise ArgusError(
+            f"the heads were trained on {made['name']} weights {made['sha256'][:12]}, these are "
+            f"{backbone.weights_sha256[:12]}; point --weights to the file used for training"
+        )
+    return backbone
+
+
+def canvas_of(record: Mapping[str, Any]) -> Canvas:
+    """The canvas the heads were trained on."""
+    return Canvas(**_tokens(record)["canvas"])
+
+
+def _tokens(record: Mapping[str, Any], whose: str = "the head") -> Mapping[str, Any]:
+    """What a head's record says of its tokens; raises ArgusError for one that was saved without."""
+    tokens = record.get("tokens")
+    if not isinstance(tokens, Mapping) or not {"backbone", "canvas"} <= tokens.keys():
+        raise ArgusError(
+            f"{whose} was saved without a record of backbone and canvas, so nobody knows what it sees; "
+            "put it together in Python: Argus(backbone, {'mine': load_head(FILE)[0]}, canvas)"
+        )
+    return tokens
+
+
+def set_decoding(head: Head, settings: Mapping[str, Any]) -> None:
+    """Change how a head's output becomes predictions, such as ``soft=true`` for soft suppression."""
+    decoding = getattr(head, "decoding", None)
+    if decoding is None:
+        raise ArgusError(f"head {head.name!r} has no decoding options")
+    known = {field.name for field in fields(decoding)}
+    for key in settings:
+        if key not in known:
+            raise unknown("decoding option", key, known)
+    try:
+        head.decoding = TypeAdapter(type(decoding)).validate_python({**asdict(decoding), **settings})
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise ArgusError("decoding option " + "; ".join(lines)) from error

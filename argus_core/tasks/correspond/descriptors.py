@@ -1,0 +1,140 @@
+"""Dense descriptors of one image, and where its points lie in another."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from argus_core.canvas import Placement
+from argus_core.errors import ArgusError
+from argus_core.nn import Refine
+from argus_core.nn.matching import Enlarged
+
+Points = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a match is looked for: the most similar pixel of descriptors enlarged to ``size``.
+
+    ``size`` is what the longer side of the canvas is enlarged to. ``refine`` moves a match between the pixels,
+    ``mutual`` also matches back.
+    """
+
+    size: int = 512
+    refine: Refine = "none"
+    mutual: bool = False
+
+
+@dataclass(frozen=True)
+class DescriptorMaps:
+    """Descriptors (B, C, h, w) of cells of ``stride`` canvas pixels; the images end at ``extent`` (B, 2)."""
+
+    maps: Tensor
+    stride: int
+    extent: Tensor
+    search: Search
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where points of one image lie in another: (N, 2) x, y in image pixels, and the cosines (N,); float64.
+
+    A point that the canvas of its own image does not show is not matched: nan. ``mutual`` (N,) tells which matches
+    lead back to within a cell of where they began; None if that was not asked for.
+    """
+
+    points: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float64]
+    mutual: npt.NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
+class Described:
+    """Descriptors (C, h, w) of one image, of cells of ``stride`` pixels, on a canvas of (height, width) pixels.
+
+    The image ends at ``extent`` (height, width); nothing beyond is matched. ``place`` leads to its own pixels.
+    """
+
+    maps: Tensor
+    stride: int
+    extent: tuple[int, int]
+    canvas: tuple[int, int]
+    search: Search
+    place: Placement | None = None
+    device: torch.device | None = None
+
+    def put(self, place: Placement) -> Described:
+        """The same on the CPU, of the image that lies at ``place``; it is matched on the ``device`` it comes from."""
+        return replace(self, maps=self.maps.cpu(), place=place, device=self.maps.device)
+
+    @torch.no_grad()
+    def match(self, other: Described, points: Points) -> Found:
+        """Where points (N, 2) of this image lie in ``other``, both in image pixels, searched as this one says."""
+        asked = self._placed.points_to_canvas(np.reshape(points, (-1, 2)))
+        shown: npt.NDArray[np.bool_] = np.all((asked >= 0) & (asked <= self.extent[::-1]), axis=1)
+        start = torch.from_numpy(np.where(shown[:, None], asked, 0.0))
+        end, scores = self._find(other, start)
+        mutual = None
+        if self.search.mutual:
+            back, _ = other._find(self, end)
+            mutual = shown & ((back - start).norm(dim=1) <= self.stride).numpy()
+        there = np.where(shown[:, None], other._placed.points_to_image(end.numpy()), np.nan)
+        return Found(there, np.where(shown, scores.double().numpy(), np.nan), mutual)
+
+    def _find(self, other: Described, points: Tensor) -> tuple[Tensor, Tensor]:
+        """The matches of canvas points (N, 2) in the other's canvas pixels, and their cosines."""
+        mine, others = self.enlarged, other.enlarged
+        queries = mine.at((points * self._fine).to(mine.maps.device)).to(others.maps.device)
+        found, scores = others.nearest(queries, self.search.refine)
+        return found.cpu() / other._fine, scores.cpu()
+
+    @property
+    def _placed(self) -> Placement:
+        if self.place is None:
+            raise ArgusError("these descriptors know no image: call task.to_image(described, placement) first")
+        return self.place
+
+    @property
+    def _covered(self) -> tuple[int, int]:
+        """Height and width of all cells in canvas pixels; the last ones may overhang the canvas."""
+        return self.maps.shape[1] * self.stride, self.maps.shape[2] * self.stride
+
+    @cached_property
+    def _fine(self) -> Tensor:
+        """(2,): enlarged pixels per canvas pixel along x, y."""
+        pairs = zip(self._size, self._covered, strict=True)
+        return torch.tensor([size / covered for size, covered in pairs], dtype=torch.float64).flip(0)
+
+    @property
+    def enlarged(self) -> Enlarged:
+        """The descriptors at the resolution of the search; of its pixels those count whose centres show image."""
+        near = self.device is None or self.device == self.maps.device
+        # Elsewhere it is made anew for each search: those of a whole split would not fit on a GPU.
+        return self._here if near else self._enlarged(self.maps.to(self.device))
+
+    @cached_property
+    def _here(self) -> Enlarged:
+        return self._enlarged(self.maps)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Height and width of the descriptors when enlarged."""
+        scale = self.search.size / max(self.canvas)
+        height, width = (max(1, round(covered * scale)) for covered in self._covered)
+        return height, width
+
+    def _enlarged(self, maps: Tensor) -> Enlarged:
+        size = self._size
+        seen = [
+            min(n, max(1, math.ceil(end * n / covered - 0.5)))
+            for end, n, covered in zip(self.extent, size, self._covered, strict=True)
+        ]
+        return Enlarged(maps, size, (seen[0], seen[1]))

@@ -1,0 +1,65 @@
+"""Where points of one image lie in another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from argus_core.draw import draw_matches
+from argus_core.draw.palette import Pixels
+from argus_core.tasks.correspond.descriptors import Found, Points
+from argus_core.tasks.result import Result, size_text
+
+
+@dataclass(frozen=True, repr=False)
+class MatchResult(Result):
+    """``found`` holds the points of ``other`` that match ``points`` of ``image``; x, y pixels, nan where none."""
+
+    other: Pixels = field(repr=False)
+    points: Points
+    found: Found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.asarray(self.found.points, dtype=dtype)
+
+    def __repr__(self) -> str:
+        sizes = f"{size_text(self.image)} to {size_text(self.other)}"
+        return f"{type(self).__name__}({self.summary()}; {sizes})"
+
+    @property
+    def matched(self) -> npt.NDArray[np.bool_]:
+        """(N,): which points have a match."""
+        pairs = np.concatenate([self.found.points, self.found.scores[:, None]], axis=1)
+        matched: npt.NDArray[np.bool_] = np.isfinite(pairs).all(axis=1)
+        return matched
+
+    def summary(self) -> str:
+        """How many points have a match, how many of these lead back, and the cosines."""
+        whole, mutual = self.matched, self.found.mutual
+        back = "" if mutual is None else f", {int((mutual & whole).sum())} mutual"
+        scores = self.found.scores[whole]
+        cosines = f"; cosine {scores.min():.2f} to {scores.max():.2f}" if len(scores) else ""
+        return f"{int(whole.sum())} of {len(whole)} points matched{back}{cosines}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Both sides of every match, None where there is none, and its cosine.
+
+        ``mutual`` tells of each whether it leads back to where it began, if the head was asked to find out.
+        """
+        mutual = self.found.mutual
+        told = [{}] * len(self.points) if mutual is None else [{"mutual": bool(one)} for one in mutual]
+        rows = zip(self.points.tolist(), self.found.points.tolist(), self.found.scores.tolist(), strict=True)
+        return {
+            "matches": [
+                {"point": point, "match": match if there else None, "score": score if there else None, **back}
+                for (point, match, score), there, back in zip(rows, self.matched.tolist(), told, strict=True)
+            ]
+        }
+
+    def draw(self) -> Pixels:
+        """Both images side by side, matches joined by lines; those that are not mutual are faint."""
+        found = self.found
+        return draw_matches(self.image, self.other, self.points, found.points, found.scores, mutual=found.mutual)

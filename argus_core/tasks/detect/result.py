@@ -1,0 +1,113 @@
+"""The objects of an image."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from argus_core.draw import draw_boxes
+from argus_core.draw.boxes import drawn
+from argus_core.draw.palette import Pixels
+from argus_core.draw.panel import resized
+from argus_core.errors import counted
+from argus_core.tasks.detect.values import Detections
+from argus_core.tasks.result import Result
+from argus_core.tasks.supervision import as_supervision
+
+if TYPE_CHECKING:
+    import supervision
+
+
+MOST_NAMED = 3
+"""Classes that a summary names."""
+
+
+@dataclass(frozen=True, repr=False)
+class DetectionResult(Result):
+    """Boxes, best first; iterating gives ``{"class_id", "class_name", "score", "box": [x1, y1, x2, y2]}``.
+
+    ``categories`` are the ids of the classes in COCO files; empty where nobody gave them any.
+    """
+
+    found: Detections = field(repr=False)
+    classes: tuple[str, ...] = field(repr=False)
+    categories: tuple[int | None, ...] = field(default=(), repr=False)
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """The detections as plain data."""
+        rows = zip(self.found.boxes.tolist(), self.found.scores.tolist(), self.found.labels.tolist(), strict=True)
+        return [
+            {"class_id": label, "class_name": self.classes[label], "score": score, "box": box}
+            for box, score, label in rows
+        ]
+
+    def __len__(self) -> int:
+        return len(self.found.scores)
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        return self.entries[place]
+
+    def summary(self) -> str:
+        """How many objects of which classes, and the best score."""
+        best = f"; best {self.found.scores.max().item():.2f}" if len(self) else ""
+        return f"{self._counted(self.found.labels.tolist())}{best}"
+
+    def headline(self) -> str:
+        """How many objects of which classes the picture shows."""
+        return self._counted(self.found.labels[drawn(self.found.boxes, self.found.scores)].tolist())
+
+    def _counted(self, labels: list[int]) -> str:
+        """The number of objects and those of the most frequent classes."""
+        counts = Counter(self.classes[label] for label in labels).most_common()
+        named = [f"{number} {name}" for name, number in counts[:MOST_NAMED]]
+        others = sum(number for _, number in counts[MOST_NAMED:])
+        rest = [counted(others, "other")] if others else []
+        return f"{counted(len(labels), 'object')}: {', '.join(named + rest)}" if labels else "no objects"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All detections."""
+        return {"detections": self.entries}
+
+    def to_coco(
+        self, image_id: int | str, first_category: int | None = None, file_name: str | None = None
+    ) -> list[dict[str, Any]]:
+        """COCO result entries: ``bbox`` is x, y, width, height, ``category_id`` the data set's own id of the class.
+
+        With ``first_category``, and where the data set gave its classes no ids (then from 1), they are counted
+        instead. Nothing is rounded, so that COCO's own tools score what was scored here; they need neither
+        ``category_name`` nor ``file_name``, which are for readers.
+        """
+        own, first = self.categories if first_category is None else (), 1 if first_category is None else first_category
+        where = {"image_id": image_id, **({"file_name": file_name} if file_name is not None else {})}
+        return [
+            {
+                **where,
+                "category_id": own[one["class_id"]] if own else one["class_id"] + first,
+                "category_name": one["class_name"],
+                "bbox": list(_xywh(one["box"])),
+                "score": one["score"],
+            }
+            for one in self.entries
+        ]
+
+    def to_supervision(self) -> supervision.Detections:
+        """The same as ``supervision.Detections``; needs that package."""
+        found = self.found
+        return as_supervision(found.boxes.numpy(), found.scores.tolist(), found.labels.tolist(), self.classes)
+
+    def draw(self) -> Pixels:
+        """The image with named boxes; of overlapping ones the best."""
+        return draw_boxes(self.image, self.found, self.classes)
+
+    def tile(self, size: tuple[int, int]) -> Pixels:
+        """The same for an image of ``size``."""
+        zoom = self.found.boxes.new_tensor([size[1] / self.image.shape[1], size[0] / self.image.shape[0]] * 2)
+        found = Detections(self.found.boxes * zoom, self.found.scores, self.found.labels)
+        return draw_boxes(resized(self.image, size), found, self.classes)
+
+
+def _xywh(box: list[float]) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = box
+    return x1, y1, x2 - x1, y2 - y1

@@ -1,0 +1,54 @@
+"""Object detection: boxes of named classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    pass
+
+
+LIMIT = 100
+"""Detections per image that count, as in COCO."""
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """The annotated boxes of one image, in image pixels (x1, y1, x2, y2); labels are 0-based class indices.
+
+    ``crowd`` marks regions that hold many objects; ``area`` is the annotated area in square pixels (it
+    decides COCO's small, medium and large), which is the mask's where there is one.
+    """
+
+    boxes: npt.NDArray[np.float64]
+    labels: npt.NDArray[np.int64]
+    crowd: npt.NDArray[np.bool_]
+    area: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BoxTarget:
+    """The boxes of one image on the canvas: (G, 4) x1, y1, x2, y2 pixels, (G,) labels, (G,) crowd flags."""
+
+    boxes: Tensor
+    labels: Tensor
+    crowd: Tensor
+
+    def to(self, device: torch.device | str) -> BoxTarget:
+        """The same target on ``device``."""
+        return BoxTarget(self.boxes.to(device), self.labels.to(device), self.crowd.to(device))
+
+
+@dataclass(frozen=True)
+class Detections:
+    """At most 100 boxes of one image, best first: (N, 4) x1, y1, x2, y2, (N,) scores in 0..1, (N,) labels."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
