@@ -13,12 +13,12 @@ from argus_core.saving.checkpoint import load_head, save_head
 from argus_core.tasks.classify import Classify, ClassTarget
 from argus_core.testing import head_suite
 from argus_core.tokens import FeatureInfo, Features
-from kit_marks import FEW_GRAPHS
+from kit_marks import SLOW_GRAPHS
 
 INFO = FeatureInfo.vit(channels=24)
 CLASSES = tuple("abcde")
 
-test_gradient_heads_conform = head_suite("classify.linear", "classify.prototypes", "classify.knn", marks=FEW_GRAPHS)
+test_gradient_heads_conform = head_suite("classify.linear", "classify.prototypes", "classify.knn", marks=SLOW_GRAPHS)
 
 
 def features(vectors):

@@ -15,7 +15,7 @@ from argus_core.testing import head_suite
 from argus_core.tokens import FeatureInfo, Features, quarter_layers
 from argus_heads.dpt_depth import DPT
 from argus_heads.linear_depth import LinearDepth
-from kit_marks import FEW_GRAPHS
+from kit_marks import SLOW_GRAPHS
 
 TASK = Depth.small()
 CONVNEXT = FeatureInfo((8, 16, 24, 32), (4, 8, 16, 32), prefix=0)
@@ -27,8 +27,8 @@ VARIANTS = [
 ]
 variants = pytest.mark.parametrize(("cls", "options"), VARIANTS, ids=lambda v: getattr(v, "__name__", ""))
 
-test_linear = head_suite("depth.linear", marks=FEW_GRAPHS)
-test_dpt = head_suite("depth.dpt", options={"width": 16, "bins": 32}, marks=FEW_GRAPHS)
+test_linear = head_suite("depth.linear", marks=SLOW_GRAPHS)
+test_dpt = head_suite("depth.dpt", options={"width": 16, "bins": 32}, marks=SLOW_GRAPHS)
 
 
 def make(cls, options, info=None, seed=0):

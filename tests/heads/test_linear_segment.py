@@ -14,14 +14,14 @@ from argus_core.tasks.segment import Segment
 from argus_core.testing import head_suite
 from argus_core.tokens import FeatureInfo
 from argus_heads.linear_segment import LinearSegmenter
-from kit_marks import FEW_GRAPHS
+from kit_marks import SLOW_GRAPHS
 
 ADE20K = Segment(classes=tuple(f"class {i}" for i in range(150)))
 VIT, SMALL = FeatureInfo.vit(24), Segment.small()
 
-test_head = head_suite("segment.linear", marks=FEW_GRAPHS)
+test_head = head_suite("segment.linear", marks=SLOW_GRAPHS)
 test_official_options = head_suite(
-    "segment.linear", options={"layers": [5, 8, -1], "dropout": 0.1, "denominator": "all"}, marks=FEW_GRAPHS
+    "segment.linear", options={"layers": [5, 8, -1], "dropout": 0.1, "denominator": "all"}, marks=SLOW_GRAPHS
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from argus_core.testing import head_suite
-from kit_marks import FEW_GRAPHS
+from kit_marks import SLOW_GRAPHS
 
 pytestmark = pytest.mark.slow
 
@@ -30,5 +30,5 @@ test_head = head_suite(
     "detect.threshold_prototype",
     "detect.tropical",
     "detect.wavelet",
-    marks=FEW_GRAPHS,
+    marks=SLOW_GRAPHS,
 )
