@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from argus_arena.comparison.grouping import only
-from argus_arena.distributed import join_world
+from argus_arena.distributed import join_processes
 from argus_arena.progress import Reporter
 from argus_arena.run.config import resolve
 from argus_arena.run.context import prepare
@@ -75,7 +75,7 @@ def throttled(rate: float) -> Iterator[None]:
 
 def train(config: Any, names: tuple[str, ...]) -> float:
     """Seconds of training these heads side by side."""
-    world = join_world("cpu")
+    world = join_processes("cpu")
     setting = prepare(only(config, names), load_plugins(), world)
     with tempfile.TemporaryDirectory() as folder:
         learners = make_learners(only(config, names), setting, world)

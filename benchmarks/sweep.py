@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from argus_arena.distributed import World
+from argus_arena.distributed import Distributed
 from argus_arena.training.learner import Learner
 from argus_core.cache import Cache, CacheSource, CacheSpec, write_cache
 from argus_core.canvas import Canvas
@@ -46,7 +46,7 @@ class Noise:
 def main(classes: int) -> None:
     """Print the ratio for a number of classes."""
     torch.set_num_threads(2)
-    world, task = World(0, 1, torch.device("cpu")), Classify(classes=tuple(map(str, range(classes))))
+    world, task = Distributed(0, 1, torch.device("cpu")), Classify(classes=tuple(map(str, range(classes))))
     with TemporaryDirectory() as folder:
         backbone = random_backbone()
         write_cache(Path(folder), backbone, Noise(), CacheSpec(Canvas(SIDE), Needs(maps=False, cls=True)), batch=64)

@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from argus_arena.distributed import join_world
+from argus_arena.distributed import join_processes
 from argus_arena.progress import Reporter
 from argus_arena.run.config import resolve
 from argus_arena.run.context import prepare
@@ -34,7 +34,7 @@ def main() -> None:
         cache = Path(folder) / "cache"
         build_cache(CacheRequest(DATA, cache, "tiny", canvas=(256, 256), layers=(2, 5, 11), views=("id", "hflip")))
         request = make_request({"heads": ("split_tower",), "data": DATA, "cache": str(cache)}, SETTINGS, None)
-        config, world = resolve(request), join_world("cpu")
+        config, world = resolve(request), join_processes("cpu")
         setting = prepare(config, load_plugins(), world)
         learners = make_learners(config, setting, world)
         loop = TrainingOnly(setting, learners, RunFolder(Path(folder) / "run"), world, Reporter())

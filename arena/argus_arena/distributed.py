@@ -24,12 +24,12 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def interruptible(world: World) -> Iterator[threading.Event]:
+def interruptible(process: Distributed) -> Iterator[threading.Event]:
     """An event that Ctrl-C sets, so that a step is finished before the run stops; a second one stops at once."""
     event = threading.Event()
 
     def note(number: int, frame: FrameType | None) -> None:
-        if event.is_set() and world.size == 1:  # torchrun repeats the signal
+        if event.is_set() and process.size == 1:  # torchrun repeats the signal
             raise KeyboardInterrupt
         event.set()
 
@@ -44,7 +44,7 @@ def interruptible(world: World) -> Iterator[threading.Event]:
 
 
 @dataclass(frozen=True)
-class World:
+class Distributed:
     """This process's place among ``size`` processes, and its device."""
 
     rank: int
@@ -90,7 +90,7 @@ class World:
             dist.barrier()
 
 
-def join_world(device: str | None) -> World:
+def join_processes(device: str | None) -> Distributed:
     """Join the processes that ``torchrun`` started, or be alone; ``device`` defaults to a GPU where there is one."""
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     chosen = find_device(device)
@@ -99,7 +99,7 @@ def join_world(device: str | None) -> World:
         _repeat_exactly()
     if size > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-    return World(rank, size, chosen)
+    return Distributed(rank, size, chosen)
 
 
 def _repeat_exactly() -> None:
@@ -111,7 +111,7 @@ def _repeat_exactly() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def leave_world(world: World) -> None:
+def leave_processes(process: Distributed) -> None:
     """Close the process group, if there is one."""
-    if world.size > 1:
+    if process.size > 1:
         dist.destroy_process_group()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Stretch = Mapping[str, Any]
-"""``World.hardware`` with the precision of the ``tokens``, and the step ``from_step`` on which it was so."""
+"""``Distributed.hardware`` with the precision of the ``tokens``, and the step ``from_step`` on which it was so."""
 DECIDING = ("device", "precision", "tokens")
 """What makes numbers differ beyond the last digits; models of one device type are not told apart."""
 

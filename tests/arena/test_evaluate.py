@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from cache_fakes import FakeBackbone, FakeSplit
 
-from argus_arena.distributed import World
+from argus_arena.distributed import Distributed
 from argus_arena.run.order import Order
 from argus_arena.scoring.evaluate import Predictor, evaluate, uses
 from argus_arena.scoring.rules import Scoring
@@ -16,9 +15,10 @@ from argus_core.canvas import Canvas, Windows
 from argus_core.head import Head
 from argus_core.tasks.classify import Classes, Classify
 from argus_core.tokens import FeatureInfo, Needs, Tokens
+from cache_fakes import FakeBackbone, FakeSplit
 
 TASK = Classify(classes=("a", "b", "c"))
-ALONE = World(0, 1, torch.device("cpu"))
+ALONE = Distributed(0, 1, torch.device("cpu"))
 
 
 class Labelled(FakeSplit):

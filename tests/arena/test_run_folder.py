@@ -9,7 +9,7 @@ import torch
 
 from arena_help import DATA, small_cache
 from argus_arena.comparison.reproduce import differences
-from argus_arena.distributed import World
+from argus_arena.distributed import Distributed
 from argus_arena.leaderboard.board import print_board
 from argus_arena.leaderboard.standings import rankings
 from argus_arena.run.config import FREE, resolve
@@ -80,7 +80,7 @@ def test_rows_of_other_devices_are_other_entries_and_told_apart(whole):
 
 
 def test_a_run_does_not_go_on_on_another_device_in_silence(cut, cache, monkeypatch):
-    monkeypatch.setattr(World, "hardware", GPU)
+    monkeypatch.setattr(Distributed, "hardware", GPU)
     told = r"was trained on cpu fp32 \(tokens fp32\) so far; here it would be cuda bf16 .*--device cpu .*--new-device"
     with pytest.raises(ArgusError, match=told):
         train(cache, cut)
@@ -91,13 +91,13 @@ def test_a_run_does_not_go_on_on_another_device_in_silence(cut, cache, monkeypat
 
 
 def test_the_same_device_in_another_precision_is_another_one(cut, cache, monkeypatch):
-    monkeypatch.setattr(World, "hardware", {**CPU, "precision": "bf16"})
+    monkeypatch.setattr(Distributed, "hardware", {**CPU, "precision": "bf16"})
     with pytest.raises(ArgusError, match="here it would be cpu bf16"):
         train(cache, cut)
 
 
 def test_a_finished_run_is_not_moved(whole, cache, monkeypatch):
-    monkeypatch.setattr(World, "hardware", GPU)
+    monkeypatch.setattr(Distributed, "hardware", GPU)
     assert train(cache, whole[0])["hardware"] == [CPU]
 
 
@@ -135,7 +135,7 @@ def test_the_default_folder_depends_on_what_decides_the_outcome_alone():
 
 
 def test_the_precision_of_training_is_that_of_the_device(monkeypatch):
-    assert World(0, 1, torch.device("cpu")).precision == "fp32"
+    assert Distributed(0, 1, torch.device("cpu")).precision == "fp32"
     for native, precision in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native)
-        assert World(0, 1, torch.device("cuda", 0)).precision == precision
+        assert Distributed(0, 1, torch.device("cuda", 0)).precision == precision

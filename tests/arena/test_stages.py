@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from argus_arena.distributed import World
+from argus_arena.distributed import Distributed
 from argus_arena.training.trial import Phase, Trial
 from argus_core.recipe import Recipe
 from argus_core.tasks.segment import Segment
 from argus_core.tokens import FeatureInfo
 from argus_heads.linear_segment import LinearSegmenter
 
-ALONE = World(0, 1, torch.device("cpu"))
+ALONE = Distributed(0, 1, torch.device("cpu"))
 
 
 class Deep(LinearSegmenter):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_arena.comparison.grouping import Grouping, make_groups, only
-from argus_arena.distributed import World, join_world, leave_world
+from argus_arena.distributed import Distributed, join_processes, leave_processes
 from argus_arena.leaderboard.board import as_csv, as_markdown, plain, print_board
 from argus_arena.leaderboard.rows import read_rows
 from argus_arena.leaderboard.standings import Standing, rankings
@@ -57,19 +57,19 @@ def compare_heads(
     plugins = load_plugins()
     for name, reason in plugins.failed.items():
         print(f"warning: plugin {name} was left out: {reason}", file=sys.stderr)
-    world = join_world(given.get("device"))
+    process = join_processes(given.get("device"))
     try:
-        if world.size > 1:
+        if process.size > 1:
             raise ArgusError("a comparison runs in one process; start it without torchrun")
         resolved, accepted = _resolve(given, settings, config, comparison.task, plugins)
-        grouping = _plan(resolved, plugins, world, comparison)
+        grouping = _plan(resolved, plugins, process, comparison)
         failures = dict(grouping.left_out)
         for seed in range(comparison.seeds):
             for number, names in enumerate(grouping.groups):
                 run = comparison.out / f"seed{seed}" / f"group{number}"
-                failures |= _train(only(resolved, names), seed, run, plugins, world, accepted)
+                failures |= _train(only(resolved, names), seed, run, plugins, process, accepted)
     finally:
-        leave_world(world)
+        leave_processes(process)
     write_json(comparison.out / FAILURES, failures)
     entries = _conclude(comparison.out, failures)
     finished("leaderboard", f"{comparison.out / 'leaderboard.json'} (.csv, .md)", time.perf_counter() - began)
@@ -117,7 +117,7 @@ def _every(task: Task) -> tuple[str, ...]:
     return tuple(entry.name for entry in HEADS.entries() if entry.name.startswith(f"{task.name}."))
 
 
-def _plan(config: RunConfig, plugins: Plugins, world: World, comparison: Comparison) -> Grouping:
+def _plan(config: RunConfig, plugins: Plugins, process: Distributed, comparison: Comparison) -> Grouping:
     """The groups of an earlier call in the same folder, or new ones."""
     file = comparison.out / PLAN
     identity = config.model_dump(mode="json", exclude={"request": {*FREE, "seed"}})
@@ -127,7 +127,7 @@ def _plan(config: RunConfig, plugins: Plugins, world: World, comparison: Compari
             raise ArgusError(f"{file} is of another comparison; choose another --out, or remove the folder")
         return Grouping(tuple(map(tuple, held["groups"])), held["left_out"])
     print(f"trying a step of each of {len(config.heads)} heads", file=sys.stderr)
-    grouping = make_groups(config, plugins, world, comparison.memory)
+    grouping = make_groups(config, plugins, process, comparison.memory)
     for name, reason in grouping.left_out.items():
         print(f"{name} is left out: {reason}", file=sys.stderr)
     if not grouping.groups:
@@ -144,13 +144,13 @@ def _is_comparison(out: Path) -> bool:
 
 
 def _train(
-    config: RunConfig, seed: int, run: Path, plugins: Plugins, world: World, accepted: Sequence[str]
+    config: RunConfig, seed: int, run: Path, plugins: Plugins, process: Distributed, accepted: Sequence[str]
 ) -> dict[str, str]:
     """Train a group with one seed; returns what went wrong, by head."""
     seeded = config.model_copy(update={"request": config.request.model_copy(update={"seed": seed})})
     print(f"seed {seed}: {', '.join(config.heads)}", file=sys.stderr)
     try:
-        run_config(seeded, plugins, world, run, accepted)
+        run_config(seeded, plugins, process, run, accepted)
     except HeadsFailed as failed:
         return {f"seed{seed}/{name}": reason for name, reason in failed.reasons.items()}
     except Exception as error:  # whatever one group meets, the others go on

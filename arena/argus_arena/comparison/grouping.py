@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from argus_arena.distributed import World
+from argus_arena.distributed import Distributed
 from argus_arena.run.batches import Steps
 from argus_arena.run.config import RunConfig
 from argus_arena.run.context import Setting, prepare
@@ -29,7 +29,7 @@ class Grouping:
     left_out: Mapping[str, str]
 
 
-def make_groups(config: RunConfig, plugins: Plugins, world: World, memory: float | None) -> Grouping:
+def make_groups(config: RunConfig, plugins: Plugins, process: Distributed, memory: float | None) -> Grouping:
     """Try one training step of every head, and group those that can; ``memory`` is in GiB.
 
     A head that cannot be built or stepped on this data is left out with the reason, whatever it raises.
@@ -38,10 +38,10 @@ def make_groups(config: RunConfig, plugins: Plugins, world: World, memory: float
     left_out: dict[str, str] = {}
     for name in config.heads:
         try:
-            found[name] = _probe(config, name, plugins, world)
+            found[name] = _probe(config, name, plugins, process)
         except Exception as error:
             left_out[name] = str(error) if isinstance(error, ArgusError) else f"{type(error).__name__}: {error}"
-    budget = int(memory * 2**30) if memory else int(SHARE * free_memory(world.device))
+    budget = int(memory * 2**30) if memory else int(SHARE * free_memory(process.device))
     batches = {name: config.heads[name].recipe.batch for name in found}
     return Grouping(group(found, batches, budget), left_out)
 
@@ -82,12 +82,12 @@ def only(config: RunConfig, names: tuple[str, ...]) -> RunConfig:
     return RunConfig(request=config.request.model_copy(update={"heads": texts, "settings": {}}), heads=heads)
 
 
-def _probe(config: RunConfig, name: str, plugins: Plugins, world: World) -> Memory:
-    setting: Setting = prepare(only(config, (name,)), plugins, world)
-    head = setting.heads[name].to(world.device)
-    tokens, targets = Steps(setting, {head.task.name: head.task}, world)[0]
-    there = tokens.to(world.device)
-    return training_memory(head, there, [target.to(world.device) for target in targets[head.task.name]])
+def _probe(config: RunConfig, name: str, plugins: Plugins, process: Distributed) -> Memory:
+    setting: Setting = prepare(only(config, (name,)), plugins, process)
+    head = setting.heads[name].to(process.device)
+    tokens, targets = Steps(setting, {head.task.name: head.task}, process)[0]
+    there = tokens.to(process.device)
+    return training_memory(head, there, [target.to(process.device) for target in targets[head.task.name]])
 
 
 def _bytes(parts: list[Memory]) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_arena.comparison.grouping import only
-from argus_arena.distributed import join_world, leave_world
+from argus_arena.distributed import join_processes, leave_processes
 from argus_arena.hardware import deciding, each, in_full
 from argus_arena.leaderboard.rows import Row, read_row
 from argus_arena.run.config import RunConfig
@@ -36,11 +36,11 @@ def reproduce(
     given = {key: value for key, value in elsewhere.items() if value is not None}
     alone = alone.model_copy(update={"request": alone.request.model_copy(update=given)})
     where = out or Path("reproduced") / f"{held['name']}-{held['weights_sha256'][:8]}"
-    world = join_world(alone.request.device)
+    process = join_processes(alone.request.device)
     try:
-        again = run_config(alone, load_plugins(), world, where)[held["name"]]
+        again = run_config(alone, load_plugins(), process, where)[held["name"]]
     finally:
-        leave_world(world)
+        leave_processes(process)
     lines = differences(held, again)
     print("\n".join(lines or ["the same: every score and every weight"]))
     return not lines

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from argus_arena.distributed import World
+from argus_arena.distributed import Distributed
 from argus_arena.leaderboard.rows import Row
 from argus_arena.leaderboard.standings import Ring, Standing
 from argus_arena.report_page.collect import labels
@@ -83,16 +83,19 @@ def look(held: Sequence[Standing], images: int, threshold: float = 0.3, device: 
     task = split.tasks[first["task"]]
     if any(len(members) != 1 for members in split.samples(task.name)):
         raise ArgusError(f"samples of task {task.name!r} are several images each, which are not drawn")
-    world = World(0, 1, find_device(device))
-    groups = [(members, _scoring(members, split, world)) for members in _by_origin(loaded).values()]
+    process = Distributed(0, 1, find_device(device))
+    groups = [(members, _scoring(members, split, process)) for members in _by_origin(loaded).values()]
     there = set.intersection(*(set(usable(scoring.source)) for _, scoring in groups))
     scanned = spaced(sorted(there), SCANNED if isinstance(task, Detect) else images)
-    predictions = _predictions(groups, scanned, threshold, world)
+    predictions = _predictions(groups, scanned, threshold, process)
     return Seen(split, task, tuple(loaded), predictions, tuple(spaced(scanned, images)), tuple(faults))
 
 
 def _predictions(
-    groups: Sequence[tuple[Mapping[str, _Loaded], Scoring]], images: Sequence[int], threshold: float, world: World
+    groups: Sequence[tuple[Mapping[str, _Loaded], Scoring]],
+    images: Sequence[int],
+    threshold: float,
+    process: Distributed,
 ) -> dict[int, dict[str, Any]]:
     """By image and label what every head finds there."""
     predictions: dict[int, dict[str, Any]] = {index: {} for index in images}
@@ -101,7 +104,7 @@ def _predictions(
             heads = {label: one.head for label, one in members.items()}
             for start in range(0, len(images), BATCH):
                 chunk = images[start : start + BATCH]
-                for index, found in Predictor(heads, scoring, world, BATCH)(chunk).items():
+                for index, found in Predictor(heads, scoring, process, BATCH)(chunk).items():
                     predictions[index] |= {label: _kept(one, threshold) for label, one in found.items()}
                 bar.advance(len(chunk))
     return predictions
@@ -156,10 +159,10 @@ def _split(row: Row) -> Split:
     return split
 
 
-def _scoring(members: Mapping[str, _Loaded], split: Split, world: World) -> Scoring:
+def _scoring(members: Mapping[str, _Loaded], split: Split, process: Distributed) -> Scoring:
     """How heads with the same tokens were scored."""
     one = next(iter(members.values()))
-    heads = {label: member.head.to(world.device) for label, member in members.items()}
+    heads = {label: member.head.to(process.device) for label, member in members.items()}
     for head in heads.values():
         check_task(head, split)
     name = one.request["protocol"]
@@ -167,7 +170,7 @@ def _scoring(members: Mapping[str, _Loaded], split: Split, world: World) -> Scor
     source: Source | None = _cached(one, split, heads)
     if source is None:
         framing = protocol.passes if protocol else canvas_of(one.row)
-        backbone = backbone_of(one.row, None, str(world.device))
+        backbone = backbone_of(one.row, None, str(process.device))
         source = FramedSource(backbone, split, framing, merged_needs(heads))
     return Scoring(source, split, protocol=protocol)
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from argus_arena.distributed import World
+from argus_arena.distributed import Distributed
 from argus_arena.run.context import Setting
 from argus_core.head import Head
 from argus_core.tasks import Task
@@ -25,7 +25,7 @@ Batch = tuple[Tokens, dict[str, list[Any]]]
 class Steps(Dataset[Batch]):
     """The batch of each training step: this process's share of the tokens, and the targets of every task."""
 
-    def __init__(self, setting: Setting, tasks: Mapping[str, Task], world: World) -> None:
+    def __init__(self, setting: Setting, tasks: Mapping[str, Task], world: Distributed) -> None:
         self.setting, self.tasks, self.world = setting, tasks, world
 
     def __getitem__(self, step: int) -> Batch:
@@ -45,7 +45,7 @@ class Steps(Dataset[Batch]):
 class FitBatches:
     """Features and targets of the training split for a head that is fitted: every image once, as it is, in order."""
 
-    def __init__(self, setting: Setting, head: Head, batch: int, world: World) -> None:
+    def __init__(self, setting: Setting, head: Head, batch: int, world: Distributed) -> None:
         self.setting, self.head, self.batch, self.world = setting, head, batch, world
 
     def __iter__(self) -> Iterator[tuple[Features, list[Any]]]:
@@ -60,7 +60,7 @@ class FitBatches:
             yield tokens.features(self.head.needs), carried(targets, self.world.device)
 
 
-def feed(setting: Setting, world: World, start: int, total: int) -> Iterator[Batch]:
+def feed(setting: Setting, world: Distributed, start: int, total: int) -> Iterator[Batch]:
     """The batches of steps ``start`` to ``total``; a batch may be overwritten once the next one is asked for."""
     tasks = {head.task.name: head.task for head in setting.heads.values() if head.trained}
     # The samples are whole batches already, made by step, so that any step can be the first.

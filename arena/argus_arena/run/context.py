@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from argus_arena.distributed import World
+from argus_arena.distributed import Distributed
 from argus_arena.run.config import RECIPE_FIELDS, RunConfig, RunRequest, flatten
 from argus_arena.run.folder import versions
 from argus_arena.run.order import Order
@@ -44,12 +44,12 @@ class Setting:
     """What every row of the run must say of its data."""
 
 
-def prepare(config: RunConfig, plugins: Plugins, world: World) -> Setting:
+def prepare(config: RunConfig, plugins: Plugins, process: Distributed) -> Setting:
     """Open data and tokens, and build the heads."""
     request = config.request
     data = open_data(request.data, plugins)
     train, val = split_of(data, request.train_split), split_of(data, request.val_split)
-    origin = open_origin(request, str(world.device))
+    origin = open_origin(request, str(process.device))
     require({"backbone": origin.record}, request.require_license)
     heads = _build_heads(config, origin.info, train)
     train_source, val_source = origin.open(merged_needs(heads), train, val)
@@ -61,10 +61,10 @@ def prepare(config: RunConfig, plugins: Plugins, world: World) -> Setting:
     for head in heads.values():
         _check_learnable(head, train)
     images = tuple(usable(train_source))
-    batch = _batch(_shared_batch(config, heads), len(images), world)
+    batch = _batch(_shared_batch(config, heads), len(images), process)
     order = Order(images, _views(request, train_source), batch, request.seed)
     described = {"train": _described(train, train_source), "val": _described(val, val_source)}
-    hardware = [{**world.hardware, "tokens": origin.precision, "from_step": 0}]
+    hardware = [{**process.hardware, "tokens": origin.precision, "from_step": 0}]
     record = {
         "data": {"spec": request.data, **described},
         **origin.record,
@@ -110,13 +110,13 @@ def _views(request: RunRequest, source: TokenSource) -> tuple[str, ...]:
     return request.views or source.views
 
 
-def _batch(wanted: int, images: int, world: World) -> int:
+def _batch(wanted: int, images: int, process: Distributed) -> int:
     """Images per step, at most all; every process needs as many as the others."""
     if not images:
         raise ArgusError("the training split has no images to train on; look at it with `arena data check SPEC`")
     batch = min(wanted, images)
-    if batch % world.size:
-        raise ArgusError(f"batch={batch} does not divide among {world.size} processes; choose another --set batch=N")
+    if batch % process.size:
+        raise ArgusError(f"batch={batch} does not divide among {process.size} processes; choose another --set batch=N")
     return batch
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from argus_arena.distributed import World
+from argus_arena.distributed import Distributed
 from argus_arena.scoring.pool import Pool
 from argus_arena.scoring.rules import Scoring, check_scoring, run_passes
 from argus_core.head import Head
@@ -30,7 +30,7 @@ def usable(source: Sized) -> list[int]:
 
 @torch.no_grad()
 def evaluate(
-    heads: Mapping[str, Head], scoring: Scoring, world: World, batch: int, progress: Progress
+    heads: Mapping[str, Head], scoring: Scoring, world: Distributed, batch: int, progress: Progress
 ) -> dict[str, Metric]:
     """A filled metric per head; under several processes each holds every sample."""
     check_scoring(heads, scoring)
@@ -90,7 +90,7 @@ class Predictor:
     """
 
     def __init__(
-        self, heads: Mapping[str, Head], scoring: Scoring, world: World, batch: int, pool: Pool | None = None
+        self, heads: Mapping[str, Head], scoring: Scoring, world: Distributed, batch: int, pool: Pool | None = None
     ) -> None:
         self.heads, self.scoring, self.world, self.batch, self.pool = heads, scoring, world, batch, pool
         self._held: dict[int, dict[str, Any]] = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from argus_arena.distributed import World, join_world, leave_world
+from argus_arena.distributed import Distributed, join_processes, leave_processes
 from argus_arena.progress import ConsoleReporter, Reporter
 from argus_arena.run.data_faults import Care, sizes_of, undefined
 from argus_arena.run.folder import versions
@@ -56,23 +56,23 @@ def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
     protocol = find_protocol(request.protocol) if request.protocol else None
     for head in heads.values():
         check_protocol(head, protocol)
-    world = join_world(request.device)
-    reporter: Reporter = ConsoleReporter() if world.main else Reporter()
+    process = join_processes(request.device)
+    reporter: Reporter = ConsoleReporter() if process.main else Reporter()
     try:
-        backbone = backbone_of(record, request.weights, str(world.device))
+        backbone = backbone_of(record, request.weights, str(process.device))
         spec = request.data or record["data"]["spec"]
         split = split_of(_open(spec, told=request.data is not None), request.split)
-        scoring = _scoring(heads, backbone, split, request, protocol, canvas_of(record), world)
+        scoring = _scoring(heads, backbone, split, request, protocol, canvas_of(record), process)
         check_scoring(heads, scoring)
-        care = Care(request.accept_faults, loud=world.main)
+        care = Care(request.accept_faults, loud=process.main)
         care.heed(split, dict.fromkeys(head.task.name for head in heads.values()), sizes_of(split), learning=False)
-        metrics = evaluate(heads, scoring, world, request.batch, reporter.scored)
+        metrics = evaluate(heads, scoring, process, request.batch, reporter.scored)
     finally:
         reporter.end()
-        leave_world(world)
+        leave_processes(process)
     scores = {name: finite(metric.compute()) for name, metric in metrics.items()}
     described = {"spec": spec, "val": {"split": split.name, "images": len(split), "sha256": split.annotation_digest()}}
-    here = {key: world.hardware[key] for key in ("device", "model")}
+    here = {key: process.hardware[key] for key in ("device", "model")}
     rows = {
         name: {
             **_row(name, head, scores[name], scoring, described, head.record or record, request.settings, care.notes),
@@ -80,7 +80,7 @@ def evaluate_run(request: EvalRequest) -> dict[str, dict[str, Any]]:
         }
         for name, head in heads.items()
     }
-    if world.main:
+    if process.main:
         _write(request, heads, rows, scores)
         finished(f"scored {counted(len(split), 'image')}", request.run, time.perf_counter() - began)
         print(f"next: arena board {request.run}")
@@ -104,10 +104,10 @@ def _scoring(
     request: EvalRequest,
     protocol: Protocol | None,
     canvas: Framing,
-    world: World,
+    process: Distributed,
 ) -> Scoring:
     for head in heads.values():
-        head.to(world.device)
+        head.to(process.device)
         if request.settings:
             set_decoding(head, request.settings)
     source = FramedSource(backbone, split, protocol.passes if protocol else canvas, merged_needs(heads))

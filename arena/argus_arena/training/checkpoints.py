@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from argus_arena.distributed import World
+from argus_arena.distributed import Distributed
 from argus_arena.progress import Reporter
 from argus_arena.run.context import Setting
 from argus_arena.run.folder import RunFolder
@@ -17,17 +17,17 @@ from argus_core.saving.checkpoint import read_tensors, save_head
 from argus_core.tasks import Metric
 
 
-class Keeper:
+class Checkpoints:
     """Judges evaluations and writes what is worth keeping; only the first process writes."""
 
-    def __init__(self, setting: Setting, folder: RunFolder, world: World, reporter: Reporter) -> None:
-        self.setting, self.folder, self.world, self.reporter = setting, folder, world, reporter
+    def __init__(self, setting: Setting, folder: RunFolder, process: Distributed, reporter: Reporter) -> None:
+        self.setting, self.folder, self.process, self.reporter = setting, folder, process, reporter
         self.scores: dict[str, dict[str, Any]] = {name: {"evaluations": 0} for name in setting.heads}
 
     def log(self, head: str, done: int, values: Mapping[str, Any]) -> None:
         """Add a line to the run's log, and tell the plugins."""
         record = {"step": done, "head": head, "epoch": self.epoch(done), **values}
-        if self.world.main:
+        if self.process.main:
             self.folder.append(record)
             self.setting.plugins.tell("arena_logged", run=self.folder.path, record=record)
 
@@ -69,14 +69,14 @@ class Keeper:
 
     def write(self, learner: Learner, which: str, weights: Mapping[str, Any]) -> None:
         """Write one variant of a head's weights as ``best`` or ``last``."""
-        if self.world.main:
+        if self.process.main:
             record = {**self.setting.record, "weights": weights}
             tensors = learner.weights(weights["variant"]).state_dict()
             save_head(self.folder.weights(learner.name, which), learner.head, record, tensors)
 
     def best(self, learner: Learner) -> Mapping[str, Tensor]:
         """A head's best weights so far."""
-        self.world.barrier()
+        self.process.barrier()
         return read_tensors(self.folder.weights(learner.name, "best"))[1]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from argus_arena.distributed import World
+from argus_arena.distributed import Distributed
 from argus_arena.run.config import RunConfig
 from argus_arena.run.context import Setting
 from argus_arena.training.trial import Phase, Trial, under
@@ -21,10 +21,12 @@ from argus_core.recipe import Recipe
 from argus_core.tokens import Features, Tokens
 
 
-def make_learners(config: RunConfig, setting: Setting, world: World) -> list[Learner]:
+def make_learners(config: RunConfig, setting: Setting, process: Distributed) -> list[Learner]:
     """A learner per head."""
     steps, seed = setting.order.steps_per_epoch, config.request.seed
-    return [Learner(name, head, config.heads[name].recipe, steps, seed, world) for name, head in setting.heads.items()]
+    return [
+        Learner(name, head, config.heads[name].recipe, steps, seed, process) for name, head in setting.heads.items()
+    ]
 
 
 def phases(recipe: Recipe, steps_per_epoch: int) -> list[Phase]:
@@ -49,11 +51,13 @@ class Learner:
     A sweep's trials take the same steps on the same features, each with a peak rate of its own.
     """
 
-    def __init__(self, name: str, head: Head, recipe: Recipe, steps_per_epoch: int, seed: int, world: World) -> None:
+    def __init__(
+        self, name: str, head: Head, recipe: Recipe, steps_per_epoch: int, seed: int, process: Distributed
+    ) -> None:
         if recipe.sweep and recipe.stages:
             raise ArgusError(f"head {name!r}: a sweep of rates cannot have further stages; drop sweep or stages")
-        self.name, self.recipe, self.seed, self.world = name, recipe, seed, world
-        self.head = head.to(world.device)
+        self.name, self.recipe, self.seed, self.process = name, recipe, seed, process
+        self.head = head.to(process.device)
         self.phases = phases(recipe, steps_per_epoch) if head.trained else []
         self.steps_per_epoch = steps_per_epoch
         self.steps = self.phases[-1].start + self.phases[-1].steps if self.phases else 0
@@ -100,8 +104,8 @@ class Learner:
         features, found = tokens.features(self.head.needs), {}
         for trial in self.running():
             # Noise inside a head depends on the step and the process, not on the head's neighbours.
-            torch.manual_seed((self.seed * 1_000_003 + step) * self.world.size + self.world.rank)
-            found[trial.label] = self.world.mean(trial.step(step, features, targets))
+            torch.manual_seed((self.seed * 1_000_003 + step) * self.process.size + self.process.rank)
+            found[trial.label] = self.process.mean(trial.step(step, features, targets))
             loss = found[trial.label]["loss"]
             if not math.isfinite(loss):
                 trial.failure = f"the loss became {loss} at step {step}; try a smaller lr"
@@ -149,6 +153,6 @@ class Learner:
         labels = [f"lr={rate:g}" for rate in rates] if len(rates) > 1 else [""]
         heads = [self.head, *(copy.deepcopy(self.head) for _ in rates[1:])]
         self.trials = [
-            Trial(label, rate / self.recipe.lr, head, self.recipe, self.world)
+            Trial(label, rate / self.recipe.lr, head, self.recipe, self.process)
             for label, rate, head in zip(labels, rates, heads, strict=True)
         ]

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from argus_arena.distributed import Interrupted, World, interruptible
+from argus_arena.distributed import Distributed, Interrupted, interruptible
 from argus_arena.progress import Reporter
 from argus_arena.run.batches import FitBatches, feed
 from argus_arena.run.context import Setting
 from argus_arena.run.folder import RunFolder
 from argus_arena.scoring.evaluate import evaluate
-from argus_arena.training.checkpoints import Keeper, finite
+from argus_arena.training.checkpoints import Checkpoints, finite
 from argus_arena.training.evaluations import evaluation_steps
 from argus_arena.training.learner import Learner
 from argus_arena.training.trial import under
@@ -32,12 +32,12 @@ class Loop:
         setting: Setting,
         learners: Sequence[Learner],
         folder: RunFolder,
-        world: World,
+        process: Distributed,
         reporter: Reporter,
     ) -> None:
         self.setting, self.learners, self.folder = setting, learners, folder
-        self.world, self.reporter = world, reporter
-        self.keeper = Keeper(setting, folder, world, reporter)
+        self.process, self.reporter = process, reporter
+        self.checkpoints = Checkpoints(setting, folder, process, reporter)
         self.total = max(learner.steps for learner in learners)
         self.read_seconds = 0.0
         per_epoch, every = setting.order.steps_per_epoch, setting.request.eval_every
@@ -53,15 +53,15 @@ class Loop:
             start = self._start()
         if self._all_failed():
             return
-        batches = feed(self.setting, self.world, start, self.total)
-        with interruptible(self.world) as interrupted:
+        batches = feed(self.setting, self.process, start, self.total)
+        with interruptible(self.process) as interrupted:
             began = time.perf_counter()
             for step, (tokens, targets) in zip(range(start, self.total), batches, strict=True):
                 self.read_seconds += time.perf_counter() - began
                 self._train(step, tokens, targets)
                 self._evaluate(step + 1)
                 begun = self._begin_stages(step + 1)
-                stop = self.world.agree(interrupted.is_set())
+                stop = self.process.agree(interrupted.is_set())
                 ended = self._all_failed()
                 if stop or begun or ended or self._saves(step + 1):
                     self._save(step + 1)
@@ -81,7 +81,7 @@ class Loop:
         """Fit what is fitted, and score heads that take no steps: they are done before the first one."""
         for learner in self.learners:
             with self._contained(learner, 0):
-                learner.start(FitBatches(self.setting, learner.head, learner.recipe.batch, self.world))
+                learner.start(FitBatches(self.setting, learner.head, learner.recipe.batch, self.process))
         done = [learner for learner in self.learners if not learner.steps and not learner.failure]
         self._score(done, 0)
         if done:
@@ -97,7 +97,9 @@ class Loop:
             shown |= {learner.name: found} if found else {}
             for label, values in found.items():
                 if self._logs(step + 1) or not math.isfinite(values["loss"]):
-                    self.keeper.log(learner.name, step + 1, {**({"trial": label} if label else {}), **finite(values)})
+                    self.checkpoints.log(
+                        learner.name, step + 1, {**({"trial": label} if label else {}), **finite(values)}
+                    )
         self.reporter.step(step + 1, shown)
 
     @contextmanager
@@ -110,7 +112,7 @@ class Loop:
             yield
         except (Exception, SystemExit) as error:
             # Other processes wait for each other's numbers: there a fault must end them all.
-            if self.world.size > 1 or debugging():
+            if self.process.size > 1 or debugging():
                 raise
             reason = str(error)
             if not isinstance(error, ArgusError):
@@ -127,7 +129,7 @@ class Loop:
         """
         starting = [(one, phase) for one in self._active(done) if (phase := one.phase_starting_at(done))]
         for learner, phase in starting:
-            load_state(learner.head, self.keeper.best(learner), "the best weights so far")
+            load_state(learner.head, self.checkpoints.best(learner), "the best weights so far")
             learner.begin(phase)
         return bool(starting)
 
@@ -140,7 +142,7 @@ class Loop:
             return
         try:
             metrics = evaluate(
-                heads, self.setting.scoring, self.world, self.setting.request.eval_batch, self.reporter.evaluating
+                heads, self.setting.scoring, self.process, self.setting.request.eval_batch, self.reporter.evaluating
             )
         except (Exception, SystemExit):
             if len(due) == 1:
@@ -151,14 +153,14 @@ class Loop:
                 self._score([learner], done)
             return
         for learner in due:
-            self.keeper.judge(learner, done, {v: metrics[f"{learner.name}/{v}"] for v in learner.variants()})
+            self.checkpoints.judge(learner, done, {v: metrics[f"{learner.name}/{v}"] for v in learner.variants()})
 
     def finish(self) -> None:
         """Write the last weights of every head that did not fail."""
         for learner in self.learners:
             if not learner.failure:
-                variant = learner.last(self.keeper.scores[learner.name]["best"]["variant"])
-                self.keeper.write(learner, "last", {"step": learner.steps, "variant": variant})
+                variant = learner.last(self.checkpoints.scores[learner.name]["best"]["variant"])
+                self.checkpoints.write(learner, "last", {"step": learner.steps, "variant": variant})
 
     def _due(self, learner: Learner, done: int) -> bool:
         return done in self.evaluations[learner.name]
@@ -170,27 +172,27 @@ class Loop:
         return done == 1 or done % 10 == 0
 
     def _save(self, done: int) -> None:
-        if not self.world.main:
+        if not self.process.main:
             return
         tensors = {f"{one.name}/{k}": v for one in self.learners for k, v in one.state().items()}
         failures = {
             one.name: {"": one.failure, **{trial.label: trial.failure for trial in one.trials}} for one in self.learners
         }
-        scores = {"heads": self.keeper.scores, "failures": failures, "read_seconds": self.read_seconds}
+        scores = {"heads": self.checkpoints.scores, "failures": failures, "read_seconds": self.read_seconds}
         self.folder.save_state(done, scores, tensors)
 
     def _resume(self) -> int | None:
         """The step to continue at, or None for a fresh run."""
-        saved = self.folder.load_state() if self.world.main else None
-        saved = self.world.gather(saved)[0]
+        saved = self.folder.load_state() if self.process.main else None
+        saved = self.process.gather(saved)[0]
         if saved is None:
             return None
         step, scores, tensors = saved
-        self.keeper.scores, self.read_seconds = scores["heads"], scores.get("read_seconds", 0.0)
+        self.checkpoints.scores, self.read_seconds = scores["heads"], scores.get("read_seconds", 0.0)
         for learner in self.learners:
             failures = scores["failures"][learner.name]
             learner.failure = failures[""]
             learner.load(under(tensors, f"{learner.name}/"), step, failures)
             if not learner.steps:
-                load_state(learner.head, self.keeper.best(learner), "the best weights so far")
+                load_state(learner.head, self.checkpoints.best(learner), "the best weights so far")
         return step

@@ -21,13 +21,13 @@ def result_rows(config: RunConfig, setting: Setting, loop: Loop) -> dict[str, di
     """One row per head that was scored."""
     rows = {}
     for learner in loop.learners:
-        if "best" in loop.keeper.scores[learner.name]:
+        if "best" in loop.checkpoints.scores[learner.name]:
             rows[learner.name] = _row(config, setting, learner, loop)
     return rows
 
 
 def _row(config: RunConfig, setting: Setting, learner: Learner, loop: Loop) -> dict[str, Any]:
-    scores = loop.keeper.scores[learner.name]
+    scores = loop.checkpoints.scores[learner.name]
     head = learner.head
     metric = setting.scoring.metric(head.task)
     return {

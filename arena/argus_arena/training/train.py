@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from argus_arena.distributed import Interrupted, World, join_world, leave_world
+from argus_arena.distributed import Distributed, Interrupted, join_processes, leave_processes
 from argus_arena.hardware import moves
 from argus_arena.leaderboard.board import print_rows
 from argus_arena.progress import ConsoleReporter, Reporter
@@ -58,15 +58,15 @@ def train_run(
     if dry_run:
         print(resolved.model_dump_json(indent=2))
         return {}
-    world = join_world(request.device)
+    process = join_processes(request.device)
     try:
         folder = out or _default_folder(resolved)
-        rows = run_config(resolved, plugins, world, folder)
-        if world.main:
+        rows = run_config(resolved, plugins, process, folder)
+        if process.main:
             print(f"next: arena report {folder} --out report.html, argus build {folder} --out models/mine")
         return rows
     finally:
-        leave_world(world)
+        leave_processes(process)
 
 
 def make_request(given: Mapping[str, Any], settings: Mapping[str, Any], config: Path | None) -> RunRequest:
@@ -86,7 +86,7 @@ def make_request(given: Mapping[str, Any], settings: Mapping[str, Any], config: 
 
 
 def run_config(
-    config: RunConfig, plugins: Plugins, world: World, out: Path | None, accepted: Sequence[str] | None = None
+    config: RunConfig, plugins: Plugins, process: Distributed, out: Path | None, accepted: Sequence[str] | None = None
 ) -> dict[str, Any]:
     """Train, or continue, a resolved run; returns and prints its result rows.
 
@@ -94,43 +94,43 @@ def run_config(
     failed or was given no score, and DataRefused for data that would make the result wrong.
     """
     check_files(config)
-    setting = prepare(config, plugins, world)
+    setting = prepare(config, plugins, process)
     if accepted is None:
         tasks = dict.fromkeys(head.task.name for head in setting.heads.values())
-        accepted = heed_run(config.request, setting.train_split, setting.scoring.split, tasks, loud=world.main)
+        accepted = heed_run(config.request, setting.train_split, setting.scoring.split, tasks, loud=process.main)
     setting.notes.extend(accepted)
     folder = RunFolder(out or _default_folder(config))
-    learners = make_learners(config, setting, world)
-    with folder.locked() if world.main else nullcontext():
-        return _train(config, setting, learners, folder, world)
+    learners = make_learners(config, setting, process)
+    with folder.locked() if process.main else nullcontext():
+        return _train(config, setting, learners, folder, process)
 
 
 def _train(
-    config: RunConfig, setting: Setting, learners: Sequence[Learner], folder: RunFolder, world: World
+    config: RunConfig, setting: Setting, learners: Sequence[Learner], folder: RunFolder, process: Distributed
 ) -> dict[str, Any]:
     began = time.perf_counter()
-    record = _record(config, setting, learners, world.size)
-    if world.main:
+    record = _record(config, setting, learners, process.size)
+    if process.main:
         steps = max(one.steps for one in learners)
         setting.record["hardware"] = folder.open(record, steps, config.request.new_device)
         setting.notes.extend(moves(setting.record["hardware"]))
         setting.plugins.tell("arena_started", run=folder.path, config=record["config"])
-    world.barrier()
-    reporter: Reporter = ConsoleReporter() if world.main else Reporter()
+    process.barrier()
+    reporter: Reporter = ConsoleReporter() if process.main else Reporter()
     for line in (*recipe_lines(setting, learners), *canvas_notices(folder.path, record["config"], setting.record)):
         reporter.say(line)
-    loop = Loop(setting, learners, folder, world, reporter)
+    loop = Loop(setting, learners, folder, process, reporter)
     try:
         loop.run()
     except Interrupted:
-        if world.main:
+        if process.main:
             print(f"stopped; the state is saved, run the same command to continue in {folder.path}", file=sys.stderr)
         raise KeyboardInterrupt from None
     finally:
         reporter.end()
     loop.finish()
     rows = result_rows(config, setting, loop)
-    if world.main:
+    if process.main:
         _write_rows(rows, folder, setting)
         finished("run folder", folder.path, time.perf_counter() - began)
     failures = undefined(rows, setting.scoring.split.name, setting.notes)

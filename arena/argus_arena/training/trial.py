@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from argus_arena.distributed import World
+from argus_arena.distributed import Distributed
 from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.recipe import Recipe
@@ -100,9 +100,9 @@ class Objective(nn.Module):
 class Trial:
     """Trains one copy of a head; ``label`` tells the copies of a sweep apart and is empty without one."""
 
-    def __init__(self, label: str, scale: float, head: Head, recipe: Recipe, world: World) -> None:
-        self.label, self.scale, self.recipe, self.world = label, scale, recipe, world
-        self.head = head.to(world.device)
+    def __init__(self, label: str, scale: float, head: Head, recipe: Recipe, process: Distributed) -> None:
+        self.label, self.scale, self.recipe, self.process = label, scale, recipe, process
+        self.head = head.to(process.device)
         self.failure = ""
 
     def begin(self, phase: Phase) -> None:
@@ -118,7 +118,7 @@ class Trial:
         self.optimizer = _optimizer(self.recipe, phase.lr, list(chosen.values()))
         self.average = Average(self.head, self.recipe.ema) if self.recipe.ema else None
         objective = Objective(self.head)
-        self.objective: nn.Module = DistributedDataParallel(objective) if self.world.size > 1 else objective
+        self.objective: nn.Module = DistributedDataParallel(objective) if self.process.size > 1 else objective
 
     def step(self, step: int, features: Features, targets: Sequence[Any]) -> dict[str, float]:
         """One optimiser step; returns the loss terms and the rate."""
@@ -181,9 +181,9 @@ class Trial:
                 self.optimizer.state[parameter] = moved
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        if self.world.precision == "fp32":
+        if self.process.precision == "fp32":
             return nullcontext()
-        return torch.autocast(self.world.device.type, dtype=torch.bfloat16)
+        return torch.autocast(self.process.device.type, dtype=torch.bfloat16)
 
 
 def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
