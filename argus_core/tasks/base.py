@@ -3,52 +3,34 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from torch import Tensor
 
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError, Fault, is_text
+from argus_core.tasks.metric import Metric
+from argus_core.tasks.result import PlainResult, Result
 from argus_core.tokens import FeatureInfo, Tokens
 
-if TYPE_CHECKING:
-    from argus_core.tasks.result import Result
+
+def _check_distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Raise ArgusError for class names that are missing or repeated."""
+    repeated = [name for name, count in Counter(classes).items() if count > 1]
+    if repeated or not classes:
+        wrong = f"{repeated[:5]} occur more than once" if repeated else "there are none"
+        raise ArgusError(f"a task needs one or more distinct class names; {wrong}")
+    return classes
 
 
-class Metric(ABC):
-    """Collects predictions and truths in image pixels, one image at a time, and scores them together.
-
-    ``protocol`` names the rules of scoring with their version, options that change a score included: only rows
-    of one protocol are ranked together.
-    """
-
-    primary: str
-    protocol: str
-    higher_is_better: ClassVar[bool] = True
-
-    @abstractmethod
-    def update(self, key: str, prediction: Any, truth: Any) -> None:
-        """Add one sample (mostly an image); ``key`` is unique in the data set.
-
-        Of a task that compares images, ``prediction`` is a tuple with one for each image of the sample.
-        """
-
-    @abstractmethod
-    def compute(self) -> dict[str, float]:
-        """All scores by name; ``primary`` is the one that ranks."""
-
-    @abstractmethod
-    def state(self) -> Any:
-        """What was collected, as plain data, so that processes can be merged."""
-
-    @abstractmethod
-    def merge(self, states: Sequence[Any]) -> None:
-        """Replace what was collected by the union of ``states``; an image counted twice is an error."""
+ClassNames = Annotated[tuple[str, ...], AfterValidator(_check_distinct)]
+"""One or more distinct names of classes."""
 
 
 class Task(BaseModel, ABC):
@@ -66,31 +48,49 @@ class Task(BaseModel, ABC):
     """A head solved in closed form that every comparison includes, by its registered name; empty if there is none."""
 
     def model_post_init(self, context: Any, /) -> None:
-        """Raise ArgusError for a class name that no file could hold: a folder's, mostly, of bytes that are no UTF-8."""
+        """Raise ArgusError for a class name that no file can hold, such as that of a folder whose name is not UTF-8."""
         for name in getattr(self, "classes", ()):
             if not is_text(name):
                 raise ArgusError(f"class name {name!r} is not valid UTF-8; rename the class, or its folder")
+
+    # Training
 
     @abstractmethod
     def target(self, truth: Any, placement: Placement) -> Any:
         """The truth on the canvas of ``placement``; an object with ``.to(device)``."""
 
+    def nothing(self, canvas: tuple[int, int]) -> Any:
+        """The target of an image in which nothing is annotated; None if every image must have an annotation."""
+        return None
+
     def loss(self, output: Any, targets: Sequence[Any]) -> dict[str, Tensor]:
-        """Named scalar terms whose sum is the objective, for heads that bring no loss of their own."""
+        """Named scalar terms whose sum is the objective, for heads without a loss of their own."""
         raise NotImplementedError(
             f"{self.name} has no loss common to all heads: override {type(self).__name__} or Head.loss"
         )
+
+    # Predictions
 
     @abstractmethod
     def decode(self, output: Any, canvas: tuple[int, int]) -> list[Any]:
         """One prediction per image in canvas pixels; ``canvas`` is (height, width)."""
 
     @abstractmethod
+    def check(self, prediction: Any, canvas: tuple[int, int]) -> None:
+        """Raise AssertionError, with a reason, if a canvas prediction is malformed."""
+
+    def inside(self, prediction: Any, extent: tuple[int, int]) -> None:
+        """Raise AssertionError if a canvas prediction claims something in padding, beyond ``extent``.
+
+        Dense maps may hold anything there: ``to_image`` cuts it off.
+        """
+
+    @abstractmethod
     def to_image(self, prediction: Any, placement: Placement) -> Any:
         """Map a canvas prediction to image pixels and clip it to the image."""
 
     def merge(self, predictions: Sequence[Any], placements: Sequence[Placement]) -> Any:
-        """One prediction in image pixels from those of several passes over the image, such as windows or mirrored ones.
+        """One prediction in image pixels from several passes over the image, such as windows or mirrored ones.
 
         Raises ArgusError for several passes unless a task knows how to merge them.
         """
@@ -103,27 +103,13 @@ class Task(BaseModel, ABC):
 
         Keyword-only parameters of an override are options of the question, such as a threshold.
         """
-        from argus_core.tasks.result import PlainResult
-
         return PlainResult(image, prediction)
 
     @abstractmethod
     def metric(self) -> Metric:
         """A fresh metric for this task; keyword-only parameters of an override are options of the scoring."""
 
-    @abstractmethod
-    def check(self, prediction: Any, canvas: tuple[int, int]) -> None:
-        """Raise AssertionError, with a reason, if a canvas prediction is malformed."""
-
-    def inside(self, prediction: Any, extent: tuple[int, int]) -> None:
-        """Raise AssertionError if a canvas prediction claims something in padding, beyond ``extent``.
-
-        Dense maps may hold anything there: ``to_image`` cuts it off.
-        """
-
-    def nothing(self, canvas: tuple[int, int]) -> Any:
-        """The target of an image in which nothing is annotated; None if every image must have an annotation."""
-        return None
+    # Checks of a data set
 
     def fault(self, truth: Any, size: tuple[int, int]) -> str:
         """What is wrong with the annotation of an image of ``size`` (height, width); empty if nothing is."""
@@ -134,15 +120,17 @@ class Task(BaseModel, ABC):
         return {}
 
     def faults(self, summary: Mapping[str, Any], *, learning: bool = True) -> list[Fault]:
-        """What is wrong with all annotations of a split together, as its ``summary`` tells; ``where`` is left empty.
+        """What is wrong with all annotations of a split together, from its ``summary``; ``where`` is left empty.
 
         ``learning`` is false for a split that is only scored.
         """
         return []
 
     def unseen(self, summary: Mapping[str, Any]) -> list[str]:
-        """The classes that no annotation of a split shows, as its ``summary`` tells."""
+        """The classes without any annotation in a split, from its ``summary``."""
         return []
+
+    # Fixtures of the conformance kit
 
     @abstractmethod
     def example(
@@ -153,7 +141,7 @@ class Task(BaseModel, ABC):
         images: int,
         generator: torch.Generator,
     ) -> tuple[Tokens, list[Any]]:
-        """Random tokens with planted, learnable targets: the data every conformance check runs on."""
+        """Random tokens with planted, learnable targets: the data that every conformance check runs on."""
 
     def example_truth(self, size: tuple[int, int], generator: torch.Generator) -> Any:
         """A random annotation of an image of ``size`` (height, width), as a data set gives it; None: none is offered.
@@ -163,9 +151,9 @@ class Task(BaseModel, ABC):
         return None
 
     def perfect(self, truth: Any, placement: Placement) -> Any:
-        """The canvas prediction that says what ``truth`` says, as a faultless head would; None: none is offered.
+        """The canvas prediction of a faultless head for ``truth``; None: none is offered.
 
-        Of a task that compares images, a tuple with one for each image of the sample, all of them at ``placement``.
+        For a task that compares images, a tuple with one for each image of the sample, all of them at ``placement``.
         """
         return None
 
@@ -175,8 +163,14 @@ class Task(BaseModel, ABC):
         """A small instance for checks."""
 
 
-def turned(shape: tuple[int, ...], size: tuple[int, int]) -> str:
-    """What to do where a map of ``shape`` lies a quarter turn from its image of ``size``; empty where it does not."""
-    if shape != size[::-1]:
+def map_fault(truth: Any, size: tuple[int, int], kinds: str, article: str, name: str = "it") -> str:
+    """Why a map (h, w), of a dtype of ``kinds`` that ``article`` names, does not fit an image of ``size``, if so."""
+    if not isinstance(truth, np.ndarray) or truth.ndim != 2 or truth.dtype.kind not in kinds:
+        kind = f"{truth.dtype} of shape {truth.shape}" if isinstance(truth, np.ndarray) else type(truth).__name__
+        return f"it is {kind}, not {article} array of shape (height, width)"
+    if truth.shape == size:
         return ""
-    return "; one of the two files has an EXIF orientation that the other lacks: save both upright"
+    text = "{} is {}x{} (height x width), the image {}x{}".format(name, *truth.shape, *size)
+    if truth.shape == size[::-1]:
+        text += "; one of the two files has an EXIF orientation that the other lacks: save both upright"
+    return text

@@ -1,4 +1,4 @@
-"""The class of an image."""
+"""The result of a classification: the best classes of an image."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from argus_core.draw import draw_classes
 from argus_core.draw.palette import Pixels
 from argus_core.draw.panel import resized
+from argus_core.errors import counted
 from argus_core.tasks.classify.values import Classes
 from argus_core.tasks.result import Result
 
@@ -27,17 +28,17 @@ class ClassResult(Result):
     @property
     def entries(self) -> list[dict[str, Any]]:
         """The best classes, best first."""
-        found: list[dict[str, Any]] = [
+        entries: list[dict[str, Any]] = [
             {"class_id": label, "class_name": self.classes[label], "score": score}
             for label, score in self.prediction.top(self.top_k)
         ]
-        found[0]["margin"] = self.prediction.margin
-        return found
+        entries[0]["margin"] = self.prediction.margin
+        return entries
 
     @property
     def rows(self) -> list[tuple[str, float]]:
         """Names and scores of the best classes, best first."""
-        return [(one["class_name"], one["score"]) for one in self.entries]
+        return [(entry["class_name"], entry["score"]) for entry in self.entries]
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -56,7 +57,7 @@ class ClassResult(Result):
     def summary(self) -> str:
         """The three best classes with their scores, and of how many."""
         best = ", ".join(f"{name} {score:.2f}" for name, score in self.rows[:3])
-        return f"{best}; of {len(self.classes)} class{'es' * (len(self.classes) > 1)}"
+        return f"{best}; of {counted(len(self.classes), 'class')}"
 
     def headline(self) -> str:
         """The best class."""

@@ -1,26 +1,25 @@
-"""Image classification: one of several named classes."""
+"""The task of naming the class of an image."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from pydantic import field_validator
 from torch import Tensor
 
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError, Fault
-from argus_core.tasks.base import Metric, Task
+from argus_core.tasks.base import ClassNames, Task
+from argus_core.tasks.classify.example import draw_tokens
+from argus_core.tasks.classify.metric import Accuracy
+from argus_core.tasks.classify.result import ClassResult
 from argus_core.tasks.classify.values import Classes, ClassTarget
-from argus_core.tokens import FeatureInfo, Tokens, cell_mask
-
-if TYPE_CHECKING:
-    from argus_core.tasks.classify.result import ClassResult
+from argus_core.tokens import FeatureInfo, Tokens
 
 
 class Classify(Task):
@@ -28,19 +27,10 @@ class Classify(Task):
 
     name: ClassVar[str] = "classify"
     floor: ClassVar[str] = "classify.prototypes"
-    classes: tuple[str, ...]
-
-    @field_validator("classes")
-    @classmethod
-    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        if not classes or len(set(classes)) != len(classes):
-            twice = [name for name, count in Counter(classes).items() if count > 1]
-            wrong = f"{twice[:5]} occur more than once" if classes else "there are none"
-            raise ArgusError(f"a classification task needs one or more distinct class names; {wrong}")
-        return classes
+    classes: ClassNames
 
     def target(self, truth: int, placement: Placement) -> ClassTarget:
-        """The class; raises ArgusError for an index that is none."""
+        """The class; raises ArgusError for anything but the index of a class."""
         if wrong := self.fault(truth, placement.image_size):
             raise ArgusError(f"an image's class cannot be used: {wrong}")
         return ClassTarget(torch.tensor(int(truth)))
@@ -64,17 +54,12 @@ class Classify(Task):
 
     def result(self, prediction: Classes, image: npt.NDArray[np.uint8], *, top_k: int = 5) -> ClassResult:
         """The ``top_k`` best classes by name, at least one, with scores and margin."""
-        from argus_core.tasks.classify.result import ClassResult
-
         if top_k < 1:
             raise ArgusError(f"top_k is how many classes to name, 1 or more, not {top_k}")
-
         return ClassResult(image, prediction, self.classes, top_k)
 
-    def metric(self) -> Metric:
+    def metric(self) -> Accuracy:
         """Top-1, top-5 and per-class accuracy."""
-        from argus_core.tasks.classify.metric import Accuracy
-
         return Accuracy(self.classes)
 
     def check(self, prediction: Classes, canvas: tuple[int, int]) -> None:
@@ -85,7 +70,7 @@ class Classify(Task):
         assert scores.isfinite().all(), "scores are not finite"
 
     def fault(self, truth: Any, size: tuple[int, int]) -> str:
-        """Why the truth is no class; empty if it is one."""
+        """Why the truth is not the index of a class; empty if it is."""
         whole = isinstance(truth, int | np.integer) and not isinstance(truth, bool)
         if whole and 0 <= truth < len(self.classes):
             return ""
@@ -117,18 +102,8 @@ class Classify(Task):
         generator: torch.Generator,
     ) -> tuple[Tokens, list[ClassTarget]]:
         """CLS tokens and cells that carry their class's vector; half of the images have padding."""
-        extent = _extents(canvas, images)
-        start = torch.randint(len(self.classes), (), generator=generator)
-        labels = (start + torch.arange(images)) % len(self.classes)  # in turn, so that few images show many classes
-        maps, prefix = {}, {}
-        for layer in sorted({layer % info.depth for layer in layers}):
-            channels, grid = info.channels[layer], info.grid(canvas, layer)
-            vectors = 3 * torch.randn(len(self.classes), channels, generator=generator)[labels]
-            cells = vectors[:, :, None, None] + torch.randn(images, channels, *grid, generator=generator)
-            maps[layer] = cells * cell_mask(extent, info.strides[layer], grid)
-            prefix[layer] = torch.randn(images, max(1, info.prefix), channels, generator=generator)
-            prefix[layer][:, 0] += vectors
-        return Tokens(maps, prefix, extent, canvas, info), [ClassTarget(label) for label in labels]
+        tokens, labels = draw_tokens(info, layers, canvas, images, len(self.classes), generator)
+        return tokens, [ClassTarget(label) for label in labels]
 
     def example_truth(self, size: tuple[int, int], generator: torch.Generator) -> int:
         """Any class."""
@@ -142,11 +117,3 @@ class Classify(Task):
     def small(cls) -> Classify:
         """Three classes."""
         return cls(classes=("disc", "ring", "star"))
-
-
-def _extents(canvas: tuple[int, int], images: int) -> Tensor:
-    """(B, 2): whole canvases, and in turn ones padded to the right and below."""
-    extent = torch.tensor(canvas).repeat(images, 1)
-    extent[1::4, 1] = extent[1::4, 1] * 3 // 4
-    extent[3::4, 0] = extent[3::4, 0] * 3 // 4
-    return extent

@@ -1,15 +1,11 @@
-"""Image classification: one of several named classes."""
+"""The target and the prediction of a classification."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -27,7 +23,7 @@ class ClassTarget:
 class Classes:
     """The scores (K,) of one image, the largest for the class it most likely shows.
 
-    What a score means is the head's to say: most give probabilities, prototypes give cosines.
+    The head decides what a score means: most give probabilities, prototypes give cosines.
     """
 
     scores: Tensor

@@ -1,4 +1,4 @@
-"""Where points of one image lie in another."""
+"""The result of a correspondence: where points of one image lie in another."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ class MatchResult(Result):
 
     def summary(self) -> str:
         """How many points have a match, how many of these lead back, and the cosines."""
-        whole, mutual = self.matched, self.found.mutual
-        back = "" if mutual is None else f", {int((mutual & whole).sum())} mutual"
-        scores = self.found.scores[whole]
+        matched, mutual = self.matched, self.found.mutual
+        back = "" if mutual is None else f", {int((mutual & matched).sum())} mutual"
+        scores = self.found.scores[matched]
         cosines = f"; cosine {scores.min():.2f} to {scores.max():.2f}" if len(scores) else ""
-        return f"{int(whole.sum())} of {len(whole)} points matched{back}{cosines}"
+        return f"{int(matched.sum())} of {len(matched)} points matched{back}{cosines}"
 
     def to_dict(self) -> dict[str, Any]:
         """Both sides of every match, None where there is none, and its cosine.
 
-        ``mutual`` tells of each whether it leads back to where it began, if the head was asked to find out.
+        ``mutual`` is whether a match leads back to where it began, if the head matched in both directions.
         """
         mutual = self.found.mutual
-        told = [{}] * len(self.points) if mutual is None else [{"mutual": bool(one)} for one in mutual]
+        backs = [{}] * len(self.points) if mutual is None else [{"mutual": flag} for flag in mutual.tolist()]
         rows = zip(self.points.tolist(), self.found.points.tolist(), self.found.scores.tolist(), strict=True)
         return {
             "matches": [
-                {"point": point, "match": match if there else None, "score": score if there else None, **back}
-                for (point, match, score), there, back in zip(rows, self.matched.tolist(), told, strict=True)
+                {"point": point, "match": match if matched else None, "score": score if matched else None, **back}
+                for (point, match, score), matched, back in zip(rows, self.matched.tolist(), backs, strict=True)
             ]
         }
 

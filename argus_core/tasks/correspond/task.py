@@ -1,10 +1,10 @@
-"""Semantic correspondence: where points of one image lie in another image of the same kind of thing."""
+"""The task of finding the points of one image in another image of the same kind of thing."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,13 @@ import torch
 
 from argus_core.canvas import Placement
 from argus_core.errors import Fault
-from argus_core.tasks.base import Metric, Task
-from argus_core.tasks.correspond.descriptors import Described, DescriptorMaps, Search
+from argus_core.tasks.base import Task
+from argus_core.tasks.correspond.descriptors import Described, DescriptorMaps
+from argus_core.tasks.correspond.example import LANDMARKS, describe, draw_matches, paint
+from argus_core.tasks.correspond.metric import Average, PCKMetric, Threshold
 from argus_core.tasks.correspond.values import Landmarks, Matches
-from argus_core.tokens import FeatureInfo, Tokens, cell_mask
-
-LANDMARKS = 4
-"""Points that the images of an example share."""
+from argus_core.tasks.example import draw_extents, paint_tokens
+from argus_core.tokens import FeatureInfo, Tokens
 
 
 class Correspond(Task):
@@ -44,19 +44,11 @@ class Correspond(Task):
         """The same descriptors, which can now be matched in image pixels."""
         return prediction.put(placement)
 
-    def metric(
-        self,
-        *,
-        alpha: float = 0.1,
-        threshold: Literal["box", "image"] = "box",
-        average: Literal["point", "pair"] = "pair",
-    ) -> Metric:
+    def metric(self, *, alpha: float = 0.1, threshold: Threshold = "box", average: Average = "pair") -> PCKMetric:
         """PCK: a point is right within ``alpha`` times the longer side of the target's box or image.
 
-        ``average`` counts every point alike, or every pair.
+        ``average`` gives every point the same weight, or every pair.
         """
-        from argus_core.tasks.correspond.metric import PCKMetric
-
         return PCKMetric(alpha, threshold, average)
 
     def check(self, prediction: Described, canvas: tuple[int, int]) -> None:
@@ -68,7 +60,7 @@ class Correspond(Task):
         assert maps.isfinite().all(), "descriptors are not finite"
         assert prediction.canvas == canvas, f"the canvas is {canvas}, the prediction says {prediction.canvas}"
         inside = (0 < end <= n for end, n in zip(prediction.extent, canvas, strict=True))
-        assert all(inside), f"the image's extent {prediction.extent} is none on a canvas of {canvas}"
+        assert all(inside), f"the image's extent {prediction.extent} does not fit a canvas of {canvas}"
 
     def fault(self, truth: Any, size: tuple[int, int]) -> str:
         """What is wrong with a pair's points; ``size`` is the source's, where the annotation states none."""
@@ -79,14 +71,14 @@ class Correspond(Task):
             return f"the annotation says {source[0]}x{source[1]} (height x width), the image has {size[0]}x{size[1]}"
         if truth.source.shape != truth.target.shape or truth.source.shape[1:] != (2,):
             return f"points are {truth.source.shape} in the source, {truth.target.shape} in the target, not (N, 2)"
-        if outside := _outside("source", truth.source, source) or _outside("target", truth.target, target):
-            return outside
+        if wrong := _outside("source", truth.source, source) or _outside("target", truth.target, target):
+            return wrong
         if truth.box is not None and not (truth.box[0] < truth.box[2] and truth.box[1] < truth.box[3]):
             return f"the target's box {truth.box} is not x1 < x2, y1 < y2"
         return ""
 
     def summary(self, truths: Iterable[Matches]) -> dict[str, Any]:
-        """Numbers of pairs, of points, and of pairs per category, without points and without a box."""
+        """Numbers of points and of pairs: in total, per category, without points and without a box."""
         pairs = list(truths)
         counts = [len(pair.source) for pair in pairs]
         return {
@@ -101,16 +93,20 @@ class Correspond(Task):
         }
 
     def faults(self, summary: Mapping[str, Any], *, learning: bool = True) -> list[Fault]:
-        """Nothing that corresponds, points that are shares of the image, pairs without points or given twice."""
+        """No points at all, points given as shares of the image, and pairs without points or given twice."""
         if not summary["points"]:
             return [Fault("", f"none of {summary['pairs']} pairs has a point: there is nothing to score", wrong=True)]
         if "points_within_a_pixel" in summary:
             what = f"all {summary['points']} points lie within 0..1: are they shares of the image? give pixels"
             return [Fault("", what, wrong=True)]
-        empty, twice, pairs = summary["pairs_without_points"], summary.get("repeated", 0), summary["pairs"]
-        without = Fault("", f"{empty} of {pairs} pairs have no point that both images show")
-        again = Fault("", f"{twice} of {pairs} pairs repeat the points of another one", count=twice, total=pairs)
-        return [fault for count, fault in ((empty, without), (twice, again)) if count]
+        empty, repeated, pairs = summary["pairs_without_points"], summary.get("repeated", 0), summary["pairs"]
+        faults = []
+        if empty:
+            faults.append(Fault("", f"{empty} of {pairs} pairs have no point that both images show"))
+        if repeated:
+            what = f"{repeated} of {pairs} pairs repeat the points of another one"
+            faults.append(Fault("", what, count=repeated, total=pairs))
+        return faults
 
     def example(
         self,
@@ -121,46 +117,24 @@ class Correspond(Task):
         generator: torch.Generator,
     ) -> tuple[Tokens, list[Landmarks]]:
         """The same landmarks somewhere in every image, in noise; half of the images have padding."""
-        extent = torch.tensor(canvas).repeat(images, 1)
-        extent[1::4, 1] = extent[1::4, 1] * 3 // 4
-        extent[3::4, 0] = extent[3::4, 0] * 3 // 4
+        extent = draw_extents(canvas, images)
         points = torch.rand(images, LANDMARKS, 2, generator=generator) * extent.flip(1)[:, None]
-        maps, prefix = {}, {}
-        for layer in sorted({layer % info.depth for layer in layers}):
-            grid, stride, width = info.grid(canvas, layer), info.strides[layer], info.channels[layer]
-            cells = 0.3 * torch.randn(images, *grid, width, generator=generator)
-            x, y = (points / stride).long().unbind(dim=2)
-            cells[torch.arange(images)[:, None], y, x] += 3 * torch.randn(LANDMARKS, width, generator=generator)
-            maps[layer] = cells.permute(0, 3, 1, 2) * cell_mask(extent, stride, grid)
-            prefix[layer] = torch.randn(images, max(1, info.prefix), width, generator=generator)
-        return Tokens(maps, prefix, extent, canvas, info), [Landmarks(one) for one in points]
+        tokens = paint_tokens(
+            info, layers, canvas, extent, generator, lambda layer: paint(points, info, layer, canvas, generator)
+        )
+        return tokens, [Landmarks(image) for image in points]
 
     def example_truth(self, size: tuple[int, int], generator: torch.Generator) -> Matches:
         """Landmarks in the quarters of both images, not in the same order."""
-        quarter = torch.stack([torch.randperm(4, generator=generator)[:LANDMARKS] for _ in range(2)])
-        inner = 0.25 + 0.5 * torch.rand(2, LANDMARKS, 2, generator=generator, dtype=torch.float64)
-        half = torch.tensor(size).flip(0) / 2
-        source, target = ((torch.stack([quarter % 2, quarter // 2], dim=2) + inner) * half).numpy()
-        return Matches(source, target, (0.0, 0.0, float(size[1]), float(size[0])), sizes=(size, size))
+        return draw_matches(size, generator)
 
     def perfect(self, truth: Matches, placement: Placement) -> tuple[Described, Described]:
-        """A direction of its own for every landmark, around where it is; another one everywhere else."""
-        first, second = (self._beacons(points, placement) for points in (truth.source, truth.target))
-        return first, second
-
-    def _beacons(self, points: npt.NDArray[np.float64], placement: Placement) -> Described:
-        """Descriptors (N + 1, H, W) of every canvas pixel: how near it is to each point, and a constant."""
-        height, width = placement.canvas_size
-        y, x = torch.arange(height) + 0.5, torch.arange(width) + 0.5
-        at = torch.from_numpy(placement.points_to_canvas(points)).float()
-        square = (x - at[:, :1])[:, None] ** 2 + (y - at[:, 1:])[:, :, None] ** 2
-        near = (-square / 8).exp()
-        maps = torch.cat([near, torch.full((1, height, width), 0.1)])
-        return Described(maps, 1, placement.extent, placement.canvas_size, Search(max(height, width)))
+        """Descriptors with a separate direction for every landmark around its position, and another one elsewhere."""
+        return describe(truth.source, placement), describe(truth.target, placement)
 
     @classmethod
     def small(cls) -> Correspond:
-        """There is but one."""
+        """The only instance, as the task has no numbers."""
         return cls()
 
 

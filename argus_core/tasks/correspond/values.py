@@ -1,4 +1,4 @@
-"""Semantic correspondence: where points of one image lie in another image of the same kind of thing."""
+"""Annotations and targets of a semantic correspondence."""
 
 from __future__ import annotations
 

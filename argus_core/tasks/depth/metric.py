@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from argus_core.errors import ArgusError, unknown
-from argus_core.tasks.base import Metric
-
-if TYPE_CHECKING:
-    from argus_core.tasks.depth.values import DepthMap
-
+from argus_core.tasks.depth.values import DepthMap
+from argus_core.tasks.metric import RecordMetric
 
 Average = Literal["image", "pixel"]
 Sums = npt.NDArray[np.float64]
 MEANS = ("abs_rel", "sq_rel", "mae", "log10", "delta1", "delta2", "delta3")
-"""Scores that are means over pixels; the others need a root."""
+"""Scores that are means over pixels; the others are roots."""
 NAMES = ("abs_rel", "rmse", "delta1", "delta2", "delta3", "log10", "rmse_log", "silog", "sq_rel", "mae")
 COUNT, SQUARE, LOG, LOG_SQUARE = range(len(MEANS), len(MEANS) + 4)
 """Places of the other sums: pixels, squared error, log error and its square."""
 
 
-class DepthMetric(Metric):
+class DepthMetric(RecordMetric[list[float]]):
     """Errors of pixels whose true depth lies between ``low`` and ``high`` metres; predictions are clamped to these.
 
     ``average`` ``image`` scores every image and takes the mean of the scores, as NYU is reported; ``pixel`` treats
     all pixels alike. ``eigen`` scores the crop of Eigen (2014), rows 45 to 470 and columns 41 to 600 of 480 x 640,
-    in proportion for other sizes. A prediction of 0, where no pass looked, counts as ``low``. Images without known
-    depth are not scored. ``silog`` is in percent, as on the KITTI board; the errors ``rmse``, ``mae`` in metres.
+    in proportion for other sizes. A prediction of 0, for pixels that no pass covered, counts as ``low``. Images
+    without known depth are not scored. ``silog`` is in percent, as on the KITTI board; ``rmse`` and ``mae`` in metres.
     """
 
     primary = "abs_rel"
@@ -40,14 +36,12 @@ class DepthMetric(Metric):
     def __init__(self, low: float, high: float, *, average: Average = "image", eigen: bool = False) -> None:
         if average not in get_args(Average):
             raise unknown("average", average, get_args(Average))
+        super().__init__()
         self.low, self.high, self.average, self.eigen = low, high, average, eigen
         self.protocol = f"depth-{average}{'-eigen' if eigen else ''}-1"
-        self._images: dict[str, list[float]] = {}
 
     def update(self, key: str, prediction: DepthMap, truth: npt.NDArray[Any]) -> None:
         """Add one image: predicted and true metres, (H, W) each."""
-        if key in self._images:
-            raise ArgusError(f"image {key!r} is counted twice; give each image once")
         depth = prediction.depth.float().cpu().numpy()
         if depth.shape != truth.shape:
             raise ArgusError(f"image {key!r}: depth is predicted for {depth.shape} pixels, known for {truth.shape}")
@@ -55,28 +49,15 @@ class DepthMetric(Metric):
             box = eigen_box(*truth.shape)
             depth, truth = depth[box], truth[box]
         scored = (truth > self.low) & (truth < self.high)  # false for nan
-        self._images[key] = error_sums(depth[scored].clip(self.low, self.high), truth[scored].astype(np.float32))
+        self.add(key, error_sums(depth[scored].clip(self.low, self.high), truth[scored].astype(np.float32)))
 
     def compute(self) -> dict[str, float]:
         """All scores; nan where no pixel is known."""
-        sums = [np.array(self._images[key]) for key in sorted(self._images)]
-        sums = [one for one in sums if one[COUNT]]
+        sums = [np.array(record) for record in self.records() if record[COUNT]]
         if not sums:
             return dict.fromkeys(NAMES, math.nan)
-        parts = [scores(one) for one in (sums if self.average == "image" else [np.sum(sums, axis=0)])]
+        parts = [scores(part) for part in (sums if self.average == "image" else [np.sum(sums, axis=0)])]
         return {name: float(np.mean([part[name] for part in parts])) for name in NAMES}
-
-    def state(self) -> dict[str, list[float]]:
-        """Per image key, its sums."""
-        return {key: list(values) for key, values in self._images.items()}
-
-    def merge(self, states: Sequence[dict[str, list[float]]]) -> None:
-        """Replace what was added by the union of ``states``; an image in two of them raises ArgusError."""
-        self._images = {}
-        for state in states:
-            if twice := sorted(state.keys() & self._images.keys()):
-                raise ArgusError(f"images {twice[:3]} are counted twice; split the data set without overlap")
-            self._images |= {key: list(values) for key, values in state.items()}
 
 
 def eigen_box(height: int, width: int) -> tuple[slice, slice]:
@@ -103,6 +84,6 @@ def scores(sums: Sums) -> dict[str, float]:
         "rmse_log": means[LOG_SQUARE],
         "silog": 1e4 * (means[LOG_SQUARE] - means[LOG] ** 2),
     }
-    found = {name: float(means[place]) for place, name in enumerate(MEANS)}
-    found |= {name: math.sqrt(max(0.0, square)) for name, square in squares.items()}
-    return {name: found[name] for name in NAMES}
+    values = {name: float(means[place]) for place, name in enumerate(MEANS)}
+    values |= {name: math.sqrt(max(0.0, square)) for name, square in squares.items()}
+    return {name: values[name] for name in NAMES}

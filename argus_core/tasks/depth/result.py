@@ -1,4 +1,4 @@
-"""The distance of every pixel."""
+"""The result of metric depth: the distance of every pixel."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ class DepthResult(Result):
 
     def summary(self) -> str:
         """Nearest, farthest and median depth."""
-        said = self.to_dict()
-        return "unknown" if said["median"] is None else "{min:.1f} to {max:.1f} m, median {median:.1f}".format(**said)
+        values = self.to_dict()
+        return (
+            "unknown" if values["median"] is None else "{min:.1f} to {max:.1f} m, median {median:.1f}".format(**values)
+        )
 
     def headline(self) -> str:
         """The median depth."""
@@ -42,17 +44,17 @@ class DepthResult(Result):
         return self.metres[np.isfinite(self.metres) & (self.metres > 0)]
 
     def to_dict(self, file: str | None = None) -> dict[str, Any]:
-        """``size`` (height, width), and ``min``, ``max``, ``median`` of the metres that are known, None if none is.
+        """``size`` (height, width), and ``min``, ``max``, ``median`` of the metres that are known, None if none are.
 
         ``known`` is their share of the image; ``file`` says where the map itself is kept. The map is ``metres``.
         """
         values = self._known()
-        said = (values.min(), values.max(), np.median(values)) if len(values) else (None, None, None)
-        numbers = [None if value is None else round(float(value), 3) for value in said]
+        numbers = (values.min(), values.max(), np.median(values)) if len(values) else (None, None, None)
+        rounded = [None if number is None else round(float(number), 3) for number in numbers]
         return {
             "size": list(self.metres.shape),
             "unit": "m",
-            **dict(zip(("min", "max", "median"), numbers, strict=True)),
+            **dict(zip(("min", "max", "median"), rounded, strict=True)),
             "known": round(len(values) / self.metres.size, 4),
             **({"file": file} if file is not None else {}),
         }

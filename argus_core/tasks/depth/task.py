@@ -1,10 +1,10 @@
-"""Metric depth: the distance of every pixel from the camera, in metres."""
+"""The task of measuring the distance of every pixel from the camera, in metres."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,21 +14,20 @@ from pydantic import model_validator
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError, Fault
 from argus_core.nn import BinLogits, bin_spread, decode_bins, merge_passes
-from argus_core.tasks.base import Metric, Task, turned
-from argus_core.tasks.depth.example import draw_depth, draw_extents, paint
+from argus_core.tasks.base import Task, map_fault
+from argus_core.tasks.depth.example import draw_depth, paint
+from argus_core.tasks.depth.metric import Average, DepthMetric
+from argus_core.tasks.depth.result import DepthResult
 from argus_core.tasks.depth.values import DepthMap, DepthMaps, DepthTarget, Metres, known_depth
-from argus_core.tokens import FeatureInfo, Tokens, repeat_border
-
-if TYPE_CHECKING:
-    from argus_core.tasks.depth.result import DepthResult
-
+from argus_core.tasks.example import draw_extents, paint_tokens
+from argus_core.tokens import FeatureInfo, Tokens, cell_mask, repeat_border
 
 FAR = 1000.0
-"""Metres that no depth sensor reaches: images that lie mostly beyond are in another unit."""
+"""Metres beyond the reach of any depth sensor: images with most of their depths farther away are in another unit."""
 BEYOND = 0.1
-"""Share of known depths beyond the range that is worth a word."""
+"""Share of known depths beyond the range from which a fault is reported."""
 NEAR = 0.01
-"""Share of the range within which no scene lies in the median: such depths are in a larger unit."""
+"""A median depth below this share of the range means that depths are in a larger unit."""
 
 
 class Depth(Task):
@@ -43,14 +42,14 @@ class Depth(Task):
     high: float = 10.0
 
     @model_validator(mode="after")
-    def _sensible(self) -> Depth:
+    def _check_range(self) -> Depth:
         if not 0 < self.low < self.high < math.inf:
             raise ArgusError(f"depth from low={self.low} to high={self.high} m is no range; give 0 < low < high")
         return self
 
     def target(self, truth: Metres, placement: Placement) -> DepthTarget:
         """The nearest depth at every canvas pixel: between known and unknown nothing can be interpolated."""
-        if wrong := _misfit(truth, placement.image_size) or _strange_unit(known_depth(truth)):
+        if wrong := _map_fault(truth, placement.image_size) or _unit_fault(known_depth(truth)):
             raise ArgusError(f"a depth map cannot be used: {wrong}")
         return DepthTarget(torch.from_numpy(placement.map_to_canvas(known_depth(truth), 0.0, nearest=True)))
 
@@ -59,7 +58,7 @@ class Depth(Task):
         depth = decode_bins(output.logits, self.low, self.high)
         both = torch.stack([depth, bin_spread(output.logits, depth, self.low, self.high)], dim=1)
         maps = repeat_border(both, output.stride, output.extent)
-        return [DepthMaps(one[0], one[1], output.stride) for one in maps]
+        return [DepthMaps(depth, spread, output.stride) for depth, spread in maps]
 
     def to_image(self, prediction: DepthMaps, placement: Placement) -> DepthMap:
         """Depth at image pixels."""
@@ -67,7 +66,7 @@ class Depth(Task):
 
     def merge(self, predictions: Sequence[DepthMaps], placements: Sequence[Placement]) -> DepthMap:
         """The mean of the passes' depths, and of their deviations, enlarged to the image's pixels; on the CPU."""
-        both = [torch.stack([one.depth, one.spread]) for one in predictions]
+        both = [torch.stack([maps.depth, maps.spread]) for maps in predictions]
         plane = merge_passes(both, predictions[0].stride, placements)
         depth, spread = plane.to_image().cpu()
         unseen = ~plane.seen_in_image().cpu()
@@ -75,14 +74,10 @@ class Depth(Task):
 
     def result(self, prediction: DepthMap, image: npt.NDArray[np.uint8]) -> DepthResult:
         """Metres and their deviation as arrays."""
-        from argus_core.tasks.depth.result import DepthResult
-
         return DepthResult(image, prediction.depth.numpy(), prediction.uncertainty.numpy())
 
-    def metric(self, *, average: Literal["image", "pixel"] = "image", eigen: bool = False) -> Metric:
+    def metric(self, *, average: Average = "image", eigen: bool = False) -> DepthMetric:
         """Errors of depth, averaged within and then over images, or over all pixels; ``eigen`` scores NYU's crop."""
-        from argus_core.tasks.depth.metric import DepthMetric
-
         return DepthMetric(self.low, self.high, average=average, eigen=eigen)
 
     def check(self, prediction: DepthMaps, canvas: tuple[int, int]) -> None:
@@ -109,17 +104,17 @@ class Depth(Task):
 
     def fault(self, truth: Any, size: tuple[int, int]) -> str:
         """What is wrong with a depth map for an image of ``size``: type, shape, unit, range, or nothing known."""
-        if wrong := _misfit(truth, size):
+        if wrong := _map_fault(truth, size):
             return wrong
         values = known_depth(truth)
         if not values.any():
             return "no pixel has a known depth"
         if not np.any((values > self.low) & (values < self.high)):
             wrong = f"no known depth lies between {self.low:g} and {self.high:g} m: they are {_span(values)}"
-        return _strange_unit(values) or wrong
+        return _unit_fault(values) or wrong
 
     def summary(self, truths: Iterable[Metres]) -> dict[str, Any]:
-        """Shares of pixels that are known, and of these beyond the range if any; the median is the median image's."""
+        """Shares of pixels with known depth and of depths beyond the range; and a median of medians."""
         known, pixels, beyond, medians, low, high = 0, 0, 0, [], math.inf, 0.0
         for truth in truths:
             values = known_depth(truth)
@@ -137,17 +132,17 @@ class Depth(Task):
         return {**shares, **{f"depth_{name}_m": round(value, 4) for name, value in span.items()}}
 
     def faults(self, summary: Mapping[str, Any], *, learning: bool = True) -> list[Fault]:
-        """Nothing known, a unit that cannot be meant, and depths beyond the range: more than half of them are wrong."""
+        """No known depth, a wrong unit, or depths beyond the range, which is wrong if it is more than half of them."""
         if not summary["known_share"]:
             return [Fault("", "no pixel has a known depth that can be used", wrong=True)]
         median, beyond = summary["depth_median_m"], summary.get("beyond_range_share", 0.0)
-        mend = "give the unit of the files (unit= or scale=) or the range (low=, high=) in the data spec"
+        remedy = "give the unit of the files (unit= or scale=) or the range (low=, high=) in the data spec"
         if beyond >= BEYOND:
             what = f"{beyond:.1%} of the known depths are not between {self.low:g} and {self.high:g} m"
-            return [Fault("", f"{what}, where they are learned and scored; {mend}", wrong=beyond > 0.5)]
+            return [Fault("", f"{what}, where they are learned and scored; {remedy}", wrong=beyond > 0.5)]
         if median < NEAR * self.high:
             what = f"the median depth is {median:g} m, of a range up to {self.high:g} m"
-            return [Fault("", f"{what}: is it in another unit? {mend}", wrong=True)]
+            return [Fault("", f"{what}: is it in another unit? {remedy}", wrong=True)]
         return []
 
     def example(
@@ -158,17 +153,14 @@ class Depth(Task):
         images: int,
         generator: torch.Generator,
     ) -> tuple[Tokens, list[DepthTarget]]:
-        """Rolling depths that each cell's vector tells; unknown in places, and half of the images have padding."""
+        """Rolling depths that each cell's vector encodes; unknown in places, and half of the images have padding."""
         extent = draw_extents(canvas, images)
         depth = draw_depth(self.low, self.high, canvas, images, generator)
-        maps, prefix = {}, {}
-        for layer in sorted({layer % info.depth for layer in layers}):
-            maps[layer] = paint(depth, extent, info, layer, generator)
-            prefix[layer] = torch.randn(images, max(1, info.prefix), info.channels[layer], generator=generator)
-        depth[torch.rand(depth.shape, generator=generator) < 0.1] = 0
-        for one, (height, width) in zip(depth, extent.tolist(), strict=True):
-            one[height:], one[:, width:] = 0, 0
-        return Tokens(maps, prefix, extent, canvas, info), [DepthTarget(one) for one in depth]
+        tokens = paint_tokens(
+            info, layers, canvas, extent, generator, lambda layer: paint(depth, info, layer, generator)
+        )
+        known = (torch.rand(depth.shape, generator=generator) >= 0.1) & cell_mask(extent, 1, canvas)[:, 0]
+        return tokens, [DepthTarget(metres) for metres in depth * known]
 
     def example_truth(self, size: tuple[int, int], generator: torch.Generator) -> Metres:
         """Rolling depths, unknown in a corner."""
@@ -177,7 +169,7 @@ class Depth(Task):
         return depth.numpy()
 
     def perfect(self, truth: Metres, placement: Placement) -> DepthMaps:
-        """The depth at every canvas pixel, the farthest where none is known."""
+        """The depth at every canvas pixel, the farthest possible where none is known."""
         depth = self.target(truth, placement).depth
         known = torch.where(depth > 0, depth, self.high).clamp(self.low, self.high)
         return DepthMaps(known, torch.zeros_like(known), 1)
@@ -188,19 +180,13 @@ class Depth(Task):
         return cls()
 
 
-def _misfit(truth: Any, size: tuple[int, int]) -> str:
-    """Why a depth map does not belong to an image of ``size``."""
-    if not isinstance(truth, np.ndarray) or truth.ndim != 2 or truth.dtype.kind != "f":
-        kind = f"{truth.dtype} of shape {truth.shape}" if isinstance(truth, np.ndarray) else type(truth).__name__
-        return f"it is {kind}, not a float array of shape (height, width)"
-    if truth.shape != size:
-        text = "it is {}x{} (height x width), the image {}x{}".format(*truth.shape, *size)
-        return text + turned(truth.shape, size)
-    return ""
+def _map_fault(truth: Any, size: tuple[int, int]) -> str:
+    """Why a depth map does not fit an image of ``size``; empty if it does."""
+    return map_fault(truth, size, "f", "a float")
 
 
-def _strange_unit(values: Metres) -> str:
-    """Why known depths cannot be metres."""
+def _unit_fault(values: Metres) -> str:
+    """Why known depths cannot be metres; empty if they can."""
     if 2 * np.count_nonzero(values > FAR) <= np.count_nonzero(values):
         return ""
     return f"depths are {_span(values)}: are they millimetres? give the unit (scale) of the files"

@@ -1,18 +1,14 @@
-"""Metric depth: the distance of every pixel from the camera, in metres."""
+"""Annotations, targets and predictions of metric depth."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    pass
-
 
 Metres = npt.NDArray[np.float32]
 

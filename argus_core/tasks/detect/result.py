@@ -1,4 +1,4 @@
-"""The objects of an image."""
+"""The result of a detection: the objects of an image."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 MOST_NAMED = 3
-"""Classes that a summary names."""
+"""How many classes a summary names."""
 
 
 @dataclass(frozen=True, repr=False)
 class DetectionResult(Result):
     """Boxes, best first; iterating gives ``{"class_id", "class_name", "score", "box": [x1, y1, x2, y2]}``.
 
-    ``categories`` are the ids of the classes in COCO files; empty where nobody gave them any.
+    ``categories`` are the ids of the classes in COCO files; empty where the data set has none.
     """
 
     found: Detections = field(repr=False)
@@ -52,13 +52,13 @@ class DetectionResult(Result):
     def summary(self) -> str:
         """How many objects of which classes, and the best score."""
         best = f"; best {self.found.scores.max().item():.2f}" if len(self) else ""
-        return f"{self._counted(self.found.labels.tolist())}{best}"
+        return f"{self._count_classes(self.found.labels.tolist())}{best}"
 
     def headline(self) -> str:
         """How many objects of which classes the picture shows."""
-        return self._counted(self.found.labels[drawn(self.found.boxes, self.found.scores)].tolist())
+        return self._count_classes(self.found.labels[drawn(self.found.boxes, self.found.scores)].tolist())
 
-    def _counted(self, labels: list[int]) -> str:
+    def _count_classes(self, labels: list[int]) -> str:
         """The number of objects and those of the most frequent classes."""
         counts = Counter(self.classes[label] for label in labels).most_common()
         named = [f"{number} {name}" for name, number in counts[:MOST_NAMED]]
@@ -75,21 +75,21 @@ class DetectionResult(Result):
     ) -> list[dict[str, Any]]:
         """COCO result entries: ``bbox`` is x, y, width, height, ``category_id`` the data set's own id of the class.
 
-        With ``first_category``, and where the data set gave its classes no ids (then from 1), they are counted
-        instead. Nothing is rounded, so that COCO's own tools score what was scored here; they need neither
-        ``category_name`` nor ``file_name``, which are for readers.
+        Where the data set has no ids they count from 1, and with ``first_category`` from that. Nothing is rounded, so
+        that COCO's own tools give the same scores; they ignore ``category_name`` and ``file_name``, which are for
+        readers.
         """
         own, first = self.categories if first_category is None else (), 1 if first_category is None else first_category
         where = {"image_id": image_id, **({"file_name": file_name} if file_name is not None else {})}
         return [
             {
                 **where,
-                "category_id": own[one["class_id"]] if own else one["class_id"] + first,
-                "category_name": one["class_name"],
-                "bbox": list(_xywh(one["box"])),
-                "score": one["score"],
+                "category_id": own[entry["class_id"]] if own else entry["class_id"] + first,
+                "category_name": entry["class_name"],
+                "bbox": _xywh(*entry["box"]),
+                "score": entry["score"],
             }
-            for one in self.entries
+            for entry in self.entries
         ]
 
     def to_supervision(self) -> supervision.Detections:
@@ -98,16 +98,15 @@ class DetectionResult(Result):
         return as_supervision(found.boxes.numpy(), found.scores.tolist(), found.labels.tolist(), self.classes)
 
     def draw(self) -> Pixels:
-        """The image with named boxes; of overlapping ones the best."""
+        """The image with named boxes; of those that overlap, only the best."""
         return draw_boxes(self.image, self.found, self.classes)
 
     def tile(self, size: tuple[int, int]) -> Pixels:
         """The same for an image of ``size``."""
         zoom = self.found.boxes.new_tensor([size[1] / self.image.shape[1], size[0] / self.image.shape[0]] * 2)
-        found = Detections(self.found.boxes * zoom, self.found.scores, self.found.labels)
-        return draw_boxes(resized(self.image, size), found, self.classes)
+        detections = Detections(self.found.boxes * zoom, self.found.scores, self.found.labels)
+        return draw_boxes(resized(self.image, size), detections, self.classes)
 
 
-def _xywh(box: list[float]) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = box
-    return x1, y1, x2 - x1, y2 - y1
+def _xywh(x1: float, y1: float, x2: float, y2: float) -> list[float]:
+    return [x1, y1, x2 - x1, y2 - y1]

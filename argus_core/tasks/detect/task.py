@@ -1,29 +1,28 @@
-"""Object detection: boxes of named classes."""
+"""The task of finding the objects of named classes."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import ValidationInfo, field_validator
-from torch import Tensor
 
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError, Fault
-from argus_core.tasks.base import Metric, Task
+from argus_core.tasks.base import ClassNames, Task
+from argus_core.tasks.detect.example import draw_scene, paint
+from argus_core.tasks.detect.metric import Backend, CocoMetric
+from argus_core.tasks.detect.result import DetectionResult
 from argus_core.tasks.detect.values import LIMIT, Boxes, BoxTarget, Detections
-from argus_core.tokens import FeatureInfo, Tokens, cell_mask
-
-if TYPE_CHECKING:
-    from argus_core.tasks.detect.result import DetectionResult
-
+from argus_core.tasks.example import draw_extents, paint_tokens
+from argus_core.tokens import FeatureInfo, Tokens
 
 ROUNDING = 1.0
-"""Pixels by which a box may leave its image."""
+"""Pixels by which a box may reach beyond its image."""
 VANISHED = 1e-3
 """A box with a shorter side, in canvas pixels, is not on the canvas."""
 
@@ -31,25 +30,18 @@ VANISHED = 1e-3
 class Detect(Task):
     """Find every object of ``classes``; scored by COCO's average precision.
 
-    ``categories`` are the data set's own ids of the classes, which files of results in COCO's format carry; where it
-    has none, they count from 1. Tasks of the same classes are equal, whatever their ids.
+    ``categories`` are the data set's own ids of the classes, as used in result files in COCO's format; without them
+    ids count from 1. Tasks of the same classes are equal, whatever their ids.
     """
 
     name: ClassVar[str] = "detect"
     floor: ClassVar[str] = "detect.analytic_person"
-    classes: tuple[str, ...]
+    classes: ClassNames
     categories: tuple[int, ...] = ()
-
-    @field_validator("classes")
-    @classmethod
-    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        if not classes or len(set(classes)) != len(classes):
-            raise ArgusError(f"a detection task needs one or more distinct class names, not {list(classes)}")
-        return classes
 
     @field_validator("categories")
     @classmethod
-    def _one_each(cls, categories: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+    def _check_categories(cls, categories: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
         if categories and not len(set(categories)) == len(categories) == len(info.data.get("classes", ())):
             raise ArgusError(f"a detection task needs one distinct category id per class, not {list(categories)}")
         return categories
@@ -61,7 +53,7 @@ class Detect(Task):
         return hash((type(self), self.classes))
 
     def target(self, truth: Boxes, placement: Placement) -> BoxTarget:
-        """The boxes on the canvas; those that a crop cut away are left out."""
+        """The boxes on the canvas, without those that a crop cut away."""
         if np.any((truth.labels < 0) | (truth.labels >= len(self.classes))):
             raise ArgusError(f"labels {set(truth.labels.tolist())} do not fit the {len(self.classes)} classes")
         boxes = placement.boxes_to_canvas(truth.boxes)
@@ -73,7 +65,7 @@ class Detect(Task):
         )
 
     def decode(self, output: Any, canvas: tuple[int, int]) -> list[Detections]:
-        """Nothing is common to all detectors: each family of heads brings its own."""
+        """Not implemented: each family of detection heads has its own kind of output."""
         raise NotImplementedError("a detection head decodes its own output: subclass DenseHead or override decode")
 
     def to_image(self, prediction: Detections, placement: Placement) -> Detections:
@@ -85,16 +77,12 @@ class Detect(Task):
         self, prediction: Detections, image: npt.NDArray[np.uint8], *, score_thresh: float = 0.3
     ) -> DetectionResult:
         """The detections that score at least ``score_thresh``."""
-        from argus_core.tasks.detect.result import DetectionResult
-
         kept = prediction.scores >= score_thresh
-        found = Detections(prediction.boxes[kept], prediction.scores[kept], prediction.labels[kept])
-        return DetectionResult(image, found, self.classes, self.categories)
+        detections = Detections(prediction.boxes[kept], prediction.scores[kept], prediction.labels[kept])
+        return DetectionResult(image, detections, self.classes, self.categories)
 
-    def metric(self, *, backend: Literal["pycocotools", "faster"] = "pycocotools") -> Metric:
+    def metric(self, *, backend: Backend = "pycocotools") -> CocoMetric:
         """COCO's average precision and recall; ``faster`` gives the same numbers and needs the ``fast-eval`` extra."""
-        from argus_core.tasks.detect.metric import CocoMetric
-
         return CocoMetric(self.classes, backend)
 
     def check(self, prediction: Detections, canvas: tuple[int, int]) -> None:
@@ -120,7 +108,7 @@ class Detect(Task):
 
     def fault(self, truth: Any, size: tuple[int, int]) -> str:
         """What makes an image's boxes unusable: their type or shape, labels without a class, or a place outside it."""
-        if wrong := _misshapen(truth):
+        if wrong := _shape_fault(truth):
             return wrong
         if np.any(strange := (truth.labels < 0) | (truth.labels >= len(self.classes))):
             return f"label {int(truth.labels[strange][0])} is not the index of one of {len(self.classes)} classes"
@@ -133,7 +121,7 @@ class Detect(Task):
         return f"the box from {box[:2]} to {box[2:]} is none in an image of {size[0]}x{size[1]} (height x width)"
 
     def summary(self, truths: Iterable[Boxes]) -> dict[str, Any]:
-        """Boxes in all and per class, crowd regions, images without boxes; boxes that are repeated or tiny, if any."""
+        """Numbers of boxes (total, per class, crowd), of images without boxes, and of repeated or tiny boxes."""
         counts = np.zeros(len(self.classes), dtype=np.int64)
         empty, crowd, odd = 0, 0, Counter[str]()
         for truth in truths:
@@ -151,7 +139,7 @@ class Detect(Task):
         }
 
     def faults(self, summary: Mapping[str, Any], *, learning: bool = True) -> list[Fault]:
-        """Nothing to find, or crowd regions alone; boxes that are repeated or hardly there."""
+        """No box but crowd regions, and boxes that are repeated or less than a pixel wide or high."""
         boxes, crowd = summary["boxes"], summary["crowd"]
         if crowd == boxes:
             what = f"all {boxes} boxes are crowd regions (iscrowd)" if boxes else "no image has a box"
@@ -176,46 +164,22 @@ class Detect(Task):
         images: int,
         generator: torch.Generator,
     ) -> tuple[Tokens, list[BoxTarget]]:
-        """Scenes of up to three boxes, whose class vector fills the cells they cover; half have padding."""
-        extent = _extents(canvas, images)
-        targets = [self._scene(one, generator) for one in extent]
-        maps, prefix = {}, {}
-        for layer in sorted({layer % info.depth for layer in layers}):
-            maps[layer] = self._paint(info, layer, canvas, extent, targets, generator)
-            prefix[layer] = torch.randn(images, max(1, info.prefix), info.channels[layer], generator=generator)
-        return Tokens(maps, prefix, extent, canvas, info), targets
-
-    def _scene(self, extent: Tensor, generator: torch.Generator) -> BoxTarget:
-        """One to three boxes, each in a quarter of the image of its own."""
-        quarters = torch.randperm(4, generator=generator)[: int(torch.randint(1, 4, (), generator=generator))]
-        half = extent.flip(0) / 2  # x, y
-        corner = torch.stack([quarters % 2, quarters // 2], dim=1) * half
-        side = (0.6 + 0.4 * torch.rand(len(quarters), 2, generator=generator)) * half
-        start = corner + torch.rand(len(quarters), 2, generator=generator) * (half - side)
-        labels = torch.randint(len(self.classes), (len(quarters),), generator=generator)
-        return BoxTarget(torch.cat([start, start + side], dim=1), labels, torch.zeros(len(quarters), dtype=torch.bool))
-
-    def _paint(
-        self,
-        info: FeatureInfo,
-        layer: int,
-        canvas: tuple[int, int],
-        extent: Tensor,
-        targets: Sequence[BoxTarget],
-        generator: torch.Generator,
-    ) -> Tensor:
-        """(B, C, h, w): each class's vector times the share of a cell its boxes cover, plus noise."""
-        grid, stride = info.grid(canvas, layer), info.strides[layer]
-        vectors = 3 * torch.randn(len(self.classes), info.channels[layer], generator=generator)
-        maps = 0.3 * torch.randn(len(targets), info.channels[layer], *grid, generator=generator)
-        for image, target in zip(maps, targets, strict=True):
-            rows, cols = (_covered(target.boxes[:, k::2], n, stride) for k, n in ((1, grid[0]), (0, grid[1])))
-            image += torch.einsum("gc,gh,gw->chw", vectors[target.labels], rows, cols)
-        return maps * cell_mask(extent, stride, grid)
+        """Scenes of up to three boxes, whose class vectors fill the cells they cover; half have padding."""
+        classes, extent = len(self.classes), draw_extents(canvas, images)
+        targets = [draw_scene(classes, size, generator) for size in extent]
+        tokens = paint_tokens(
+            info,
+            layers,
+            canvas,
+            extent,
+            generator,
+            lambda layer: paint(targets, classes, info, layer, canvas, generator),
+        )
+        return tokens, targets
 
     def example_truth(self, size: tuple[int, int], generator: torch.Generator) -> Boxes:
-        """One to three boxes, each in a quarter of the image of its own."""
-        scene = self._scene(torch.tensor(size), generator)
+        """One to three boxes, each in its own quarter of the image."""
+        scene = draw_scene(len(self.classes), torch.tensor(size), generator)
         boxes, crowd = scene.boxes.double().numpy(), scene.crowd.numpy()
         return Boxes(boxes, scene.labels.numpy(), crowd, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
 
@@ -231,27 +195,12 @@ class Detect(Task):
         return cls(classes=("disc", "ring", "star"))
 
 
-def _misshapen(truth: Any) -> str:
-    """Why an annotation does not hold boxes, labels, flags and areas of one length."""
+def _shape_fault(truth: Any) -> str:
+    """Why an annotation does not hold boxes, labels, flags and areas of one length; empty if it does."""
     if not isinstance(truth, Boxes):
         return f"it is {type(truth).__name__}, not Boxes"
-    shapes = [getattr(one, "shape", None) for one in (truth.boxes, truth.labels, truth.crowd, truth.area)]
+    shapes = [getattr(array, "shape", None) for array in (truth.boxes, truth.labels, truth.crowd, truth.area)]
     count = (shapes[1] or (0,))[0]
     if shapes != [(count, 4), (count,), (count,), (count,)] or truth.labels.dtype.kind not in "ui":
         return f"boxes, labels, crowd flags and areas are {shapes}, not (N, 4), (N,), (N,) and (N,) with whole labels"
     return ""
-
-
-def _extents(canvas: tuple[int, int], images: int) -> Tensor:
-    """(B, 2): whole canvases, and in turn ones padded to the right and below."""
-    extent = torch.tensor(canvas).repeat(images, 1)
-    extent[1::4, 1] = extent[1::4, 1] * 3 // 4
-    extent[3::4, 0] = extent[3::4, 0] * 3 // 4
-    return extent
-
-
-def _covered(span: Tensor, cells: int, stride: int) -> Tensor:
-    """(G, cells): the share of each cell of an axis that lies within spans (G, 2)."""
-    start = torch.arange(cells) * stride
-    overlap = torch.minimum(span[:, 1:], start + stride) - torch.maximum(span[:, :1], start)
-    return overlap.clamp(min=0) / stride

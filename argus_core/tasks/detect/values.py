@@ -1,18 +1,13 @@
-"""Object detection: boxes of named classes."""
+"""Annotations, targets and predictions of a detection."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    pass
-
 
 LIMIT = 100
 """Detections per image that count, as in COCO."""
@@ -23,7 +18,7 @@ class Boxes:
     """The annotated boxes of one image, in image pixels (x1, y1, x2, y2); labels are 0-based class indices.
 
     ``crowd`` marks regions that hold many objects; ``area`` is the annotated area in square pixels (it
-    decides COCO's small, medium and large), which is the mask's where there is one.
+    decides COCO's small, medium and large): that of the mask where there is one.
     """
 
     boxes: npt.NDArray[np.float64]

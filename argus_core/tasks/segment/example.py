@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from argus_core.tasks.depth.example import draw_extents
+from argus_core.tasks.example import blend_vectors, draw_extents
 from argus_core.tokens import FeatureInfo, cell_mask
 
 
@@ -21,15 +21,11 @@ def draw_labels(
     return labels.masked_fill_(~cell_mask(extent, 1, canvas)[:, 0], ignore), extent
 
 
-def paint(
-    labels: Tensor, extent: Tensor, classes: int, info: FeatureInfo, layer: int, generator: torch.Generator
-) -> Tensor:
+def paint(labels: Tensor, classes: int, info: FeatureInfo, layer: int, generator: torch.Generator) -> Tensor:
     """(B, C, h, w): each class's vector times the share of a cell that it covers, plus noise."""
     canvas, stride = (labels.shape[1], labels.shape[2]), info.strides[layer]
-    grid = info.grid(canvas, layer)
     vectors = 3 * torch.randn(classes, info.channels[layer], generator=generator)
-    each = (labels[:, None] == torch.arange(classes)[:, None, None]).float()  # (B, K, H, W)
-    overhang = [n * stride - size for n, size in zip(grid, canvas, strict=True)]
-    shares = F.avg_pool2d(F.pad(each, (0, overhang[1], 0, overhang[0])), stride)
-    noise = 0.3 * torch.randn(len(labels), info.channels[layer], *grid, generator=generator)
-    return (torch.einsum("bkhw,kc->bchw", shares, vectors) + noise) * cell_mask(extent, stride, grid)
+    masks = (labels[:, None] == torch.arange(classes)[:, None, None]).float()  # (B, K, H, W)
+    overhang = [n * stride - size for n, size in zip(info.grid(canvas, layer), canvas, strict=True)]
+    shares = F.avg_pool2d(F.pad(masks, (0, overhang[1], 0, overhang[0])), stride)
+    return blend_vectors(shares, vectors, generator)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,17 +11,14 @@ import torch
 from torch import Tensor
 
 from argus_core.errors import ArgusError
-from argus_core.tasks.base import Metric
-
-if TYPE_CHECKING:
-    from argus_core.tasks.segment.values import Segmentation
-
+from argus_core.tasks.metric import Metric, union
+from argus_core.tasks.segment.values import Segmentation
 
 Scores = npt.NDArray[np.float64]
 
 
 class IoUMetric(Metric):
-    """IoU per class over all pixels of all images, and its mean; everything in 0..1, ``IoU/<class>`` one class's.
+    """IoU per class over all pixels of all images, and its mean; all are in 0..1, ``IoU/<class>`` is for one class.
 
     ``mAcc`` is the mean of class recalls, ``dice`` that of class F-scores, ``precision`` that of precisions, ``aAcc``
     the share of right pixels. A class that is neither annotated nor predicted is left out of a mean, and its own
@@ -35,19 +32,19 @@ class IoUMetric(Metric):
         self.classes = tuple(classes)
         self.ignore = ignore
         self._keys: set[str] = set()
-        # Truth by prediction; the last column counts pixels that were given no class.
+        # Truth by prediction; the last column counts pixels without a predicted class.
         self._table = np.zeros((len(classes), len(classes) + 1), dtype=np.int64)
 
     def update(self, key: str, prediction: Segmentation, truth: npt.NDArray[np.integer[Any]]) -> None:
         """Add one image: a prediction and a mask of the same size (h, w)."""
         if key in self._keys:
             raise ArgusError(f"image {key!r} is counted twice; give each image once")
-        found = prediction.labels.cpu().int()
-        if tuple(found.shape) != truth.shape:
-            raise ArgusError(f"image {key!r}: the prediction is {tuple(found.shape)}, the mask {truth.shape}")
+        predicted = prediction.labels.cpu().int()
+        if tuple(predicted.shape) != truth.shape:
+            raise ArgusError(f"image {key!r}: the prediction is {tuple(predicted.shape)}, the mask {truth.shape}")
         count = len(self.classes) + 1
         index = self._rows(torch.from_numpy(truth.astype(np.int32)), f"image {key!r}: the mask") * count
-        index += self._rows(found, f"image {key!r}: the prediction")
+        index += self._rows(predicted, f"image {key!r}: the prediction")
         self._table += torch.bincount(index.flatten(), minlength=count**2).view(count, count)[:-1].numpy()
         self._keys.add(key)
 
@@ -57,20 +54,21 @@ class IoUMetric(Metric):
         rows = torch.where(labels == self.ignore, last, labels)
         low, high = rows.aminmax()
         if low < 0 or high > last or (self.ignore != last and (labels == last).any()):
-            raise ArgusError(f"{what} has labels other than 0..{last - 1} and {self.ignore}: {_range(labels)}")
+            smallest, largest = (int(end) for end in labels.aminmax())
+            raise ArgusError(f"{what} has labels other than 0..{last - 1} and {self.ignore}: {smallest} to {largest}")
         return rows
 
     def compute(self) -> dict[str, float]:
         """The means first, then the IoU of every class."""
         right = self._table.diagonal()
-        true, said = self._table.sum(axis=1), self._table[:, :-1].sum(axis=0)
-        iou = _ratio(right, true + said - right)
+        true, predicted = self._table.sum(axis=1), self._table[:, :-1].sum(axis=0)
+        iou = _ratio(right, true + predicted - right)
         return {
             "mIoU": _mean(iou),
             "mAcc": _mean(_ratio(right, true)),
             "aAcc": float(_ratio(right.sum(keepdims=True), true.sum(keepdims=True))[0]),
-            "dice": _mean(_ratio(2 * right, true + said)),
-            "precision": _mean(_ratio(right, said)),
+            "dice": _mean(_ratio(2 * right, true + predicted)),
+            "precision": _mean(_ratio(right, predicted)),
             **{f"IoU/{name}": float(value) for name, value in zip(self.classes, iou, strict=True)},
         }
 
@@ -80,26 +78,17 @@ class IoUMetric(Metric):
 
     def merge(self, states: Sequence[dict[str, Any]]) -> None:
         """Replace what was added by the union of ``states``; an image in two of them raises ArgusError."""
-        keys: set[str] = set()
-        for state in states:
-            twice = sorted(keys & set(state["keys"]))
-            if twice:
-                raise ArgusError(f"images {twice[:3]} are counted twice; split the data set without overlap")
-            keys |= set(state["keys"])
+        self._keys = set(union([dict.fromkeys(state["keys"]) for state in states]))
         tables = [np.array(state["table"], dtype=np.int64) for state in states]
-        self._keys, self._table = keys, sum(tables, np.zeros_like(self._table))
-
-
-def _range(labels: Tensor) -> str:
-    return "{} to {}".format(*(int(end) for end in labels.aminmax()))
+        self._table = sum(tables, np.zeros_like(self._table))
 
 
 def _ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> Scores:
-    """Shares; nan of nothing."""
+    """Element-wise shares; nan where the whole is 0."""
     return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
 
 def _mean(values: Scores) -> float:
-    """The mean of what is defined."""
+    """The mean of the values that are not nan."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else float("nan")

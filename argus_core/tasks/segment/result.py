@@ -1,4 +1,4 @@
-"""The class of every pixel."""
+"""The result of a segmentation: the class of every pixel."""
 
 from __future__ import annotations
 
@@ -43,22 +43,21 @@ class SegmentResult(Result):
 
     def summary(self) -> str:
         """How many classes there are, and the shares of the largest."""
-        found = [f"{name} {100 * share:.0f} %" for name, share in self.shares().items()]
-        rest = f", and {len(found) - 4} more" if len(found) > 4 else ""
-        return f"{len(found)} of {len(self.classes)} classes: {', '.join(found[:4])}{rest}" if found else "no class"
+        parts = [f"{name} {100 * share:.0f} %" for name, share in self.shares().items()]
+        rest = f", and {len(parts) - 4} more" if len(parts) > 4 else ""
+        return f"{len(parts)} of {len(self.classes)} classes: {', '.join(parts[:4])}{rest}" if parts else "no class"
 
     def headline(self) -> str:
-        """What it is."""
+        """The name of the task: the shares of classes are in the legend."""
         return "segmentation"
 
     def to_dict(self) -> dict[str, Any]:
         """The mask of each class present, largest first, as COCO's run lengths; ``decode_labels`` is the inverse."""
-        found = self.present()
+        present = self.present()
+        encoded = encode_labels(self.labels, [label for label, _ in present])
         masks = [
-            {"class_id": label, "class_name": self.classes[label], "share": round(share, 6), "segmentation": encoded}
-            for (label, share), encoded in zip(
-                found, encode_labels(self.labels, [label for label, _ in found]), strict=True
-            )
+            {"class_id": label, "class_name": self.classes[label], "share": round(share, 6), "segmentation": mask}
+            for (label, share), mask in zip(present, encoded, strict=True)
         ]
         return {"size": list(self.labels.shape), "masks": masks}
 
@@ -86,8 +85,8 @@ class SegmentResult(Result):
 def decode_labels(answer: Mapping[str, Any], ignore: int = 255) -> npt.NDArray[np.int64]:
     """The labels (h, w) of a ``SegmentResult.to_dict()``; ``ignore`` where no mask is."""
     labels = np.full(answer["size"], ignore, dtype=np.int64)
-    for one in answer["masks"]:
-        labels[decode_mask(one["segmentation"])] = one["class_id"]
+    for mask in answer["masks"]:
+        labels[decode_mask(mask["segmentation"])] = mask["class_id"]
     return labels
 
 

@@ -1,9 +1,9 @@
-"""Semantic segmentation: a class for every pixel."""
+"""The task of naming the class of every pixel."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,19 +14,18 @@ from torch import Tensor
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError, Fault
 from argus_core.nn import merge_passes
-from argus_core.tasks.base import Metric, Task, turned
+from argus_core.tasks.base import ClassNames, Task, map_fault
+from argus_core.tasks.example import paint_tokens
 from argus_core.tasks.segment.example import draw_labels, paint
 from argus_core.tasks.segment.loss import DenseLogits, MaskTarget, cross_entropy
+from argus_core.tasks.segment.metric import IoUMetric
+from argus_core.tasks.segment.result import SegmentResult
 from argus_core.tasks.segment.values import ClassMaps, Segmentation
 from argus_core.tokens import FeatureInfo, Tokens
 
-if TYPE_CHECKING:
-    from argus_core.tasks.segment.result import SegmentResult
-
-
 Mask = npt.NDArray[np.integer[Any]]
 BINARY = 'write {{"0": 0, "{}": 1}} into remap.json and add remap=remap.json to the data spec'
-"""How pixels of one value become a class."""
+"""How pixels of a single value become a class."""
 
 
 class Segment(Task):
@@ -37,13 +36,11 @@ class Segment(Task):
 
     name: ClassVar[str] = "segment"
     mapped: ClassVar[bool] = True
-    classes: tuple[str, ...]
+    classes: ClassNames
     ignore: int = 255
 
     @model_validator(mode="after")
-    def _sensible(self) -> Segment:
-        if not self.classes or len(set(self.classes)) != len(self.classes):
-            raise ArgusError(f"segmentation needs one or more distinct class names, not {list(self.classes)}")
+    def _check_ignore(self) -> Segment:
         if 0 <= self.ignore < len(self.classes):
             raise ArgusError(
                 f"ignore={self.ignore} is the index of class {self.classes[self.ignore]!r}; choose another"
@@ -72,7 +69,7 @@ class Segment(Task):
     @torch.no_grad()
     def merge(self, predictions: Sequence[ClassMaps], placements: Sequence[Placement]) -> Segmentation:
         """The softmax of the passes' mean logits, at image pixels, on the CPU."""
-        plane = merge_passes([one.logits for one in predictions], predictions[0].stride, placements)
+        plane = merge_passes([maps.logits for maps in predictions], predictions[0].stride, placements)
         parts = [_classify(strip) for _, strip in plane.strips()]
         labels, confidence = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
         unseen = ~plane.seen_in_image().cpu()
@@ -80,21 +77,17 @@ class Segment(Task):
 
     def result(self, prediction: Segmentation, image: npt.NDArray[np.uint8]) -> SegmentResult:
         """Labels and confidence as arrays."""
-        from argus_core.tasks.segment.result import SegmentResult
-
         maps = prediction.labels.numpy(), prediction.confidence.numpy()
         return SegmentResult(image, *maps, self.classes, self.ignore)
 
-    def metric(self) -> Metric:
+    def metric(self) -> IoUMetric:
         """Mean intersection over union."""
-        from argus_core.tasks.segment.metric import IoUMetric
-
         return IoUMetric(self.classes, self.ignore)
 
     def check(self, prediction: ClassMaps, canvas: tuple[int, int]) -> None:
         """Finite floating-point logits of every class, on a grid that covers the canvas and no cell more."""
         logits, stride = prediction.logits, prediction.stride
-        assert stride >= 1, f"a stride of {stride} px is none"
+        assert stride >= 1, f"the stride is {stride} px, not 1 or more"
         shape = (len(self.classes), *(-(-n // stride) for n in canvas))
         assert logits.shape == shape, f"logits are {tuple(logits.shape)}, expected {shape} at stride {stride}"
         assert logits.is_floating_point(), f"logits are {logits.dtype}"
@@ -106,21 +99,18 @@ class Segment(Task):
 
     def fault(self, truth: Any, size: tuple[int, int]) -> str:
         """What makes a mask unusable for an image of ``size``: its type, its shape, or labels without a class."""
-        if not isinstance(truth, np.ndarray) or truth.ndim != 2 or truth.dtype.kind not in "ui":
-            return f"it is {_kind(truth)}, not an integer array of shape (height, width)"
-        if truth.shape != size:
-            shapes = (f"{one[0]}x{one[1]}" for one in (truth.shape, size))
-            return "the mask is {} (height x width), the image {}".format(*shapes) + turned(truth.shape, size)
+        if wrong := map_fault(truth, size, "ui", "an integer", "the mask"):
+            return wrong
         strange = truth[(truth != self.ignore) & ((truth < 0) | (truth >= len(self.classes)))]
         if not len(strange):
             return ""
         values = np.unique(strange).tolist()
         shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
         what = f"label {shown} ({len(strange)} pixels) is none of 0..{len(self.classes) - 1} and not {self.ignore}"
-        return what + _meant(truth, len(self.classes))
+        return what + _remedy(truth, len(self.classes))
 
     def summary(self, truths: Iterable[Mask]) -> dict[str, Any]:
-        """Shares of pixels: of every class among the labelled, and of the ignored; and the classes never seen."""
+        """The share of every class in the labelled pixels, the share of ignored pixels, and the classes never seen."""
         counts, pixels = np.zeros(len(self.classes), dtype=np.int64), 0
         for truth in truths:
             labels = truth[(truth >= 0) & (truth < len(self.classes))]
@@ -134,7 +124,7 @@ class Segment(Task):
         }
 
     def faults(self, summary: Mapping[str, Any], *, learning: bool = True) -> list[Fault]:
-        """Nothing labelled, or one class alone, which leaves nothing to tell apart."""
+        """No labelled pixel, or a single class, which leaves nothing to tell apart."""
         seen, ignored = list(summary["class_shares"]), summary["ignored_share"]
         if len(seen) > 1:
             return []
@@ -160,11 +150,15 @@ class Segment(Task):
     ) -> tuple[Tokens, list[MaskTarget]]:
         """Quarters of one class each, whose vector fills their cells; half of the images have padding."""
         labels, extent = draw_labels(len(self.classes), self.ignore, canvas, images, generator)
-        maps, prefix = {}, {}
-        for layer in sorted({layer % info.depth for layer in layers}):
-            maps[layer] = paint(labels, extent, len(self.classes), info, layer, generator)
-            prefix[layer] = torch.randn(images, max(1, info.prefix), info.channels[layer], generator=generator)
-        return Tokens(maps, prefix, extent, canvas, info), [MaskTarget(one) for one in labels]
+        tokens = paint_tokens(
+            info,
+            layers,
+            canvas,
+            extent,
+            generator,
+            lambda layer: paint(labels, len(self.classes), info, layer, generator),
+        )
+        return tokens, [MaskTarget(mask) for mask in labels]
 
     def example_truth(self, size: tuple[int, int], generator: torch.Generator) -> Mask:
         """Quarters of one class each, and a few pixels that are not labelled."""
@@ -188,8 +182,8 @@ def _classify(logits: Tensor) -> tuple[Tensor, Tensor]:
     return labels, logits.float().sub_(top).exp_().sum(dim=0).reciprocal_()
 
 
-def _meant(truth: Mask, classes: int) -> str:
-    """What a mask's strange labels may have been meant for, and what to do; empty where nothing is plain."""
+def _remedy(truth: Mask, classes: int) -> str:
+    """What the strange labels of a mask probably mean, and what to do about them; empty where that is not clear."""
     values = np.unique(truth).tolist()
     if len(values) == 2 and values[0] == 0 and values[1] > classes:
         return f"; if {values[1]} marks the objects, {BINARY.format(values[1])}"
@@ -198,7 +192,3 @@ def _meant(truth: Mask, classes: int) -> str:
     if len(values) > 2 * classes:
         return "; grey levels are no class indices: was the mask resized, or saved as JPEG?"
     return ""
-
-
-def _kind(truth: Any) -> str:
-    return f"{truth.dtype} of shape {truth.shape}" if isinstance(truth, np.ndarray) else type(truth).__name__

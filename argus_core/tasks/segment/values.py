@@ -1,14 +1,10 @@
-"""Semantic segmentation: a class for every pixel."""
+"""The predictions of a segmentation, on the canvas and in the image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
