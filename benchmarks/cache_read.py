@@ -41,7 +41,7 @@ def main() -> None:
         shape = (IMAGES, grid, grid, CHANNELS)
         flat = np.memmap(Path(folder) / "flat.bin", np.float16, "w+", shape=shape)
         for index in range(IMAGES):
-            flat[index] = source.read([(index, "id")]).maps[11][0].permute(1, 2, 0).numpy()
+            flat[index] = source.read([(index, "id")]).tokens.maps[11][0].permute(1, 2, 0).numpy()
         flat.flush()
         buffer = np.empty((BATCH, *shape[1:]), np.float16)
         order = np.random.default_rng(0).permutation(IMAGES)

@@ -59,8 +59,7 @@ def main(classes: int) -> None:
             learner.start([])
             for step in range(STEPS):
                 items = [(index, "id") for index in np.random.default_rng(step).permutation(IMAGES).tolist()]
-                tokens = source.read(items)
-                places = [source.placement(item) for item in items]
+                tokens, places = source.read(items)
                 targets = [task.target(index % classes, place) for (index, _), place in zip(items, places, strict=True)]
                 learner.step(step, tokens, targets)
 

@@ -7,19 +7,24 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from argus_core.backbones.weights import rope_periods
+from argus_core.canvas import Placement
 from argus_core.common.tensors import tensors_sha256
 from argus_core.errors import ArgusError
 from argus_core.nn import computes_bf16, without_tf32
-from argus_core.tokens import FeatureInfo, FinalNorm, Needs, Tokens, cell_mask
+from argus_core.tokens import FeatureInfo, FinalNorm, Needs, PlacedTokens, Tokens, cell_mask
 
 Precision = Literal["auto", "fp32"]
 """``fp32``, or ``auto``: half precision where the device computes it faster."""
 Triple = tuple[float, float, float]
+Rendered = tuple[npt.NDArray[np.uint8], Placement]
+"""A canvas (H, W, 3) of RGB bytes, and where the image lies on it."""
 
 
 class Backbone(nn.Module):
@@ -173,6 +178,13 @@ class Backbone(nn.Module):
             owner = self.model.get_submodule(key.rpartition(".")[0])
             owner.periods = self._periods[key].to(live.device)
         return self
+
+
+def encode_rendered(backbone: Backbone, rendered: Sequence[Rendered], needs: Needs) -> PlacedTokens:
+    """The tokens of images that were rendered on canvases of one size, from one pass of the backbone."""
+    canvases, placements = zip(*rendered, strict=True)
+    extent = torch.tensor([placement.extent for placement in placements])
+    return PlacedTokens(backbone.encode(torch.from_numpy(np.stack(canvases)), extent, needs), placements)
 
 
 def check_grid(size: tuple[int, int], multiple: int) -> None:

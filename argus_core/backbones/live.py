@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from argus_core.backbones.base import Backbone, encode_rendered
 from argus_core.canvas import Canvas, Framing, Placement
 from argus_core.canvas.canvas import render
 from argus_core.data import Split
 from argus_core.errors import unknown
-from argus_core.tokens import Item, Needs, Tokens
+from argus_core.tokens import Item, Needs, PlacedTokens
 from argus_core.tokens.source import VIEWS
 
-if TYPE_CHECKING:
-    from argus_core.backbones.base import Backbone
-
-
-HELD = 512 << 20
+MAX_WAITING = 512 << 20
 """Bytes of decoded images that wait for their passes."""
 
 
 class FramedSource:
     """Tokens of a split's images under any framing; an item's view is the number of its pass, as text.
 
-    An image that was decoded for its size, or of which further passes will be asked for, is held until its last pass
-    was read, so that it is decoded once; of more than ``HELD`` bytes the oldest are let go.
+    An image that was decoded for its size, or that has further passes, is kept until its last pass was read, so that
+    it is decoded once. Beyond ``MAX_WAITING`` bytes the oldest images are dropped, and decoded again if needed.
     """
 
     def __init__(self, backbone: Backbone, split: Split, framing: Framing, needs: Needs) -> None:
         self.info = backbone.info
+        self.skipped: dict[int, str] = {}
         self._backbone, self._split, self._framing = backbone, split, framing
         self._needs = needs.resolve(backbone.info)
         self._sizes: dict[int, tuple[int, int]] = {}
-        self._held: dict[int, npt.NDArray[np.uint8]] = {}
+        self._waiting: dict[int, npt.NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
         return len(self._split)
@@ -49,19 +45,16 @@ class FramedSource:
         """Where the item's image lies on the canvas; reads the image if it was not read before."""
         return self._framing.passes(*self._size(item[0]))[int(item[1])]
 
-    def read(self, items: Sequence[Item]) -> Tokens:
+    def read(self, items: Sequence[Item]) -> PlacedTokens:
         """Read, render and encode the items' images, on the backbone's device; all canvases must be of one size."""
         images = {index: self._image(index) for index, _ in items}
-        places = [self.placement(item) for item in items]
-        canvases = [
-            render(images[index], place, self._framing.interpolation)
-            for (index, _), place in zip(items, places, strict=True)
-        ]
+        rendered = []
         for item in items:
+            placement = self.placement(item)
+            rendered.append((render(images[item[0]], placement, self._framing.interpolation), placement))
             if self._is_last(item):
-                self._held.pop(item[0], None)
-        extent = torch.tensor([place.extent for place in places])
-        return self._backbone.encode(torch.from_numpy(np.stack(canvases)), extent, self._needs)
+                self._waiting.pop(item[0], None)
+        return encode_rendered(self._backbone, rendered, self._needs)
 
     def _is_last(self, item: Item) -> bool:
         """Whether no further pass over an image follows this one."""
@@ -73,13 +66,13 @@ class FramedSource:
         return self._sizes[index]
 
     def _image(self, index: int) -> npt.NDArray[np.uint8]:
-        if index in self._held:
-            return self._held[index]
+        if index in self._waiting:
+            return self._waiting[index]
         image = self._split.read(index)
         self._sizes[index] = (image.shape[0], image.shape[1])
-        self._held[index] = image
-        while sum(one.nbytes for one in self._held.values()) > HELD:
-            self._held.pop(next(iter(self._held)))
+        self._waiting[index] = image
+        while sum(waiting.nbytes for waiting in self._waiting.values()) > MAX_WAITING:
+            self._waiting.pop(next(iter(self._waiting)))
         return image
 
 

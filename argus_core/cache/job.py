@@ -9,36 +9,30 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from argus_core.cache import layout
-from argus_core.cache import layout as codec
+from argus_core.backbones.base import Backbone, Rendered, encode_rendered
 from argus_core.cache.manifest import ImageRecord, Manifest, Shard, attempt, shard_path, write_shard_record
+from argus_core.cache.shard import encode_rows, rows_of, rows_per_pass, tensor_names
 from argus_core.cache.spec import CacheSpec
 from argus_core.common.files import file_sha256, write_atomic
 from argus_core.data import Split
 from argus_core.errors import ArgusError
 from argus_core.tokens import Tokens
 
-if TYPE_CHECKING:
-    from argus_core.backbones import Backbone
-
 
 @dataclass(frozen=True)
-class Passes:
-    """One image's record and its canvases, one (H, W, 3) per view; none if it was skipped."""
+class RenderedImage:
+    """One image's record and its canvas of each view; no canvas if it was skipped."""
 
     record: ImageRecord
-    canvases: list[npt.NDArray[np.uint8]]
+    views: list[Rendered]
 
 
-def load(split: Split, spec: CacheSpec, skip_bad: bool, index: int) -> Passes:
+def render_image(split: Split, spec: CacheSpec, skip_bad: bool, index: int) -> RenderedImage:
     """Read and render one image; an unreadable one raises its ArgusError, or is skipped."""
     # Taken before the pixels: a file replaced in between is then found to differ.
     key, stamp, sha256 = split.key(index), attempt(split.stamp, index), attempt(split.digest, index)
@@ -47,38 +41,29 @@ def load(split: Split, spec: CacheSpec, skip_bad: bool, index: int) -> Passes:
     except ArgusError as error:
         if not skip_bad:
             raise
-        return Passes(ImageRecord(key, stamp, sha256, skipped=str(error)), [])
-    rendered = [spec.canvas.render(image, mirrored=view == "hflip") for view in spec.views]
-    size = (image.shape[0], image.shape[1])
-    record = ImageRecord(key, stamp, sha256, size, rendered[0][1].extent)
-    return Passes(record, [canvas for canvas, _ in rendered])
+        return RenderedImage(ImageRecord(key, stamp, sha256, skipped=str(error)), [])
+    views = [spec.canvas.render(image, mirrored=view == "hflip") for view in spec.views]
+    placement = views[0][1]
+    return RenderedImage(ImageRecord(key, stamp, sha256, placement.image_size, placement.extent), views)
 
 
-def load_ahead(
-    read: Callable[[int], Passes], batches: Iterable[Sequence[int]], threads: int
-) -> Generator[list[Passes], None, None]:
-    """The passes of each batch, in order, while threads read the next one."""
+def read_ahead(
+    read: Callable[[int], RenderedImage], batches: Iterable[Sequence[int]], threads: int
+) -> Generator[list[RenderedImage], None, None]:
+    """The images of each batch, in order, while threads read the next batch."""
     with ThreadPoolExecutor(threads) as pool:
-        waiting: list[Future[Passes]] | None = None
+        current: list[Future[RenderedImage]] = []
         for batch in batches:
             coming = [pool.submit(read, index) for index in batch]
-            if waiting is not None:
-                yield [future.result() for future in waiting]
-            waiting = coming
-        if waiting is not None:
-            yield [future.result() for future in waiting]
-
-
-def stack(batch: Sequence[Passes], views: int) -> tuple[Tensor, Tensor, list[str]]:
-    """The backbone's input: (B, H, W, 3) canvases, (B, 2) extents and the key of each, image by image."""
-    canvases = [canvas for passes in batch for canvas in passes.canvases]
-    records = [passes.record for passes in batch if passes.canvases for _ in range(views)]
-    extent = torch.tensor([record.extent for record in records])
-    return torch.from_numpy(np.stack(canvases)), extent, [record.key for record in records]
+            if current:
+                yield [future.result() for future in current]
+            current = coming
+        if current:
+            yield [future.result() for future in current]
 
 
 Report = Callable[[int, int, float, float], None]
-"""Told of progress: images done, images in all, images per second of this run, seconds left."""
+"""Receives progress: images done, images in all, images per second of this run, seconds left."""
 
 
 @dataclass
@@ -107,13 +92,13 @@ class Job:
     manifest: Manifest
     spec: CacheSpec
 
-    def run(self, todo: Sequence[int], load: Callable[[int], Passes], threads: int, meter: Meter) -> None:
+    def run(self, todo: Sequence[int], read: Callable[[int], RenderedImage], threads: int, meter: Meter) -> None:
         """Write the shards ``todo``; every pass and its place in a batch depend on its index alone."""
         pending: Future[None] | None = None
         batches = (batch for number in todo for batch in self._batches(number))
-        with closing(load_ahead(load, batches, threads)) as loaded, ThreadPoolExecutor(1) as disk:
+        with closing(read_ahead(read, batches, threads)) as rendered, ThreadPoolExecutor(1) as disk:
             for number in todo:
-                images, rows = self._encode(number, loaded, meter)
+                images, rows = self._encode(number, rendered, meter)
                 if pending is not None:
                     pending.result()
                 pending = disk.submit(self._write, number, images, rows)
@@ -125,29 +110,29 @@ class Job:
         return [images[first : first + size] for first in range(0, len(images), size)]
 
     def _encode(
-        self, number: int, loaded: Iterator[list[Passes]], meter: Meter
+        self, number: int, rendered: Iterator[list[RenderedImage]], meter: Meter
     ) -> tuple[list[ImageRecord], dict[str, list[Tensor]]]:
         images: list[ImageRecord] = []
         rows: dict[str, list[Tensor]] = defaultdict(list)
         for _ in self._batches(number):
-            batch = next(loaded)
-            images += [passes.record for passes in batch]
-            if any(passes.canvases for passes in batch):
-                canvases, extent, keys = stack(batch, len(self.spec.views))
-                self._store(self.backbone.encode(canvases, extent, self.spec.needs), keys, rows)
+            batch = next(rendered)
+            images += [image.record for image in batch]
+            if views := [view for image in batch for view in image.views]:
+                keys = [image.record.key for image in batch for _ in image.views]
+                self._store(encode_rendered(self.backbone, views, self.spec.needs).tokens, keys, rows)
             meter.add(len(batch))
         return images, rows
 
     def _store(self, tokens: Tokens, keys: Sequence[str], rows: dict[str, list[Tensor]]) -> None:
         prefix = self.manifest.prefix_rows
-        for name, layer in layout.names(self.spec.needs):
-            raw = layout.rows_of(tokens, name, layer, prefix)  # (N, C)
-            stored, scale = codec.encode(raw, self.spec.dtype)
+        for name, layer in tensor_names(self.spec.needs):
+            raw = rows_of(tokens, name, layer, prefix)  # (N, C)
+            stored, scale = encode_rows(raw, self.spec.dtype)
             finite = torch.isfinite(stored if scale is None else scale)
             if not finite.all():
                 row = int(finite.view(len(raw), -1).all(dim=1).int().argmin())
                 extent = tokens.extent.cpu().numpy()
-                ends = layout.rows_per_pass(tokens.info, name, layer, extent, prefix).cumsum()
+                ends = rows_per_pass(tokens.info, name, layer, extent, prefix).cumsum()
                 raise self._unfit(keys[int(ends.searchsorted(row, side="right"))], layer, raw[row])
             rows[name].append(stored.cpu())
             if scale is not None:

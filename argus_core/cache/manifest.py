@@ -10,7 +10,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from argus_core.cache import layout
+from argus_core.cache.shard import prefix_rows
 from argus_core.cache.spec import READ, CacheSpec, refuse
 from argus_core.canvas import Canvas
 from argus_core.common.files import file_sha256, json_sha256, read_sealed, write_sealed
@@ -82,7 +82,7 @@ class Manifest:
     @property
     def prefix_rows(self) -> int:
         """Tokens before the patches that are stored of each pass."""
-        return layout.prefix_rows(FeatureInfo.from_dict(self.info), self.fingerprint["format"])
+        return prefix_rows(FeatureInfo.from_dict(self.info), self.fingerprint["format"])
 
     @cached_property
     def shards(self) -> list[range]:

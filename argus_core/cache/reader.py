@@ -12,13 +12,23 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from argus_core.cache import layout
-from argus_core.cache import layout as codec
 from argus_core.cache.manifest import Cache, shard_path
-from argus_core.cache.shard import Buffer, MappedShard, PositionalShard, Scratch, ShardFile
+from argus_core.cache.shard import (
+    Buffer,
+    MappedShard,
+    PositionalShard,
+    Scratch,
+    ShardFile,
+    decode_rows,
+    first_rows,
+    read_dtype,
+    rows_per_pass,
+    tensor_names,
+    valid_grid,
+)
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError, unknown
-from argus_core.tokens import Item, Needs, Tokens
+from argus_core.tokens import Item, Needs, PlacedTokens, Tokens
 
 
 class CacheSource:
@@ -42,15 +52,13 @@ class CacheSource:
         if needs is not None:
             cache.require(needs)
             spec = replace(spec, needs=needs).resolve(self.info)
-        self._dtype, self._names = spec.dtype, list(layout.names(spec.needs))
+        self._dtype, self._names = spec.dtype, list(tensor_names(spec.needs))
         self._prefix_rows = prefix = cache.manifest.prefix_rows
         self._shard_images = cache.manifest.layout["shard_images"]
         self._sizes = np.array([image.size for image in cache.images], np.int64).reshape(-1, 2)
         self._extent = np.array([image.extent for image in cache.images], np.int64).reshape(-1, 2)
-        self._rows = {n: layout.rows_per_pass(self.info, n, layer, self._extent, prefix) for n, layer in self._names}
-        self._first = {
-            n: layout.first_rows(rows, len(self.views), self._shard_images) for n, rows in self._rows.items()
-        }
+        self._rows = {n: rows_per_pass(self.info, n, layer, self._extent, prefix) for n, layer in self._names}
+        self._first = {n: first_rows(rows, len(self.views), self._shard_images) for n, rows in self._rows.items()}
         self._files: dict[int, ShardFile] = {}
         self._buffers: dict[str, Buffer] = {}
         self._scratch = Scratch()
@@ -67,16 +75,16 @@ class CacheSource:
 
     def placement(self, item: Item) -> Placement:
         """Where the item's image lies on the canvas; raises ArgusError if the image was skipped."""
-        self._check([item])
+        self._check(item)
         height, width = self._sizes[item[0]].tolist()
         placement = self.canvas.place(height, width)
         return placement.mirror() if item[1] == "hflip" else placement
 
-    def read(self, items: Sequence[Item]) -> Tokens:
-        """The items' tokens in the stored format (int8 as float32); padding cells are zero."""
-        self._check(items)
+    def read(self, items: Sequence[Item]) -> PlacedTokens:
+        """The items' tokens in the stored format (int8 as float32), padding cells zero, and their placements."""
+        placements = [self.placement(item) for item in items]
         tensors = {name: self._batch(name, layer, items) for name, layer in self._names}
-        return Tokens(
+        tokens = Tokens(
             {layer: tensors[n].permute(0, 3, 1, 2) for n, layer in self._names if n.startswith("maps")},
             {layer: tensors[n][:, 0] for n, layer in self._names if n.startswith("prefix")},
             torch.from_numpy(self._extent[[index for index, _ in items]]),
@@ -84,6 +92,7 @@ class CacheSource:
             self.info,
             self.norm,
         )
+        return PlacedTokens(tokens, placements)
 
     def order(self, generator: torch.Generator, window: int = 8) -> list[int]:
         """A shuffle of the images that were not skipped, ``window`` shards at a time, so that disks read on."""
@@ -94,14 +103,14 @@ class CacheSource:
             out += images[torch.randperm(len(images), generator=generator)].tolist()
         return [index for index in out if index < len(self) and index not in self.skipped]
 
-    def _check(self, items: Sequence[Item]) -> None:
-        for index, view in items:
-            if not 0 <= index < len(self):
-                raise IndexError(f"image {index} of {len(self)}")
-            if view not in self.views:
-                raise unknown("cached view", view, self.views)
-            if index in self.skipped:
-                raise ArgusError(f"image {index} was skipped when cached ({self.skipped[index]}); leave it out")
+    def _check(self, item: Item) -> None:
+        index, view = item
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
+        if view not in self.views:
+            raise unknown("cached view", view, self.views)
+        if index in self.skipped:
+            raise ArgusError(f"image {index} was skipped when cached ({self.skipped[index]}); leave it out")
 
     def _batch(self, name: str, layer: int, items: Sequence[Item]) -> Tensor:
         """(B, h, w, C) maps, or (B, 1, P, C) prefix tokens."""
@@ -109,7 +118,7 @@ class CacheSource:
         grid = (1, self._prefix_rows) if prefix else self.info.grid(self.canvas.size, layer)
         buffer = self._buffer(name, (len(items), *grid, self.info.channels[layer]))
         for slot, (index, view) in enumerate(items):
-            rows, cols = grid if prefix else layout.valid_grid(self._extent[index], stride).tolist()
+            rows, cols = grid if prefix else valid_grid(self._extent[index], stride).tolist()
             self._copy(buffer.take(slot, (rows, cols)), name, index, self.views.index(view))
         return buffer.tensor[: len(items)]
 
@@ -117,7 +126,7 @@ class CacheSource:
         file, count = self._file(index // self._shard_images), int(self._rows[name][index])
         first = int(self._first[name][index]) + view * count
         scale = file.rows(f"scale.{name}", first, count).view(out.shape[:2]) if self._dtype == "int8" else None
-        codec.decode_into(out, file.rows(name, first, count).view(out.shape), scale)
+        decode_rows(out, file.rows(name, first, count).view(out.shape), scale)
 
     def _file(self, number: int) -> ShardFile:
         if number not in self._files:
@@ -127,9 +136,9 @@ class CacheSource:
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> Buffer:
         if not self.reuse or get_worker_info() is not None:
-            return Buffer(shape, codec.read_dtype(self._dtype))
+            return Buffer(shape, read_dtype(self._dtype))
         if name not in self._buffers or len(self._buffers[name]) < shape[0]:
-            self._buffers[name] = Buffer(shape, codec.read_dtype(self._dtype))
+            self._buffers[name] = Buffer(shape, read_dtype(self._dtype))
         return self._buffers[name]
 
 

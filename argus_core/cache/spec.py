@@ -6,18 +6,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
+from argus_core.backbones.base import Backbone
 from argus_core.canvas import Canvas
 from argus_core.common.files import json_sha256
 from argus_core.data import Split
 from argus_core.errors import ArgusError, unknown
 from argus_core.tokens import FeatureInfo, FinalNorm, Needs
 from argus_core.tokens.source import VIEWS
-
-if TYPE_CHECKING:
-    from argus_core.backbones import Backbone
-
 
 FORMAT = 3
 """Version of the layout on disk and of the geometry it relies on."""

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from argus_core.cache import layout
-from argus_core.cache import layout as codec
 from argus_core.cache.manifest import Manifest, is_done, read_shard_record, shard_path
+from argus_core.cache.shard import prefix_rows, row_bytes, rows_per_pass, tensor_names
 from argus_core.cache.spec import FORMAT, CacheSpec
 from argus_core.common.files import file_sha256
 from argus_core.data import Split
@@ -24,9 +23,9 @@ _MARGIN = 1.15
 def image_bytes(info: FeatureInfo, spec: CacheSpec, extents: Sequence[tuple[int, int]], version: int = FORMAT) -> float:
     """Mean bytes that an image takes, with all views and layers, over images of these extents (canvas pixels)."""
     extent = np.array(extents, np.int64)
-    spec, prefix = spec.resolve(info), layout.prefix_rows(info, version)
-    rows = ((layout.rows_per_pass(info, n, layer, extent, prefix), layer) for n, layer in layout.names(spec.needs))
-    per_pass = sum(float(r.mean()) * codec.row_bytes(info.channels[layer], spec.dtype) for r, layer in rows)
+    spec, prefix = spec.resolve(info), prefix_rows(info, version)
+    rows = ((rows_per_pass(info, n, layer, extent, prefix), layer) for n, layer in tensor_names(spec.needs))
+    per_pass = sum(float(r.mean()) * row_bytes(info.channels[layer], spec.dtype) for r, layer in rows)
     return per_pass * len(spec.views)
 
 

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import PIL
 import torch
 from safetensors.torch import save
 
-from argus_core.backbones.base import check_grid
-from argus_core.cache.job import Job, Meter, Report, load
+from argus_core.backbones.base import Backbone, check_grid
+from argus_core.cache.job import Job, Meter, Report, render_image
 from argus_core.cache.manifest import Manifest, check_images, is_done, read_shard_record
 from argus_core.cache.spec import FORMAT, CacheSpec, fingerprint, refuse
 from argus_core.cache.verify import check_space, estimate, image_bytes
@@ -27,10 +27,6 @@ from argus_core.common.license import find_license
 from argus_core.data import Split
 from argus_core.errors import ArgusError
 from argus_core.tokens import FinalNorm
-
-if TYPE_CHECKING:
-    from argus_core.backbones import Backbone
-
 
 SHARD_BYTES = 64 << 20
 LEFT = re.compile(r"\.(manifest\.json|norm\.safetensors)\.\d+\.tmp")
@@ -71,7 +67,7 @@ def write_cache(
             check_space(path, round(whole * left / len(split)))
         meter = Meter(len(split) - left, len(split), report or (lambda *_: None))
         job = Job(path, backbone, manifest, spec)
-        job.run(todo, partial(load, split, spec, skip_bad), threads, meter)
+        job.run(todo, partial(render_image, split, spec, skip_bad), threads, meter)
 
 
 def _version(path: Path) -> int:

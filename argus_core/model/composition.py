@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
+from argus_core.backbones.base import Backbone, encode_rendered
 from argus_core.canvas import Canvas, Placement
 from argus_core.common.license import Licenses, work_licenses
 from argus_core.errors import ArgusError, counted, unknown
 from argus_core.head import Head
-from argus_core.image import read_image
+from argus_core.image import ImageSource, read_image
 from argus_core.model.compatibility import check_fit
-from argus_core.tokens import FeatureInfo, Needs, Tokens
-
-if TYPE_CHECKING:
-    from argus_core.backbones import Backbone
+from argus_core.tokens import FeatureInfo, Needs, PlacedTokens, Tokens
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,6 @@ class Composition(nn.Module):
 
     def __repr__(self) -> str:
         """A line for the backbone and one for each head."""
-
         return outline(self)
 
     def add(self, name: str, head: Head, strict: bool = True) -> None:
@@ -117,39 +113,55 @@ class Composition(nn.Module):
         """The union of what the heads read."""
         return merged_needs({name: self.head(name) for name in self._chosen(None)}, self.backbone.info)
 
-    def features(self, images: Any, canvas: Canvas | None = None, needs: Needs | None = None) -> Tokens:
+    def features(
+        self, images: ImageSource | Sequence[ImageSource], canvas: Canvas | None = None, needs: Needs | None = None
+    ) -> Tokens:
         """The tokens of one image or a list of them, for ``run_heads`` or a cache of one's own; one backbone pass."""
-        return self.tokens(as_list(images), canvas, needs)[0]
+        return self.tokens(as_list(images), canvas, needs).tokens
 
     def tokens(
-        self, images: Sequence[Any], canvas: Canvas | None = None, needs: Needs | None = None
-    ) -> tuple[Tokens, list[Placement]]:
+        self, images: Sequence[ImageSource], canvas: Canvas | None = None, needs: Needs | None = None
+    ) -> PlacedTokens:
         """One backbone pass over images (paths, PIL images or arrays, of any sizes), and where each was placed."""
-        if not isinstance(images, list | tuple):
-            raise ArgusError("argus(images) takes a list of images, even of one: argus([image])")
-        if not len(images):
-            raise ArgusError("there is no image to look at; give at least one path, PIL image or array")
-        chosen = canvas or self._one_canvas()
-        rendered = [chosen.render(read_image(image)) for image in images]
-        canvases = torch.from_numpy(np.stack([one for one, _ in rendered]))
-        placements = [placement for _, placement in rendered]
-        extent = torch.tensor([placement.extent for placement in placements])
-        return self.backbone.encode(canvases, extent, needs or self.needs), placements
+        _check_images(images)
+        canvas = canvas or self._one_canvas()
+        rendered = [canvas.render(read_image(image)) for image in images]
+        return encode_rendered(self.backbone, rendered, needs or self.needs)
 
     @torch.no_grad()
     def run_heads(self, tokens: Tokens, names: Sequence[str] | None = None) -> dict[str, list[Any]]:
         """Predictions of some heads, all by default, on live or stored tokens, in canvas pixels."""
         return {name: run_head(self.head(name), tokens) for name in self._chosen(names)}
 
-    def forward(self, images: Sequence[Any]) -> dict[str, list[Any]]:
+    @torch.no_grad()
+    def predict(
+        self,
+        images: Sequence[ImageSource],
+        names: Sequence[str] | None = None,
+        batch: int = 8,
+        lap: Callable[[str], None] = lambda name: None,
+    ) -> list[dict[str, Any]]:
+        """For each image, by head: predictions of some heads, all by default, in pixels of the original image.
+
+        ``batch`` images share a backbone pass. ``lap`` is called with the name of every part when its work is done.
+        """
+        _check_images(images)
+        predictions: list[dict[str, Any]] = [{} for _ in images]
+        for one in self.passes(names):
+            heads = {name: self.head(name) for name in one.heads}
+            for start in range(0, len(images), batch):
+                numbers = range(start, min(start + batch, len(images)))
+                placed = self.tokens([images[number] for number in numbers], one.canvas, one.needs)
+                lap("backbone")
+                for number, by_head in run_passes(heads, [(numbers, placed)], lap).items():
+                    predictions[number] |= by_head
+        return predictions
+
+    def forward(self, images: Sequence[ImageSource]) -> dict[str, list[Any]]:
         """Every head's predictions in pixels of each original image, in the order of the heads."""
-        found: dict[str, list[Any]] = {key: [] for key in self.heads}
-        for one in self.passes():
-            tokens, placements = self.tokens(images, one.canvas, one.needs)
-            for name, predictions in self.run_heads(tokens, one.heads).items():
-                task = self.head(name).task
-                found[name] = [task.to_image(p, place) for p, place in zip(predictions, placements, strict=True)]
-        return found
+        _check_images(images)
+        predictions = self.predict(images, batch=len(images))
+        return {name: [by_head[name] for by_head in predictions] for name in self.heads}
 
     def _one_canvas(self) -> Canvas:
         canvases = [one.canvas for one in self.passes()]
@@ -170,9 +182,16 @@ def _without_canvas(name: str) -> ArgusError:
     )
 
 
-def as_list(images: Any) -> list[Any]:
-    """The images as a list: one image, whatever it is, becomes a list of one."""
-    return list(images) if isinstance(images, list | tuple) else [images]
+def as_list(images: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:
+    """The images as a list: a single image becomes a list of one."""
+    return list(images) if isinstance(images, list | tuple) else [images]  # type: ignore[list-item]
+
+
+def _check_images(images: Sequence[ImageSource]) -> None:
+    if not isinstance(images, list | tuple):
+        raise ArgusError("argus(images) takes a list of images, even of one: argus([image])")
+    if not images:
+        raise ArgusError("there is no image to look at; give at least one path, PIL image or array")
 
 
 def check_name(name: str) -> None:
@@ -189,6 +208,33 @@ def merged_needs(heads: Mapping[str, Head], info: FeatureInfo | None = None) -> 
 def run_head(head: Head, tokens: Tokens) -> list[Any]:
     """One head's predictions in canvas pixels."""
     return head.decode(head(tokens.features(head.needs)), tokens.size)
+
+
+def run_passes(
+    heads: Mapping[str, Head],
+    batches: Iterable[tuple[Sequence[int], PlacedTokens]],
+    lap: Callable[[str], None] = lambda name: None,
+) -> dict[int, dict[str, Any]]:
+    """By image, by head: the prediction in image pixels, merged from all passes over the image.
+
+    ``batches`` are passes: the number of the image of each, tokens and placements.
+    """
+    parts: dict[int, dict[str, list[Any]]] = {}
+    placements: dict[int, list[Placement]] = {}
+    for images, (tokens, places) in batches:
+        for image, place in zip(images, places, strict=True):
+            parts.setdefault(image, {name: [] for name in heads})
+            placements.setdefault(image, []).append(place)
+        for name, head in heads.items():
+            for image, prediction in zip(images, run_head(head, tokens), strict=True):
+                parts[image][name].append(prediction)
+            lap(name)
+    merged: dict[int, dict[str, Any]] = {image: {} for image in parts}
+    for name, head in heads.items():
+        for image, by_head in parts.items():
+            merged[image][name] = head.task.merge(by_head[name], placements[image])
+        lap(name)
+    return merged
 
 
 def outline(argus: Composition) -> str:

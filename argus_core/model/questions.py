@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from argus_core.draw.palette import Pixels
 from argus_core.errors import ArgusError
 from argus_core.image import ImageSource, read_image
-from argus_core.model.composition import Composition, Pass, as_list
+from argus_core.model.composition import Composition, as_list
 from argus_core.model.perception import NOUNS, Perception
 from argus_core.registry.places import Role, find_head, find_heads
 from argus_core.tasks import Result
@@ -73,8 +72,8 @@ class Questions(Composition):
         self, images: ImageSource | Several[Source], return_confidence: bool = False, head: str | None = None
     ) -> SegmentResult | list[SegmentResult] | tuple[SegmentResult | list[SegmentResult], FloatMap | list[FloatMap]]:
         """The class of every pixel; with ``return_confidence`` pairs of it and the probability (h, w)."""
-        found = self._ask("segment", images, head)
-        return _paired(found, lambda one: one.confidence) if return_confidence else found
+        results = self._ask("segment", images, head)
+        return _paired(results, "confidence") if return_confidence else results
 
     @overload
     def depth(
@@ -118,8 +117,8 @@ class Questions(Composition):
         head: str | None = None,
     ) -> DepthResult | list[DepthResult] | tuple[DepthResult | list[DepthResult], FloatMap | list[FloatMap]]:
         """Metres for every pixel; with ``return_confidence`` pairs of it and the standard deviation (h, w)."""
-        found = self._ask("depth", images, head or decoder)
-        return _paired(found, lambda one: one.deviation) if return_confidence else found
+        results = self._ask("depth", images, head or decoder)
+        return _paired(results, "deviation") if return_confidence else results
 
     @overload
     def detect(self, images: ImageSource, score_thresh: float = ..., head: str | None = ...) -> DetectionResult: ...
@@ -137,14 +136,14 @@ class Questions(Composition):
         self, first: ImageSource, second: ImageSource, points: npt.ArrayLike, head: str | None = None
     ) -> MatchResult:
         """Where ``points`` (N, 2) of x, y pixels of the first image lie in the second one."""
-        asked = np.asarray(points, dtype=np.float64)
-        if asked.ndim != 2 or asked.shape[1] != 2 or not np.isfinite(asked).all():
-            raise ArgusError(f"points are finite x, y pairs of shape (N, 2), not {asked.dtype} {asked.shape}")
+        wanted = np.asarray(points, dtype=np.float64)
+        if wanted.ndim != 2 or wanted.shape[1] != 2 or not np.isfinite(wanted).all():
+            raise ArgusError(f"points are finite x, y pairs of shape (N, 2), not {wanted.dtype} {wanted.shape}")
         name = self.find("correspond", head)
         pictures = [read_image(first), read_image(second)]
-        described = self._predict(pictures, [name])[name]
+        described = [prediction[name] for prediction in self.predict(pictures, [name], self.batch)]
         assert isinstance(described[0], Described)
-        return MatchResult(pictures[0], pictures[1], asked, described[0].match(described[1], asked))
+        return MatchResult(pictures[0], pictures[1], wanted, described[0].match(described[1], wanted))
 
     @overload
     def perceive(
@@ -162,34 +161,31 @@ class Questions(Composition):
         ``tasks`` are names of tasks or of heads; by default every head but those that compare images.
         ``return_confidence`` adds ``segmentation_confidence`` and ``depth_uncertainty``.
         """
-        names = self.names(tasks)
-        pictures = [read_image(image) for image in as_list(images)]
-        timings: dict[str, float] = {}
-        found = self._predict(pictures, names, timings)
-        answers = [
-            Perception(
-                {name: self._result(name, found[name][n], picture) for name in names},
-                self._nouns(names),
-                timings,
-                return_confidence,
-            )
-            for n, picture in enumerate(pictures)
-        ]
-        return answers if isinstance(images, list | tuple) else answers[0]
+        names, timings = self.names(tasks), dict[str, float]()
+        results = self.answer(as_list(images), names, timings=timings)
+        nouns = self._nouns(names)
+        perceptions = [Perception(one, nouns, timings, return_confidence) for one in results]
+        return perceptions if isinstance(images, list | tuple) else perceptions[0]
 
     def answer(
         self,
         images: Sequence[ImageSource],
         names: Sequence[str],
         options: Mapping[str, Mapping[str, Any]] | None = None,
+        timings: dict[str, float] | None = None,
     ) -> list[dict[str, Result]]:
-        """The results of some heads for each image; ``options`` by task are those of the questions."""
+        """The results of some heads for each image; ``options`` by task are those of the questions.
+
+        The milliseconds that the backbone and each head took are added to ``timings``.
+        """
         pictures = [read_image(image) for image in images]
-        found = self._predict(pictures, names)
-        asked = {name: dict((options or {}).get(self.head(name).task.name, {})) for name in names}
+        clock = _Clock(self.backbone.device, {} if timings is None else timings)
+        predictions = self.predict(pictures, names, self.batch, clock.lap)
+        tasks = {name: self.head(name).task for name in names}
+        settings = {name: (options or {}).get(task.name, {}) for name, task in tasks.items()}
         return [
-            {name: self._result(name, found[name][n], picture, **asked[name]) for name in names}
-            for n, picture in enumerate(pictures)
+            {name: task.result(prediction[name], picture, **settings[name]) for name, task in tasks.items()}
+            for prediction, picture in zip(predictions, pictures, strict=True)
         ]
 
     def find(self, task: str, which: str | None = None) -> str:
@@ -205,37 +201,8 @@ class Questions(Composition):
     def _ask(self, task: str, images: Any, which: str | None, **options: Any) -> Any:
         """The results of one head: one for one image, a list for a list."""
         name = self.find(task, which)
-        pictures = [read_image(image) for image in as_list(images)]
-        found = self._predict(pictures, [name])[name]
-        results = [self._result(name, one, picture, **options) for one, picture in zip(found, pictures, strict=True)]
+        results = [one[name] for one in self.answer(as_list(images), [name], {task: options})]
         return results if isinstance(images, list | tuple) else results[0]
-
-    def _predict(
-        self, pictures: Sequence[Pixels], names: Sequence[str], timings: dict[str, float] | None = None
-    ) -> dict[str, list[Any]]:
-        """Predictions in image pixels, ``batch`` images at a time; adds milliseconds per stage to ``timings``."""
-        if not pictures:
-            raise ArgusError("there is no image to look at; give at least one")
-        clock = _Clock(self.backbone.device, timings if timings is not None else {})
-        found: dict[str, list[Any]] = {name: [] for name in names}
-        for one in self.passes(names):
-            for start in range(0, len(pictures), self.batch):
-                self._predict_batch(one, pictures[start : start + self.batch], found, clock)
-        return found
-
-    @torch.no_grad()
-    def _predict_batch(self, one: Pass, pictures: Sequence[Pixels], found: dict[str, list[Any]], clock: _Clock) -> None:
-        tokens, placements = self.tokens(pictures, one.canvas, one.needs)
-        clock.lap("backbone")
-        for name in one.heads:
-            task = self.head(name).task
-            predictions = self.run_heads(tokens, [name])[name]
-            found[name] += [task.to_image(p, place) for p, place in zip(predictions, placements, strict=True)]
-            clock.lap(name)
-
-    def _result(self, name: str, prediction: Any, picture: Pixels, **options: Any) -> Result:
-        answer: Callable[..., Result] = self.head(name).task.result
-        return answer(prediction, picture, **options)
 
     def names(self, tasks: Sequence[str] | None) -> list[str]:
         """The heads asked for, by their own names or those of tasks."""
@@ -272,8 +239,8 @@ class _Clock:
         self.began = now
 
 
-def _paired(found: Any, confidence: Any) -> Any:
-    """A result with its map, or two lists of them."""
-    if isinstance(found, list):
-        return found, [confidence(one) for one in found]
-    return found, confidence(found)
+def _paired(results: Any, field: str) -> Any:
+    """A result with a map of it, or two lists of them."""
+    if isinstance(results, list):
+        return results, [getattr(result, field) for result in results]
+    return results, getattr(results, field)

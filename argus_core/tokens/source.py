@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
 
 from argus_core.canvas import Canvas, Placement
 from argus_core.tokens.types import FeatureInfo, Tokens
@@ -13,25 +15,34 @@ Item = tuple[int, str]
 VIEWS = ("id", "hflip")
 
 
+class PlacedTokens(NamedTuple):
+    """The tokens of a batch, and where each of its images lies on the canvas."""
+
+    tokens: Tokens
+    placements: Sequence[Placement]
+
+    def to(self, device: torch.device | str) -> PlacedTokens:
+        """The same with the tokens on ``device``."""
+        return PlacedTokens(self.tokens.to(device), self.placements)
+
+
 class TokenSource(Protocol):
     """Random access to the tokens of a split's images."""
 
     info: FeatureInfo
     canvas: Canvas
     views: tuple[str, ...]
+    skipped: Mapping[int, str]
+    """Images without tokens, by index, and why."""
 
     def __len__(self) -> int:
         """Number of images of the split."""
         ...
 
-    def read(self, items: Sequence[Item]) -> Tokens:
-        """The tokens of some items as a batch, in the order asked."""
+    def read(self, items: Sequence[Item]) -> PlacedTokens:
+        """The tokens and placements of some items as a batch, in the order of ``items``."""
         ...
 
     def passes(self, index: int) -> list[Item]:
-        """The items that are looked at when an image is scored."""
-        ...
-
-    def placement(self, item: Item) -> Placement:
-        """Where the item's image lies on the canvas."""
+        """The items that are read to score an image."""
         ...

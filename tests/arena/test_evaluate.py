@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from argus_arena.distributed import Distributed
-from argus_arena.run.order import Order
-from argus_arena.scoring.evaluate import Predictor, evaluate, uses
+from argus_arena.run.batches import Order
+from argus_arena.scoring.evaluate import Predictor, evaluate, sample_places
 from argus_arena.scoring.rules import Scoring
 from argus_core.backbones.live import FramedSource
 from argus_core.canvas import Canvas, Windows
 from argus_core.head import Head
 from argus_core.tasks.classify import Classes, Classify
-from argus_core.tokens import FeatureInfo, Needs, Tokens
+from argus_core.tokens import FeatureInfo, Needs, PlacedTokens, Tokens
 from cache_fakes import FakeBackbone, FakeSplit
 
 TASK = Classify(classes=("a", "b", "c"))
@@ -81,15 +81,15 @@ def test_an_image_is_decoded_once_however_many_passes_it_takes(framing):
     scoring = live(split, framing)
     score(scoring, 4, dense=Dense, vectors=Vectors)
     assert sorted(split.reads) == list(range(5))
-    assert not scoring.source._held
+    assert not scoring.source._waiting
 
 
 def test_sizes_that_are_asked_for_hold_no_more_than_a_few_images(monkeypatch):
-    monkeypatch.setattr("argus_core.backbones.live.HELD", 60_000)
+    monkeypatch.setattr("argus_core.backbones.live.MAX_WAITING", 60_000)
     scoring = live(Labelled(40))
     for index in range(40):
         scoring.source.placement((index, "0"))
-    assert 0 < sum(image.nbytes for image in scoring.source._held.values()) <= 60_000
+    assert 0 < sum(image.nbytes for image in scoring.source._waiting.values()) <= 60_000
 
 
 def test_heads_of_vectors_run_on_many_images_at_once(monkeypatch):
@@ -98,16 +98,16 @@ def test_heads_of_vectors_run_on_many_images_at_once(monkeypatch):
     assert heads["vectors"].sizes == [20] and max(heads["dense"].sizes) == 8 and len(split.reads) == 20
     heads, alone = score(live(Labelled(20)), vectors=Vectors)
     assert heads["vectors"].sizes == [20] and alone["vectors"] == both["vectors"]
-    monkeypatch.setattr("argus_arena.scoring.pool.MANY", 16)
+    monkeypatch.setattr("argus_arena.scoring.pool.MAX_PASSES", 16)
     heads, parted = score(live(Labelled(20)), vectors=Vectors)
     assert heads["vectors"].sizes == [16, 4] and parted["vectors"] == pytest.approx(alone["vectors"])
-    monkeypatch.setattr("argus_arena.scoring.pool.HELD", 1)
+    monkeypatch.setattr("argus_arena.scoring.pool.MAX_BYTES", 1)
     assert set(score(live(Labelled(20)), vectors=Vectors)[0]["vectors"].sizes) == {8, 4}
 
 
 def test_passes_are_merged_as_one_by_one(monkeypatch):
     found = [score(live(Labelled(4), Windows(48, 32, 16)), 3, vectors=Vectors)[1]["vectors"]]
-    monkeypatch.setattr("argus_arena.scoring.pool.MANY", 1)
+    monkeypatch.setattr("argus_arena.scoring.pool.MAX_PASSES", 1)
     found.append(score(live(Labelled(4), Windows(48, 32, 16)), 3, vectors=Vectors)[1]["vectors"])
     assert found[0] == pytest.approx(found[1])
 
@@ -133,7 +133,9 @@ class Instant(FramedSource):
 
     def read(self, items):
         info = FeatureInfo((12,) * 4, (16,) * 4)
-        return Tokens({3: torch.zeros(len(items), 12, 4, 4)}, {}, torch.full((len(items), 2), 64), (64, 64), info)
+        extent = torch.full((len(items), 2), 64)
+        tokens = Tokens({3: torch.zeros(len(items), 12, 4, 4)}, {}, extent, (64, 64), info)
+        return PlacedTokens(tokens, [self.placement(item) for item in items])
 
 
 def test_what_scoring_looks_at_grows_with_the_samples_and_not_with_their_square(monkeypatch):
@@ -153,7 +155,7 @@ def test_predictions_needed_soonest_are_kept(monkeypatch):
     predict = Predictor(dense, scoring, ALONE, 4)
     for number in range(1, 12):
         predict([0, number])
-        predict.forget(uses(samples), number)
+        predict.forget(sample_places(samples), number)
     assert sorted(split.reads) == list(range(12))
 
 

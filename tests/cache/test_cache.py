@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from cache_fakes import LAYERS, SPEC, FakeBackbone, FakeSplit
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
@@ -20,6 +19,7 @@ from argus_core.cache import Cache, CacheSource, CacheSpec, estimate, fingerprin
 from argus_core.canvas import Canvas
 from argus_core.errors import ArgusError
 from argus_core.tokens import Needs
+from cache_fakes import LAYERS, SPEC, FakeBackbone, FakeSplit
 
 ITEMS = [(4, "id"), (0, "hflip"), (10, "id"), (4, "hflip"), (7, "id")]
 
@@ -67,20 +67,20 @@ def test_fp32_cache_equals_live_bit_for_bit(tmp_path, fit):
     assert len(source) == len(direct) == 11
     for first in range(0, 11, 2):
         items = [(i, view) for i in range(first, min(first + 2, 11)) for view in spec.views]
-        tokens, expected = source.read(items), direct.read(items)
+        tokens, expected = source.read(items).tokens, direct.read(items).tokens
         assert_same(tokens, expected)
         for layer in LAYERS:
             assert tokens.maps[layer].is_contiguous(memory_format=torch.channels_last)
         needs = Needs(LAYERS, cls=True)
         for a, b in zip(tokens.features(needs).maps, expected.features(needs).maps, strict=True):
             assert torch.equal(a, b)
-        assert [source.placement(item) for item in items] == [direct.placement(item) for item in items]
+        assert source.read(items).placements == list(direct.read(items).placements)
 
 
 @pytest.mark.parametrize(("dtype", "relative"), [("fp16", 2**-11), ("bf16", 2**-8), ("int8", None)])
 def test_error_of_each_number_format_is_bounded(tmp_path, dtype, relative):
-    tokens = CacheSource(write(tmp_path, spec=replace(SPEC, dtype=dtype))).read(ITEMS)
-    exact = live().read(ITEMS)
+    tokens = CacheSource(write(tmp_path, spec=replace(SPEC, dtype=dtype))).read(ITEMS).tokens
+    exact = live().read(ITEMS).tokens
     pairs = [(tokens.maps[n].float().movedim(1, -1), exact.maps[n].movedim(1, -1)) for n in LAYERS]
     pairs += [(tokens.prefix[n].float(), exact.prefix[n][:, :1]) for n in LAYERS]
     worst = 0.0
@@ -117,18 +117,19 @@ def test_a_view_is_a_true_pass_over_the_mirrored_image(cached):
         def read(self, index):
             return super().read(index)[:, ::-1].copy()
 
-    mirrored = live(split=Mirrored()).read([(i, "id") for i in range(11)])
-    tokens = CacheSource(cached).read([(i, "hflip") for i in range(11)])
+    mirrored = live(split=Mirrored()).read([(i, "id") for i in range(11)]).tokens
+    tokens = CacheSource(cached).read([(i, "hflip") for i in range(11)]).tokens
     for layer in LAYERS:
         assert torch.allclose(tokens.maps[layer].float(), mirrored.maps[layer], rtol=1e-3, atol=1e-4)
-        assert not torch.allclose(tokens.maps[layer].float(), live().read([(i, "id") for i in range(11)]).maps[layer])
+        upright = live().read([(i, "id") for i in range(11)]).tokens.maps[layer]
+        assert not torch.allclose(tokens.maps[layer].float(), upright)
 
 
 @pytest.mark.parametrize("needs", [Needs((2,)), Needs((0, -1), maps=False, cls=True), Needs((-1,), cls=True)])
 def test_any_set_of_taps(tmp_path, needs):
     spec = CacheSpec(Canvas(64), needs, dtype="fp32")
-    tokens = CacheSource(write(tmp_path, spec=spec)).read([(2, "id"), (3, "id")])
-    assert_same(tokens, live(spec).read([(2, "id"), (3, "id")]))
+    tokens = CacheSource(write(tmp_path, spec=spec)).read([(2, "id"), (3, "id")]).tokens
+    assert_same(tokens, live(spec).read([(2, "id"), (3, "id")]).tokens)
 
 
 @pytest.mark.parametrize("dtype", ["fp16", "int8"])
@@ -137,19 +138,19 @@ def test_positional_reads_give_what_the_map_gives(tmp_path, dtype):
     mapped, positional = (CacheSource(cache, positional=choice) for choice in (False, True))
     assert CacheSource(cache).positional is False
     for items in (ITEMS, ITEMS[:1], [(i, "id") for i in range(11)]):
-        assert_same(positional.read(items), mapped.read(items))
+        assert_same(positional.read(items).tokens, mapped.read(items).tokens)
 
 
 def test_reuse_overwrites_the_last_batch_with_the_right_next_one(cached):
     fresh, reusing = CacheSource(cached), CacheSource(cached, reuse=True)
-    first = reusing.read(ITEMS)
-    kept = fresh.read(ITEMS)
+    first = reusing.read(ITEMS).tokens
+    kept = fresh.read(ITEMS).tokens
     assert_same(first, kept)
     for items in ([(9, "id"), (1, "id")], ITEMS[::-1], ITEMS * 2):
-        assert_same(reusing.read(items), fresh.read(items))
-    again = reusing.read(ITEMS)
-    assert reusing.read(ITEMS[::-1]).maps[1].data_ptr() == again.maps[1].data_ptr()
-    assert_same(fresh.read(ITEMS), kept)
+        assert_same(reusing.read(items).tokens, fresh.read(items).tokens)
+    again = reusing.read(ITEMS).tokens
+    assert reusing.read(ITEMS[::-1]).tokens.maps[1].data_ptr() == again.maps[1].data_ptr()
+    assert_same(fresh.read(ITEMS).tokens, kept)
 
 
 class Batches(torch.utils.data.Dataset):
@@ -160,7 +161,7 @@ class Batches(torch.utils.data.Dataset):
         return len(self.source)
 
     def __getitem__(self, index):
-        return self.source.read([(index, "id"), (index, "hflip")])
+        return self.source.read([(index, "id"), (index, "hflip")]).tokens
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -171,8 +172,8 @@ def test_data_loader_workers(cached, positional):
     loader = DataLoader(Batches(source), batch_size=None, num_workers=2, multiprocessing_context="fork")
     batches = list(loader)  # all held at once: a reused buffer would show
     for index, tokens in enumerate(batches):
-        assert_same(tokens, CacheSource(cached).read([(index, "id"), (index, "hflip")]))
-    assert_same(pickle.loads(pickle.dumps(source)).read(ITEMS), CacheSource(cached).read(ITEMS))
+        assert_same(tokens, CacheSource(cached).read([(index, "id"), (index, "hflip")]).tokens)
+    assert_same(pickle.loads(pickle.dumps(source)).read(ITEMS).tokens, CacheSource(cached).read(ITEMS).tokens)
 
 
 def test_order_is_a_shuffle_that_stays_near(cached):
@@ -282,7 +283,7 @@ def test_an_unreadable_image_stops_the_run_and_can_be_skipped(tmp_path):
     rest = [i for i in range(11) if i not in (0, 8)]
     assert sorted(source.order(torch.Generator())) == rest
     for index in rest:
-        tokens, expected = (s.read([(index, "hflip")]) for s in (source, live(spec)))
+        tokens, expected = (s.read([(index, "hflip")]).tokens for s in (source, live(spec)))
         assert torch.allclose(tokens.maps[3], expected.maps[3], atol=1e-5)
     for ask in (source.read, lambda items: source.placement(items[0])):
         with pytest.raises(ArgusError, match="image 8 was skipped"):
@@ -292,7 +293,7 @@ def test_an_unreadable_image_stops_the_run_and_can_be_skipped(tmp_path):
 def test_a_shard_of_skipped_images_alone(tmp_path):
     cache = write(tmp_path, FakeSplit(bad=[0, 1, 2]), skip_bad=True, batch=1, shard_bytes=1)
     assert len(cache.manifest.shards) == 11 and verify(tmp_path) == []
-    assert len(CacheSource(cache).read([(3, "id")])) == 1
+    assert len(CacheSource(cache).read([(3, "id")]).tokens) == 1
 
 
 def test_values_that_do_not_fit_are_named(tmp_path):
@@ -352,7 +353,7 @@ def test_wrong_questions_get_answers(cached, tmp_path):
     with pytest.raises(IndexError):
         source.read([(11, "id")])
     with pytest.raises(ArgusError, match=r"lack the maps of layers \[0\]"):
-        source.read(ITEMS).features(Needs((0,)))
+        source.read(ITEMS).tokens.features(Needs((0,)))
     with pytest.raises(ArgusError, match="is this an Argus feature cache"):
         Cache.open(tmp_path)
     for broken in ({"dtype": "fp8"}, {"views": ()}, {"views": ("id", "id")}, {"views": ("vflip",)}):
@@ -402,14 +403,14 @@ def test_a_cache_of_the_format_before_is_read_and_finished(tmp_path, monkeypatch
     again = write(tmp_path, spec=CLS, shard_bytes=300)
     assert {file: file.read_bytes() for file in tmp_path.rglob("*.*")} == whole
     Cache.open(tmp_path, fingerprint(FakeBackbone(), FakeSplit(), CLS))
-    tokens, newer = (CacheSource(one).read(ITEMS) for one in (again, write(tmp_path / "new", spec=CLS)))
+    tokens, newer = (CacheSource(one).read(ITEMS).tokens for one in (again, write(tmp_path / "new", spec=CLS)))
     assert tokens.prefix[3].shape == (5, 2, 20) and newer.prefix[3].shape == (5, 1, 20)
     assert torch.equal(tokens.prefix[3][:, :1], newer.prefix[3])
 
 
 def test_only_what_is_needed_is_read(cached):
     source = CacheSource(cached, needs=Needs((-1,), maps=False, cls=True))
-    tokens, whole = source.read(ITEMS), CacheSource(cached).read(ITEMS)
+    tokens, whole = source.read(ITEMS).tokens, CacheSource(cached).read(ITEMS).tokens
     assert not tokens.maps and list(tokens.prefix) == [3] and torch.equal(tokens.prefix[3], whole.prefix[3])
     with pytest.raises(ArgusError, match=r"its layers is \[1, 3\]"):
         CacheSource(cached, needs=Needs((0,)))

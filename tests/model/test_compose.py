@@ -7,8 +7,6 @@ import functools
 import numpy as np
 import pytest
 import torch
-from broken_heads import Good
-from cache_fakes import FakeSplit
 from torch import nn
 
 from argus_core.argus import Argus
@@ -20,6 +18,8 @@ from argus_core.errors import ArgusError
 from argus_core.saving.build import build_head
 from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo
+from broken_heads import Good
+from cache_fakes import FakeSplit
 
 TASK = Detect.small()
 CANVAS = Canvas(96, 128)
@@ -114,8 +114,8 @@ def test_stored_tokens_give_what_live_ones_gave(backbone, heads, images, tmp_pat
     argus, split = Argus(backbone, heads, CANVAS), FakeSplit(5)
     write_cache(tmp_path, backbone, split, CacheSpec(CANVAS, argus.needs, dtype="fp32"))
     items = [(index, "id") for index in range(5)]
-    stored = argus.run_heads(CacheSource(Cache.open(tmp_path)).read(items))
-    live = argus.run_heads(LiveSource(backbone, split, CANVAS, argus.needs).read(items))
+    stored = argus.run_heads(CacheSource(Cache.open(tmp_path)).read(items).tokens)
+    live = argus.run_heads(LiveSource(backbone, split, CANVAS, argus.needs).read(items).tokens)
     assert all(same(live[name], stored[name]) for name in heads)
 
 

@@ -85,7 +85,7 @@ def only(config: RunConfig, names: tuple[str, ...]) -> RunConfig:
 def _probe(config: RunConfig, name: str, plugins: Plugins, process: Distributed) -> Memory:
     setting: Setting = prepare(only(config, (name,)), plugins, process)
     head = setting.heads[name].to(process.device)
-    tokens, targets = Steps(setting, {head.task.name: head.task}, process)[0]
+    tokens, targets = Steps(setting.training, {head.task.name: head.task}, process)[0]
     there = tokens.to(process.device)
     return training_memory(head, there, [target.to(process.device) for target in targets[head.task.name]])
 

@@ -1,94 +1,146 @@
-"""The batches of a run: tokens and the targets of every task, step by step, on the run's device."""
+"""The batches of a run: which images each step sees, their tokens, and the targets of every task."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from argus_arena.distributed import Distributed
-from argus_arena.run.context import Setting
+from argus_core.data import Split
 from argus_core.head import Head
 from argus_core.tasks import Task
-from argus_core.tokens import Features, Tokens
+from argus_core.tokens import Features, Item, Tokens, TokenSource
 
-ALIGNED = 16
+ALIGNMENT = 16
 """Bytes at whose multiples a tensor may begin, whatever it holds."""
 Batch = tuple[Tokens, dict[str, list[Any]]]
+Indices = npt.NDArray[np.int64]
 
 
-class Steps(Dataset[Batch]):
-    """The batch of each training step: this process's share of the tokens, and the targets of every task."""
+@dataclass(frozen=True)
+class Order:
+    """Shuffled epochs over ``images``, a function of the seed alone, so that any step can be resumed.
 
-    def __init__(self, setting: Setting, tasks: Mapping[str, Task], world: Distributed) -> None:
-        self.setting, self.tasks, self.world = setting, tasks, world
+    Each image's view is drawn anew every epoch. A last short batch is dropped.
+    """
 
-    def __getitem__(self, step: int) -> Batch:
-        items = self.setting.order.items(step)[self.world.rank :: self.world.size]
-        source, split = self.setting.train_source, self.setting.train_split
-        tokens = source.read(items)  # first, so that a live source knows the images' sizes
-        places = [source.placement(item) for item in items]
+    images: tuple[int, ...]
+    views: tuple[str, ...]
+    batch: int
+    seed: int
+    _epochs: dict[int, tuple[Indices, Indices]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in one epoch, at least one."""
+        return max(1, len(self.images) // self.batch)
+
+    def items(self, step: int) -> Sequence[Item]:
+        """The items of 0-based global ``step``."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        here = slice(position * self.batch, (position + 1) * self.batch)
+        images, views = (values[here].tolist() for values in self._epoch(epoch))
+        return [(image, self.views[view]) for image, view in zip(images, views, strict=True)]
+
+    def _epoch(self, epoch: int) -> tuple[Indices, Indices]:
+        """Images and views of an epoch, drawn once."""
+        # Not functools.cache: it would hash all images at every step.
+        if epoch not in self._epochs:
+            self._epochs.clear()
+            rng = np.random.default_rng([self.seed, epoch])
+            images = rng.permutation(np.asarray(self.images))
+            self._epochs[epoch] = images, rng.integers(len(self.views), size=len(images))
+        return self._epochs[epoch]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The tokens and annotations that heads learn from, and the order in which they are read."""
+
+    source: TokenSource
+    split: Split
+    order: Order
+
+    def batch(self, items: Sequence[Item], tasks: Mapping[str, Task]) -> Batch:
+        """The tokens of some items, and the targets of every task."""
+        tokens, placements = self.source.read(items)
+        indices = [index for index, _ in items]
         targets = {
             name: [
-                task.target(split.truth(index, name), place) for (index, _), place in zip(items, places, strict=True)
+                task.target(self.split.truth(index, name), place)
+                for index, place in zip(indices, placements, strict=True)
             ]
-            for name, task in self.tasks.items()
+            for name, task in tasks.items()
         }
         return tokens, targets
 
 
-class FitBatches:
-    """Features and targets of the training split for a head that is fitted: every image once, as it is, in order."""
+@dataclass(frozen=True)
+class Steps(Dataset[Batch]):
+    """The batch of each training step: this process's share of it."""
 
-    def __init__(self, setting: Setting, head: Head, batch: int, world: Distributed) -> None:
-        self.setting, self.head, self.batch, self.world = setting, head, batch, world
+    data: TrainingData
+    tasks: Mapping[str, Task]
+    process: Distributed
+
+    def __getitem__(self, step: int) -> Batch:
+        items = self.data.order.items(step)[self.process.rank :: self.process.size]
+        return self.data.batch(items, self.tasks)
+
+
+@dataclass(frozen=True)
+class FitBatches:
+    """Features and targets for a head that is fitted: every image once, as it is, in order."""
+
+    data: TrainingData
+    head: Head
+    batch: int
+    device: torch.device
 
     def __iter__(self) -> Iterator[tuple[Features, list[Any]]]:
-        images, source = self.setting.order.images, self.setting.train_source
-        split, task = self.setting.train_split, self.head.task
+        images, task = self.data.order.images, self.head.task
         for start in range(0, len(images), self.batch):
             items = [(index, "id") for index in images[start : start + self.batch]]
-            tokens = source.read(items).to(self.world.device)
-            targets = [
-                task.target(split.truth(index, task.name), source.placement((index, "id"))) for index, _ in items
-            ]
-            yield tokens.features(self.head.needs), carried(targets, self.world.device)
+            tokens, targets = self.data.batch(items, {task.name: task})
+            yield tokens.to(self.device).features(self.head.needs), targets_to(targets[task.name], self.device)
 
 
-def feed(setting: Setting, world: Distributed, start: int, total: int) -> Iterator[Batch]:
-    """The batches of steps ``start`` to ``total``; a batch may be overwritten once the next one is asked for."""
-    tasks = {head.task.name: head.task for head in setting.heads.values() if head.trained}
+def step_batches(
+    data: TrainingData, tasks: Mapping[str, Task], steps: range, workers: int, process: Distributed
+) -> Iterator[Batch]:
+    """The batches of some steps on the process's device; a batch may be overwritten once the next one is asked for."""
     # The samples are whole batches already, made by step, so that any step can be the first.
     loader: DataLoader[Batch] = DataLoader(
-        Steps(setting, tasks, world),
-        batch_size=None,
-        sampler=range(start, total),
-        num_workers=setting.request.workers,
+        Steps(data, tasks, process), batch_size=None, sampler=steps, num_workers=workers
     )
     for tokens, targets in loader:
-        yield tokens.to(world.device), {name: carried(found, world.device) for name, found in targets.items()}
+        yield tokens.to(process.device), {name: targets_to(each, process.device) for name, each in targets.items()}
 
 
-def carried(targets: Sequence[Any], device: torch.device) -> list[Any]:
+def targets_to(targets: Sequence[Any], device: torch.device) -> list[Any]:
     """Targets on ``device``: the tensors of all that hold nothing else in one copy, others by their ``to``."""
     if device.type == "cpu" or not all(map(_holds_tensors, targets)):
         return [target.to(device) for target in targets]
-    parts = [getattr(target, each.name) for target in targets for each in fields(target)]
+    parts = [getattr(target, part.name) for target in targets for part in fields(target)]
     raw = [part.flatten().view(torch.uint8) for part in parts]
-    room = [-(-len(one) // ALIGNED) * ALIGNED for one in raw]
-    packed = torch.cat([F.pad(one, (0, size - len(one))) for one, size in zip(raw, room, strict=True)])
+    sizes = [-(-len(part) // ALIGNMENT) * ALIGNMENT for part in raw]
+    packed = torch.cat([F.pad(part, (0, size - len(part))) for part, size in zip(raw, sizes, strict=True)])
     packed = packed.pin_memory() if device.type == "cuda" else packed
-    there = packed.to(device, non_blocking=device.type == "cuda").split(room)
+    moved = packed.to(device, non_blocking=device.type == "cuda").split(sizes)
     views = (
-        place[: len(one)].view(part.dtype).view(part.shape) for place, one, part in zip(there, raw, parts, strict=True)
+        block[: len(flat)].view(part.dtype).view(part.shape)
+        for block, flat, part in zip(moved, raw, parts, strict=True)
     )
-    return [replace(target, **{each.name: next(views) for each in fields(target)}) for target in targets]
+    return [replace(target, **{part.name: next(views) for part in fields(target)}) for target in targets]
 
 
 def _holds_tensors(target: Any) -> bool:
-    return is_dataclass(target) and all(isinstance(getattr(target, one.name), Tensor) for one in fields(target))
+    return is_dataclass(target) and all(isinstance(getattr(target, part.name), Tensor) for part in fields(target))

@@ -1,20 +1,21 @@
-"""Score heads on a split: one read of each batch for all tasks that look at the same samples, every sample once."""
+"""Score heads on a split: one read of each batch for all tasks that share their samples, every sample once."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from argus_arena.distributed import Distributed
 from argus_arena.scoring.pool import Pool
-from argus_arena.scoring.rules import Scoring, check_scoring, run_passes
+from argus_arena.scoring.rules import ImageTokens, Scoring, check_scoring
 from argus_core.head import Head
+from argus_core.model.composition import run_passes
 from argus_core.tasks import Metric
-from argus_core.tokens import Item, Tokens
+from argus_core.tokens import TokenSource
 
 Progress = Callable[[int, int], None]
 Samples = tuple[tuple[int, tuple[int, ...]], ...]
@@ -22,15 +23,14 @@ KEPT = 256
 """Images whose predictions are kept for later samples, as images of many pairs are."""
 
 
-def usable(source: Sized) -> list[int]:
+def usable(source: TokenSource) -> list[int]:
     """Images of the split that have tokens."""
-    skipped = getattr(source, "skipped", {})
-    return [index for index in range(len(source)) if index not in skipped]
+    return [index for index in range(len(source)) if index not in source.skipped]
 
 
 @torch.no_grad()
 def evaluate(
-    heads: Mapping[str, Head], scoring: Scoring, world: Distributed, batch: int, progress: Progress
+    heads: Mapping[str, Head], scoring: Scoring, process: Distributed, batch: int, progress: Progress
 ) -> dict[str, Metric]:
     """A filled metric per head; under several processes each holds every sample."""
     check_scoring(heads, scoring)
@@ -38,20 +38,19 @@ def evaluate(
     for head in heads.values():
         head.eval()
     for samples, names in _groups(heads, scoring).items():
-        own = samples[world.rank :: world.size]
+        own = samples[process.rank :: process.size]
         pool = Pool({name: heads[name] for name in names}, scoring, metrics, own)
-        predict = Predictor(
-            {name: heads[name] for name in names if name not in pool.heads}, scoring, world, batch, pool
-        )
-        needed = uses(own)
+        others = {name: heads[name] for name in names if name not in pool.heads}
+        predictor = Predictor(others, scoring, process, batch, pool)
+        places = sample_places(own)
         for start in range(0, len(own), batch):
-            _score(own[start : start + batch], predict, metrics)
-            predict.forget(needed, start + batch)
+            _score(own[start : start + batch], predictor, metrics)
+            predictor.forget(places, start + batch)
             pool.score_many()
-            progress(min((start + batch) * world.size, len(samples)), len(samples))
+            progress(min((start + batch) * process.size, len(samples)), len(samples))
         pool.score()
     for metric in metrics.values():
-        metric.merge(world.gather(metric.state()))
+        metric.merge(process.gather(metric.state()))
     return metrics
 
 
@@ -63,24 +62,24 @@ def _groups(heads: Mapping[str, Head], scoring: Scoring) -> dict[Samples, list[s
     return groups
 
 
-def _score(chunk: Samples, predict: Predictor, metrics: Mapping[str, Metric]) -> None:
-    """Hand some samples to the metrics, each image of theirs looked at once."""
-    predictions = predict(list(dict.fromkeys(index for _, members in chunk for index in members)))
-    for number, members in chunk:
-        key = predict.scoring.key(number, members)
-        for name, head in predict.heads.items():
-            found = [predictions[index][name] for index in members]
-            truth = predict.scoring.split.truth(number, head.task.name)
-            metrics[name].update(key, found[0] if len(found) == 1 else tuple(found), truth)
+def _score(samples: Samples, predictor: Predictor, metrics: Mapping[str, Metric]) -> None:
+    """Give the predictions for some samples to the metrics; each of their images is read once."""
+    predictions = predictor(list(dict.fromkeys(index for _, images in samples for index in images)))
+    for number, images in samples:
+        key = predictor.scoring.key(number, images)
+        for name, head in predictor.heads.items():
+            sample = tuple(predictions[index][name] for index in images)
+            truth = predictor.scoring.split.truth(number, head.task.name)
+            metrics[name].update(key, sample[0] if len(sample) == 1 else sample, truth)
 
 
-def uses(samples: Samples) -> dict[int, list[int]]:
+def sample_places(samples: Samples) -> dict[int, list[int]]:
     """By image: the places in ``samples`` of those that it is part of, ascending."""
-    found: dict[int, list[int]] = defaultdict(list)
-    for place, (_, members) in enumerate(samples):
-        for index in members:
-            found[index].append(place)
-    return found
+    places: dict[int, list[int]] = defaultdict(list)
+    for place, (_, images) in enumerate(samples):
+        for index in images:
+            places[index].append(place)
+    return places
 
 
 class Predictor:
@@ -90,29 +89,32 @@ class Predictor:
     """
 
     def __init__(
-        self, heads: Mapping[str, Head], scoring: Scoring, world: Distributed, batch: int, pool: Pool | None = None
+        self, heads: Mapping[str, Head], scoring: Scoring, process: Distributed, batch: int, pool: Pool | None = None
     ) -> None:
-        self.heads, self.scoring, self.world, self.batch, self.pool = heads, scoring, world, batch, pool
-        self._held: dict[int, dict[str, Any]] = {}
+        self.heads, self.scoring, self.process, self.batch, self.pool = heads, scoring, process, batch, pool
+        self._predictions: dict[int, dict[str, Any]] = {}
 
     def __call__(self, images: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
         """By image, by head: the prediction, its passes merged."""
-        missing = [index for index in images if index not in self._held]
-        self._held |= run_passes(self.heads, self._tokens(missing), self.scoring)
-        return self._held
+        missing = [index for index in images if index not in self._predictions]
+        self._predictions |= run_passes(self.heads, self._passes(missing))
+        return self._predictions
 
-    def forget(self, needed: Mapping[int, Sequence[int]], place: int) -> None:
-        """Keep the predictions of at most ``KEPT`` images, those that samples from ``place`` on need the soonest."""
-        coming = []
-        for index in self._held:
-            places = needed[index]
-            if (found := bisect_left(places, place)) < len(places):
-                coming.append((places[found], index))
-        self._held = {index: self._held[index] for _, index in sorted(coming)[:KEPT]}
+    def forget(self, places: Mapping[int, Sequence[int]], place: int) -> None:
+        """Keep the predictions of at most ``KEPT`` images, those that samples from ``place`` on need the soonest.
 
-    def _tokens(self, images: Sequence[int]) -> Iterator[tuple[list[Item], Tokens]]:
-        for items, tokens in self.scoring.batches(images, self.batch):
-            there = tokens.to(self.world.device)
+        ``places`` are those of the samples of each image, see ``sample_places``.
+        """
+        needed = []
+        for index in self._predictions:
+            coming = bisect_left(places[index], place)
+            if coming < len(places[index]):
+                needed.append((places[index][coming], index))
+        self._predictions = {index: self._predictions[index] for _, index in sorted(needed)[:KEPT]}
+
+    def _passes(self, images: Sequence[int]) -> Iterator[ImageTokens]:
+        for indices, placed in self.scoring.batches(images, self.batch):
+            on_device = placed.to(self.process.device)
             if self.pool is not None:
-                self.pool.add(items, there)
-            yield items, there
+                self.pool.add(indices, on_device)
+            yield indices, on_device

@@ -7,14 +7,15 @@ from dataclasses import replace
 
 import torch
 
-from argus_arena.scoring.rules import Scoring, run_passes
+from argus_arena.scoring.rules import ImageTokens, Scoring
 from argus_core.head import Head
+from argus_core.model.composition import run_passes
 from argus_core.tasks import Metric
-from argus_core.tokens import Item, Tokens
+from argus_core.tokens import PlacedTokens
 
-MANY = 2048
+MAX_PASSES = 2048
 """Passes over images that a head of vectors is run on at once."""
-HELD = 64 << 20
+MAX_BYTES = 64 << 20
 """Bytes of vectors that wait, at most and but for one batch."""
 
 
@@ -34,32 +35,32 @@ class Pool:
     ) -> None:
         self.scoring, self.metrics = scoring, metrics
         pairs = list(samples)
-        self._numbers = {members[0]: number for number, members in pairs if len(members) == 1}
+        self._numbers = {images[0]: number for number, images in pairs if len(images) == 1}
         single = len(self._numbers) == len(pairs)
         self.heads = {name: head for name, head in heads.items() if single and not head.needs.maps}
         self._clear()
 
-    def add(self, items: Sequence[Item], tokens: Tokens) -> None:
-        """Keep the vectors of some passes."""
+    def add(self, images: Sequence[int], placed: PlacedTokens) -> None:
+        """Keep the vectors of passes over some images."""
         if not self.heads:
             return
+        tokens, placements = placed
         vectors = {layer: prefix[:, :1].clone() for layer, prefix in tokens.prefix.items()}
-        held, parts = self._held.setdefault(tokens.size, ([], []))
-        held.extend(items)
-        parts.append(replace(tokens, maps={}, prefix=vectors, extent=tokens.extent.clone()))
-        self._passes += len(items)
-        self._bytes += sum(one.nbytes for one in vectors.values())
+        kept = replace(tokens, maps={}, prefix=vectors, extent=tokens.extent.clone())
+        self._batches.setdefault(tokens.size, []).append((list(images), PlacedTokens(kept, placements)))
+        self._passes += len(images)
+        self._bytes += sum(vector.nbytes for vector in vectors.values())
 
     def score_many(self) -> None:
-        """``score`` if enough is held for it; to be called when all passes over an image are there."""
-        if self._passes >= MANY or self._bytes >= HELD:
+        """``score`` if enough passes wait for it; to be called when all passes over an image were added."""
+        if self._passes >= MAX_PASSES or self._bytes >= MAX_BYTES:
             self.score()
 
     def score(self) -> None:
-        """Run the heads on what is held, and hand their predictions to the metrics."""
-        batches = [(items, _joined(parts)) for items, parts in self._held.values()]
+        """Run the heads on what waits, and give their predictions to the metrics."""
+        batches = [_joined(parts) for parts in self._batches.values()]
         self._clear()
-        for index, predictions in sorted(run_passes(self.heads, batches, self.scoring).items()):
+        for index, predictions in sorted(run_passes(self.heads, batches).items()):
             number = self._numbers[index]
             key = self.scoring.key(number, (index,))
             for name, prediction in predictions.items():
@@ -67,11 +68,14 @@ class Pool:
                 self.metrics[name].update(key, prediction, truth)
 
     def _clear(self) -> None:
-        self._held: dict[tuple[int, int], tuple[list[Item], list[Tokens]]] = {}
+        self._batches: dict[tuple[int, int], list[ImageTokens]] = {}
         self._passes = self._bytes = 0
 
 
-def _joined(parts: Sequence[Tokens]) -> Tokens:
+def _joined(batches: Sequence[ImageTokens]) -> ImageTokens:
     """Vectors of several batches, of one canvas size, as one batch."""
-    prefix = {layer: torch.cat([part.prefix[layer] for part in parts]) for layer in parts[0].prefix}
-    return replace(parts[0], prefix=prefix, extent=torch.cat([part.extent for part in parts]))
+    tokens = [placed.tokens for _, placed in batches]
+    prefix = {layer: torch.cat([part.prefix[layer] for part in tokens]) for layer in tokens[0].prefix}
+    joined = replace(tokens[0], prefix=prefix, extent=torch.cat([part.extent for part in tokens]))
+    placements = [place for _, placed in batches for place in placed.placements]
+    return [index for indices, _ in batches for index in indices], PlacedTokens(joined, placements)

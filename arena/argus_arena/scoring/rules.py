@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, zip_longest
 from typing import Any
 
 from argus_core.backbones.live import FramedSource
 from argus_core.cache import CacheSource
-from argus_core.canvas import Placement
 from argus_core.common.options import check_options, options_model
 from argus_core.data import Split
 from argus_core.errors import ArgusError, counted, unknown
 from argus_core.head import Head
-from argus_core.model.composition import run_head
 from argus_core.plugins.data_spec import task_for
 from argus_core.protocols import Protocol, find_protocol
 from argus_core.registry import PROTOCOLS
 from argus_core.tasks import Metric, Task
-from argus_core.tokens import Item, Tokens
+from argus_core.tokens import Item, PlacedTokens
 
 Source = CacheSource | FramedSource
+ImageTokens = tuple[list[int], PlacedTokens]
+"""A batch of passes: the image of each, its tokens and placement."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +39,21 @@ class Scoring:
             return [(index, view) for view in self.protocol.views]
         return self.source.passes(index)
 
-    def batches(self, images: Sequence[int], size: int) -> Iterator[tuple[list[Item], Tokens]]:
-        """The tokens of all passes over some images, at most ``size`` of one canvas size at a time."""
+    def batches(self, images: Sequence[int], size: int) -> Iterator[ImageTokens]:
+        """All passes over some images, at most ``size`` of one canvas size at a time."""
         items = [item for index in images for item in self.passes(index)]
         for _, group in groupby(items, lambda item: self.source.placement(item).canvas_size):
             alike = list(group)
             for start in range(0, len(alike), size):
-                yield alike[start : start + size], self.source.read(alike[start : start + size])
+                batch = alike[start : start + size]
+                yield [index for index, _ in batch], self.source.read(batch)
 
     def samples(self, task: str) -> list[tuple[int, tuple[int, ...]]]:
         """Number and images of each sample of a task whose images all have tokens."""
-        skipped = getattr(self.source, "skipped", {})
         return [
             (number, images)
             for number, images in enumerate(self.split.samples(task))
-            if not any(index in skipped for index in images)
+            if not any(index in self.source.skipped for index in images)
         ]
 
     def key(self, number: int, images: Sequence[int]) -> str:
@@ -69,25 +69,6 @@ class Scoring:
     def rules(self, task: Task) -> str:
         """The identifier under which scores of a task may be compared."""
         return self.protocol.name if self.protocol else self.metric(task).protocol
-
-
-def run_passes(
-    heads: Mapping[str, Head], batches: Iterable[tuple[Sequence[Item], Tokens]], scoring: Scoring
-) -> dict[int, dict[str, Any]]:
-    """By image, by head: the prediction in image pixels, merged from all passes in ``batches`` over the image."""
-    parts: dict[int, dict[str, list[Any]]] = {}
-    places: dict[int, list[Placement]] = {}
-    for items, tokens in batches:
-        for index, view in items:
-            parts.setdefault(index, {name: [] for name in heads})
-            places.setdefault(index, []).append(scoring.source.placement((index, view)))
-        for name, head in heads.items():
-            for (index, _), prediction in zip(items, run_head(head, tokens), strict=True):
-                parts[index][name].append(prediction)
-    return {
-        index: {name: heads[name].task.merge(found, places[index]) for name, found in by_head.items()}
-        for index, by_head in parts.items()
-    }
 
 
 def check_scoring(heads: Mapping[str, Head], scoring: Scoring) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from argus_arena.distributed import Distributed, Interrupted, interruptible
 from argus_arena.progress import Reporter
-from argus_arena.run.batches import FitBatches, feed
+from argus_arena.run.batches import FitBatches, step_batches
 from argus_arena.run.context import Setting
 from argus_arena.run.folder import RunFolder
 from argus_arena.scoring.evaluate import evaluate
@@ -53,10 +53,12 @@ class Loop:
             start = self._start()
         if self._all_failed():
             return
-        batches = feed(self.setting, self.process, start, self.total)
+        tasks = {head.task.name: head.task for head in self.setting.heads.values() if head.trained}
+        steps, workers = range(start, self.total), self.setting.request.workers
+        batches = step_batches(self.setting.training, tasks, steps, workers, self.process)
         with interruptible(self.process) as interrupted:
             began = time.perf_counter()
-            for step, (tokens, targets) in zip(range(start, self.total), batches, strict=True):
+            for step, (tokens, targets) in zip(steps, batches, strict=True):
                 self.read_seconds += time.perf_counter() - began
                 self._train(step, tokens, targets)
                 self._evaluate(step + 1)
@@ -81,7 +83,8 @@ class Loop:
         """Fit what is fitted, and score heads that take no steps: they are done before the first one."""
         for learner in self.learners:
             with self._contained(learner, 0):
-                learner.start(FitBatches(self.setting, learner.head, learner.recipe.batch, self.process))
+                batch, device = learner.recipe.batch, self.process.device
+                learner.start(FitBatches(self.setting.training, learner.head, batch, device))
         done = [learner for learner in self.learners if not learner.steps and not learner.failure]
         self._score(done, 0)
         if done:

@@ -61,7 +61,7 @@ def _image_cost(setting: Setting, head: Head) -> dict[str, Any]:
     scoring = setting.scoring
     first = scoring.passes(usable(scoring.source)[0])[:1]
     device = next((t.device for t in (*head.parameters(), *head.buffers())), torch.device("cpu"))
-    return image_cost(head, scoring.source.read(first).to(device))
+    return image_cost(head, scoring.source.read(first).tokens.to(device))
 
 
 def _warnings(setting: Setting, learner: Learner) -> list[str]:
