@@ -1,15 +1,16 @@
-"""What all results share: plain data, a picture, and the image they are about."""
+"""What all results share: plain data, a picture, the image they are about, and the way to `supervision`."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
@@ -17,8 +18,11 @@ from argus_core.common.files import write_atomic
 from argus_core.draw.palette import Pixels
 from argus_core.errors import ArgusError
 
+if TYPE_CHECKING:
+    import supervision
+
 SAVING = {"quality": 90, "compress_level": 3}
-"""Of JPEG and of PNG; other formats take no notice. More compression of PNG gains 8 % and takes three times as long."""
+"""For JPEG and for PNG; other formats ignore both. More compression of PNG gains 8 % and takes three times as long."""
 
 
 class Drawn(ABC):
@@ -53,20 +57,20 @@ class Result(Drawn):
     image: Pixels = field(repr=False)
 
     def __repr__(self) -> str:
-        said = self.summary()
-        return f"{type(self).__name__}({said}{'; ' if said else ''}{size_text(self.image)})"
+        parts = [self.summary(), size_text(self.image)]
+        return f"{type(self).__name__}({'; '.join(filter(None, parts))})"
 
     def summary(self) -> str:
-        """What is answered, in a few words; empty where nothing short can be said."""
+        """The answer in a few words; empty where it cannot be said in short."""
         return ""
 
     def headline(self) -> str:
-        """What stands over the answer's picture among those of other heads; empty for the head's name alone."""
+        """The title of the picture among those of other heads; empty for the head's name alone."""
         return ""
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """The answer as plain JSON values, a few kilobytes: of maps what they say in short."""
+        """The answer as plain JSON values of a few kilobytes: maps are summarised."""
 
     def tile(self, size: tuple[int, int]) -> Pixels:
         """The picture for an image of ``size`` (height, width), its explanation below; may be a little larger."""
@@ -88,26 +92,26 @@ class PlainResult(Result):
 
     def summary(self) -> str:
         """The type of the prediction, and the shapes of its fields."""
-        told = self.prediction
-        parts = {each.name: getattr(told, each.name) for each in fields(told)} if is_dataclass(told) else {"": told}
-        shapes = [f"{name} {_brief(value)}".strip() for name, value in parts.items()]
-        return f"{type(told).__name__}: {', '.join(shapes)}" if is_dataclass(told) else shapes[0]
+        if not is_dataclass(self.prediction):
+            return _brief(self.prediction)
+        shapes = [f"{field.name} {_brief(getattr(self.prediction, field.name))}" for field in fields(self.prediction)]
+        return f"{type(self.prediction).__name__}: {', '.join(shapes)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of the prediction, those of its parts among them; tensors and arrays as lists, nan as None.
+        """The fields of the prediction, nested ones included; tensors and arrays as lists, nan as None.
 
-        What JSON has no word for is told as text.
+        Values of any other type are given as text.
         """
-        found = _plain(self.prediction)
-        return found if is_dataclass(self.prediction) else {"prediction": found}
+        plain = _plain(self.prediction)
+        return plain if is_dataclass(self.prediction) else {"prediction": plain}
 
     def draw(self) -> Pixels:
-        """The image as it is: only the task would know how to show its prediction."""
+        """The image as it is: only the task itself knows how to show its prediction."""
         return self.image
 
 
 def _brief(value: Any) -> str:
-    """A number or a short text as it is; of anything larger its type, and its shape or length."""
+    """A number or a short text as it is; for anything larger its type, and its shape or length."""
     if isinstance(value, Tensor | np.ndarray):
         return f"({', '.join(map(str, value.shape))})" if value.ndim else f"{value.item():.4g}"
     if isinstance(value, Mapping | list | tuple | set):
@@ -120,11 +124,32 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Tensor | np.ndarray | np.generic):
         return _plain(value.tolist())
     if is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, str | int) else str(value)
+
+
+def as_supervision(
+    boxes: npt.NDArray[Any],
+    scores: Sequence[float],
+    labels: Sequence[int],
+    classes: Sequence[str],
+    masks: npt.NDArray[np.bool_] | None = None,
+) -> supervision.Detections:
+    """Boxes (N, 4) x1, y1, x2, y2 and masks (N, h, w) as ``supervision.Detections``; names are ``class_name``."""
+    try:
+        import supervision
+    except ImportError as error:
+        raise ArgusError("to_supervision needs its package: pip install 'argus-perception[supervision]'") from error
+    return supervision.Detections(
+        xyxy=boxes.reshape(-1, 4).astype(np.float32),
+        mask=masks,
+        confidence=np.array(scores, dtype=np.float32),
+        class_id=np.array(labels, dtype=np.int64),
+        data={"class_name": np.array([classes[label] for label in labels], dtype=str)},
+    )

@@ -1,4 +1,4 @@
-"""Dense descriptors of one image, and where its points lie in another."""
+"""Dense descriptors of an image, and matching its points with those of another image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Points = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Search:
-    """How a match is looked for: the most similar pixel of descriptors enlarged to ``size``.
+    """How to search for a match: the most similar pixel of descriptors enlarged to ``size``.
 
     ``size`` is what the longer side of the canvas is enlarged to. ``refine`` moves a match between the pixels,
     ``mutual`` also matches back.
@@ -45,10 +45,10 @@ class DescriptorMaps:
 
 @dataclass(frozen=True)
 class Found:
-    """Where points of one image lie in another: (N, 2) x, y in image pixels, and the cosines (N,); float64.
+    """The matches of points in another image: (N, 2) x, y in image pixels, and the cosines (N,); float64.
 
-    A point that the canvas of its own image does not show is not matched: nan. ``mutual`` (N,) tells which matches
-    lead back to within a cell of where they began; None if that was not asked for.
+    A point that the canvas of its own image does not show is not matched: nan. ``mutual`` (N,) marks matches that
+    lead back to within a cell of where they began; None unless matching in both directions was requested.
     """
 
     points: npt.NDArray[np.float64]
@@ -72,29 +72,29 @@ class Described:
     device: torch.device | None = None
 
     def put(self, place: Placement) -> Described:
-        """The same on the CPU, of the image that lies at ``place``; it is matched on the ``device`` it comes from."""
+        """The same on the CPU, for the image at ``place``; matching still runs on the ``device`` it comes from."""
         return replace(self, maps=self.maps.cpu(), place=place, device=self.maps.device)
 
     @torch.no_grad()
     def match(self, other: Described, points: Points) -> Found:
-        """Where points (N, 2) of this image lie in ``other``, both in image pixels, searched as this one says."""
-        asked = self._placed.points_to_canvas(np.reshape(points, (-1, 2)))
-        shown: npt.NDArray[np.bool_] = np.all((asked >= 0) & (asked <= self.extent[::-1]), axis=1)
-        start = torch.from_numpy(np.where(shown[:, None], asked, 0.0))
+        """The matches of points (N, 2) of this image in ``other``, both in image pixels, by this image's ``search``."""
+        queries = self._placed.points_to_canvas(np.reshape(points, (-1, 2)))
+        shown: npt.NDArray[np.bool_] = np.all((queries >= 0) & (queries <= self.extent[::-1]), axis=1)
+        start = torch.from_numpy(np.where(shown[:, None], queries, 0.0))
         end, scores = self._find(other, start)
         mutual = None
         if self.search.mutual:
             back, _ = other._find(self, end)
             mutual = shown & ((back - start).norm(dim=1) <= self.stride).numpy()
-        there = np.where(shown[:, None], other._placed.points_to_image(end.numpy()), np.nan)
-        return Found(there, np.where(shown, scores.double().numpy(), np.nan), mutual)
+        matches = np.where(shown[:, None], other._placed.points_to_image(end.numpy()), np.nan)
+        return Found(matches, np.where(shown, scores.double().numpy(), np.nan), mutual)
 
     def _find(self, other: Described, points: Tensor) -> tuple[Tensor, Tensor]:
-        """The matches of canvas points (N, 2) in the other's canvas pixels, and their cosines."""
-        mine, others = self.enlarged, other.enlarged
-        queries = mine.at((points * self._fine).to(mine.maps.device)).to(others.maps.device)
-        found, scores = others.nearest(queries, self.search.refine)
-        return found.cpu() / other._fine, scores.cpu()
+        """The matches of canvas points (N, 2) in canvas pixels of ``other``, and their cosines."""
+        source, target = self.enlarged, other.enlarged
+        queries = source.at((points * self._fine).to(source.maps.device)).to(target.maps.device)
+        matches, scores = target.nearest(queries, self.search.refine)
+        return matches.cpu() / other._fine, scores.cpu()
 
     @property
     def _placed(self) -> Placement:
@@ -115,14 +115,15 @@ class Described:
 
     @property
     def enlarged(self) -> Enlarged:
-        """The descriptors at the resolution of the search; of its pixels those count whose centres show image."""
-        near = self.device is None or self.device == self.maps.device
-        # Elsewhere it is made anew for each search: those of a whole split would not fit on a GPU.
-        return self._here if near else self._enlarged(self.maps.to(self.device))
+        """The descriptors at the resolution of the search; only pixels whose centres show the image can match."""
+        if self.device is None or self.device == self.maps.device:
+            return self._cached
+        # On another device it is made anew for each search: those of a whole split would not fit on a GPU.
+        return self._enlarge(self.maps.to(self.device))
 
     @cached_property
-    def _here(self) -> Enlarged:
-        return self._enlarged(self.maps)
+    def _cached(self) -> Enlarged:
+        return self._enlarge(self.maps)
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -131,7 +132,7 @@ class Described:
         height, width = (max(1, round(covered * scale)) for covered in self._covered)
         return height, width
 
-    def _enlarged(self, maps: Tensor) -> Enlarged:
+    def _enlarge(self, maps: Tensor) -> Enlarged:
         size = self._size
         seen = [
             min(n, max(1, math.ceil(end * n / covered - 0.5)))

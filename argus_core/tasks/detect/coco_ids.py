@@ -1,4 +1,4 @@
-"""What results in COCO's format call images and classes: the ids of an annotation file, where there is one."""
+"""Ids of images and classes for results in COCO's format, from the annotation file where there is one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CocoIds:
 
     @classmethod
     def read(cls, file: Path) -> CocoIds:
-        """Raises ArgusError for a file that is not of COCO's format."""
+        """Read an annotation file; raises ArgusError for one that is not in COCO's format."""
         content = read_json(file, REMEDY)
         images: dict[str, list[tuple[str, ImageId]]] = {}
         try:
@@ -39,12 +39,12 @@ class CocoIds:
         return cls(file, images, categories)
 
     def image_id(self, source: str) -> ImageId | None:
-        """The id of an image file or address; None if the file does not list it, or lists several it could be."""
-        where = PurePosixPath(composed(Path(source).absolute().as_posix() if "://" not in source else source))
-        named = self.images.get(where.name, ())
-        exact = [key for name, key in named if f"/{where}".endswith(name)]
-        found = exact or [key for _, key in named]
-        return found[0] if len(found) == 1 else None
+        """The id of an image file or address; None if no entry matches it, or several do."""
+        path = PurePosixPath(composed(Path(source).absolute().as_posix() if "://" not in source else source))
+        entries = self.images.get(path.name, ())
+        exact = [key for name, key in entries if f"/{path}".endswith(name)]
+        ids = exact or [key for _, key in entries]
+        return ids[0] if len(ids) == 1 else None
 
     def check(self, sources: Sequence[str]) -> None:
         """Raise ArgusError naming images that the file does not list."""
@@ -55,14 +55,14 @@ class CocoIds:
                 f"{several(missing)}; give the annotations of these images, or leave out --annotations"
             )
 
-    def of(self, classes: Sequence[str]) -> tuple[int | None, ...]:
-        """The category id of each class; None for those that the file does not have."""
+    def category_ids(self, classes: Sequence[str]) -> tuple[int | None, ...]:
+        """The category id of each class; None for classes that the file does not have."""
         return tuple(self.categories.get(name) for name in classes)
 
 
 @dataclass(frozen=True)
 class Numbering:
-    """Ids for the entries of results; without ``ids``, and for heads without ``categories``, images go by names."""
+    """Ids for the entries of results; without ``ids``, or a head's ``categories``, images go by their names."""
 
     ids: CocoIds | None
     categories: Mapping[str, tuple[int | None, ...]]
@@ -76,10 +76,10 @@ class Numbering:
         classes: Mapping[str, Sequence[str]],
         moving: bool = False,
     ) -> Numbering:
-        """Of a file that is named, or of the one that lies with the images and lists all of them, if one does.
+        """The ids in ``annotations``, or else in a file beside the images that lists all of them.
 
-        ``classes`` are those of each detection head, ``notes`` what the user should know. Raises ArgusError if a file
-        that is named does not list the images, or has no class of any head.
+        ``classes`` are those of each detection head, ``notes`` what the user should know; ``moving`` sources are
+        videos. Raises ArgusError if ``annotations`` does not list the images, or has no class of any head.
         """
         if moving and annotations:
             raise ArgusError(f"{annotations} lists images, and frames of videos are none; leave out --annotations")
@@ -88,14 +88,14 @@ class Numbering:
             return cls(None, {})
         if annotations:
             ids.check(sources)
-        found = {head: ids.of(names) for head, names in classes.items()}
-        kept = {head: numbers for head, numbers in found.items() if any(one is not None for one in numbers)}
-        if annotations and classes and not kept:
+        categories = {head: ids.category_ids(names) for head, names in classes.items()}
+        categories = {head: keys for head, keys in categories.items() if any(key is not None for key in keys)}
+        if annotations and classes and not categories:
             raise ArgusError(
                 f"{annotations} has no class of {', '.join(classes)}: it has {several(list(ids.categories))}; "
                 "give the annotations of the data the head was trained for, or leave out --annotations"
             )
-        return cls(ids, kept, tuple(_notes(ids, kept, classes)))
+        return cls(ids, categories, tuple(_notes(ids, categories, classes)))
 
     def entries(self, head: str, result: DetectionResult, name: str, source: str) -> list[dict[str, Any]]:
         """COCO's result entries for the image ``source``, called ``name`` where no file gives it an id."""
@@ -107,34 +107,32 @@ class Numbering:
 
 
 def _notes(
-    ids: CocoIds, kept: Mapping[str, Sequence[int | None]], classes: Mapping[str, Sequence[str]]
+    ids: CocoIds, categories: Mapping[str, Sequence[int | None]], classes: Mapping[str, Sequence[str]]
 ) -> Iterator[str]:
-    for head, numbers in kept.items():
+    for head, keys in categories.items():
         yield f"{head}: ids of images and categories are those of {ids.file}"
-        lost = [name for name, number in zip(classes[head], numbers, strict=True) if number is None]
-        if lost:
-            yield f"{head}: not in its COCO results: boxes of {several(lost)}, which {ids.file} does not have"
+        missing = [name for name, key in zip(classes[head], keys, strict=True) if key is None]
+        if missing:
+            yield f"{head}: not in its COCO results: boxes of {several(missing)}, which {ids.file} does not have"
 
 
 def _beside(sources: Sequence[str]) -> CocoIds | None:
-    """The annotations that lie with images as data sets have them, if they list every one of them."""
-    files = dict.fromkeys(file for source in sources[:1] for file in _places(source))
-    for file in files:
+    """The ids in an annotation file near the images, in one of the usual places, if it lists all of them."""
+    for file in dict.fromkeys(file for source in sources[:1] for file in _annotation_files(source)):
         try:
             ids = CocoIds.read(file)
-        except ArgusError:  # somebody's file that happens to be called so
+        except ArgusError:  # another file that happens to have this name
             continue
         if all(ids.image_id(source) is not None for source in sources):
             return ids
     return None
 
 
-def _places(source: str) -> Iterator[Path]:
-    """Where annotations of an image lie: Roboflow's among the images, the official ones beside their folder."""
+def _annotation_files(source: str) -> Iterator[Path]:
+    """Files that may annotate an image: Roboflow's are among the images, the official ones beside their folder."""
     if "://" in source:
         return
-    below = Path(source).absolute()
-    for folder in list(below.parents)[:4]:
-        names = (f"annotations/instances_{below.name}.json", f"{below.name}.json", "_annotations.coco.json")
+    path = Path(source).absolute()
+    for child, folder in zip([path, *path.parents], list(path.parents)[:4], strict=False):
+        names = (f"annotations/instances_{child.name}.json", f"{child.name}.json", "_annotations.coco.json")
         yield from (file for name in names if (file := folder / name).is_file())
-        below = folder

@@ -12,8 +12,7 @@ from argus_core.draw.palette import Pixels
 from argus_core.draw.panel import resized
 from argus_core.errors import counted
 from argus_core.tasks.detect.values import Detections
-from argus_core.tasks.result import Result
-from argus_core.tasks.supervision import as_supervision
+from argus_core.tasks.result import Result, as_supervision
 
 if TYPE_CHECKING:
     import supervision

@@ -13,9 +13,8 @@ from argus_core.draw import draw_mask
 from argus_core.draw.masks import shares
 from argus_core.draw.palette import Pixels
 from argus_core.draw.panel import resized, resized_map
-from argus_core.tasks.result import Result
+from argus_core.tasks.result import Result, as_supervision
 from argus_core.tasks.segment.rle import decode_mask, encode_labels
-from argus_core.tasks.supervision import as_supervision
 
 if TYPE_CHECKING:
     import supervision

@@ -20,7 +20,7 @@ def encode_mask(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def encode_labels(labels: npt.NDArray[Any], wanted: Sequence[Any]) -> list[dict[str, Any]]:
-    """The masks of some of the labels (h, w), each as ``encode_mask`` gives it, from one look at the pixels."""
+    """The masks of the ``wanted`` labels in ``labels`` (h, w), as from ``encode_mask``, in one pass over the pixels."""
     flat = labels.T.reshape(-1)
     ends = np.concatenate([np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]])
     values = flat[ends - 1]
@@ -29,7 +29,7 @@ def encode_labels(labels: npt.NDArray[Any], wanted: Sequence[Any]) -> list[dict[
 
 
 def _counts(inside: npt.NDArray[np.bool_], ends: npt.NDArray[np.intp]) -> list[int]:
-    """The lengths of runs outside and inside a mask in turn, outside first; ``ends`` of runs that may be alike."""
+    """Lengths of runs outside and inside a mask in turn, outside first; neighbouring runs of ``ends`` are joined if alike."""
     last = np.append(inside[1:] != inside[:-1], True)
     counts: list[int] = np.diff(ends[last], prepend=0).tolist()
     return [0, *counts] if inside[0] else counts
