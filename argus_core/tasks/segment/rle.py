@@ -29,7 +29,7 @@ def encode_labels(labels: npt.NDArray[Any], wanted: Sequence[Any]) -> list[dict[
 
 
 def _counts(inside: npt.NDArray[np.bool_], ends: npt.NDArray[np.intp]) -> list[int]:
-    """Lengths of runs outside and inside a mask in turn, outside first; neighbouring runs of ``ends`` are joined if alike."""
+    """Lengths of runs outside and inside a mask in turn, outside first; neighbours that are alike are joined."""
     last = np.append(inside[1:] != inside[:-1], True)
     counts: list[int] = np.diff(ends[last], prepend=0).tolist()
     return [0, *counts] if inside[0] else counts
