@@ -1,4 +1,4 @@
-"""Which location of a dense head answers for which annotated box."""
+"""Assigning the annotated boxes to the locations of a dense head."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from argus_core.tasks.detect import BoxTarget
 BACKGROUND = -1
 """The assignment of a point that belongs to no object."""
 IGNORE = -2
-"""The assignment of a point that counts for nothing, such as one within a crowd."""
+"""The assignment of a point that no loss counts, such as a point within a crowd."""
 Assigner = Callable[[Points, Tensor], Tensor]
 """Maps N points and (G, 4) boxes, both non-empty, to (N,) box indices or ``BACKGROUND``."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """An image as assigners see it: the ``points`` on it, and the (G, 4) ``boxes`` that are no crowds.
+    """An image as assigners see it: the ``points`` on it, and the (G, 4) ``boxes`` that are not crowds.
 
     ``seen`` and ``objects`` are their indices among all ``total`` points and the target's boxes; ``crowds`` (C, 4) are
     the other boxes.
@@ -38,34 +38,32 @@ class Scene:
 
     def assign(self, assigner: Assigner) -> Tensor:
         """(total,) index into the target's boxes, ``BACKGROUND``, or ``IGNORE`` in padding and inside crowds."""
-        found = torch.full_like(self.seen, BACKGROUND)
+        assigned = torch.full_like(self.seen, BACKGROUND)
         if len(self.objects) and len(self.seen):
             index = assigner(self.points, self.boxes)
-            found = torch.where(index >= 0, self.objects[index], BACKGROUND)
+            assigned = torch.where(index >= 0, self.objects[index], BACKGROUND)
         if len(self.crowds):
             crowd = covers(self.crowds, self.points.xy).any(dim=0)
-            found = torch.where(crowd & (found == BACKGROUND), IGNORE, found)
-        return found.new_full((self.total,), IGNORE).index_copy(0, self.seen, found)
+            assigned = torch.where(crowd & (assigned == BACKGROUND), IGNORE, assigned)
+        return assigned.new_full((self.total,), IGNORE).index_copy(0, self.seen, assigned)
 
 
 def scenes(points: Points, targets: Sequence[BoxTarget], extent: Tensor) -> list[Scene]:
-    """The scene of every image, which end at ``extent`` (B, 2: height, width).
-
-    How many points and boxes each has is asked of the device once, not image by image.
-    """
+    """The scenes of images that end at ``extent`` (B, 2: height, width)."""
     inside = points.within(extent)  # (B, N)
     parts = inside.split(points.counts or (len(points),), dim=1)
     levels = torch.stack([part.sum(dim=1) for part in parts], dim=1)
     crowds = torch.stack([target.crowd.sum() for target in targets])
-    known = torch.cat([levels, crowds[:, None]], dim=1).tolist()
-    found = []
-    for mask, target, (*counts, crowd) in zip(inside, targets, known, strict=True):
-        seen, others = positions(mask, sum(counts)), len(target.boxes) - crowd
-        objects, left_out = positions(~target.crowd, others), positions(target.crowd, crowd)
+    # One transfer from the device tells how many points and boxes all images have.
+    numbers = torch.cat([levels, crowds[:, None]], dim=1).tolist()
+    batch = []
+    for mask, target, (*counts, crowd) in zip(inside, targets, numbers, strict=True):
+        seen = positions(mask, sum(counts))
+        objects = positions(~target.crowd, len(target.boxes) - crowd)
         visible = replace(points[seen], counts=tuple(counts) if points.counts else ())
-        boxes = target.boxes[objects], target.boxes[left_out]
-        found.append(Scene(len(points), seen, visible, objects, *boxes))
-    return found
+        crowd_boxes = target.boxes[positions(target.crowd, crowd)]
+        batch.append(Scene(len(points), seen, visible, objects, target.boxes[objects], crowd_boxes))
+    return batch
 
 
 def assign(assigner: Assigner, points: Points, target: BoxTarget, extent: Tensor) -> Tensor:
@@ -74,7 +72,7 @@ def assign(assigner: Assigner, points: Points, target: BoxTarget, extent: Tensor
 
 
 def assign_batch(assigner: Assigner, points: Points, targets: Sequence[BoxTarget], extent: Tensor) -> Tensor:
-    """(B, N): ``assign`` for every image of a batch, which end at ``extent`` (B, 2: height, width)."""
+    """(B, N): ``assign`` for a batch of images that end at ``extent`` (B, 2: height, width)."""
     return torch.stack([scene.assign(assigner) for scene in scenes(points, targets, extent)])
 
 
@@ -106,8 +104,8 @@ class FCOSAssigner:
 class ATSS:
     """Points whose pseudo box overlaps a box more than is usual around it (Zhang 2020).
 
-    A point's pseudo box is a square of ``anchor`` strides; ``topk`` nearest points per level are candidates.
-    ``force_one`` gives a box that ends without a point (most are too small to hold any) its nearest free one.
+    A point's pseudo box is a square of ``anchor`` strides; the ``topk`` nearest points per level are candidates.
+    ``force_one`` gives a box without any point (most are too small to hold one) the nearest point that is free.
     """
 
     topk: int = 9
@@ -124,7 +122,7 @@ class ATSS:
         ltrb = boxes_to_ltrb(xy, boxes[:, None].expand(-1, candidates.shape[1], -1))
         positive = (ltrb.amin(dim=-1) > 0.01) & (overlap >= overlap.mean(dim=1, keepdim=True) + spread)
         matched = largest(torch.where(positive, overlap, -1), candidates, len(points))
-        return _adopt(matched, distance) if self.force_one else matched
+        return _assign_orphans(matched, distance) if self.force_one else matched
 
     def _candidates(self, distance: Tensor, points: Points) -> Tensor:
         nearest = []
@@ -135,9 +133,9 @@ class ATSS:
 
 
 def largest(claims: Tensor, at: Tensor, total: int) -> Tensor:
-    """(total,) the row of ``claims`` (G, C) that claims a point most, the first of equals, or ``BACKGROUND``.
+    """(total,) the row with the largest of ``claims`` (G, C) to a point, the first of equals, or ``BACKGROUND``.
 
-    ``at`` (G, C) are the points, below ``total``; a negative claim is none.
+    ``at`` (G, C) are the points, below ``total``; negative claims do not count.
     """
     best = claims.new_full((total,), -1).scatter_reduce(0, at.flatten(), claims.flatten(), "amax")
     row = torch.arange(len(claims), device=at.device)[:, None]
@@ -146,14 +144,14 @@ def largest(claims: Tensor, at: Tensor, total: int) -> Tensor:
     return torch.where(first < len(claims), first, BACKGROUND)
 
 
-def _adopt(matched: Tensor, distance: Tensor) -> Tensor:
-    """Give every box without a point its nearest free one, as long as there are any."""
-    every = torch.arange(len(distance), device=matched.device)
+def _assign_orphans(matched: Tensor, distance: Tensor) -> Tensor:
+    """Give every box without a point the nearest point that is free, as long as there are any."""
+    boxes = torch.arange(len(distance), device=matched.device)
     served = torch.zeros(len(distance) + 1, dtype=torch.bool, device=matched.device)
     served = served.index_fill(0, matched, True)[:-1]  # background is the last entry
     taken = torch.where(matched < 0, 0.0, torch.inf)
-    # One box after the other, but the device is never asked which of them are without a point.
-    for box, orphan, row in zip(every.split(1), (~served).split(1), distance, strict=True):
+    # Box by box, but without waiting for the device to tell which of them have no point.
+    for box, orphan, row in zip(boxes.split(1), (~served).split(1), distance, strict=True):
         nearest = (row + taken).argmin(dim=0, keepdim=True)
         gets = orphan & (taken[nearest] == 0)
         matched = matched.scatter(0, nearest, torch.where(gets, box, matched[nearest]))

@@ -1,4 +1,4 @@
-"""Attention between queries and tokens, and the sine code of places, for heads that answer with a set."""
+"""Attention between queries and tokens, and the sine code of places, for heads that predict a set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """(B, Q, C) queries over (B, N, C) keys and values: (B, Q, C) answers, (B, heads, Q, N) float32 weights.
 
-        ``seen`` (B, N) are the keys that count, at least one per image; ``bias`` (B, heads, Q, N) adds to the logits.
+        ``seen`` (B, N) marks keys that count, at least one per image; ``bias`` (B, heads, Q, N) is added to logits.
         """
         q, k, v = (
             rearrange(project(x), "b n (h c) -> b h n c", h=self.heads)

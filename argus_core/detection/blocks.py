@@ -1,4 +1,4 @@
-"""The parts that dense detectors are assembled from: normed convolutions, towers, and what answers."""
+"""The parts of dense detectors: convolutions with norms, towers, and the layers that predict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from argus_core.detection.dense import Level
 
 PRIOR = 0.01
-"""Score every class starts with, lest the many background locations swamp the first steps (Lin 2017)."""
+"""Initial score of every class, so that the many background locations do not dominate the first steps (Lin 2017)."""
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -76,7 +76,7 @@ def logit(probability: float) -> float:
 
 
 class DenseTowers(nn.Module):
-    """Two towers and three answers, one set of weights for all levels but for a distance scale each (FCOS).
+    """Two towers and three predictions, with the same weights for all levels except a distance scale (FCOS).
 
     ``classifier`` maps (B, width, h, w) to (B, K, h, w) logits; box distances and centre-ness share a tower.
     """

@@ -44,32 +44,32 @@ class CosineClassifier(nn.Module):
         return self._direct(x) if self.training else self._folded(x)
 
     def logits(self, cosines: Tensor) -> Tensor:
-        """What (B, K, N) cosines count for; no other class has a say."""
+        """The logits of (B, K, N) cosines, of each class by itself."""
         return self.scale * cosines + self.cls_bias[:, None]
 
     @property
     def scale(self) -> Tensor:
-        """What a cosine is multiplied by, at most 100."""
+        """The temperature that cosines are multiplied by, at most 100."""
         return self.logit_scale.exp().clamp(max=100)
 
     @torch.no_grad()
     def replace(self, vectors: Tensor) -> None:
-        """Take other vectors (K, d) for the classes, before training: W turns to span them; a zero row is no class."""
+        """Set other class vectors (K, d) before training, and W to span them; a class without a vector has zeros."""
         self.vectors.copy_(F.normalize(vectors, dim=1))
         weight = self.cls_project.weight
         weight.copy_(pc_init(self.vectors, weight.shape[1], others=weight))
 
     @torch.no_grad()
     def append(self, vector: Tensor) -> None:
-        """Add a class by its vector (d,); what is learned per class starts at the mean of the other classes."""
+        """Add a class by its vector (d,); parameters per class start at the mean of the other classes."""
         unit = self._unit(torch.as_tensor(vector, dtype=torch.float64))
         self.vectors = torch.cat([self.vectors, unit.to(self.vectors)[None]])
-        for name, one in list(self.named_parameters(recurse=False)):
-            if one.ndim == 1:
-                setattr(self, name, nn.Parameter(torch.cat([one, one.mean()[None]]), one.requires_grad))
+        for name, value in list(self.named_parameters(recurse=False)):
+            if value.ndim == 1:
+                setattr(self, name, nn.Parameter(torch.cat([value, value.mean()[None]]), value.requires_grad))
 
     def _unit(self, vector: Tensor) -> Tensor:
-        """A class vector as a unit vector; raises ArgusError for one that is none."""
+        """A class vector at unit length; raises ArgusError for a wrong shape, or numbers that have no direction."""
         dim = self.vectors.shape[1]
         if vector.shape != (dim,) or not vector.isfinite().all() or not vector.any():
             raise ArgusError(

@@ -1,4 +1,4 @@
-"""Detectors that answer at every location of a pyramid: a head writes ``forward``, the rest is here."""
+"""Detectors that predict at every location of a pyramid: a head defines ``forward``, the rest is here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from argus_core.tasks.detect import BoxTarget, Detect, Detections
 
 @dataclass(frozen=True)
 class Level:
-    """One level's answer: ``cls`` (B, K, h, w) logits, ``ltrb`` (B, 4, h, w) positive canvas pixels,
+    """The output of one level: ``cls`` (B, K, h, w) logits, ``ltrb`` (B, 4, h, w) positive canvas pixels,
     ``quality`` (B, 1, h, w) logits of centre-ness or overlap."""
 
     cls: Tensor
@@ -52,7 +52,7 @@ class DenseOutput:
 class DenseHead(Head):
     """A detector whose ``forward`` returns a ``DenseOutput``; assignment, loss and decoding are inherited.
 
-    ``strides`` must be set by the subclass; every other attribute is a knob with the customary value.
+    A subclass must set ``strides``; all other attributes have the customary values.
     """
 
     solves = Detect
@@ -69,7 +69,7 @@ class DenseHead(Head):
         return assign_batch(self.assigner, points, targets, output.extent)
 
     def extra_loss(self, output: DenseOutput, targets: Sequence[BoxTarget], matched: Tensor) -> dict[str, Tensor]:
-        """Further named terms of a subclass; ``matched`` (B, N) is what ``assign`` said."""
+        """Further named terms of a subclass; ``matched`` (B, N) comes from ``assign``."""
         return {}
 
     def loss(self, output: DenseOutput, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
@@ -90,10 +90,10 @@ class DenseHead(Head):
         return [self._decode_image(output, image, levels) for image in range(len(output.extent))]
 
     def _decode_image(self, output: DenseOutput, image: int, points: Sequence[Points]) -> Detections:
-        found = []
-        for level, where in zip(output.levels, points, strict=True):
+        kept = []
+        for level, locations in zip(output.levels, points, strict=True):
             maps = (level.cls[image], level.ltrb[image], level.quality[image])  # (C, h, w) each
             cls, ltrb, quality = (x.float().flatten(1) for x in maps)
-            found.append(candidates(cls, ltrb, quality, where, output.extent[image], self.decoding))
-        boxes, scores, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+            kept.append(candidates(cls, ltrb, quality, locations, output.extent[image], self.decoding))
+        boxes, scores, labels = (torch.cat(parts) for parts in zip(*kept, strict=True))
         return suppress(boxes, scores, labels, self.decoding)

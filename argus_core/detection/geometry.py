@@ -1,4 +1,4 @@
-"""Where the locations of dense outputs lie, and boxes seen from them."""
+"""The locations of dense outputs, and the boxes around them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 TINY = 1e-7
-"""Added to areas that are divided by, in square pixels."""
+"""Added to areas before dividing by them, in square pixels."""
 
 
 @dataclass(frozen=True)
 class Points:
     """Locations of all levels in one row: (N, 2) x, y canvas pixels, (N,) stride in pixels, (N,) level.
 
-    ``counts`` are how many there are of each level, one after the other; empty where only the tensors know.
+    ``counts`` are the numbers of points per level, level by level; empty where only the tensors hold them.
     """
 
     xy: Tensor
@@ -38,9 +38,9 @@ class Points:
     def by_level(self) -> list[Tensor]:
         """The indices of each level's points, of levels that have any."""
         if self.counts:
-            every = torch.arange(len(self), device=self.xy.device)
-            return [part for part in every.split(self.counts) if len(part)]
-        return [(self.level == each).nonzero()[:, 0] for each in self.level.unique()]
+            indices = torch.arange(len(self), device=self.xy.device)
+            return [part for part in indices.split(self.counts) if len(part)]
+        return [(self.level == level).nonzero()[:, 0] for level in self.level.unique()]
 
 
 def grid_points(grids: Sequence[tuple[int, int]], strides: Sequence[int], device: torch.device | None = None) -> Points:
@@ -71,13 +71,13 @@ def pairwise_ltrb(xy: Tensor, boxes: Tensor) -> Tensor:
 
 
 def covers(boxes: Tensor, xy: Tensor) -> Tensor:
-    """(G, N) bool: which of (N, 2) points lie inside (G, 4) boxes, edges left out."""
+    """(G, N) bool: which of (N, 2) points lie inside (G, 4) boxes, edges excluded."""
     low, high, x, y = boxes[:, :2, None], boxes[:, 2:, None], xy[:, 0], xy[:, 1]
     return (x > low[:, 0]) & (x < high[:, 0]) & (y > low[:, 1]) & (y < high[:, 1])
 
 
 def positions(mask: Tensor, count: int) -> Tensor:
-    """(count,) where (N,) ``mask`` holds, in order; the device need not be waited for, as the number is known."""
+    """(count,) indices of the true elements of (N,) ``mask``, in order; ``count`` saves waiting for the device."""
     if count == len(mask):
         return torch.arange(count, device=mask.device)
     return (~mask).byte().argsort(stable=True)[:count]
@@ -99,7 +99,7 @@ def paired_iou(a: Tensor, b: Tensor) -> Tensor:
 def giou_loss(a: Tensor, b: Tensor) -> Tensor:
     """(N,) one minus the generalised overlap (Rezatofighi 2019) of (N, 4) boxes with those at the same place.
 
-    The numbers of ``torchvision.ops.generalized_box_iou_loss``, which picks out boxes that meet by a mask and so waits
+    The same numbers as ``torchvision.ops.generalized_box_iou_loss``, which selects boxes by a mask and therefore waits
     for a GPU nine times.
     """
     (x1, y1, x2, y2), (left, top, right, bottom) = a.unbind(dim=-1), b.unbind(dim=-1)
@@ -113,7 +113,7 @@ def giou_loss(a: Tensor, b: Tensor) -> Tensor:
 def centerness(ltrb: Tensor) -> Tensor:
     """Centre-ness in 0..1 of points with distances (..., 4); a point outside its box counts as 1 (Tian 2019).
 
-    Such points exist only where an assigner gave a box too small to hold any location its nearest one.
+    Such points exist only where a box too small to hold any location was assigned the nearest one.
     """
     pairs = ltrb.reshape(*ltrb.shape[:-1], 2, 2)  # (..., near or far, x or y)
     ratio = pairs.amin(dim=-2) / pairs.amax(dim=-2).clamp(min=1e-6)

@@ -1,4 +1,4 @@
-"""Objects as peaks of heat maps: what is drawn, what it costs, and where the peaks are (Law 2018; Zhou 2019)."""
+"""Objects as peaks of heat maps: drawing them, their loss, and finding the peaks (Law 2018; Zhou 2019)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from argus_core.tasks.detect import BoxTarget
 from argus_core.tokens import cell_mask
 
 HEAT_PRIOR = 0.1
-"""Score that heat maps start with."""
-DRAWN = 256
-"""Objects that are drawn at once."""
+"""Initial score of heat maps."""
+CHUNK = 256
+"""Objects that are drawn at once, to limit memory."""
 
 
 class SmoothUpGN(nn.Sequential):
@@ -28,7 +28,7 @@ class SmoothUpGN(nn.Sequential):
 
 
 def finer_stride(stride: int, times: int) -> int:
-    """``stride`` in pixels of a map that is enlarged ``times``; raises if it is no whole number."""
+    """``stride`` in pixels of a map that is enlarged ``times``; raises ArgusError if it is not a whole number."""
     if stride % times:
         raise ArgusError(f"a stride of {stride} px does not divide by {times}: take another backbone or layer")
     return stride // times
@@ -47,7 +47,7 @@ def gaussian_radius(sides: Tensor, overlap: float = 0.7) -> Tensor:
 
 
 def cells_of(xy: Tensor, stride: int, extent: Tensor) -> Tensor:
-    """(G, 2) row and column of the cells of points (G, 2: x, y); those on the image's end are in its last cell."""
+    """(G, 2) row and column of the cells of points (G, 2: x, y); points on the image's end are in its last cell."""
     last = (extent - 1).div(stride, rounding_mode="floor")
     return torch.minimum((xy.flip(-1) / stride).floor().long().clamp(min=0), last)
 
@@ -64,9 +64,9 @@ def draw(cells: Tensor, boxes: Tensor, labels: Tensor, shape: tuple[int, int, in
         away = (torch.arange(length, device=boxes.device) - cell[:, None]).abs()  # (G, length)
         axes.append(torch.exp(-(away**2) / (2 * ((2 * radius + 1) / 6) ** 2)) * (away <= radius))
     flat = heat.flatten(1)
-    for *parts, label in zip(*(axis.split(DRAWN) for axis in axes), labels.split(DRAWN), strict=True):
-        each = (parts[0][:, :, None] * parts[1][:, None, :]).flatten(1)
-        flat = flat.scatter_reduce(0, label[:, None].expand_as(each), each, "amax")
+    for *parts, label in zip(*(axis.split(CHUNK) for axis in axes), labels.split(CHUNK), strict=True):
+        gaussians = (parts[0][:, :, None] * parts[1][:, None, :]).flatten(1)
+        flat = flat.scatter_reduce(0, label[:, None].expand_as(gaussians), gaussians, "amax")
     return flat.view(shape)
 
 
@@ -92,7 +92,7 @@ def heat_loss(logits: Tensor, wanted: Tensor, counted: Tensor) -> Tensor:
 def peaks(logits: Tensor, counted: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The ``count`` best local maxima of (B, K, h, w), or fewer where cells are: (B, n) scores and flat indices.
 
-    A peak is no less than its eight neighbours; scores are 0 for what is none, and where not ``counted`` (B, 1, h, w).
+    A peak is at least as high as its eight neighbours; other cells, and those not ``counted`` (B, 1, h, w), score 0.
     """
     scores = logits.float().sigmoid() * counted
     top = torch.where(F.max_pool2d(scores, 3, 1, 1) == scores, scores, 0).flatten(1)

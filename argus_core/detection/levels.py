@@ -14,7 +14,7 @@ from argus_core.nn import upsample2
 from argus_core.tokens import FeatureInfo, Needs
 
 LEVELS = 5
-"""Levels of a pyramid, as FCOS has them: P3 to P7."""
+"""Levels of a pyramid as in FCOS: P3 to P7."""
 
 
 def pyramid_strides(stride: int) -> tuple[int, ...]:
@@ -55,21 +55,21 @@ class SimplePyramid(nn.Module):
 
 
 class FeaturePyramid(nn.Module):
-    """Five levels from layers whose strides double, each at the ``strides`` it has (Lin 2017), coarser ones learned.
+    """Five levels from layers whose strides double (Lin 2017), each at its own stride; coarser levels are learned.
 
-    Every layer is narrowed to ``width``, gets what the coarser ones know, and is smoothed.
+    Every layer is narrowed to ``width``, added to the coarser ones, and smoothed.
     """
 
     def __init__(self, info: FeatureInfo, needs: Needs, width: int) -> None:
         super().__init__()
         layers = needs.resolve(info).layers
-        held = [info.strides[layer] for layer in layers]
-        self.strides = tuple(held[0] * 2**level for level in range(LEVELS))
-        if not 1 < len(held) <= LEVELS or held != list(self.strides[: len(held)]):
-            raise ArgusError(f"layers {list(layers)} have strides {held}; a pyramid needs two to five that double")
+        strides = [info.strides[layer] for layer in layers]
+        self.strides = tuple(strides[0] * 2**level for level in range(LEVELS))
+        if not 1 < len(strides) <= LEVELS or strides != list(self.strides[: len(strides)]):
+            raise ArgusError(f"layers {list(layers)} have strides {strides}; a pyramid needs two to five that double")
         self.laterals = nn.ModuleList(ConvGN(info.channels[layer], width, 1) for layer in layers)
         self.smooth = nn.ModuleList(ConvGN(width, width) for _ in layers)
-        self.coarse = nn.ModuleList(ConvGN(width, width, stride=2) for _ in range(LEVELS - len(held)))
+        self.coarse = nn.ModuleList(ConvGN(width, width, stride=2) for _ in range(LEVELS - len(strides)))
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """One (B, C_i, h_i, w_i) map per layer to maps of ``width`` channels at ``strides``."""

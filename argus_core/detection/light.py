@@ -1,4 +1,4 @@
-"""A plain, cheap dense detector, for heads that change one thing in it."""
+"""A plain, cheap dense detector, for heads that change a single part of it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from argus_core.tokens import FeatureInfo, Features, Needs, Taps, default_layers
 class LightHead(DenseHead):
     """A 1x1 ``stem``, a ``pyramid`` with one learned step, and two towers of two 3x3 and two depthwise blocks.
 
-    It reads the last layer, of a pyramid those of strides 8, 16 and 32 as one map: ``taps``, see ``light_taps``. A
-    subclass gives what it does in another way: ``stem`` maps (B, C, h, w) features to (B, ``width``, h, w),
-    ``pyramid`` that to one map per stride, ``classifier`` (B, ``width``, h, w) to (B, K, h, w) logits.
+    It reads the last layer, or of a pyramid the layers of strides 8, 16 and 32 as one map: ``taps``, see
+    ``light_taps``. A subclass passes the parts that it replaces: ``stem`` maps (B, C, h, w) features to
+    (B, ``width``, h, w), ``pyramid`` that to one map per stride, ``classifier`` (B, ``width``, h, w) to (B, K, h, w)
+    logits.
     """
 
     recipe = Recipe(lr=1e-3, batch=16, epochs=12)
@@ -48,12 +49,12 @@ class LightHead(DenseHead):
 
 
 def light_taps(info: FeatureInfo) -> Taps:
-    """What a light head reads of a backbone, for a subclass that must know its channels first."""
+    """The layers that a light head reads, for a subclass that needs to know their channels first."""
     return Taps(info, Needs(layers=default_layers(info)))
 
 
 class MeanPyramid(nn.Module):
-    """The map itself, one learned level of twice its size, and three of half the size each by 2x2 means."""
+    """The map itself, a learned level of twice its size, and three of half the size each by 2x2 means."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -65,7 +66,7 @@ class MeanPyramid(nn.Module):
 
 
 def halvings(x: Tensor, steps: int = LEVELS - 2) -> list[Tensor]:
-    """Means of 2x2 cells, of fewer at an odd border, repeated: sizes ceil(h / 2**k) x ceil(w / 2**k)."""
+    """Repeated means of 2x2 cells (fewer at an odd border): sizes ceil(h / 2**k) x ceil(w / 2**k)."""
     levels = []
     for _ in range(steps):
         x = F.avg_pool2d(x, 2, ceil_mode=True)

@@ -25,12 +25,12 @@ def without_crowds(targets: Sequence[BoxTarget]) -> list[BoxTarget]:
 
 
 def object_total(targets: Sequence[BoxTarget]) -> Tensor:
-    """The number of boxes in the batch, without crowds, as a loss's normaliser: at least 1, the mean over processes."""
+    """The number of boxes in the batch without crowds, to normalise a loss: at least 1, the mean over processes."""
     return batch_total(torch.stack([(~target.crowd).sum() for target in targets]).sum())
 
 
 Quality = Literal["centerness", "iou"]
-"""What a location's quality is to say: how central it is in its box, or how well its predicted box fits."""
+"""What a location's quality measures: how central it is in its box, or how well its predicted box fits."""
 
 
 def dense_losses(
@@ -45,16 +45,16 @@ def dense_losses(
     """``cls``, ``box`` and ``quality`` terms; without any box only ``cls`` is non-zero, none is detached.
 
     ``cls`` (B, N, K) and ``quality`` (B, N) are logits, ``ltrb`` (B, N, 4) and points ``xy`` (N, 2) canvas
-    pixels; ``matched`` (B, N) comes from ``assign``. Central locations weigh more in ``box`` if quality means that.
+    pixels; ``matched`` (B, N) comes from ``assign``. With centre-ness, central locations weigh more in ``box``.
     """
     positive, used = (matched >= 0).flatten(), (matched != IGNORE).flatten()
     count, counted = torch.stack([positive.sum(), used.sum()]).tolist()
-    answering, looked_at = positions(positive, count), positions(used, counted)
-    image, point = answering // matched.shape[1], answering % matched.shape[1]
+    objects, considered = positions(positive, count), positions(used, counted)
+    image, point = objects // matched.shape[1], objects % matched.shape[1]
     boxes, labels = _matched_targets(matched, image, point, targets)
     wanted = torch.zeros_like(cls)
     wanted.index_put_((image, point, labels), wanted.new_ones(()))
-    both = (x.flatten(0, 1)[looked_at] for x in (cls, wanted))
+    logits_and_goals = (x.flatten(0, 1)[considered] for x in (cls, wanted))
     predicted = ltrb_to_boxes(xy[point], ltrb[image, point])
     giou = giou_loss(predicted, boxes)
     central = centerness(boxes_to_ltrb(xy[point], boxes))
@@ -63,11 +63,11 @@ def dense_losses(
         if kind == "centerness"
         else (torch.ones_like(central), paired_iou(predicted.detach(), boxes))
     )
-    found = batch_total(cls.new_full((), count))
+    total = batch_total(cls.new_full((), count))
     return {
-        "cls": sigmoid_focal_loss(*both, alpha=0.25, gamma=2, reduction="sum") / found,
+        "cls": sigmoid_focal_loss(*logits_and_goals, alpha=0.25, gamma=2, reduction="sum") / total,
         "box": (weight * giou).sum() / batch_total(weight.sum()),
-        "quality": F.binary_cross_entropy_with_logits(quality[image, point], goal, reduction="sum") / found,
+        "quality": F.binary_cross_entropy_with_logits(quality[image, point], goal, reduction="sum") / total,
     }
 
 
@@ -75,7 +75,7 @@ def _matched_targets(
     matched: Tensor, image: Tensor, point: Tensor, targets: Sequence[BoxTarget]
 ) -> tuple[Tensor, Tensor]:
     """The (P, 4) boxes and (P,) labels of the positive locations."""
-    before = accumulate((len(t.boxes) for t in targets[:-1]), initial=0)
-    first = torch.stack([matched.new_full((), start) for start in before])  # no copy from the CPU
+    starts = accumulate((len(t.boxes) for t in targets[:-1]), initial=0)
+    first = torch.stack([matched.new_full((), start) for start in starts])  # no copy from the CPU
     index = matched[image, point] + first[image]
     return torch.cat([t.boxes for t in targets])[index], torch.cat([t.labels for t in targets])[index]

@@ -20,9 +20,9 @@ from argus_core.tasks.detect import Detect
 
 
 class NamedClasses(DenseHead):
-    """A dense head with ``towers`` whose classifier is a ``CosineClassifier``; ``text`` is its option for a file.
+    """A dense head with ``towers`` and a ``CosineClassifier`` in them; its option ``text`` is a file of vectors.
 
-    A variant of it may learn its classes instead, and then no class can be added.
+    A variant may learn its classes instead; then no class can be added.
     """
 
     towers: DenseTowers
@@ -41,10 +41,10 @@ class NamedClasses(DenseHead):
         return self.task.classes
 
     def add_class(self, name: str, vector: Tensor) -> None:
-        """Find one more class from now on, without training; the other classes score as before.
+        """Add a class to a trained head, without training; the other classes score as before.
 
-        ``vector`` (d,) comes from where the others come from. The head's task gets the name, so that ``Argus.detect``
-        and ``save_head`` know it. Not during training.
+        ``vector`` (d,) must come from the same model as the others. The head's task gets the name, for ``Argus.detect``
+        and ``save_head``. Not during training.
         """
         if not isinstance(name, str) or not name:
             raise ArgusError(f"a class needs a name, not {name!r}")
@@ -60,7 +60,7 @@ class NamedClasses(DenseHead):
         return {**options, "text": None}
 
     def notes(self) -> list[str]:
-        """Where the class vectors come from, and which classes have none."""
+        """The source of the class vectors, and the classes without one."""
         if not isinstance(self.towers.classifier, CosineClassifier):
             return []
         vectors = self.classifier.vectors.cpu()
@@ -72,7 +72,7 @@ class NamedClasses(DenseHead):
 
 
 def class_vectors(classes: Sequence[str], text: Path | None, dim: int, option: str) -> Tensor:
-    """(K, dim) vectors of the classes from a text file, or stand-ins; ``option`` is what sets ``dim``."""
+    """(K, dim) vectors of the classes from a text file, or stand-ins; ``option`` is the option that sets ``dim``."""
     if text is None:
         return stand_in(len(classes), dim)
     vectors = ClassText.load(text).select(classes)

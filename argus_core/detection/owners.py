@@ -1,4 +1,4 @@
-"""Which object a cell belongs to, and which neighbours belong together."""
+"""The object that a cell belongs to, and a loss for neighbours that belong to the same object."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def smallest_box(points: Points, boxes: Tensor) -> Tensor:
     return torch.where(area.isfinite(), index, BACKGROUND)
 
 
-def bond_loss(logits: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """Binary cross entropy of ``logits`` (...) against having one owner, per edge that touches an object.
+def bond_loss(logits: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Binary cross entropy of ``logits`` (...) that both ends of an edge have the same owner, per edge at an object.
 
-    ``one`` and ``other`` (...) are the owners at both ends; background belongs to nothing, not even to itself.
+    ``first`` and ``second`` (...) are the owners at both ends; two ends in the background have no common owner.
     """
-    used = (one != IGNORE) & (other != IGNORE)
-    goal = ((one == other) & (one >= 0)).to(logits.dtype)
-    touching = (used & ((one >= 0) | (other >= 0))).sum()
+    used = (first != IGNORE) & (second != IGNORE)
+    goal = ((first == second) & (first >= 0)).to(logits.dtype)
+    touching = (used & ((first >= 0) | (second >= 0))).sum()
     return F.binary_cross_entropy_with_logits(logits[used], goal[used], reduction="sum") / batch_total(touching)

@@ -1,4 +1,4 @@
-"""From dense scores and boxes to the few detections of an image."""
+"""Selecting the few detections of an image from dense scores and boxes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from argus_core.detection.geometry import Points, ltrb_to_boxes
 from argus_core.tasks.detect import Detections
 
 SOFT_FLOOR = 1e-3
-"""Soft suppression drops a box once its score decayed below this."""
+"""Soft suppression drops a box once its score has decayed below this."""
 ROUND = 20
-"""Boxes that soft suppression takes before it looks whether any are left."""
+"""Boxes that soft suppression takes between two checks for any that are left."""
 
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """What is kept: scores above ``score``, ``candidates`` per level, ``limit`` per image after suppression.
+    """Which boxes to keep: scores above ``score``, ``candidates`` per level, ``limit`` per image after suppression.
 
     Boxes of one class that overlap a better one by more than ``iou`` are removed, or with ``soft`` lose score
     in proportion to the overlap (linear soft-NMS, Bodla 2017).
@@ -62,16 +62,16 @@ def soft_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float, limit: i
     """Linear soft-NMS per class: the indices of at most ``limit`` best boxes and their decayed scores."""
     # Decay never reaches other classes, so taking the best over all classes gives what one run per class
     # would, merged and sorted: the loop ends after ``limit`` boxes however many candidates there are.
-    left = scores.clone()
+    remaining = scores.clone()
     keep = labels.new_zeros(min(limit, len(boxes)))
     kept_scores = scores.new_full(keep.shape, -1)
     for step in range(len(keep)):
         if not step % ROUND and step and kept_scores[step - 1] < SOFT_FLOOR:
-            break  # asked now and then only: a GPU has to be waited for
-        best, index = left.max(dim=0, keepdim=True)
+            break  # checked only now and then, as it waits for the GPU
+        best, index = remaining.max(dim=0, keepdim=True)
         keep[step : step + 1], kept_scores[step : step + 1] = index, best
         overlap = box_iou(boxes[index], boxes)[0]
         rival = (overlap > iou) & (labels == labels[index])
-        left = torch.where(rival, left * (1 - overlap), left).index_fill(0, index, -1)
+        remaining = torch.where(rival, remaining * (1 - overlap), remaining).index_fill(0, index, -1)
     count = int((kept_scores >= SOFT_FLOOR).sum())
     return keep[:count], kept_scores[:count]

@@ -1,4 +1,4 @@
-"""Detectors that answer with a set: each query is matched to one object at most, so nothing is suppressed."""
+"""Detectors that predict a set: each query is matched to at most one object, so nothing is suppressed."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from argus_core.nn import full_precision
 from argus_core.tasks.detect import LIMIT, BoxTarget, Detect, Detections
 
 WORST = 1e6
-"""Cost of a pair whose true cost is not a number; a diverged head is stopped for its loss, not by the matcher."""
+"""Cost in place of nan or infinity, so that a diverged head fails by its loss, not in the matcher."""
 Pairs = tuple[Tensor, Tensor]
 
 
 def assignments(costs: Sequence[Tensor], taking_part: Sequence[Tensor] = ()) -> list[Pairs]:
-    """For each (Q, G) cost the rows and columns of the cheapest one-to-one matching of as many pairs as there can be.
+    """The rows and columns of the cheapest one-to-one matching for each (Q, G) cost, with as many pairs as possible.
 
-    ``taking_part`` (Q, G) bool, by default all, leaves out the rows and columns where it holds nowhere.
+    Rows and columns where ``taking_part`` (Q, G; by default all true) holds nowhere are left out.
     """
     flat = torch.cat([cost.flatten() for cost in costs]).nan_to_num(WORST, WORST, -WORST)
     if taking_part:
         flat = torch.where(torch.cat([mask.flatten() for mask in taking_part]), flat, torch.inf)
     # One transfer for the batch and all layers, and one back.
     values = flat.cpu().split([cost.numel() for cost in costs])
-    found = [_solved(part.view(cost.shape)) for part, cost in zip(values, costs, strict=True)]
-    there = torch.cat(found, dim=1).to(costs[0].device)
-    return [(rows, columns) for rows, columns in there.split([pairs.shape[1] for pairs in found], dim=1)]
+    solutions = [_solve(part.view(cost.shape)) for part, cost in zip(values, costs, strict=True)]
+    moved = torch.cat(solutions, dim=1).to(costs[0].device)
+    return [(rows, columns) for rows, columns in moved.split([pairs.shape[1] for pairs in solutions], dim=1)]
 
 
-def _solved(cost: Tensor) -> Tensor:
+def _solve(cost: Tensor) -> Tensor:
     """(2, P) rows and columns of the pairs."""
     used = cost.isfinite()
     rows, columns = (used.any(dim=axis).nonzero()[:, 0] for axis in (1, 0))
@@ -59,10 +59,10 @@ ALPHA, GAMMA = 0.25, 2.0
 
 @dataclass(frozen=True)
 class SetOutput:
-    """Q answers per image: (B, Q, K) ``logits`` and (B, Q, 4) ``boxes``, x1, y1, x2, y2 in canvas pixels.
+    """Q predictions per image: (B, Q, K) ``logits`` and (B, Q, 4) ``boxes``, x1, y1, x2, y2 in canvas pixels.
 
-    ``extent`` (B, 2: height, width) is where images end; ``usable`` (B, Q) are the queries that may answer, by default
-    all; ``earlier`` are logits and boxes of the layers before, which are supervised too.
+    ``extent`` (B, 2: height, width) is where images end; ``usable`` (B, Q) marks the queries that count, by default
+    all; ``earlier`` are logits and boxes of the previous layers, which are supervised too.
     """
 
     logits: Tensor
@@ -76,7 +76,7 @@ class SetOutput:
         return [(logits.float(), boxes.float()) for logits, boxes in (*self.earlier, (self.logits, self.boxes))]
 
     def mask(self) -> Tensor:
-        """(B, Q) bool: the queries that may answer."""
+        """(B, Q) bool: the queries that count."""
         return torch.ones_like(self.logits[..., 0], dtype=torch.bool) if self.usable is None else self.usable
 
 
@@ -92,7 +92,7 @@ class SetHead(Head):
     giou_weight: float = 2.0
 
     def scores(self, output: SetOutput) -> Tensor:
-        """(B, Q, K) scores in 0..1 by which answers are ranked."""
+        """(B, Q, K) scores in 0..1 by which predictions are ranked."""
         return output.logits.float().sigmoid()
 
     def extra_loss(self, output: SetOutput, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
@@ -112,8 +112,8 @@ class SetHead(Head):
             return terms[-1] | earlier | self.extra_loss(output, targets)
 
     @torch.no_grad()
-    def match(self, output: SetOutput, targets: Sequence[BoxTarget]) -> list[list[tuple[Tensor, Tensor]]]:
-        """Per layer and image, the indices of matched queries and of the boxes they answer for, never of crowds."""
+    def match(self, output: SetOutput, targets: Sequence[BoxTarget]) -> list[list[Pairs]]:
+        """Per layer and image, the indices of matched queries and of their boxes, which are never crowds."""
         mask = output.mask()
         costs = [
             self._cost(logits[i], boxes[i], target, output.extent[i])
@@ -139,22 +139,22 @@ class SetHead(Head):
         boxes: Tensor,
         output: SetOutput,
         targets: Sequence[BoxTarget],
-        pairs: Sequence[tuple[Tensor, Tensor]],
+        pairs: Sequence[Pairs],
     ) -> dict[str, Tensor]:
         image = torch.cat([torch.full_like(query, i) for i, (query, _) in enumerate(pairs)])
         query = torch.cat([query for query, _ in pairs])
         true, labels = (
-            torch.cat([getattr(t, name)[found] for t, (_, found) in zip(targets, pairs, strict=True)])
+            torch.cat([getattr(t, name)[index] for t, (_, index) in zip(targets, pairs, strict=True)])
             for name in ("boxes", "labels")
         )
         wanted = torch.zeros_like(logits)
         wanted.index_put_((image, query, labels), wanted.new_ones(()))
-        mine, extent = boxes[image, query], output.extent[image]
+        predicted, extent = boxes[image, query], output.extent[image]
         total = object_total(targets)
         focal = sigmoid_focal_loss(logits, wanted, ALPHA, GAMMA)
         focal = torch.where(output.mask()[..., None], focal, 0).sum()
-        l1 = (_shares(mine, extent) - _shares(true, extent)).abs().sum()
-        giou = giou_loss(mine, true).sum()
+        l1 = (_shares(predicted, extent) - _shares(true, extent)).abs().sum()
+        giou = giou_loss(predicted, true).sum()
         return {
             "cls": self.cls_weight * focal / total,
             "l1": self.l1_weight * l1 / total,
@@ -163,17 +163,17 @@ class SetHead(Head):
 
     @torch.no_grad()
     def decode(self, output: SetOutput, canvas: tuple[int, int]) -> list[Detections]:
-        """The best 100 pairs of query and class, without suppression; none of a query centred beyond the image."""
+        """The best 100 pairs of query and class, without suppression; queries centred beyond the image are left out."""
         middle = centres(output.boxes.float())
         inside = ((middle >= 0) & (middle < output.extent.flip(-1)[:, None])).all(dim=-1) & output.mask()
         scores = self.scores(output).float() * inside[..., None]
-        scores = torch.where(scores > 0, scores, 0)  # also what is not a number
+        scores = torch.where(scores > 0, scores, 0)  # nan becomes 0 too
         limits = output.extent.flip(-1).repeat(1, 2)
-        return [best(*one) for one in zip(scores, output.boxes.float(), limits, strict=True)]
+        return [best(*image) for image in zip(scores, output.boxes.float(), limits, strict=True)]
 
 
 def best(scores: Tensor, boxes: Tensor, limit: Tensor) -> Detections:
-    """One image's best answers of positive score, from (Q, K) and (Q, 4), clipped to ``limit`` (4: w, h, w, h)."""
+    """One image's best predictions of positive score, from (Q, K) and (Q, 4), clipped to ``limit`` (4: w, h, w, h)."""
     values, order = scores.flatten().topk(min(LIMIT, scores.numel()))
     order = order[values > 0]
     kept = torch.minimum(boxes[order // scores.shape[1]].clamp(min=0), limit)
