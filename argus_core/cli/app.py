@@ -7,13 +7,12 @@ import inspect
 import io
 import platform
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
-from typer.models import ArgumentInfo, OptionInfo
 
 from argus_core.cli.early import check_device, check_path, checked
 from argus_core.errors import ArgusError
@@ -43,13 +42,16 @@ def run_command(app: typer.Typer) -> None:
 
 
 def options_of(request: type[R], without: Collection[str] = ()) -> Callable[[Callable[[R], None]], Callable[..., None]]:
-    """Decorate a function of one ``request``, so that it is a command whose options are the fields of that class.
+    """Decorate a function of one ``request``, so that it is a command whose options are the fields of that dataclass.
 
-    The class is a dataclass or a pydantic model, its fields are annotated for typer: ``Annotated[int, typer.Option()]``.
-    A field of a pydantic model without such an annotation becomes ``--its-name``, and its description the help.
-    Fields ``without`` an option keep their defaults.
+    Fields are annotated for typer: ``Annotated[int, typer.Option()]``. Those ``without`` an option keep their defaults.
     """
-    parameters = [one for one in _parameters(request) if one.name not in without]
+    hints = get_type_hints(request, include_extras=True)
+    parameters = [
+        parameter.replace(annotation=hints[name])
+        for name, parameter in inspect.signature(request).parameters.items()
+        if name not in without
+    ]
 
     def decorate(run: Callable[[R], None]) -> Callable[..., None]:
         @functools.wraps(run)
@@ -57,21 +59,10 @@ def options_of(request: type[R], without: Collection[str] = ()) -> Callable[[Cal
             run(request(**values))
 
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return command
 
     return decorate
-
-
-def _parameters(request: type[Any]) -> Iterator[inspect.Parameter]:
-    hints = get_type_hints(request, include_extras=True)
-    fields = getattr(request, "model_fields", {})
-    for name, parameter in inspect.signature(request).parameters.items():
-        hint = hints[name]
-        if name in fields and not any(isinstance(one, OptionInfo | ArgumentInfo) for one in fields[name].metadata):
-            option = typer.Option(f"--{name.replace('_', '-')}", help=fields[name].description)
-            hint = Annotated[hint, option]
-        yield inspect.Parameter(name, parameter.KEYWORD_ONLY, default=parameter.default, annotation=hint)
 
 
 Device = Annotated[

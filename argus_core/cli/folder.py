@@ -15,7 +15,6 @@ LISTS = {
     "look": "argus-files.txt",
     "features": "argus-features.txt",
     "correspond": "argus-matches.txt",
-    "predict": "argus-predictions.txt",
 }
 """Where it says what the last run of a kind wrote, one path a line; a killed run is in it too."""
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import glob
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import typer
+
 from argus_core.cli.video import WEBCAM, Video
+from argus_core.common.progress import ProgressBar, finished
 from argus_core.errors import ArgusError, several
 from argus_core.image import IMAGES, Listing, list_images, read_image
 from argus_core.image.array import RGB
@@ -76,6 +81,44 @@ def frames(source: Source, every: int, limit: int) -> Iterator[Frame]:
         yield Frame(source.address, source.name, read_image(source.address))
     except ArgusError as error:
         yield Frame(source.address, source.name, None, str(error))
+
+
+class Frames:
+    """The readable frames of some sources; ``faults`` says why the others could not be read."""
+
+    def __init__(self, sources: Sequence[Source], every: int, limit: int) -> None:
+        self.total = None if any(source.moving for source in sources) else len(sources)
+        self.seen, self.faults = 0, list[str]()
+        self._frames = chain.from_iterable(frames(source, every, limit) for source in sources)
+        self._began = time.perf_counter()
+
+    def batches(self, size: int, title: str) -> Iterator[list[Frame]]:
+        """The frames, at most ``size`` at a time, under a progress bar; raises ArgusError if there are none."""
+        with ProgressBar(title, self.total) as progress:
+            while frames := list(islice(self._readable(), size)):
+                yield frames
+                self.seen += len(frames)
+                progress.update(self.seen + len(self.faults))
+        if not self.seen:
+            raise ArgusError(f"none of the images could be read: {several(self.faults)}")
+
+    def _readable(self) -> Iterator[Frame]:
+        for frame in self._frames:
+            if frame.image is None:
+                self.faults.append(frame.fault)
+            else:
+                yield frame
+
+    def finish(self, what: str, out: Path) -> None:
+        """Say what was done with the frames, and how long it took."""
+        finished(what, out, time.perf_counter() - self._began)
+
+    def exit_with_faults(self) -> None:
+        """Name on stderr what could not be read; ends with exit code 1 then."""
+        for fault in self.faults:
+            print(f"left out: {fault}", file=sys.stderr)
+        if self.faults:
+            raise typer.Exit(1)
 
 
 def tell_passed_over(listings: Sequence[Listing]) -> None:

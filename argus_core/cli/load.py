@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from argus_core.argus import Argus
 from argus_core.canvas import Canvas
@@ -16,19 +17,25 @@ from argus_core.registry.places import DEFAULT_MODEL, check_model, folder_of, is
 
 
 def open_model(
-    model: str | None, device: str | None, canvas: str | None = None, license: str | None = None, partly: bool = True
+    model: str | None,
+    device: str | None,
+    canvas: str | None = None,
+    license: str | None = None,
+    partly: bool = True,
+    weights: Path | None = None,
 ) -> Argus:
     """A saved Argus (folder or hub id), the heads of a run, or a built-in model; ``canvas`` puts all on one pass.
 
     Without ``model`` it is the default one, and stderr says so. With ``partly``, heads whose package is not installed
-    are left out, and stderr says so; so it does of heads that are not of the ``license`` level.
+    are left out, and stderr says so; so it does of heads that are not of the ``license`` level. ``weights`` are those
+    of a run's backbone, if they moved.
     """
     if model is not None:
         check_model(model)
     source = folder_of(model)
     place = find_device(device)
     argus = (
-        Argus.from_runs([source], device=place, allow_missing=partly)
+        Argus.from_runs([source], weights=weights, device=place, allow_missing=partly)
         if is_run(source)
         else Argus.load(source if source.exists() else str(model), device=place, allow_missing=partly)
     )

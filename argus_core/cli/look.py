@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import typer
-
-from argus_core.argus import Argus
 from argus_core.cli.folder import OutFolder
-from argus_core.cli.inputs import Frame, Source, frames
+from argus_core.cli.inputs import Frame, Frames, Source
 from argus_core.cli.load import one_head, open_model
-from argus_core.cli.question import Question
+from argus_core.cli.requests import LookRequest, MatchRequest
 from argus_core.common.files import write_json
-from argus_core.common.progress import ProgressBar, finished
 from argus_core.draw import write_depth_png, write_index_png
-from argus_core.errors import ArgusError, counted, several
+from argus_core.errors import ArgusError, counted
 from argus_core.image import read_image
 from argus_core.model import Perception
 from argus_core.tasks import Result
@@ -31,31 +25,22 @@ from argus_core.tasks.detect.coco_ids import Numbering
 from argus_core.tasks.segment import SegmentResult
 
 
-def match_images(
-    first: str,
-    second: str,
-    points: Sequence[tuple[float, float]],
-    model: str | None,
-    out: Path,
-    head: str | None,
-    canvas: str | None,
-    device: str | None,
-    license: str | None,
-) -> None:
+def match_images(request: MatchRequest, points: Sequence[tuple[float, float]]) -> None:
     """Write ``matches.json`` and ``matches.png``, and print every match."""
-    folder = OutFolder(out, (first, second), "correspond")
-    argus = open_model(model, device, canvas, license)
-    picture = read_image(first)
-    _check_points(points, first, picture.shape[1], picture.shape[0])
-    result = argus.correspond(picture, second, points, one_head(argus, "correspond", head))
+    folder = OutFolder(request.out, (request.first, request.second), "correspond")
+    argus = open_model(request.model, request.device, request.canvas, request.require_license)
+    picture = read_image(request.first)
+    _check_points(points, request.first, picture.shape[1], picture.shape[0])
+    result = argus.correspond(picture, request.second, points, one_head(argus, "correspond", request.head))
+    answer = result.to_dict()
     with folder:
-        write_json(folder.file("matches.json"), {"first": first, "second": second, **result.to_dict()})
+        write_json(folder.file("matches.json"), {"first": request.first, "second": request.second, **answer})
         result.save_picture(folder.file("matches.png"))
-    for row in result.to_dict()["matches"]:
+    for row in answer["matches"]:
         there = "nowhere" if row["match"] is None else "{:.1f},{:.1f} cosine {:.3f}".format(*row["match"], row["score"])
         back = {True: ", mutual", False: ", not mutual"}.get(row.get("mutual"), "")
         print("{:g},{:g} -> ".format(*row["point"]) + there + back)
-    print(f"picture: {out / 'matches.png'}")
+    print(f"picture: {request.out / 'matches.png'}")
 
 
 def _check_points(points: Sequence[tuple[float, float]], image: str, width: int, height: int) -> None:
@@ -65,91 +50,51 @@ def _check_points(points: Sequence[tuple[float, float]], image: str, width: int,
             raise ArgusError(f"the point {x:g},{y:g} lies outside {image}, which is {width} wide and {height} high")
 
 
-def look(
-    asked: Question, sources: Sequence[Source], task: str | None = None, head: str | None = None, **options: Any
-) -> None:
+def look(request: LookRequest, sources: Sequence[Source], tasks: Sequence[str] | None, task: str | None) -> None:
     """Write results.jsonl, detections.json, maps and pictures; unreadable files are listed at the end, exit code 1.
 
-    With ``task`` one head answers: ``head``, or the first that solves it.
+    The heads of ``tasks`` answer, by default all; with ``task`` one head: the one asked for, or the first that
+    solves it, with a picture of its own.
     """
-    folder = OutFolder(asked.out, [source.address for source in sources])
-    argus = open_model(asked.model, asked.device, asked.canvas, asked.license)
-    argus.batch = asked.batch
-    names = argus.names(asked.tasks) if task is None else [one_head(argus, task, head)]
-    faults: list[str] = []
-    seen, began = 0, time.perf_counter()
-    moving = any(one.moving for one in sources)
-    classes = {name: each.classes for name in names if isinstance(each := argus.head(name).task, Detect)}
-    numbering = Numbering.find(asked.annotations, [one.address for one in sources], classes, moving)
-    total = None if moving else len(sources)
-    with ProgressBar("look", total) as progress, folder, Writer(folder, asked, numbering) as writer:
-        stream = chain.from_iterable(frames(source, asked.every, asked.limit) for source in sources)
-        for chunk in _chunks(stream, asked.batch, faults):
-            for frame, results in zip(chunk, _ask(argus, chunk, names, asked, options), strict=True):
+    addresses = [source.address for source in sources]
+    folder = OutFolder(request.out, addresses)
+    argus = open_model(request.model, request.device, request.canvas, request.require_license, weights=request.weights)
+    argus.batch = request.batch
+    names = argus.names(tasks) if task is None else [one_head(argus, task, request.head)]
+    frames = Frames(sources, request.every, request.limit)
+    detectors = {name: head.classes for name in names if isinstance(head := argus.head(name).task, Detect)}
+    numbering = Numbering.find(request.annotations, addresses, detectors, frames.total is None)
+    pictures, each = (request.pictures, request.each) if task is None else (False, request.pictures)
+    options: dict[str, dict[str, Any]] = {
+        "detect": {"score_thresh": request.threshold},
+        "classify": {"top_k": request.top_k},
+    }
+    with folder, Writer(folder, pictures, each, numbering) as writer:
+        for batch in frames.batches(request.batch, "look"):
+            images = [frame.image for frame in batch if frame.image is not None]
+            for frame, results in zip(batch, argus.answer(images, names, options), strict=True):
                 writer.write(frame, results)
-                if total == 1:
-                    _tell(results)
-            seen += len(chunk)
-            progress.update(seen + len(faults))
-        check_any(seen, faults)
-    what = f"{counted(seen, 'image')}, {counted(len(names), 'head')} ({', '.join(names)})"
-    if total == 1 and asked.pictures:
-        print(f"picture: {folder.file(f'{frame.name}.png')}")
-    finished(what, asked.out, time.perf_counter() - began)
+                if frames.total == 1:
+                    _print(frame, results, request.out if pictures else None)
+    frames.finish(f"{counted(frames.seen, 'image')}, {counted(len(names), 'head')} ({', '.join(names)})", request.out)
     for note in numbering.notes:
         print(f"notice: {note}", file=sys.stderr)
-    tell_left_out(faults)
+    frames.exit_with_faults()
 
 
-def _tell(results: Mapping[str, Result]) -> None:
-    """Print what every head says, in a line."""
+def _print(frame: Frame, results: Mapping[str, Result], pictures: Path | None) -> None:
+    """Print what every head says, in a line, and where the picture is."""
     for name, result in results.items():
         print(f"{name}: {result.summary() or type(result).__name__}")
-
-
-def check_any(seen: int, faults: Sequence[str]) -> None:
-    """Raise ArgusError if no image was readable; within a folder's context, so that an earlier run's answers stay."""
-    if not seen:
-        raise ArgusError(f"none of the images could be read: {several(faults)}")
-
-
-def tell_left_out(faults: Sequence[str]) -> None:
-    """Name on stderr what could not be read; ends with exit code 1 then."""
-    for fault in faults:
-        print(f"left out: {fault}", file=sys.stderr)
-    if faults:
-        raise typer.Exit(1)
-
-
-def _chunks(stream: Iterator[Frame], size: int, faults: list[str]) -> Iterator[list[Frame]]:
-    """Readable frames, ``size`` at a time; the faults of the others are collected."""
-    chunk: list[Frame] = []
-    for frame in stream:
-        if frame.image is None:
-            faults.append(frame.fault)
-            continue
-        chunk.append(frame)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-def _ask(
-    argus: Argus, chunk: Sequence[Frame], names: Sequence[str], asked: Question, options: dict[str, Any]
-) -> list[dict[str, Result]]:
-    """Every head's result for every frame."""
-    per_task = {"detect": {"score_thresh": asked.threshold}, "classify": options}
-    return argus.answer([frame.image for frame in chunk if frame.image is not None], names, per_task)
+    if pictures is not None:
+        print(f"picture: {pictures / frame.name}.png")
 
 
 class Writer:
     """Writes each answer as soon as it is there: a line of results.jsonl, maps and pictures."""
 
-    def __init__(self, folder: OutFolder, asked: Question, numbering: Numbering) -> None:
-        self.folder, self.pictures, self.each = folder, asked.pictures, asked.each
-        self.numbering = numbering
+    def __init__(self, folder: OutFolder, pictures: bool, each: bool, numbering: Numbering) -> None:
+        self.folder, self.pictures, self.each, self.numbering = folder, pictures, each, numbering
         self.detections: dict[str, list[dict[str, Any]]] = {}
         self._lines: IO[str] | None = None
 
@@ -177,7 +122,7 @@ class Writer:
         self._lines.flush()
 
     def _keep(self, name: str, frame: Frame, result: Result) -> Any:
-        """What stands in the line; maps go into files of their own."""
+        """The head's entry in the line; maps go into files of their own."""
         if isinstance(result, DetectionResult):
             entries = self.numbering.entries(name, result, frame.name, frame.source)
             self.detections.setdefault(name, []).extend(entries)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from argus_core.cli.app import Device
-from argus_core.cli.ask import CanvasSize, Model, Require, Tasks, split_names
 from argus_core.cli.early import check_out, check_run, check_which, checked, one_of
+from argus_core.cli.requests import CanvasSize, License, Model, Tasks, split_names
 from argus_core.errors import ArgusError
 from argus_core.registry.places import DEFAULT_MODEL, check_model
 
@@ -43,7 +43,7 @@ def build(
     variant: Variant = None,
     canvas: CanvasSize = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="write into a folder that holds something")] = False,
-    require_license: Require = None,
+    require_license: License = None,
 ) -> None:
     """Make one model of the heads of several runs on the same backbone."""
     if not overwrite and out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -81,7 +81,7 @@ def export(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="leave out heads whose package is not installed")
     ] = False,
-    require_license: Require = None,
+    require_license: License = None,
     tasks: Tasks = None,
 ) -> None:
     """Write a model for other programs: ONNX or PyTorch graphs, a folder for transformers, or a bundle of Argus."""

@@ -9,7 +9,9 @@ import typer
 
 from argus_arena.cli.options import RunPath
 from argus_core.cli.app import Annotations, Device
+from argus_core.cli.ask import look_at
 from argus_core.cli.early import check_data, check_out, checked
+from argus_core.cli.requests import Batch, Inputs, LookRequest, Out, Threshold
 from argus_core.errors import ArgusError
 
 
@@ -20,23 +22,29 @@ def add_to(app: typer.Typer) -> None:
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="images or folders of images")],
+    images: Inputs,
     run: RunPath,
-    out: Annotated[
-        Path, typer.Option("--out", callback=checked(check_out), help="folder for pictures and predictions.json")
-    ] = Path("predictions"),
-    threshold: Annotated[float, typer.Option("--threshold", min=0, max=1, help="lowest score that is kept")] = 0.3,
+    out: Out = Path("predictions"),
+    threshold: Threshold = 0.3,
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")] = 8,
+    batch: Batch = 8,
     device: Device = None,
     annotations: Annotations = None,
 ) -> None:
-    """Detect in images: HEAD/predictions.json (COCO results) and pictures; bad files are listed at the end."""
-    from argus_arena.tools.predict import predict_images
-
-    bad = predict_images(run, images, out, threshold, weights, batch, device, annotations)
-    if bad:
-        raise typer.Exit(1)
+    """What every head of a run says about images, as `argus perceive` does, with a picture of each answer."""
+    request = LookRequest(
+        inputs=images,
+        model=str(run),
+        out=out,
+        threshold=threshold,
+        weights=weights,
+        batch=batch,
+        device=device,
+        annotations=annotations,
+        pictures=False,
+        each=True,
+    )
+    look_at(request)
 
 
 def text(

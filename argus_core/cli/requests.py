@@ -1,0 +1,107 @@
+"""What the commands about images are asked, with the options that say it; nothing here imports torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from argus_core.cli.app import Annotations, Device
+from argus_core.cli.early import check_license, check_out, check_size, checked
+from argus_core.registry.places import DEFAULT_MODEL, check_model
+
+Inputs = Annotated[
+    list[str], typer.Argument(help="images, folders, globs, web addresses, videos, streams, or webcam:0")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        callback=checked(check_model),
+        help="folder or hub id of a saved Argus, or a run of `arena train`",
+        show_default=f"{DEFAULT_MODEL}, which is built in",
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", callback=checked(check_out), help="folder to write")]
+Tasks = Annotated[str | None, typer.Option("--tasks", help="comma-separated tasks or heads; default: all")]
+HeadName = Annotated[str | None, typer.Option("--head", help="which head answers, where several could")]
+Threshold = Annotated[float, typer.Option("--threshold", min=0, max=1, help="lowest score of a detection")]
+Batch = Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")]
+CanvasSize = Annotated[
+    str | None,
+    typer.Option(
+        "--canvas", callback=checked(check_size), help="SIZE or HEIGHTxWIDTH: all heads on one pass of this canvas"
+    ),
+]
+Every = Annotated[int, typer.Option("--every", min=1, help="of videos and streams, look at every n-th frame")]
+Limit = Annotated[int, typer.Option("--limit", min=0, help="stop after so many frames of each video; 0 is all")]
+License = Annotated[
+    str | None,
+    typer.Option("--require-license", callback=checked(check_license), help="permissive: leave out heads that are not"),
+]
+OUT = Path("argus-out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookRequest:
+    """What heads shall say about images; without ``model`` the built-in one answers.
+
+    ``pictures``: one of every image with all answers; ``each``: one of every answer. ``weights`` of the backbone are
+    named for a run whose own have moved.
+    """
+
+    inputs: Inputs
+    model: Model = None
+    out: Out = OUT
+    tasks: Tasks = None
+    head: HeadName = None
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="classes listed per image")] = 5
+    threshold: Threshold = 0.3
+    canvas: CanvasSize = None
+    pictures: Annotated[bool, typer.Option(help="also write pictures of the answers")] = True
+    each: Annotated[bool, typer.Option("--each", help="also a picture of each answer by itself")] = False
+    every: Every = 1
+    limit: Limit = 0
+    batch: Batch = 8
+    device: Device = None
+    require_license: License = None
+    annotations: Annotations = None
+    weights: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchRequest:
+    """The points of one image that shall be found in another."""
+
+    first: Annotated[str, typer.Argument(help="the image that the points are in: a file or an address")]
+    second: Annotated[str, typer.Argument(help="the image to find them in")]
+    points: Annotated[list[str], typer.Option("--point", help="X,Y in pixels of the first image; repeatable")]
+    model: Model = None
+    out: Out = OUT
+    head: HeadName = None
+    canvas: CanvasSize = None
+    device: Device = None
+    require_license: License = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokensRequest:
+    """Images whose tokens shall be written and shown."""
+
+    inputs: Inputs
+    model: Model = None
+    out: Out = OUT
+    point: Annotated[str | None, typer.Option("--point", help="X,Y in pixels: also show what is like it")] = None
+    layer: Annotated[int, typer.Option("--layer", help="block whose tokens are looked at; -1 is the last")] = -1
+    canvas: CanvasSize = None
+    every: Every = 1
+    limit: Limit = 0
+    device: Device = None
+    require_license: License = None
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """The names in a text with commas; None if there is no text."""
+    return [part.strip() for part in text.split(",") if part.strip()] if text else None
