@@ -1,138 +1,114 @@
-"""Three doors to the same checks of heads, tasks, backbones and data sets: pytest cases, dictionaries, the engine."""
+"""The tables of checks of heads, tasks, backbones and data sets, as pytest cases and as dictionaries."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from argus_core.data import DataSet
 from argus_core.head import Head
 from argus_core.tasks import Task
-from argus_core.testing.backbones import form as backbone_form
-from argus_core.testing.backbones import passes as backbone_passes
-from argus_core.testing.backbones.subject import BackboneSubject
-from argus_core.testing.data import form as data_form
-from argus_core.testing.data import truth as data_truth
-from argus_core.testing.data.subject import DataSubject
-from argus_core.testing.heads import cost, form, graphs, passes, pyramid, training
+from argus_core.testing import backbones, data
+from argus_core.testing.backbones import BackboneSubject
+from argus_core.testing.data import DataSource, DataSubject
+from argus_core.testing.heads import contract, cost, graphs, passes, pyramid, training
 from argus_core.testing.heads.subject import Subject
-from argus_core.testing.kit.engine import Kit, Options, Reasons
-from argus_core.testing.tasks import (
-    form as task_form,
-)
-from argus_core.testing.tasks import (
-    metric as task_metric,
-)
-from argus_core.testing.tasks import (
-    result as task_result,
-)
-from argus_core.testing.tasks import (
-    truth as task_truth,
-)
+from argus_core.testing.kit.runner import Kit, Options, Reasons
+from argus_core.testing.tasks import definition, metric, truth
 from argus_core.testing.tasks.subject import TaskSubject
 
 if TYPE_CHECKING:
-    from argus_core.backbones import Backbone
+    import pytest
 
+    from argus_core.backbones import Backbone
 
 S = TypeVar("S")
 Case = Callable[..., None]
-DataSource = str | DataSet | Callable[[], DataSet]
-"""A data spec, an open data set, or a function that opens one."""
 
 
-def _table(checks: Iterable[Callable[[S], None]]) -> Mapping[str, Callable[[S], None]]:
+def _table(*checks: Callable[[S], None]) -> Mapping[str, Callable[[S], None]]:
     return MappingProxyType({check.__name__: check for check in checks})
 
 
 HEAD_CHECKS: Mapping[str, Callable[[Subject], None]] = _table(
-    (
-        form.options,
-        form.needs,
-        passes.any_size,
-        passes.reads_every_cell,
-        passes.features_untouched,
-        passes.items_independent,
-        passes.padding,
-        passes.cached_is_live,
-        passes.company,
-        passes.device_agnostic,
-        pyramid.pyramid,
-        training.loss,
-        training.gradients,
-        training.learns,
-        training.bfloat16,
-        cost.many_objects,
-        graphs.exports,
-        graphs.compiles,
-        form.deterministic,
-        form.state_round_trip,
-        form.global_state,
-        form.import_hygiene,
-    )
+    contract.options,
+    contract.needs,
+    passes.any_size,
+    passes.reads_every_cell,
+    passes.features_untouched,
+    passes.items_independent,
+    passes.padding,
+    passes.cached_is_live,
+    passes.company,
+    passes.device_agnostic,
+    pyramid.pyramid,
+    training.loss,
+    training.gradients,
+    training.learns,
+    training.bfloat16,
+    cost.many_objects,
+    graphs.exports,
+    graphs.compiles,
+    contract.deterministic,
+    contract.state_round_trip,
+    contract.global_state,
+    contract.import_hygiene,
 )
 """Every check of a head by name; its docstring says what is promised."""
 TASK_CHECKS: Mapping[str, Callable[[TaskSubject], None]] = _table(
-    (
-        task_form.name,
-        task_form.fields,
-        task_form.small,
-        task_form.example,
-        task_form.learnable,
-        task_truth.example_truth,
-        task_truth.target,
-        task_truth.nothing,
-        task_truth.fault,
-        task_truth.summary,
-        task_truth.check,
-        task_result.to_image,
-        task_result.merge,
-        task_result.result,
-        task_metric.metric_best,
-        task_metric.metric_order,
-        task_metric.metric_merge,
-        task_metric.metric_duplicates,
-        task_metric.metric_empty,
-        task_metric.metric_protocol,
-    )
+    definition.name,
+    definition.fields,
+    definition.small,
+    definition.example,
+    definition.learnable,
+    truth.example_truth,
+    truth.target,
+    truth.nothing,
+    truth.fault,
+    truth.summary,
+    truth.check,
+    truth.to_image,
+    truth.merge,
+    truth.result,
+    metric.metric_best,
+    metric.metric_order,
+    metric.metric_merge,
+    metric.metric_duplicates,
+    metric.metric_empty,
+    metric.metric_protocol,
 )
 """Every check of a task by name."""
 BACKBONE_CHECKS: Mapping[str, Callable[[BackboneSubject], None]] = _table(
-    (
-        backbone_form.options,
-        backbone_form.states,
-        backbone_form.frozen,
-        backbone_form.weights_hash,
-        backbone_form.global_state,
-        backbone_passes.info,
-        backbone_passes.float32,
-        backbone_passes.deterministic,
-        backbone_passes.items_independent,
-        backbone_passes.padding,
-        backbone_passes.sizes,
-        backbone_passes.needs,
-        backbone_passes.encode,
-    )
+    backbones.options,
+    backbones.states,
+    backbones.frozen,
+    backbones.weights_hash,
+    backbones.global_state,
+    backbones.info,
+    backbones.float32,
+    backbones.deterministic,
+    backbones.items_independent,
+    backbones.padding,
+    backbones.sizes,
+    backbones.needs,
+    backbones.encode,
 )
 """Every check of a backbone by name."""
 DATA_CHECKS: Mapping[str, Callable[[DataSubject], None]] = _table(
-    (
-        data_form.splits,
-        data_form.keys,
-        data_form.tasks,
-        data_form.images,
-        data_form.digests,
-        data_form.disjoint,
-        data_form.reopened,
-        data_form.bounds,
-        data_truth.samples,
-        data_truth.truths,
-        data_truth.targets,
-        data_truth.annotation_digest,
-        data_truth.faults,
-        data_form.global_state,
-    )
+    data.splits,
+    data.keys,
+    data.tasks,
+    data.images,
+    data.digests,
+    data.disjoint,
+    data.reopened,
+    data.bounds,
+    data.samples,
+    data.truths,
+    data.targets,
+    data.annotation_digest,
+    data.faults,
+    data.global_state,
 )
 """Every check of a data set by name."""
 HEAD_KIT = Kit("head", HEAD_CHECKS, Subject.of)
@@ -146,7 +122,7 @@ def head_suite(
     *heads: str | type[Head],
     options: Options | None = None,
     expected_failures: Reasons | None = None,
-    marks: Mapping[str, Any] | None = None,
+    marks: Mapping[str, pytest.MarkDecorator] | None = None,
 ) -> Case:
     """A parametrised pytest function with one case per head and check: ``test_head = head_suite("detect.fcos")``.
 
@@ -179,25 +155,21 @@ def check_head(
     head: str | type[Head], options: Options | None = None, expected_failures: Reasons | None = None
 ) -> dict[str, str]:
     """Run every check on a registered name or a class: check name to why it failed, or to an empty text."""
-    return _verdicts(HEAD_KIT, head, options, expected_failures)
+    return HEAD_KIT.reasons(head, options, expected_failures)
 
 
 def check_task(task: str | type[Task] | Task, expected_failures: Reasons | None = None) -> dict[str, str]:
     """As ``check_head``, of a task."""
-    return _verdicts(TASK_KIT, task, None, expected_failures)
+    return TASK_KIT.reasons(task, None, expected_failures)
 
 
 def check_backbone(
     backbone: str | Callable[..., Backbone], options: Options | None = None, expected_failures: Reasons | None = None
 ) -> dict[str, str]:
     """As ``check_head``, of a backbone."""
-    return _verdicts(BACKBONE_KIT, backbone, options, expected_failures)
+    return BACKBONE_KIT.reasons(backbone, options, expected_failures)
 
 
 def check_data(data: DataSource, expected_failures: Reasons | None = None) -> dict[str, str]:
     """As ``check_head``, of a data set."""
-    return _verdicts(DATA_KIT, data, None, expected_failures)
-
-
-def _verdicts(kit: Kit[Any], target: Any, options: Options | None, expected: Reasons | None) -> dict[str, str]:
-    return {one.check: one.reason for one in kit.outcomes(target, options, expected)}
+    return DATA_KIT.reasons(data, None, expected_failures)

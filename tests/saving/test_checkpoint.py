@@ -19,7 +19,8 @@ from argus_core.saving.build import build_head
 from argus_core.saving.checkpoint import load_head, load_state, read_tensors, save_head
 from argus_core.saving.origin import NotInstalled
 from argus_core.tasks.detect import Detect
-from argus_core.testing.heads.subject import all_equal, outputs
+from argus_core.testing.heads.subject import outputs
+from argus_core.testing.kit.values import all_equal
 from argus_core.tokens import FeatureInfo
 from argus_heads import fcos_detect
 

@@ -18,7 +18,7 @@ from argus_core.head import Head
 from argus_core.plugins.files import load_object
 from argus_core.testing import HEAD_CHECKS, TASK_CHECKS, check_head, head_suite
 from argus_core.testing.heads.subject import Subject
-from argus_core.testing.kit.engine import promise
+from argus_core.testing.kit.runner import promise
 from argus_core.testing.suite import HEAD_KIT, KITS
 from broken_heads import BROKEN, ClimbsItsLoss, Good
 

@@ -13,7 +13,7 @@ from argus_core.backbones import Backbone
 from argus_core.backbones.timm_models import build, wrap
 from argus_core.errors import ArgusError
 from argus_core.testing import BACKBONE_CHECKS, backbone_suite, check_backbone
-from argus_core.testing.backbones.subject import BackboneSubject
+from argus_core.testing.backbones import BackboneSubject
 from argus_core.testing.suite import BACKBONE_KIT
 from argus_core.tokens import FeatureInfo
 from backbone_help import randomise, timm_file

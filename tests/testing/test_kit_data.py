@@ -15,7 +15,7 @@ from argus_core.errors import ArgusError
 from argus_core.tasks.classify import Classify
 from argus_core.tasks.detect import Boxes, Detect
 from argus_core.testing import DATA_CHECKS, check_data, data_suite
-from argus_core.testing.data.subject import DataSubject
+from argus_core.testing.data import DataSubject
 from argus_core.testing.suite import DATA_KIT
 from argus_data.folder import open_folder
 from mask_folders import folders, save_image

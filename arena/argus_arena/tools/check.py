@@ -13,7 +13,7 @@ from rich.table import Table
 from argus_arena.scoring.cost import image_cost
 from argus_arena.tools.check_target import find_target
 from argus_core.testing.heads.subject import Subject
-from argus_core.testing.kit.engine import Outcome
+from argus_core.testing.kit.runner import Outcome
 from argus_core.testing.suite import KITS
 from argus_core.tokens import FeatureInfo
 
@@ -58,7 +58,7 @@ def head_cost(subject: Subject) -> dict[str, Any]:
     """Parameters, multiply-accumulates and milliseconds of one image; why there are none, as ``unknown``."""
     try:
         subject = replace(subject, info=FeatureInfo.vit(CHANNELS))
-        head = subject.stirred()
+        head = subject.perturbed()
         tokens, _ = subject.example(head, CANVAS, 1)
         return {"parameters": sum(p.numel() for p in head.parameters()), **image_cost(head, tokens)}
     except (Exception, SystemExit) as error:  # whatever a strange head raises was told by its checks

@@ -13,14 +13,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from argus_core.head import Head
 from argus_core.tasks.detect import BoxTarget, Detect
-from argus_core.testing.heads.subject import Subject, run, tensors_of, total
+from argus_core.testing.heads.subject import Subject, fit, float_tensors, run, total, trainable
 
 CANVAS = (640, 640)
 BOXES = 2000
 SECONDS, BYTES = 20, 1e9
-"""Of one image: processor time, and memory beside the head's output."""
+"""For one image: processor time, and memory beside the head's output."""
 
 
 def many_objects(subject: Subject) -> None:
@@ -32,18 +31,13 @@ def many_objects(subject: Subject) -> None:
     targets = [_boxes(len(subject.task.classes))]
     if head.fitted:
         with Costs("fit"):
-            head.fit([(tokens.features(head.needs), targets)])
+            fit(head, (tokens, targets))
     if head.trained:
         with torch.no_grad():
-            output = run(head, tokens)
-        output = _leaves(output)
+            output = _leaves(run(head, tokens))
         with Costs("the loss"):
-            _gradients(head, output, targets)
-
-
-def _gradients(head: Head, output: Any, targets: list[BoxTarget]) -> None:
-    wanted = [*tensors_of(output), *(p for p in head.parameters() if p.requires_grad)]
-    torch.autograd.grad(total(head.loss(output, targets)), wanted, allow_unused=True)
+            sources = [*float_tensors(output), *trainable(head).values()]
+            torch.autograd.grad(total(head.loss(output, targets)), sources, allow_unused=True)
 
 
 def _boxes(classes: int) -> BoxTarget:
@@ -56,54 +50,55 @@ def _boxes(classes: int) -> BoxTarget:
 
 
 def _leaves(value: Any) -> Any:
-    """The same output, cut off from what made it: each floating-point tensor a leaf that wants a gradient."""
+    """The same output without the graph that computed it: each floating-point tensor is a leaf with a gradient."""
     if isinstance(value, Tensor):
         return value.detach().clone().requires_grad_() if value.is_floating_point() else value
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{one.name: _leaves(getattr(value, one.name)) for one in fields(value) if one.init})
+        parts = {field.name: _leaves(getattr(value, field.name)) for field in fields(value) if field.init}
+        return replace(value, **parts)
     if isinstance(value, Mapping):
-        return {key: _leaves(one) for key, one in value.items()}
-    return type(value)(_leaves(one) for one in value) if type(value) in (list, tuple) else value
+        return {key: _leaves(item) for key, item in value.items()}
+    return type(value)(_leaves(item) for item in value) if type(value) in (list, tuple) else value
 
 
 class Costs(TorchDispatchMode):
-    """Measures what is done inside: AssertionError at its end, or as soon as too much memory is held.
+    """AssertionError at its end if what ran inside took too long, or as soon as its tensors take too much memory.
 
-    ``peak`` is the most bytes that tensors made inside held at once. What libraries beside torch hold is not seen.
+    ``peak`` is the most bytes that tensors made inside took at once. Memory of libraries beside torch is not seen.
     """
 
     def __init__(self, what: str, seconds: float = SECONDS, limit: float = BYTES) -> None:
         super().__init__()
         self.what, self.seconds, self.limit = what, seconds, limit
         self.now = self.peak = 0
-        self.known: dict[int, int] = {}
+        self.sizes: dict[int, int] = {}
 
     def __enter__(self) -> Costs:
-        self.began = time.process_time()
+        self.start = time.process_time()
         super().__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
-        took = time.process_time() - self.began
+        took = time.process_time() - self.start
         if error[0] is None:
             assert took < self.seconds, f"{self.what} of {BOXES} boxes takes {took:.0f} s, more than {self.seconds} s"
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        found = func(*args, **(kwargs or {}))
-        for one in tree_leaves(found):
-            if isinstance(one, Tensor):
-                self._note(one)
-        return found
+        result = func(*args, **(kwargs or {}))
+        for value in tree_leaves(result):
+            if isinstance(value, Tensor):
+                self._add(value)
+        return result
 
-    def _note(self, tensor: Tensor) -> None:
+    def _add(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         key = storage._cdata
-        if key in self.known:
+        if key in self.sizes:
             return
-        self.known[key] = storage.nbytes()
+        self.sizes[key] = storage.nbytes()
         self.now += storage.nbytes()
         self.peak = max(self.peak, self.now)
         weakref.finalize(storage, self._forget, key)
@@ -113,4 +108,4 @@ class Costs(TorchDispatchMode):
         )
 
     def _forget(self, key: int) -> None:
-        self.now -= self.known.pop(key)
+        self.now -= self.sizes.pop(key)

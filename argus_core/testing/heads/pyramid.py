@@ -16,11 +16,11 @@ PYRAMID = FeatureInfo(
     tuple(channels for channels in STAGES.values() for _ in range(BLOCKS)),
     tuple(stride for stride in STAGES for _ in range(BLOCKS)),
 )
-"""As many blocks as the plain transformer has, so that options which name its layers name layers of this as well."""
+"""As many blocks as the plain transformer has, so that options that name its layers name layers of this as well."""
 
 
 def pyramid(subject: Subject) -> None:
     """On a backbone of strides 4 to 32, with the same options, it predicts, learns and leaves padding out as well."""
-    there = replace(subject, info=PYRAMID)
+    subject = replace(subject, info=PYRAMID)
     for check in (any_size, items_independent, padding, loss, gradients):
-        check(there)
+        check(subject)

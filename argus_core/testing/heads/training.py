@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from argus_core.head import Head
-from argus_core.testing.heads.subject import Subject, run, total
+from argus_core.testing.heads.subject import CANVAS, Subject, fit, run, total, trainable
 from argus_core.tokens import Tokens
 
-CANVAS = (64, 96)
 STEPS = 60
 LEAST_LR = 1e-3
 
@@ -21,7 +21,7 @@ def loss(subject: Subject) -> None:
     head = subject.build()
     if not head.trained:
         return
-    tokens, targets = subject.example(head, CANVAS, 2)
+    tokens, targets = subject.example(head)
     nothing = subject.task.nothing(CANVAS)
     _check_loss(head, tokens, targets, "with annotations")
     if nothing is not None:
@@ -37,37 +37,38 @@ def _check_loss(head: Head, tokens: Tokens, targets: Sequence[Any], when: str) -
     _check_gradients_finite(head, total(terms), when)
 
 
-def _check_gradients_finite(head: Head, objective: torch.Tensor, when: str) -> None:
-    if not _trainable(head):
+def _check_gradients_finite(head: Head, objective: Tensor, when: str) -> None:
+    parameters = trainable(head)
+    if not parameters:
         return
     assert objective.requires_grad, f"the loss is cut off from the parameters {when}"
     head.zero_grad()
     objective.backward()
-    bad = [name for name, p in _trainable(head) if p.grad is not None and not p.grad.isfinite().all()]
+    bad = [name for name, p in parameters.items() if p.grad is not None and not p.grad.isfinite().all()]
     assert not bad, f"the gradients of {bad} are not finite {when}"
 
 
 def gradients(subject: Subject) -> None:
     """Every trainable parameter takes part in the loss."""
-    head = subject.stirred().train()
-    if not _trainable(head):
+    head, tokens, targets = subject.ready((128, 160), 4)
+    parameters = trainable(head)
+    if not parameters:
         return
-    tokens, targets = subject.example(head, (128, 160), 4)
-    total(head.loss(run(head, tokens), targets)).backward()
-    idle = [name for name, p in _trainable(head) if p.grad is None or not p.grad.any()]
+    total(head.loss(run(head.train(), tokens), targets)).backward()
+    idle = [name for name, p in parameters.items() if p.grad is None or not p.grad.any()]
     assert not idle, f"no gradient reaches {idle}: use them, or set requires_grad to False"
 
 
 def learns(subject: Subject) -> None:
     """Fitted or within 60 steps on one batch, at the head's own rate (at least 1e-3), the loss falls to half."""
     head = subject.build()
-    tokens, targets = subject.example(head, CANVAS, 2)
+    tokens, targets = subject.example(head)
     if head.fitted:
         _check_fit(subject, head)
     if not head.trained:
         return
     rate = max(head.recipe.lr, LEAST_LR)
-    optimizer = torch.optim.AdamW([p for _, p in _trainable(head)], rate, weight_decay=head.recipe.weight_decay)
+    optimizer = torch.optim.AdamW(trainable(head).values(), rate, weight_decay=head.recipe.weight_decay)
     values: list[float] = []
     while len(values) <= STEPS and not (values and values[-1] <= values[0] / 2):
         objective = total(head.loss(run(head, tokens), targets))
@@ -82,12 +83,11 @@ def learns(subject: Subject) -> None:
 
 def _check_fit(subject: Subject, head: Head) -> None:
     """A fit moves the head, and does not depend on how the data come in batches."""
-    tokens, targets = subject.example(head, CANVAS, 4)
+    tokens, targets = subject.example(head, images=4)
     before = {key: value.clone() for key, value in head.state_dict().items()}
     other = subject.build()
-    head.fit([(tokens.features(head.needs), targets)])
-    parts = [[0], [1, 2], [3]]
-    other.fit([(tokens[part].features(other.needs), [targets[i] for i in part]) for part in parts])
+    fit(head, (tokens, targets))
+    fit(other, *((tokens[part], [targets[i] for i in part]) for part in ([0], [1, 2], [3])))
     state, again = head.state_dict(), other.state_dict()
     moved = [key for key in state if state[key].shape != before[key].shape or not torch.equal(state[key], before[key])]
     assert moved, "fit changes nothing"
@@ -99,16 +99,11 @@ def _check_fit(subject: Subject, head: Head) -> None:
 
 def bfloat16(subject: Subject) -> None:
     """Under bfloat16 autocast the loss and its gradients stay finite and predictions well formed."""
-    head = subject.stirred().train()
-    tokens, targets = subject.example(head, CANVAS, 2)
+    head, tokens, targets = subject.ready()
     with torch.autocast("cpu", torch.bfloat16):
-        output = run(head, tokens)
+        output = run(head.train(), tokens)
         objective = total(head.loss(output, targets)) if head.trained else torch.zeros(())
     assert objective.isfinite(), f"the loss is {objective.item()} under bfloat16 autocast"
     _check_gradients_finite(head, objective, "under bfloat16 autocast")
     for prediction in head.eval().decode(output, tokens.size):
         subject.task.check(prediction, tokens.size)
-
-
-def _trainable(head: Head) -> list[tuple[str, torch.nn.Parameter]]:
-    return [(name, p) for name, p in head.named_parameters() if p.requires_grad]

@@ -1,1 +1,1 @@
-"""The engine of the conformance kit: tables of checks, isolation, and processes of their own."""
+"""The parts that all checks share: the runner, isolation, comparison of values, and processes of their own."""

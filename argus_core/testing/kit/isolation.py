@@ -1,4 +1,4 @@
-"""What nothing under test may change: the state of the process around it."""
+"""The state of the process, which nothing under test may change, and assertions about what it raises."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import contextlib
 import os
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
+
+from argus_core.errors import ArgusError
 
 
 def snapshot() -> dict[str, Any]:
@@ -29,8 +31,17 @@ def snapshot() -> dict[str, Any]:
 
 
 def changed(before: dict[str, Any]) -> list[str]:
-    """The names of what is no longer as it was."""
+    """The names of the settings that differ from a snapshot."""
     return [name for name, value in snapshot().items() if value != before[name]]
+
+
+@contextlib.contextmanager
+def unchanged_process(what: str) -> Iterator[None]:
+    """AssertionError at the end if ``what`` changed a setting of the process."""
+    before = snapshot()
+    yield
+    names = changed(before)
+    assert not names, f"{what} changed the {', '.join(names)} of the process"
 
 
 @contextlib.contextmanager
@@ -45,3 +56,23 @@ def contained() -> Iterator[None]:
             torch.set_grad_enabled(grad)
             if torch.get_num_threads() != threads:
                 torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def reported(what: str, advice: str) -> Iterator[None]:
+    """Turn any exception into an AssertionError: ``WHAT raises ValueError`` and the advice."""
+    try:
+        yield
+    except Exception as error:
+        raise AssertionError(f"{what} raises {type(error).__name__}{advice}") from error
+
+
+def assert_refused(
+    call: Callable[..., object], *arguments: Any, fault: str, errors: tuple[type[Exception], ...] = (ArgusError,)
+) -> None:
+    """AssertionError with the text ``fault`` unless the call raises one of ``errors``."""
+    try:
+        call(*arguments)
+    except errors:
+        return
+    raise AssertionError(fault)

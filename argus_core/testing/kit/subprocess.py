@@ -1,4 +1,4 @@
-"""Checks in processes of their own: forked from one that has imported what any head imports."""
+"""Checks in processes of their own: forked from a server process that has imported what any head imports."""
 
 from __future__ import annotations
 
@@ -14,43 +14,48 @@ import traceback
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import ModuleType
-from typing import Any, TextIO
+from typing import Any
 
 from argus_core.plugins.files import load_module, source_of
 from argus_core.testing.kit.isolation import changed, snapshot
 
-# What any head imports is there before the head's own module is watched.
+# The server imports what any head imports, so that only the head's own module is new to its children.
 START = "import torchvision, argus_core.detection; from argus_core.testing.kit.subprocess import serve; serve()"
 
 
-def run_job(job: Callable[..., dict[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a module-level function returns for ``given``, both plain data, in a process that looks like this one.
+def run_job(job: Callable[..., dict[str, Any]], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Call a module-level function in a process with the path, variables and folder of this one.
 
-    Raises AssertionError, with the last line of its traceback or its exit code, if it does not come to its end.
+    Arguments and result are plain data. Raises AssertionError, with the last line of its traceback or its exit code,
+    if the process does not come to its end.
     """
-    path, folder = [entry for entry in sys.path if entry], os.getcwd()
-    called = f"{job.__module__}:{job.__qualname__}"
-    asked = {"job": called, "given": given, "path": path, "environment": dict(os.environ), "folder": folder}
-    workshop = _workshop() if hasattr(os, "fork") else _started()
-    assert workshop.stdin is not None and workshop.stdout is not None
-    workshop.stdin.write(json.dumps(asked, default=str) + "\n")
-    workshop.stdin.flush()
-    line = workshop.stdout.readline()
-    answer: dict[str, Any] = json.loads(line) if line else {"fault": f"ended with code {workshop.wait()}"}
-    assert "fault" not in answer, f"a new process that imports {given['module']} {answer['fault']}"
-    found: dict[str, Any] = answer["found"]
-    return found
+    request = {
+        "job": f"{job.__module__}:{job.__qualname__}",
+        "arguments": arguments,
+        "path": [entry for entry in sys.path if entry],
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+    }
+    server = _server() if hasattr(os, "fork") else _start()
+    assert server.stdin is not None and server.stdout is not None
+    server.stdin.write(json.dumps(request, default=str) + "\n")
+    server.stdin.flush()
+    line = server.stdout.readline()
+    answer: dict[str, Any] = json.loads(line) if line else {"fault": f"ended with code {server.wait()}"}
+    assert "fault" not in answer, f"a new process that imports {arguments['module']} {answer['fault']}"
+    result: dict[str, Any] = answer["result"]
+    return result
 
 
 @cache
-def _workshop() -> subprocess.Popen[str]:
-    """The one process of this one."""
-    process = _started()
+def _server() -> subprocess.Popen[str]:
+    """The one server of this process."""
+    process = _start()
     atexit.register(process.communicate)  # closes its input, at which it ends
     return process
 
 
-def _started() -> subprocess.Popen[str]:
+def _start() -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", START]
@@ -58,42 +63,40 @@ def _started() -> subprocess.Popen[str]:
 
 
 def serve() -> None:
-    """The other process: a job per line of standard input, answered by a line of standard output."""
+    """Answer each line of standard input, a request, with a line of standard output."""
     for line in sys.stdin:
-        asked = json.loads(line)
         if not hasattr(os, "fork"):
-            _answer(asked, sys.stdout)
+            print(_answer(line), flush=True)
             return
-        out, into = os.pipe()
+        reader, writer = os.pipe()
         child = os.fork()
         if not child:
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            for held in (0, 1):
-                os.dup2(nowhere, held)  # jobs and answers are not for a stranger's module
-            with os.fdopen(into, "w") as to:
-                _answer(asked, to)
+            null = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1):
+                os.dup2(null, stream)  # a stranger's module must neither read requests nor write answers
+            with os.fdopen(writer, "w") as pipe:
+                pipe.write(_answer(line))
             os._exit(0)
-        os.close(into)
-        with os.fdopen(out) as told:
-            text = told.read()
+        os.close(writer)
+        with os.fdopen(reader) as pipe:
+            text = pipe.read()
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         print(text or json.dumps({"fault": f"ended with code {code}"}), flush=True)
 
 
-def _answer(asked: Mapping[str, Any], to: TextIO) -> None:
-    """Do one job, with the path, variables and folder of who asked."""
-    sys.path[:] = asked["path"]
+def _answer(line: str) -> str:
+    """Do the job of one request, with the path, variables and folder of the process that sent it."""
+    request = json.loads(line)
+    sys.path[:] = request["path"]
     os.environ.clear()
-    os.environ.update(asked["environment"])
-    os.chdir(asked["folder"])
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
     importlib.invalidate_caches()
     try:
-        module, _, function = asked["job"].partition(":")
-        answer: dict[str, Any] = {"found": getattr(importlib.import_module(module), function)(**asked["given"])}
+        module, _, function = request["job"].partition(":")
+        return json.dumps({"result": getattr(importlib.import_module(module), function)(**request["arguments"])})
     except BaseException as error:
-        answer = {"fault": f"ended with {traceback.format_exception_only(error)[-1].strip()}"}
-    to.write(json.dumps(answer))
-    to.flush()
+        return json.dumps({"fault": f"ended with {traceback.format_exception_only(error)[-1].strip()}"})
 
 
 def home(cls: type) -> dict[str, Any]:
@@ -104,10 +107,10 @@ def home(cls: type) -> dict[str, Any]:
 
 def report_import(module: str, file: str | None, name: str) -> dict[str, Any]:
     """What importing a class's module changed and printed."""
-    before, said = snapshot(), io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    before, output = snapshot(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         load_class_module(module, file)
-    return {"changed": changed(before), "printed": said.getvalue()}
+    return {"changed": changed(before), "printed": output.getvalue()}
 
 
 def load_class_module(module: str, file: str | None) -> ModuleType:

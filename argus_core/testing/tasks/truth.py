@@ -1,4 +1,4 @@
-"""Checks of annotations: on the canvas, judged, counted, and said back by a perfect prediction."""
+"""Checks of annotations and predictions: on the canvas, judged, counted, mapped back to the image, and drawn."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from argus_core.canvas import Canvas
-from argus_core.testing.kit.plain import same, through_json
-from argus_core.testing.tasks.subject import PLACES, SIZE, TaskSubject
+from argus_core.canvas import Canvas, Placement
+from argus_core.errors import ArgusError
+from argus_core.tasks import Result
+from argus_core.testing.kit.isolation import assert_refused, reported
+from argus_core.testing.kit.values import same, through_json
+from argus_core.testing.tasks.subject import PLACES, SAMPLES, SIZE, UNSCALED, TaskSubject, scored, with_examples
 
 ODD = (97, 33)
-"""Of another image (height, width)."""
+"""Height and width of another image."""
 RUBBISH: tuple[Any, ...] = (
     *(None, "text", b"", -1, 10**9, 0.5, float("nan"), [], (), {}, object()),
     *(np.zeros(0), np.zeros((2, 3, 4)), np.full(SIZE, np.nan), np.full(SIZE, 10**6), np.array("text")),
 )
-"""What an annotation might be by mistake."""
+"""Values that may be given as an annotation by mistake."""
+SLACK = 1e-6
 
 
 def example_truth(subject: TaskSubject) -> None:
@@ -24,10 +28,10 @@ def example_truth(subject: TaskSubject) -> None:
     truth = subject.truth()
     assert truth is not None, "override Task.example_truth: without it target, metric and result cannot be checked"
     for size in (SIZE, ODD):
-        wrong = subject.task.fault(subject.truth(size=size), size)
-        assert not wrong, f"fault says of example_truth for an image of {size}: {wrong}"
-    said = subject.task.perfect(truth, PLACES["without scaling"])
-    assert said is not None, "override Task.perfect: without it to_image, metric and result cannot be checked"
+        fault = subject.task.fault(subject.truth(size=size), size)
+        assert not fault, f"fault says of example_truth for an image of {size}: {fault}"
+    prediction = subject.task.perfect(truth, UNSCALED)
+    assert prediction is not None, "override Task.perfect: without it to_image, metric and result cannot be checked"
     assert same(subject.truth(), truth), "example_truth gives another annotation for the same state of its generator"
     assert subject.truths
 
@@ -48,54 +52,100 @@ def target(subject: TaskSubject) -> None:
 
 def nothing(subject: TaskSubject) -> None:
     """``nothing`` is None, or a target like any other."""
-    none = subject.task.nothing(SIZE)
-    if none is None or subject.truth() is None:
+    nothing = subject.task.nothing(SIZE)
+    if nothing is None or subject.truth() is None:
         return
-    usual = subject.task.target(subject.truth(), PLACES["without scaling"])
-    assert type(none) is type(usual), f"nothing() gives {type(none).__name__}, target() {type(usual).__name__}"
-    assert same(none.to("cpu"), none), "nothing(...).to('cpu') changes the target"
+    usual = subject.task.target(subject.truth(), UNSCALED)
+    assert type(nothing) is type(usual), f"nothing() gives {type(nothing).__name__}, target() {type(usual).__name__}"
+    assert same(nothing.to("cpu"), nothing), "nothing(...).to('cpu') changes the target"
 
 
 def fault(subject: TaskSubject) -> None:
     """``fault`` says in words what is wrong with any object that is given as an annotation, and never raises."""
-    for given in (*RUBBISH, subject.truth()):
-        try:
-            said = subject.task.fault(given, SIZE)
-        except Exception as error:
-            raise AssertionError(
-                f"fault raises {type(error).__name__} for {given!r}: say in a text what is wrong with it"
-            ) from error
-        assert isinstance(said, str), f"fault gives {said!r} for {given!r}, not a text, empty if nothing is wrong"
+    for truth in (*RUBBISH, subject.truth()):
+        with reported("fault", f" for {truth!r}: say in a text what is wrong with it"):
+            fault = subject.task.fault(truth, SIZE)
+        assert isinstance(fault, str), f"fault gives {fault!r} for {truth!r}, not a text, empty if nothing is wrong"
 
 
 def summary(subject: TaskSubject) -> None:
     """``summary`` counts annotations in one pass, none of them included, and gives plain JSON values."""
-    truths = [] if subject.truth() is None else subject.truths
-    for some in ([], truths):
-        try:
-            found = subject.task.summary(iter(some))
-        except Exception as error:
-            raise AssertionError(
-                f"summary of {len(some)} annotations raises {type(error).__name__}: it must do with any number of them"
-            ) from error
-        again = through_json(found, "the summary")
-        assert again == found, f"the summary {found} comes back from JSON as {again}: use texts as keys"
+    for truths in ([], [] if subject.truth() is None else subject.truths):
+        with reported(f"summary of {len(truths)} annotations", ": it must do with any number of them"):
+            summary = subject.task.summary(iter(truths))
+        again = through_json(summary, "the summary")
+        assert again == summary, f"the summary {summary} comes back from JSON as {again}: use texts as keys"
 
 
+@with_examples
 def check(subject: TaskSubject) -> None:
     """``check`` and ``inside`` accept perfect predictions wherever the image lies; ``check`` refuses what is none."""
-    if not subject.offers:
-        return
     for where, place in PLACES.items():
-        for said in subject.on_canvas(subject.truth(), place):
+        for prediction in subject.on_canvas(subject.truth(), place):
             try:
-                subject.task.check(said, place.canvas_size)
-                subject.task.inside(said, place.extent)
+                subject.task.check(prediction, place.canvas_size)
+                subject.task.inside(prediction, place.extent)
             except AssertionError as error:
                 raise AssertionError(f"a perfect prediction, {where}, is refused: {error}") from error
     for rubbish in (None, "text", object()):
+        fault = f"check accepts {rubbish!r} as a prediction: assert what a prediction must hold"
+        assert_refused(subject.task.check, rubbish, SIZE, fault=fault, errors=(Exception,))
+
+
+@with_examples
+def to_image(subject: TaskSubject) -> None:
+    """Perfect predictions come back to image pixels from every placement: each fits its own image best."""
+    higher_is_better = subject.task.metric().higher_is_better
+    scores = {}
+    for where, place in PLACES.items():
+        right, wrong = (_score(subject, count, place) for count in (SAMPLES, 0))
+        assert right > wrong if higher_is_better else right < wrong, (
+            f"{where}, perfect predictions score {right:.4g}, those of other images {wrong:.4g}: to_image must undo "
+            "what the placement does to annotations"
+        )
+        scores[where] = right
+    base, mirrored = scores["without scaling"], scores["mirrored"]
+    assert abs(mirrored - base) <= SLACK * max(1, abs(base)), (
+        f"perfect predictions score {base:.6g}, of mirrored images {mirrored:.6g}: to_image must mirror them back"
+    )
+
+
+def _score(subject: TaskSubject, right: int, place: Placement) -> float:
+    metric = subject.task.metric()
+    return scored(metric, subject.samples(right, place))[metric.primary]
+
+
+@with_examples
+def merge(subject: TaskSubject) -> None:
+    """``merge`` of one pass is ``to_image``; of several it is one prediction of that kind, or refused by ArgusError."""
+    mirrored, truth = PLACES["mirrored"], subject.truths[0]
+    passes = (subject.on_canvas(truth, place) for place in (UNSCALED, mirrored))
+    for first, second in zip(*passes, strict=True):
+        alone = subject.task.merge([first], [UNSCALED])
+        assert same(alone, subject.task.to_image(first, UNSCALED)), (
+            "merge of one pass differs from to_image: let to_image be merge of one"
+        )
         try:
-            subject.task.check(rubbish, SIZE)
-        except Exception:
+            both = subject.task.merge([first, second], [UNSCALED, mirrored])
+        except ArgusError:
             continue
-        raise AssertionError(f"check accepts {rubbish!r} as a prediction: assert what a prediction must hold")
+        assert type(both) is type(alone), f"merge of two passes gives {type(both).__name__}, not {type(alone).__name__}"
+        scored(subject.task.metric(), [("image", both, truth)])
+
+
+@with_examples
+def result(subject: TaskSubject) -> None:
+    """``result`` is a Result: plain JSON values, and a picture as RGB bytes; the image is left alone."""
+    prediction = subject.in_image(subject.truth())
+    image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    copy = image.copy()
+    result = subject.task.result(prediction[0] if type(prediction) is tuple else prediction, copy)
+    assert isinstance(result, Result), f"result gives {type(result).__name__}, not a subclass of argus_core.Result"
+    through_json(result.to_dict(), "result(...).to_dict()", allow_nan=False)
+    picture: Any = result.draw()
+    shape: tuple[int, ...] = getattr(picture, "shape", ())
+    dtype = getattr(picture, "dtype", None)
+    assert dtype == np.uint8 and len(shape) == 3 and shape[2] == 3, (
+        f"draw() gives {type(picture).__name__} {shape} {dtype}, not RGB bytes (h, w, 3)"
+    )
+    assert np.array_equal(image, copy), "result or draw writes into the image: draw on a copy"

@@ -1,4 +1,4 @@
-"""Checks of what a head states about itself and leaves alone: options, needs, state, process."""
+"""Checks of what a head declares, stores and leaves alone: options, needs, state, process."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import torch
 from argus_core.common.options import options_model
 from argus_core.saving.build import make_head
 from argus_core.saving.checkpoint import load_state, read_tensors, save_head
-from argus_core.testing.heads.subject import INFO, Subject, all_equal, outputs, run, total
-from argus_core.testing.kit.isolation import changed, snapshot
+from argus_core.testing.heads.subject import INFO, Subject, outputs, run, total
+from argus_core.testing.kit.isolation import unchanged_process
 from argus_core.testing.kit.subprocess import home, report_import, run_job
-
-CANVAS = (64, 96)
+from argus_core.testing.kit.values import all_equal
 
 
 def options(subject: Subject) -> None:
@@ -27,19 +26,18 @@ def options(subject: Subject) -> None:
         )
     for name, field in options_model(subject.cls).model_fields.items():
         assert name in subject.options or not field.is_required(), f"option {name!r} has no default"
-    head = subject.build()
-    text = json.dumps(head.options)
+    text = json.dumps(subject.build().options)
     again = make_head(subject.cls, subject.name, INFO, subject.task, json.loads(text))
     assert json.dumps(again.options) == text, f"options {text} came back from JSON as {json.dumps(again.options)}"
 
 
 def needs(subject: Subject) -> None:
     """The needs are hashable, name layers of the backbone, and ask for something."""
-    head = subject.build()
-    hash(head.needs)
-    head.needs.resolve(INFO)
-    assert head.needs.layers, "needs name no layer"
-    assert head.needs.maps or head.needs.cls, "needs ask for neither maps nor CLS tokens"
+    needs = subject.build().needs
+    hash(needs)
+    needs.resolve(INFO)
+    assert needs.layers, "needs name no layer"
+    assert needs.maps or needs.cls, "needs ask for neither maps nor CLS tokens"
 
 
 def deterministic(subject: Subject) -> None:
@@ -47,17 +45,15 @@ def deterministic(subject: Subject) -> None:
     first, second = subject.build().state_dict(), subject.build().state_dict()
     differing = [key for key in first if not torch.equal(first[key], second[key])]
     assert not differing, f"two instances built from one seed differ in {differing}"
-    head = subject.stirred()
-    tokens, _ = subject.example(head, CANVAS, 2)
+    head, tokens, _ = subject.ready()
     assert all_equal(outputs(head, tokens), outputs(head, tokens)), "two passes in eval mode differ"
 
 
 def state_round_trip(subject: Subject) -> None:
     """A saved head gives the same answers again, also after its buffers have moved."""
-    head = subject.stirred().train()
-    tokens, targets = subject.example(head, CANVAS, 2)
+    head, tokens, targets = subject.ready()
     if head.trained:
-        head.loss(run(head, tokens), targets)
+        head.train().loss(run(head, tokens), targets)
     head.eval()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "head.safetensors"
@@ -73,17 +69,16 @@ def state_round_trip(subject: Subject) -> None:
 
 def global_state(subject: Subject) -> None:
     """Building and using a head changes nothing in the process, and it does not seed the random state."""
-    before = snapshot()
-    head = subject.build(seed=1)
-    ours = torch.get_rng_state()
-    tokens, targets = subject.example(head, CANVAS, 2)
-    output = run(head, tokens)
-    if head.trained:
-        total(head.loss(output, targets))
-    head.decode(output, tokens.size)
-    assert not changed(before), f"the head changed the {', '.join(changed(before))} of the process"
+    with unchanged_process("the head"):
+        head = subject.build(seed=1)
+        random_state = torch.get_rng_state()
+        tokens, targets = subject.example(head)
+        output = run(head, tokens)
+        if head.trained:
+            total(head.loss(output, targets))
+        head.decode(output, tokens.size)
     subject.build(seed=2)
-    assert not torch.equal(ours, torch.get_rng_state()), "the constructor seeds torch's global random state"
+    assert not torch.equal(random_state, torch.get_rng_state()), "the constructor seeds torch's global random state"
 
 
 def import_hygiene(subject: Subject) -> None:

@@ -1,4 +1,4 @@
-"""One engine behind every suite: a table of checks, run as pytest cases, as a dictionary or by ``arena check``."""
+"""One runner behind every suite: a table of checks, run as pytest cases, as a dictionary or by ``arena check``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from argus_core.errors import ArgusError, unknown
 from argus_core.registry.loading import home_of, told
 from argus_core.testing.kit.isolation import contained
+
+if TYPE_CHECKING:
+    import pytest
 
 S = TypeVar("S")
 Options = Mapping[str, Any]
@@ -19,7 +22,7 @@ Reasons = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one check: why it does not hold (``fault``), and why it was expected not to (``expected``)."""
+    """The outcome of one check: why it does not hold (``fault``), and why that was expected (``expected``)."""
 
     check: str
     promise: str
@@ -44,7 +47,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Kit(Generic[S]):
-    """The checks of one kind of object; ``subject`` makes what they are run on, of a target and its options.
+    """The checks of one kind of object; ``subject`` prepares a target and its options for them.
 
     A check takes the subject and raises, mostly AssertionError, if its docstring does not hold.
     """
@@ -56,7 +59,7 @@ class Kit(Generic[S]):
     def run(self, check: str, subject: S) -> None:
         """Run one check, which raises if it does not hold; torch's settings are put back."""
         with contained():
-            self._found(check)(subject)
+            self._get(check)(subject)
 
     def fault(self, check: str, subject: S) -> str:
         """Why one check does not hold; empty if it does."""
@@ -76,43 +79,43 @@ class Kit(Generic[S]):
         only: Sequence[str] = (),
     ) -> Iterator[Outcome]:
         """Run the checks named in ``only``, by default all, one after the other."""
-        expected = self.expected(expected_failures)
-        wanted = {name: self._found(name) for name in only or self.checks}
+        expected = self._expected(expected_failures)
+        promises = {name: promise(self._get(name)) for name in only or self.checks}
         subject = self.subject(target, options or {})
-        for name, check in wanted.items():
-            began = time.perf_counter()
+        for name, text in promises.items():
+            start = time.perf_counter()
             fault = self.fault(name, subject)
-            yield Outcome(name, promise(check), fault, expected.get(name, ""), time.perf_counter() - began)
+            yield Outcome(name, text, fault, expected.get(name, ""), time.perf_counter() - start)
 
-    def expected(self, expected_failures: Reasons | None) -> dict[str, str]:
-        """Expected failures; raises ArgusError for a check that does not exist and for one without a reason."""
-        expected = dict(expected_failures or {})
-        for name, why in expected.items():
-            self._found(name)
-            if not why.strip():
-                raise ArgusError(f"check {name!r} is expected to fail without a reason; give one")
-        return expected
+    def reasons(self, target: Any, options: Options | None = None, expected: Reasons | None = None) -> dict[str, str]:
+        """Check name to why it failed, or to an empty text."""
+        return {outcome.check: outcome.reason for outcome in self.outcomes(target, options, expected)}
 
     def suite(
         self,
         targets: Sequence[Any],
         options: Options | None = None,
         expected_failures: Reasons | None = None,
-        marks: Mapping[str, Any] | None = None,
+        marks: Mapping[str, pytest.MarkDecorator] | None = None,
     ) -> Callable[..., None]:
         """A pytest function with a case per target and check; the cases of a target share its subject."""
         import pytest
 
-        expected, marks = self.expected(expected_failures), marks or {}
-        own = {check: [marks[check]] if check in marks else [] for check in self.checks}
-        for check, why in expected.items():
-            own[check].append(pytest.mark.xfail(reason=why, strict=True))
+        xfails = {
+            check: pytest.mark.xfail(reason=reason, strict=True)
+            for check, reason in self._expected(expected_failures).items()
+        }
         cases = [
-            pytest.param(place, check, id=f"{label(target)}-{check}", marks=own[check])
-            for place, target in enumerate(targets)
+            pytest.param(
+                index,
+                check,
+                id=f"{label(target)}-{check}",
+                marks=[table[check] for table in (marks or {}, xfails) if check in table],
+            )
+            for index, target in enumerate(targets)
             for check in self.checks
         ]
-        subject = cache(lambda place: self.subject(targets[place], options or {}))
+        subject = cache(lambda index: self.subject(targets[index], options or {}))
 
         @pytest.mark.parametrize(("target", "check"), cases)
         def test_kit(target: int, check: str) -> None:
@@ -120,19 +123,27 @@ class Kit(Generic[S]):
 
         return test_kit
 
-    def _found(self, check: str) -> Callable[[S], None]:
+    def _expected(self, expected_failures: Reasons | None) -> Reasons:
+        """Expected failures; raises ArgusError for a check that does not exist and for one without a reason."""
+        for name, reason in (expected_failures or {}).items():
+            self._get(name)
+            if not reason.strip():
+                raise ArgusError(f"check {name!r} is expected to fail without a reason; give one")
+        return expected_failures or {}
+
+    def _get(self, check: str) -> Callable[[S], None]:
         if check not in self.checks:
             raise unknown("check", check, self.checks)
         return self.checks[check]
 
 
 def promise(check: Callable[..., Any]) -> str:
-    """What a check stands for: the first line of its docstring."""
+    """The first line of a check's docstring."""
     return (check.__doc__ or "").strip().partition("\n")[0]
 
 
 def label(target: Any) -> str:
-    """What a target is called in the ids of pytest cases."""
+    """The name of a target in the ids of pytest cases."""
     if isinstance(target, str):
         return target
     return str(getattr(target, "__name__", None) or getattr(target, "name", None) or type(target).__name__)
