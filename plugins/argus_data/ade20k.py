@@ -9,9 +9,9 @@ from pathlib import Path
 from argus_core.data import Split
 from argus_core.errors import ArgusError
 from argus_core.image import composed
-from argus_data.images import ImageFile, find_files, image_files
+from argus_data.images import ImageFile, ImageSplit, data_root, find_files, image_files
 from argus_data.masks import MaskLayer
-from argus_data.matching import MatchedSplit, by_stem, check_limit, match, stem
+from argus_data.matching import by_stem, match, stem
 
 __all__ = ["open_ade20k"]
 
@@ -28,19 +28,18 @@ def open_ade20k(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
     Class names come from objectInfo150.txt. ADE20K_object150_train.txt and ADE20K_object150_val.txt name the images
     of a split where they are there; otherwise all count. ``limit`` keeps the first of every split; 0 keeps all.
     """
-    root = Path(path).expanduser()
-    check_limit(limit)
-    found = {name: folder for name, folder in SPLITS.items() if (root / "images" / folder).is_dir()}
-    if not found:
+    root = data_root(path, limit)
+    folders = {name: folder for name, folder in SPLITS.items() if (root / "images" / folder).is_dir()}
+    if not folders:
         raise ArgusError(f"{root} is not ADEChallengeData2016: it has neither images/training nor images/validation")
     classes = read_classes(root / "objectInfo150.txt")
     splits: dict[str, Split] = {}
-    for name, folder in found.items():
+    for name, folder in folders.items():
         images, masks = find_files(root / "images" / folder), find_files(root / "annotations" / folder, (".png",))
         files = _listed(root / f"ADE20K_object150_{name}.txt", image_files(images.paths, images.folder))
         matched = match(name, files, {"mask": by_stem(masks)}, limit)
         layers = [MaskLayer(matched.paths["mask"], classes, IGNORE, REMAP)]
-        splits[name] = MatchedSplit(name, matched, layers, [images, masks])
+        splits[name] = ImageSplit(name, matched.files, layers, [images, masks], matched.faults)
     return splits
 
 
@@ -56,7 +55,7 @@ def read_classes(path: Path) -> list[str]:
 
 
 def _listed(path: Path, files: Sequence[ImageFile]) -> Sequence[ImageFile]:
-    """The images that an official list names, in order of name; all of them without a list."""
+    """The images that the official list ``path`` names, in order of name; all of them if there is no list."""
     if not path.is_file():
         return files
     wanted = {

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from argus_core.data import Split
 from argus_core.errors import ArgusError
-from argus_data.images import ImageFile, find_files, image_files
+from argus_data.images import ImageFile, ImageSplit, data_root, find_files, image_files
 from argus_data.masks import MaskLayer
-from argus_data.matching import MatchedSplit, check_limit, match, stem
+from argus_data.matching import match, stem
 
 __all__ = ["open_cityscapes"]
 
@@ -45,34 +45,28 @@ def open_cityscapes(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
     Masks are *_labelTrainIds.png where every image of a split has one, otherwise *_labelIds.png, whose other classes
     are ignored. ``limit`` keeps the first images of every split; 0 keeps all.
     """
-    root = Path(path).expanduser()
-    check_limit(limit)
-    found = [name for name in ("train", "val") if (root / "leftImg8bit" / name).is_dir()]
-    if not found:
+    root = data_root(path, limit)
+    names = [name for name in ("train", "val") if (root / "leftImg8bit" / name).is_dir()]
+    if not names:
         raise ArgusError(f"{root} is not Cityscapes: it has neither leftImg8bit/train nor leftImg8bit/val")
-    return {name: _open(root, name, limit) for name in found}
+    return {name: _open_split(root, name, limit) for name in names}
 
 
-def _open(root: Path, name: str, limit: int) -> MatchedSplit:
-    images = find_files(root / "leftImg8bit" / name)
-    files = [file for file in image_files(images.paths, images.folder) if stem(file.key).endswith(IMAGE)]
-    masks = root / "gtFine" / name
-    ready = _masks(masks, files, "labelTrainIds")
-    direct = len(ready) == len(files)
-    matched = match(name, files, {"mask": ready if direct else _masks(masks, files, "labelIds")}, limit)
-    layers = [MaskLayer(matched.paths["mask"], list(CLASSES), IGNORE, _remap(direct))]
-    return MatchedSplit(name, matched, layers, [images])
+def _open_split(root: Path, name: str, limit: int) -> ImageSplit:
+    listing = find_files(root / "leftImg8bit" / name)
+    files = [file for file in image_files(listing.paths, listing.folder) if stem(file.key).endswith(IMAGE)]
+    masks = _masks(root / "gtFine" / name, files, "labelTrainIds")
+    remap = None
+    if len(masks) < len(files):
+        masks = _masks(root / "gtFine" / name, files, "labelIds")
+        train_ids = {number: index for index, number in enumerate(CLASSES.values())}
+        remap = [train_ids.get(number, IGNORE) for number in range(max(train_ids) + 1)]
+    matched = match(name, files, {"mask": masks}, limit)
+    layers = [MaskLayer(matched.paths["mask"], list(CLASSES), IGNORE, remap)]
+    return ImageSplit(name, matched.files, layers, [listing], matched.faults)
 
 
 def _masks(folder: Path, files: list[ImageFile], kind: str) -> dict[str, Path]:
-    """The masks of a kind that are there, by the stem of their image."""
+    """The masks of a kind that exist, by the stem of their image."""
     paths = {stem(file.key): folder / f"{stem(file.key).removesuffix(IMAGE)}{MASK}{kind}.png" for file in files}
     return {key: path for key, path in paths.items() if path.is_file()}
-
-
-def _remap(direct: bool) -> list[int] | None:
-    """From ``labelIds`` to training classes; nothing to do for masks that already hold them."""
-    if direct:
-        return None
-    train = {number: index for index, number in enumerate(CLASSES.values())}
-    return [train.get(number, IGNORE) for number in range(max(train) + 1)]

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from argus_core.common.files import file_sha256, json_sha256
+from argus_core.common.files import json_sha256
 from argus_core.data import Split
 from argus_core.errors import ArgusError, Fault, unknown
-from argus_core.image import read_image
-from argus_data.coco_classes import common_classes
-from argus_data.coco_file import CocoFile, read_coco
+from argus_data.coco_file import Category, CocoFile, read_coco
+from argus_data.images import FileSplit, data_root
 from argus_data.local_names import local_names, spelt_on_disk
 
 if TYPE_CHECKING:
@@ -36,7 +33,7 @@ LAYOUTS = (
 )
 
 
-class CocoSplit(Split):
+class CocoSplit(FileSplit):
     """The images of one annotation file; keys are its file names, relative where these are absolute."""
 
     def __init__(self, name: str, folder: Path, content: CocoFile, classes: tuple[str, ...]) -> None:
@@ -45,11 +42,11 @@ class CocoSplit(Split):
         self._folder, names = local_names(content.names, folder)
         self._content = content = replace(content, names=names)
         ids = {category.name: category.id for category in content.categories}
-        self._ids = tuple(ids[one] for one in classes) if ids.keys() >= set(classes) else ()
+        self._ids = tuple(ids[name] for name in classes) if ids.keys() >= set(classes) else ()
         # Class names join the splits: each file may number them differently.
-        label = {name: row for row, name in enumerate(classes)}
-        own = np.array([label.get(category.name, -1) for category in content.categories], dtype=np.int64)
-        self._labels = own[content.category]
+        index = {name: label for label, name in enumerate(classes)}
+        labels = np.array([index.get(category.name, -1) for category in content.categories], dtype=np.int64)
+        self._labels = labels[content.category]
 
     def __len__(self) -> int:
         return len(self._content.names)
@@ -59,31 +56,12 @@ class CocoSplit(Split):
         return self._content.names[index]
 
     def path(self, index: int) -> Path:
-        """Where the image lies."""
+        """The image file."""
         return spelt_on_disk(self._folder, self.key(index))
 
     def size(self, index: int) -> tuple[int, int] | None:
-        """Height and width in pixels that the annotations assume; None if they do not say."""
+        """Height and width in pixels from the annotations; None if they are not there."""
         return self._content.sizes[index]
-
-    def read(self, index: int) -> npt.NDArray[np.uint8]:
-        """The image as (h, w, 3) RGB; raises ArgusError with its path if it cannot be read."""
-        return read_image(self.path(index))
-
-    def digest(self, index: int) -> str:
-        """sha256 (hex) of the image file."""
-        try:
-            return file_sha256(self.path(index))
-        except OSError as error:
-            raise _unreadable(self.path(index), error) from error
-
-    def stamp(self, index: int) -> str:
-        """Size and modification time of the image file."""
-        try:
-            found = os.stat(self.path(index))
-        except OSError as error:
-            raise _unreadable(self.path(index), error) from error
-        return f"{found.st_size}-{found.st_mtime_ns}"
 
     @property
     def tasks(self) -> Mapping[str, Task]:
@@ -116,51 +94,42 @@ class CocoSplit(Split):
         return list(self._content.faults)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """An annotation file and the folder its file names are relative to."""
-
-    file: Path
-    folder: Path
-
-
 def open_coco(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
-    """The splits found in folder ``path``: ``train``, ``val`` and ``test``, as far as they are there.
+    """The splits in folder ``path``: ``train``, ``val`` and ``test``, as far as they are there.
 
     Known are the official layout (annotations/instances_train2017.json beside train2017/), Roboflow's
     (train/_annotations.coco.json among the images, ``valid`` for ``val``) and train.json, val.json with file names
     relative to ``path``. ``limit`` keeps the first images of every split; 0 keeps all. Raises ArgusError if nothing
     is found, a file is not COCO, or the splits do not have the same class names.
     """
-    root = Path(path).expanduser()
-    if limit < 0:
-        raise ArgusError(f"option limit={limit} must be 0 (all images) or the number of images to keep")
+    root = data_root(path, limit)
     if not root.is_dir():
         raise ArgusError(f"{root}: no such folder; give the one that holds the annotations and images")
-    found = {name: where for name in SPLITS if (where := _find(root, name))}
-    if not found:
+    places = {name: place for name in SPLITS if (place := _find(root, name))}
+    if not places:
         looked = ", ".join(layout.format(split="{train,val,test}") for layout in LAYOUTS)
         raise ArgusError(
             f"{root} holds no COCO data set; looked for {looked}. "
             "Class folders are folder:PATH, masks and depth maps images:PATH"
         )
-    contents = {name: read_coco(where.file, limit) for name, where in found.items()}
-    classes = common_classes({str(found[name].file): content for name, content in contents.items()})
-    return {name: CocoSplit(name, found[name].folder, content, classes) for name, content in contents.items()}
+    contents = {name: read_coco(file, limit) for name, (file, _) in places.items()}
+    classes = _common_classes({str(places[name][0]): content for name, content in contents.items()})
+    return {name: CocoSplit(name, places[name][1], content, classes) for name, content in contents.items()}
 
 
-def _find(root: Path, name: str) -> _Found | None:
+def _find(root: Path, name: str) -> tuple[Path, Path] | None:
+    """The annotation file of a split, and the folder that its file names are relative to."""
     for layout in LAYOUTS:
         patterns = [_any_case(layout.format(split=split)) for split in SPLITS[name]]
         files = list(dict.fromkeys(file for pattern in patterns for file in sorted(root.glob(pattern))))
-        found = [_Found(file, _image_folder(root, file)) for file in files]
-        # Annotations of several years may lie together where the images of one are there.
-        found = [one for one in found if one.folder.is_dir()] if len(found) > 1 else found
-        if len(found) > 1:
-            names = " and ".join(str(one.file.relative_to(root)) for one in found)
+        places = [(file, _image_folder(root, file)) for file in files]
+        # Annotations of several years may lie together where the images of only one are there.
+        places = [place for place in places if place[1].is_dir()] if len(places) > 1 else places
+        if len(places) > 1:
+            names = " and ".join(str(file.relative_to(root)) for file, _ in places)
             raise ArgusError(f"{root}: {names} both offer split {name!r}; keep one of them there")
-        if found:
-            return found[0]
+        if places:
+            return places[0]
         if files:
             raise ArgusError(f"{root}: none of {', '.join(map(str, files))} has its image folder beside it")
     return None
@@ -172,7 +141,7 @@ def _image_folder(root: Path, file: Path) -> Path:
     if file.parent.name.lower() != "annotations":
         return root
     name = re.sub(r"^(instances_|image_info_)|-dev", "", file.stem, flags=re.IGNORECASE)
-    alike = [one for one in root.iterdir() if one.name.lower() == name.lower() and one.is_dir()]
+    alike = [child for child in root.iterdir() if child.name.lower() == name.lower() and child.is_dir()]
     return root / name if (root / name).is_dir() or len(alike) != 1 else alike[0]
 
 
@@ -181,5 +150,32 @@ def _any_case(pattern: str) -> str:
     return "".join(f"[{letter.lower()}{letter.upper()}]" if letter.isalpha() else letter for letter in pattern)
 
 
-def _unreadable(path: Path, error: OSError) -> ArgusError:
-    return ArgusError(f"{path}: cannot be read: {error.strerror or error}")
+def _common_classes(files: Mapping[str, CocoFile]) -> tuple[str, ...]:
+    """Class names by rising category id of the first file that has any; ``files`` are keyed by their path.
+
+    Ids may differ between files. Raises ArgusError if names repeat or the files disagree.
+    """
+    used = frozenset().union(*(file.used for file in files.values()))
+    names = {path: _class_names(path, file, used) for path, file in files.items() if file.categories}
+    if not names:
+        raise ArgusError(f"no categories in {', '.join(files)}; a detection data set needs named classes")
+    (first, classes), *others = names.items()
+    for path, other_classes in others:
+        missing, extra = sorted(set(classes) - set(other_classes)), sorted(set(other_classes) - set(classes))
+        if missing or extra:
+            raise ArgusError(
+                f"the class names of {first} and {path} differ: only the first has {missing or 'none'}, "
+                f"only the second has {extra or 'none'}; name the categories alike in both"
+            )
+    return classes
+
+
+def _class_names(path: str, file: CocoFile, used: frozenset[Category]) -> tuple[str, ...]:
+    parents = {category.parent for category in file.categories}
+    # Roboflow writes the name of the data set as a first category that no object has.
+    real = [c for c in file.categories if c in used or c.parent or c.name not in parents]
+    names = tuple(category.name for category in real)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ArgusError(f"{path}: several categories are named {', '.join(repeated)}; classes need distinct names")
+    return names

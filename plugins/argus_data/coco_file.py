@@ -1,4 +1,4 @@
-"""One COCO annotation file as columns, with every fault named."""
+"""One COCO annotation file as columns, with all faults in it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from argus_data.coco_values import Texts, misread, plain_id, whole_number
 from argus_data.local_names import is_possible
 
 Size = tuple[int, int]
-LOST = "entries of images that cannot be used"
+UNUSABLE = "entries of images that cannot be used"
 TOLERANCE = 0.5
-"""Pixels by which a box may leave its image through rounding alone."""
+"""Pixels by which rounding may move a box out of its image."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CocoFile:
     sizes: tuple[Size | None, ...]  # height, width
     categories: tuple[Category, ...]  # by rising id
     used: frozenset[Category]  # those with an annotation anywhere in the file
-    annotated: bool  # whether the file has annotations at all, be it an empty list
+    annotated: bool  # whether the file has a list of annotations, even an empty one
     starts: npt.NDArray[np.int64]  # (images + 1,)
     boxes: npt.NDArray[np.float64]  # (rows, 4) x1, y1, x2, y2 pixels, clipped to the image
     category: npt.NDArray[np.int64]  # (rows,) into ``categories``
@@ -102,24 +102,25 @@ def _images(file: Path, entries: list[Any], faults: list[Fault]) -> dict[Any, tu
     for position, entry in enumerate(entries):
         key, name = (entry.get("id"), entry.get("file_name")) if isinstance(entry, dict) else (None, None)
         where = f"{file.name}, image {name or f'number {position}'}"
+        problem = ""
         if not isinstance(key, int | float | str) or not isinstance(name, str):
-            faults.append(Fault(where, "it needs an id and a file_name", True, LOST, total=len(entries)))
+            problem = "it needs an id and a file_name"
         elif not is_possible(name):
-            faults.append(Fault(where, f"no file can be called {name!r} here", True, LOST, total=len(entries)))
+            problem = f"no file can be called {name!r} here"
         elif key in images:
-            faults.append(
-                Fault(where, f"its id {key} belongs to {images[key][0]} already", True, LOST, total=len(entries))
-            )
+            problem = f"its id {key} belongs to {images[key][0]} already"
         elif name in names:
-            faults.append(Fault(where, f"it is listed twice, again with id {key}", True, LOST, total=len(entries)))
-        else:
-            given = entry.get("height"), entry.get("width")
-            size = whole_number(given[0]), whole_number(given[1])
-            if not all(size):
-                kind = "images whose height and width are not positive whole numbers"
-                faults.append(Fault(where, f"height and width {given} are not positive whole numbers", kind=kind))
-            images[key] = (name, size if all(size) else None)
-            names.add(name)
+            problem = f"it is listed twice, again with id {key}"
+        if problem:
+            faults.append(Fault(where, problem, True, UNUSABLE, total=len(entries)))
+            continue
+        values = entry.get("height"), entry.get("width")
+        height, width = map(whole_number, values)
+        if not (height and width):
+            kind = "images whose height and width are not positive whole numbers"
+            faults.append(Fault(where, f"height and width {values} are not positive whole numbers", kind=kind))
+        images[key] = (name, (height, width) if height and width else None)
+        names.add(name)
     return images
 
 
@@ -127,12 +128,12 @@ def _categories(file: Path, entries: list[Any]) -> tuple[Category, ...]:
     for entry in entries:
         if not (isinstance(entry, dict) and isinstance(entry.get("id"), int) and entry.get("name")):
             raise ArgusError(f"{file}: category {entry} needs a whole number as id and a name")
-    found = [Category(e["id"], str(e["name"]), _parent(e.get("supercategory"))) for e in entries]
-    found.sort(key=lambda category: category.id)
-    for one, other in pairwise(found):
-        if one.id == other.id:
-            raise ArgusError(f"{file}: categories {one.name!r} and {other.name!r} both have id {one.id}")
-    return tuple(found)
+    categories = [Category(e["id"], str(e["name"]), _parent(e.get("supercategory"))) for e in entries]
+    categories.sort(key=lambda category: category.id)
+    for first, second in pairwise(categories):
+        if first.id == second.id:
+            raise ArgusError(f"{file}: categories {first.name!r} and {second.name!r} both have id {first.id}")
+    return tuple(categories)
 
 
 def _parent(supercategory: Any) -> str:
@@ -156,12 +157,12 @@ class _Annotations:
         self.images = {key: row for row, key in enumerate(images)}
         self.categories = {category.id: row for row, category in enumerate(categories)}
         self.alike = {plain_id(key): row for key, row in self.images.items()}
-        if len(self.alike) < len(self.images):  # 1 and "01" are two images here
+        if len(self.alike) < len(self.images):  # here 1 and "01" are two images
             self.alike = {}
         self.faults, self.total = faults, 0
 
     def read(self, entries: list[Any]) -> npt.NDArray[np.float64]:
-        """(rows, 8), without the annotations that are no use; faults are recorded."""
+        """The usable annotations (rows, 8); faults are recorded."""
         rows, ids, seen, self.total = [], [], set(), len(entries)
         for entry in entries:
             if not isinstance(entry, dict):
@@ -193,29 +194,29 @@ class _Annotations:
         return None
 
     def _image(self, entry: dict[str, Any], number: str) -> int | None:
-        """The row of the annotation's image; where one id is a number and the other text, both as they are read."""
+        """The row of the annotation's image; if one id is a number and the other text, they are compared as numbers."""
         key = entry.get("image_id")
         if not isinstance(key, int | float | str):
             return None
-        found = self.images.get(key)
-        if found is None and (found := self.alike.get(plain_id(key))) is not None:
+        row = self.images.get(key)
+        if row is None and (row := self.alike.get(plain_id(key))) is not None:
             self.texts.note("image_id", key, number)
-        return found
+        return row
 
     def _category(self, entry: dict[str, Any], number: str) -> int | None:
         key = self.texts.number(entry, "category_id", number)
         return None if key is None else self.categories.get(key)  # type: ignore[call-overload]
 
     def _box(self, entry: dict[str, Any], number: str) -> list[float] | None:
-        """The annotation's box x, y, width, height; None, with a fault, if it is none."""
-        given = entry.get("bbox")
-        box = given if isinstance(given, list) else []
-        if len(box) != 4 or not all(type(value) in (int, float) for value in box):
-            self._drop(number, "annotations whose box is not four numbers", f"its box {given} is not four numbers")
-        elif not all(abs(value) < np.inf for value in box):
-            self._drop(number, "annotations whose box is not finite", f"its box {given} is not finite")
+        """The annotation's box x, y, width, height; None, with a fault, if it has no usable one."""
+        value = entry.get("bbox")
+        box = value if isinstance(value, list) else []
+        if len(box) != 4 or not all(type(side) in (int, float) for side in box):
+            self._drop(number, "annotations whose box is not four numbers", f"its box {value} is not four numbers")
+        elif not all(abs(side) < np.inf for side in box):
+            self._drop(number, "annotations whose box is not finite", f"its box {value} is not finite")
         elif box[2] <= 0 or box[3] <= 0:
-            self._drop(number, "boxes without area", f"its box {given} has no area")
+            self._drop(number, "boxes without area", f"its box {value} has no area")
         else:
             return box
         return None
@@ -229,7 +230,7 @@ class _Annotations:
         return box
 
     def _clipped(self, table: npt.NDArray[np.float64], ids: list[str]) -> npt.NDArray[np.float64]:
-        """Cut the boxes at their images' borders and leave out those that lie outside."""
+        """The rows with boxes clipped to their images, without those that lie outside."""
         limit = self.sizes[table[:, 0].astype(np.int64)][:, [1, 0, 1, 0]]
         boxes = table[:, 2:6].copy()
         table[:, 2:6] = np.clip(boxes, 0.0, limit)
@@ -244,7 +245,7 @@ class _Annotations:
         return table[inside]
 
     def _drop(self, number: str, kind: str, what: str) -> None:
-        """Leave an annotation out: many of them make a result wrong."""
+        """Record that an annotation is left out; if many are, results would be wrong."""
         self.faults.append(Fault(f"{self.file}, annotation {number}", what, True, kind, total=self.total))
 
     def _fault(self, number: str, kind: str, what: str) -> None:

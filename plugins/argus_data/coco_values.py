@@ -1,4 +1,4 @@
-"""Values of COCO files that are not what they should be: numbers as text, and boxes that are no x, y, width, height."""
+"""Values of COCO files in a wrong form: numbers written as text, and boxes that are not x, y, width, height."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ Pixels = npt.NDArray[np.float64]
 
 FLAGS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True, "": False}
 NUMBER = "text; it is read as a number"
-TOLD = {
+NOTES = {
     "image_id": "of another type (text, number) than the ids of the images; they are matched as numbers",
     "iscrowd": "text; it is read as true or false",
 }
-"""What is said of a field whose values are of another type than they should be."""
+"""Messages for fields whose values have a wrong type; ``NUMBER`` is that of all others."""
 
 MANY, HALF = 20, 0.5
-"""Boxes from which on it says something that none reaches beyond half of its image."""
+"""In a file of this many boxes, it is suspicious if none reaches beyond this share of its image."""
 
 CORNERS = 3
-"""Corners taken for sizes leave the image with most boxes: a third of them, and three boxes, are no accident."""
+"""If x2, y2 were written for width and height, most boxes leave their image: a third of them, and at least three."""
 
 
 class Texts:
-    """Reads numbers and truth values of annotations, also those written as text, and counts these by field."""
+    """Reads numbers and booleans of annotations, and counts by field those that are written as text."""
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._seen: dict[str, tuple[int, str]] = {}
+        self._notes: dict[str, tuple[int, str]] = {}
 
     def number(self, entry: dict[str, Any], field: str, annotation: str) -> float | None:
-        """A field as a number, None if it is none."""
+        """A field as a number, None if it is not one."""
         value = entry.get(field)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return value
         if not isinstance(value, str):
             return None
         try:
-            read = float(value)
+            number = float(value)
         except ValueError:
             return None
         self.note(field, value, annotation)
-        return read
+        return number
 
     def flag(self, entry: dict[str, Any], field: str, annotation: str) -> bool:
-        """A field as a truth value; what is none counts as false."""
+        """A field as a boolean; unknown words count as false."""
         value = entry.get(field)
         if not isinstance(value, str):
             return bool(value)
@@ -56,15 +56,15 @@ class Texts:
         return FLAGS.get(value.strip().lower(), False)
 
     def note(self, field: str, value: Any, annotation: str) -> None:
-        """Count a value that is of another type than it should be."""
-        count, first = self._seen.get(field, (0, f"{value!r} of annotation {annotation}"))
-        self._seen[field] = count + 1, first
+        """Count a value of a wrong type."""
+        count, first = self._notes.get(field, (0, f"{value!r} of annotation {annotation}"))
+        self._notes[field] = count + 1, first
 
     def faults(self) -> list[Fault]:
-        """One for each field with such values."""
+        """One per field with such values."""
         return [
-            Fault(self._file, f"{field} of {count} annotations is {TOLD.get(field, NUMBER)}: {first}")
-            for field, (count, first) in self._seen.items()
+            Fault(self._file, f"{field} of {count} annotations is {NOTES.get(field, NUMBER)}: {first}")
+            for field, (count, first) in self._notes.items()
         ]
 
 
@@ -77,7 +77,7 @@ def plain_id(value: Any) -> str:
 
 
 def whole_number(value: Any) -> int:
-    """A positive whole number, also as text or as a float; 0 if it is none."""
+    """A positive whole number, also from text or a float; 0 for anything else."""
     try:
         number = 0.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
@@ -86,10 +86,10 @@ def whole_number(value: Any) -> int:
 
 
 def misread(file: str, corners: Pixels, limits: Pixels) -> list[Fault]:
-    """What all boxes of a file together show to be something else than x, y, width, height in pixels.
+    """Faults that show only over all boxes of a file: they are not x, y, width, height in pixels.
 
-    ``corners`` (N, 4) are x1, y1, x2, y2 as they follow from those, ``limits`` (N, 2) the widths and heights of their
-    images, infinite where they are not known.
+    ``corners`` (N, 4) are x1, y1, x2, y2 computed as if they were, ``limits`` (N, 2) the widths and heights of their
+    images, infinite where unknown.
     """
     count, start, size = len(corners), corners[:, :2], corners[:, 2:] - corners[:, :2]
     tiny = int(((start >= 0) & (start <= 1) & (size <= 1)).all(axis=1).sum())

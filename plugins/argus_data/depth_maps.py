@@ -10,25 +10,25 @@ import numpy as np
 import numpy.typing as npt
 
 from argus_core.common.files import json_sha256
-from argus_core.errors import ArgusError, Fault
-from argus_core.image import read_numbers
-from argus_data.images import Layer, digest_of
-from argus_data.remember import Remembered
+from argus_core.errors import ArgusError
+from argus_data.file_layer import FileLayer, read_pixels
 
 if TYPE_CHECKING:
     from argus_core.tasks.depth import Depth
 
 WIDE = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-"""Pillow's modes of more than eight bits."""
+"""Pillow's modes with more than eight bits."""
 
 
-class DepthLayer(Layer):
+class DepthLayer(FileLayer):
     """The depth maps ``paths``, one for each image of a split.
 
-    Whole numbers, as of a 16-bit PNG, are multiplied by ``scale``: 0.001 for millimetres. Floats, of a ``.npy`` or
-    TIFF file, are multiplied by ``floats``: they are metres by default. What is 0, negative or not finite is unknown.
-    ``low`` and ``high`` bound the task, in metres.
+    Whole numbers, as in a 16-bit PNG, are multiplied by ``scale``: 0.001 for millimetres. Floats, from ``.npy`` or
+    TIFF files, are multiplied by ``floats``: by default they are metres. Values that are 0, negative or not finite
+    are unknown. ``low`` and ``high`` bound the task, in metres.
     """
+
+    noun = "depth map"
 
     def __init__(
         self,
@@ -42,9 +42,8 @@ class DepthLayer(Layer):
         for metres in (scale, floats):
             if not 0 < metres < float("inf"):
                 raise ArgusError(f"a depth scale of {metres} is no number of metres; 0.001 means millimetres")
-        self.paths = tuple(paths)
+        super().__init__(paths)
         self.scale, self.low, self.high, self.floats = scale, low, high, floats
-        self._read = Remembered(self._depth)
 
     @property
     def task(self) -> Depth:
@@ -53,27 +52,19 @@ class DepthLayer(Layer):
 
         return Depth(low=self.low, high=self.high)
 
-    def truth(self, sample: int) -> npt.NDArray[Any]:
-        """(h, w) float32 metres, 0 where unknown; raises ArgusError, naming the file, for what is no depth map."""
-        return self._read(sample)
-
     def digest(self) -> str:
-        """sha256 (hex) over all files, the scale and the range."""
-        files = [digest_of(path) if path.is_file() else "" for path in self.paths]
-        return json_sha256([self.scale, self.low, self.high, files, *([self.floats] if self.floats != 1 else [])])
+        """sha256 (hex) over the files' bytes, the scales and the range."""
+        floats = [self.floats] if self.floats != 1 else []
+        return json_sha256([self.scale, self.low, self.high, self.file_digests(), *floats])
 
-    def faults(self) -> list[Fault]:
-        """Depth maps that are not there."""
-        kind = "depth maps that are not there"
-        return [Fault(str(path), "no such depth map", kind=kind) for path in self.paths if not path.is_file()]
-
-    def _depth(self, sample: int) -> npt.NDArray[np.float32]:
-        return read_depth(self.paths[sample], self.scale, self.floats)
+    def decode(self, path: Path) -> npt.NDArray[np.float32]:
+        """The metres (h, w) in a file, 0 where unknown."""
+        return read_depth(path, self.scale, self.floats)
 
 
 def read_depth(path: Path, scale: float, floats: float = 1.0) -> npt.NDArray[np.float32]:
     """A file's (h, w) float32 metres, 0 where unknown: whole numbers times ``scale``, others times ``floats``."""
-    values = _values(path)
+    values = _read_array(path)
     if values.ndim != 2:
         raise ArgusError(f"{path}: its shape is {values.shape}; a depth map is (height, width)")
     if values.dtype.kind not in "iuf":
@@ -84,20 +75,14 @@ def read_depth(path: Path, scale: float, floats: float = 1.0) -> npt.NDArray[np.
     return metres
 
 
-def _values(path: Path) -> npt.NDArray[Any]:
-    """The array in a file, as it is."""
-    if not path.is_file():
-        raise ArgusError(f"{path}: no such depth map")
-    try:
-        return np.load(path, allow_pickle=False) if path.suffix.lower() == ".npy" else _pixels(path)
-    except ArgusError:
-        raise
-    except Exception as error:  # decoders raise anything on a broken file
-        raise ArgusError(f"{path}: cannot be read as a depth map ({error})") from error
-
-
-def _pixels(path: Path) -> npt.NDArray[Any]:
-    values, mode = read_numbers(path)
+def _read_array(path: Path) -> npt.NDArray[Any]:
+    """The numbers in a ``.npy`` file or an image, as they are."""
+    if path.suffix.lower() == ".npy" and path.is_file():
+        try:
+            return np.load(path, allow_pickle=False)
+        except Exception as error:  # numpy raises anything on a broken file
+            raise ArgusError(f"{path}: cannot be read as a depth map ({error})") from error
+    values, mode = read_pixels(path, DepthLayer.noun)
     if mode not in WIDE:
         raise ArgusError(
             f"{path}: it is an 8-bit {mode} image, not depth; give 16-bit images, or metres as .npy or TIFF"

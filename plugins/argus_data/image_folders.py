@@ -3,86 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from argus_core.common.files import read_json
 from argus_core.data import Split
 from argus_core.errors import ArgusError
-from argus_core.image import IMAGES
-from argus_data.images import Layer, find_files, image_files, split_folders
+from argus_core.image import IMAGES, Listing
+from argus_data.depth_maps import DepthLayer
+from argus_data.images import ImageSplit, Layer, data_root, find_files, image_files, split_folders
+from argus_data.labels import LabelLayer, read_labels
 from argus_data.masks import MaskLayer
-from argus_data.matching import Matched, MatchedSplit, by_stem, check_limit, match
+from argus_data.matching import by_stem, match
 
 __all__ = ["open_images"]
 
 METRES = {"mm": 0.001, "cm": 0.01, "m": 1.0}
 """Metres per unit of a depth file."""
-
 SUFFIXES = {"mask": IMAGES, "depth map": (".png", ".tif", ".tiff", ".npy")}
-
-
-@dataclass(frozen=True)
-class _Depths:
-    """Metres per unit of whole numbers and of floats, and the range of depths in metres."""
-
-    scale: float
-    floats: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Where everything of a data set lies, relative to ``root``; an empty text means that it has none."""
-
-    root: Path
-    masks: str
-    depth: str
-    labels: str
-    classes: str
-    remap: str
-    depths: _Depths
-
-    def layers(self, folder: str, matched: Matched) -> list[Layer]:
-        """The layers of the split in the sub-folder ``folder``."""
-        found: list[Layer] = []
-        if self.masks:
-            classes, ignore = self._classes()
-            found.append(MaskLayer(matched.paths["mask"], classes, ignore, self._remap()))
-        if self.depth:
-            from argus_data.depth_maps import DepthLayer
-
-            one = self.depths
-            found.append(
-                DepthLayer(matched.paths["depth map"], one.scale, low=one.low, high=one.high, floats=one.floats)
-            )
-        if self.labels:
-            from argus_data.labels import LabelLayer, read_labels
-
-            keys = [(PurePosixPath(folder) / file.key).as_posix() for file in matched.files]
-            found.append(LabelLayer(*read_labels(self.root / self.labels, keys)))
-        return found
-
-    def _remap(self) -> list[int] | dict[int, int] | None:
-        """A list by index, or an object with indices as keys."""
-        if not self.remap:
-            return None
-        file, _, key = self.remap.partition(":")
-        content = read_json(self.root / file, f"remap=FILE.json is relative to {self.root}")
-        named = content.get(key or "remap", content) if isinstance(content, dict) else content
-        if not isinstance(named, dict):
-            return _pick(self.root, self.remap, "remap", int)[0]
-        if not all(index.isdecimal() and type(label) is int for index, label in named.items()):
-            raise ArgusError(f'{self.root / file}: remap should map indices to classes, as in {{"0": 0, "255": 1}}')
-        return {int(index): label for index, label in named.items()}
-
-    def _classes(self) -> tuple[list[str], int]:
-        if not self.classes:
-            raise ArgusError("masks need class names: classes=FILE.json, a list or {'classes': [...]}")
-        names, rest = _pick(self.root, self.classes, "classes", str)
-        return names, int(rest.get("ignore_index", 255))
 
 
 def open_images(
@@ -110,44 +48,78 @@ def open_images(
     learned and scored between ``low`` and ``high`` metres. Images without an annotation are left out, which is a fault.
     ``limit`` keeps the first images of every split; 0 keeps all.
     """
-    root = Path(path).expanduser()
-    check_limit(limit)
+    root = data_root(path, limit)
     if not (root / images).is_dir():
         raise ArgusError(f"{root / images}: no such folder; images=FOLDER names the one that holds the images")
-    layout = _Layout(root, masks, depth, labels, classes, remap, _depths(unit, scale, low, high))
-    wanted = {kind: root / place for kind, place in (("mask", masks), ("depth map", depth)) if place}
+    places = {kind: root / place for kind, place in (("mask", masks), ("depth map", depth)) if place}
+    mask_classes = _mask_classes(root, classes) if masks else None
+    mask_remap = _mask_remap(root, remap) if masks and remap else None
+    metres, float_metres = _metres(unit, scale)
     splits: dict[str, Split] = {}
     for name, folder in (split_folders(root / images) or {"all": root / images}).items():
-        beside = folder.relative_to(root / images)
-        kinds = {kind: find_files(_beside(place, name, beside), SUFFIXES[kind]) for kind, place in wanted.items()}
-        listed = find_files(folder)
-        files = image_files(listed.paths, folder)
-        matched = match(name, files, {kind: by_stem(found) for kind, found in kinds.items()}, limit)
-        layers = layout.layers(beside.as_posix(), matched)
-        splits[name] = MatchedSplit(name, matched, layers, [listed, *kinds.values()])
+        listings = _listings(name, root / images, folder, places)
+        files = image_files(listings[""].paths, folder)
+        matched = match(name, files, {kind: by_stem(listings[kind]) for kind in places}, limit)
+        layers: list[Layer] = []
+        if mask_classes:
+            layers.append(MaskLayer(matched.paths["mask"], *mask_classes, mask_remap))
+        if depth:
+            layers.append(DepthLayer(matched.paths["depth map"], metres, low=low, high=high, floats=float_metres))
+        if labels:
+            prefix = PurePosixPath(folder.relative_to(root / images).as_posix())
+            layers.append(LabelLayer(*read_labels(root / labels, [str(prefix / file.key) for file in matched.files])))
+        splits[name] = ImageSplit(name, matched.files, layers, [*listings.values()], matched.faults)
     return splits
 
 
-def _depths(unit: str, scale: float | str, low: float, high: float) -> _Depths:
-    if scale == "":
-        return _Depths(METRES[unit], 1.0, low, high)
-    if unit != "mm":
-        raise ArgusError(f"unit={unit} and scale={scale} both say what a step of depth is; give one of them")
-    try:
-        top, _, bottom = str(scale).partition("/")
-        metres = float(top) / float(bottom or 1)
-    except (ValueError, ZeroDivisionError) as error:
-        raise ArgusError(f"scale={scale} is no number of metres; give one such as 0.001 or 1/256") from error
-    return _Depths(metres, metres, low, high)
+def _listings(name: str, images: Path, folder: Path, places: Mapping[str, Path]) -> dict[str, Listing]:
+    """The images of a split, under an empty word, and its annotation files by kind."""
+    beside = folder.relative_to(images)
+    listings = {kind: find_files(_beside(place, name, beside), SUFFIXES[kind]) for kind, place in places.items()}
+    return {"": find_files(folder), **listings}
 
 
 def _beside(place: Path, split: str, folder: Path) -> Path:
-    """Where the annotations of a split lie: in the folder that is called as that of its images, or means the same."""
+    """Where the annotations of a split lie: in a folder with the name of its image folder, or one with that meaning."""
     return place / folder if (place / folder).is_dir() else split_folders(place).get(split, place / folder)
 
 
-def _pick(root: Path, spec: str, option: str, kind: type) -> tuple[list[Any], Mapping[str, Any]]:
-    """The list that ``FILE.json`` or ``FILE.json:KEY`` holds, and the object it was found in."""
+def _metres(unit: str, scale: float | str) -> tuple[float, float]:
+    """Metres per step of depth in whole numbers and in floats."""
+    if scale == "":
+        return METRES[unit], 1.0
+    if unit != "mm":
+        raise ArgusError(f"unit={unit} and scale={scale} both say what a step of depth is; give one of them")
+    try:
+        numerator, _, denominator = str(scale).partition("/")
+        metres = float(numerator) / float(denominator or 1)
+    except (ValueError, ZeroDivisionError) as error:
+        raise ArgusError(f"scale={scale} is no number of metres; give one such as 0.001 or 1/256") from error
+    return metres, metres
+
+
+def _mask_classes(root: Path, spec: str) -> tuple[list[str], int]:
+    """Class names and the index of unlabelled pixels."""
+    if not spec:
+        raise ArgusError("masks need class names: classes=FILE.json, a list or {'classes': [...]}")
+    names, content = _list_in(root, spec, "classes", str)
+    return names, int(content.get("ignore_index", 255))
+
+
+def _mask_remap(root: Path, spec: str) -> list[int] | dict[int, int]:
+    """A list by index, or an object with indices as keys."""
+    file, _, key = spec.partition(":")
+    content = read_json(root / file, f"remap=FILE.json is relative to {root}")
+    table = content.get(key or "remap", content) if isinstance(content, dict) else content
+    if not isinstance(table, dict):
+        return _list_in(root, spec, "remap", int)[0]
+    if not all(index.isdecimal() and type(label) is int for index, label in table.items()):
+        raise ArgusError(f'{root / file}: remap should map indices to classes, as in {{"0": 0, "255": 1}}')
+    return {int(index): label for index, label in table.items()}
+
+
+def _list_in(root: Path, spec: str, option: str, kind: type) -> tuple[list[Any], Mapping[str, Any]]:
+    """The list that ``FILE.json`` or ``FILE.json:KEY`` holds, and the object it is part of."""
     file, _, key = (spec, "", "") if (root / spec).is_file() or ":" not in spec else spec.rpartition(":")
     content = read_json(root / file, f"{option}=FILE.json is relative to {root}")
     values = content if isinstance(content, list) and not key else None

@@ -1,4 +1,4 @@
-"""A split of image files with layers of annotation, one per task: what every adapter for folders is made of."""
+"""Splits of image files with layers of annotation, one per task: what every adapter for folders is made of."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"),
 """What the folder of each split may be called, in any case."""
 
 
+def data_root(path: str | Path, limit: int) -> Path:
+    """The path that a data spec names, with ``~`` expanded; raises ArgusError for a negative ``limit``."""
+    if limit < 0:
+        raise ArgusError(f"option limit={limit} must be 0 (all images) or the number of images to keep")
+    return Path(path).expanduser()
+
+
 @dataclass(frozen=True)
 class ImageFile:
     """An image on disk under a key that is the same on every machine."""
@@ -33,51 +40,36 @@ class ImageFile:
 
 
 class Layer(ABC):
-    """The annotations of a split's images for one task; truths are read when asked for."""
+    """The annotations of a split's images for one task, read on demand."""
 
     @property
     @abstractmethod
     def task(self) -> Task:
-        """The task with the data set's numbers."""
+        """The task with the classes or the range of the data set."""
 
     @abstractmethod
     def truth(self, sample: int) -> Any:
-        """The annotation of one sample; raises ArgusError, naming the file, for one that is missing or wrong."""
+        """The annotation of one sample; raises ArgusError, naming the file, if it is missing or wrong."""
 
     @abstractmethod
     def digest(self) -> str:
         """sha256 (hex) over everything the truths depend on."""
 
     def samples(self) -> Sequence[tuple[int, ...]] | None:
-        """The images of each sample, where a sample is not simply an image."""
+        """The images of each sample; None where every image is one."""
         return None
 
     def faults(self) -> list[Fault]:
-        """What was found wrong while the layer was opened."""
+        """What is wrong with the annotations, as far as it shows without reading all of them."""
         return []
 
 
-class ImageSplit(Split):
-    """Image files in a fixed order, and a layer per task; ``listings`` are the folders that were looked through."""
+class FileSplit(Split):
+    """A split whose images are files: ``path`` is all that reading them needs."""
 
-    def __init__(
-        self, name: str, files: Sequence[ImageFile], layers: Sequence[Layer], listings: Sequence[Listing] = ()
-    ) -> None:
-        self.name = name
-        self.files = tuple(files)
-        self._listings = tuple(listings)
-        self._layers = {layer.task.name: layer for layer in layers}
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def key(self, index: int) -> str:
-        """As the adapter named the file."""
-        return self.files[index].key
-
+    @abstractmethod
     def path(self, index: int) -> Path:
-        """Where the image lies."""
-        return self.files[index].path
+        """The image file."""
 
     def read(self, index: int) -> npt.NDArray[np.uint8]:
         """The image as (h, w, 3) RGB; raises ArgusError with its path if it cannot be read."""
@@ -90,10 +82,42 @@ class ImageSplit(Split):
     def stamp(self, index: int) -> str:
         """Size and modification time of the image file."""
         try:
-            found = os.stat(self.path(index))
+            status = os.stat(self.path(index))
         except OSError as error:
-            raise ArgusError(f"{self.path(index)}: cannot be read: {error.strerror or error}") from error
-        return f"{found.st_size}-{found.st_mtime_ns}"
+            raise _unreadable(self.path(index), error) from error
+        return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+class ImageSplit(FileSplit):
+    """Image files in a fixed order with one layer per task.
+
+    ``listings`` are the folders that were searched for images, ``faults`` what the adapter has to report itself.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        files: Sequence[ImageFile],
+        layers: Sequence[Layer],
+        listings: Sequence[Listing] = (),
+        faults: Sequence[Fault] = (),
+    ) -> None:
+        self.name = name
+        self.files = tuple(files)
+        self._listings = tuple(listings)
+        self._layers = {layer.task.name: layer for layer in layers}
+        self._faults = tuple(faults)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def key(self, index: int) -> str:
+        """As the adapter named the file."""
+        return self.files[index].key
+
+    def path(self, index: int) -> Path:
+        """The image file."""
+        return self.files[index].path
 
     @property
     def tasks(self) -> Mapping[str, Task]:
@@ -102,8 +126,8 @@ class ImageSplit(Split):
 
     def samples(self, task: str) -> Sequence[tuple[int, ...]]:
         """The images of each sample of a task."""
-        own = self._layer(task).samples()
-        return super().samples(task) if own is None else own
+        samples = self._layer(task).samples()
+        return super().samples(task) if samples is None else samples
 
     def truth(self, sample: int, task: str) -> Any:
         """The annotation of one sample."""
@@ -115,15 +139,17 @@ class ImageSplit(Split):
         return json_sha256([[file.key for file in self.files], layers])
 
     def faults(self) -> list[Fault]:
-        """Images that are passed over and could have been wanted, and what is wrong with the layers."""
+        """Those of the adapter, files that look like images but are skipped, and those of the layers."""
         lost = [
-            Fault(f"{self.name}, {one.folder}", loss, dropped=True) for one in self._listings for loss in one.losses
+            Fault(f"{self.name}, {listing.folder}", loss, dropped=True)
+            for listing in self._listings
+            for loss in listing.losses
         ]
-        return [*lost, *(fault for layer in self._layers.values() for fault in layer.faults())]
+        return [*self._faults, *lost, *(fault for layer in self._layers.values() for fault in layer.faults())]
 
     def left_out(self) -> str:
-        """What lies in the split's folders besides its images and annotations, in one line."""
-        return "; ".join(f"{one} in {one.folder}" for one in self._listings if one.left_out)
+        """What the folders of the split hold besides images and annotations, in one line."""
+        return "; ".join(f"{listing} in {listing.folder}" for listing in self._listings if listing.left_out)
 
     def _layer(self, task: str) -> Layer:
         if task not in self._layers:
@@ -136,11 +162,15 @@ def digest_of(path: Path) -> str:
     try:
         return file_sha256(path)
     except OSError as error:
-        raise ArgusError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ArgusError:
+    return ArgusError(f"{path}: cannot be read: {error.strerror or error}")
 
 
 def find_files(folder: Path, suffixes: Collection[str] = IMAGES) -> Listing:
-    """Every image below ``folder``; raises ArgusError, with what lies there instead, if there is none."""
+    """All images below ``folder``; raises ArgusError, with what else lies there, if there are none."""
     if not folder.is_dir():
         raise ArgusError(f"{folder}: no such folder")
     listing = list_images(folder, suffixes)
@@ -156,22 +186,23 @@ def no_images(listing: Listing, suffixes: Collection[str] = IMAGES) -> ArgusErro
 
 
 def image_files(paths: Sequence[Path], folder: Path) -> list[ImageFile]:
-    """Images under the path from ``folder``, with forward slashes and composed letters on every system."""
+    """Images whose keys are their paths below ``folder``, with forward slashes and composed letters on every system."""
     keys = [path.relative_to(folder).as_posix() for path in paths]
     alike = {composed(key) for key in keys}
-    # Two names that differ in how their accents are written are two images, whose keys stay as they are.
+    # Two names that differ only in how their accents are encoded are two images, so their keys stay as they are.
     keys = [composed(key) for key in keys] if len(alike) == len(keys) else keys
     return [ImageFile(key, path) for key, path in zip(keys, paths, strict=True)]
 
 
 def split_folders(root: Path) -> dict[str, Path]:
-    """The folders of train, val and test in ``root``, as far as they are there, whatever their case.
+    """The folders of train, val and test in ``root`` that exist, whatever their case.
 
     Raises ArgusError where two folders could be one split.
     """
-    here = [one for one in sorted(root.iterdir()) if one.is_dir() and not is_hidden(one.name)] if root.is_dir() else []
-    found = {name: [one for one in here if one.name.lower() in names] for name, names in SPLITS.items()}
-    for folders in found.values():
-        if len(folders) > 1:
-            raise ArgusError(f"{' and '.join(map(str, folders))} are the same split; keep one of them")
-    return {name: folders[0] for name, folders in found.items() if folders}
+    children = sorted(root.iterdir()) if root.is_dir() else []
+    folders = [child for child in children if child.is_dir() and not is_hidden(child.name)]
+    splits = {name: [folder for folder in folders if folder.name.lower() in names] for name, names in SPLITS.items()}
+    for candidates in splits.values():
+        if len(candidates) > 1:
+            raise ArgusError(f"{' and '.join(map(str, candidates))} are the same split; keep one of them")
+    return {name: candidates[0] for name, candidates in splits.items() if candidates}

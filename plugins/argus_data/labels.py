@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from argus_core.image import composed
 from argus_data.images import Layer
 
 if TYPE_CHECKING:
-    from argus_core.tasks import Task
+    from argus_core.tasks.classify import Classify
 
 
 class LabelLayer(Layer):
@@ -24,7 +25,7 @@ class LabelLayer(Layer):
         self.classes, self.labels = tuple(classes), tuple(int(label) for label in labels)
 
     @property
-    def task(self) -> Task:
+    def task(self) -> Classify:
         """Classification into the layer's classes."""
         from argus_core.tasks.classify import Classify
 
@@ -39,50 +40,59 @@ class LabelLayer(Layer):
         return json_sha256([self.classes, self.labels])
 
 
-def read_labels(path: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Class names, sorted, and the class index of every key, of a CSV (file, class) or JSON ({file: class}) file.
+def evenly(labels: Sequence[int], limit: int) -> list[int]:
+    """The positions of ``limit`` labels (0: all), in order: the first of every class, then the second, and so on."""
+    if not limit:
+        return list(range(len(labels)))
+    counts: Counter[int] = Counter()
+    ranks = []
+    for position, label in enumerate(labels):
+        ranks.append((counts[label], label, position))
+        counts[label] += 1
+    return sorted(position for *_, position in sorted(ranks)[:limit])
 
-    A key is found by its whole path or, failing that, by its file name or stem; backslashes are slashes, and of
-    absolute paths the end counts. Raises ArgusError naming keys without a class.
+
+def read_labels(path: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Sorted class names and the class index of every key, from a CSV (file, class) or JSON ({file: class}) file.
+
+    A key is looked up by its whole path, then by its file name, then by its stem. Backslashes in the file are read as
+    slashes, and absolute paths match by their end. Raises ArgusError naming keys without a class.
     """
     keys = [composed(key) for key in keys]
     short = {name for key in keys for name in (key, Path(key).name, Path(key).stem)}
-    read = _read_json(path) if path.suffix.lower() == ".json" else _read_csv(path, short)
-    named = {key if key in short else key.replace("\\", "/"): name for key, name in read.items()}
-    lookup = {**_unique(named, lambda key: Path(key).stem), **_unique(named, lambda key: Path(key).name)}
+    entries = _read_json(path) if path.suffix.lower() == ".json" else _read_csv(path, short)
+    names = {key if key in short else key.replace("\\", "/"): name for key, name in entries.items()}
+    lookup = {**_unique(names, lambda key: Path(key).stem), **_unique(names, lambda key: Path(key).name)}
     for depth in sorted({key.count("/") + 1 for key in keys}):
-        lookup |= _unique(named, partial(_end, depth=depth))
-    lookup |= named
-    found = [lookup.get(key, lookup.get(Path(key).name, lookup.get(Path(key).stem))) for key in keys]
-    missing = [key for key, name in zip(keys, found, strict=True) if name is None]
+        lookup |= _unique(names, partial(_path_end, depth=depth))
+    lookup |= names
+    matches = [lookup.get(key, lookup.get(Path(key).name, lookup.get(Path(key).stem))) for key in keys]
+    missing = [key for key, name in zip(keys, matches, strict=True) if name is None]
     if missing:
         raise ArgusError(f"{path} gives no class for {len(missing)} images, such as {missing[0]}; add them")
-    classes = tuple(sorted(set(named.values())))
-    number = {name: label for label, name in enumerate(classes)}
-    return classes, tuple(number[str(name)] for name in found)
+    classes = tuple(sorted(set(names.values())))
+    index = {name: label for label, name in enumerate(classes)}
+    return classes, tuple(index[str(name)] for name in matches)
 
 
-def _end(key: str, depth: int) -> str:
-    """The last parts of a path."""
+def _path_end(key: str, depth: int) -> str:
     return "/".join(key.split("/")[-depth:])
 
 
-def _unique(named: Mapping[str, str], short: Callable[[str], str]) -> dict[str, str]:
-    """Classes by a shorter name, where that names one file only."""
-    counts: dict[str, int] = {}
-    for key in named:
-        counts[short(key)] = counts.get(short(key), 0) + 1
-    return {short(key): name for key, name in named.items() if counts[short(key)] == 1}
+def _unique(names: Mapping[str, str], shorten: Callable[[str], str]) -> dict[str, str]:
+    """Classes by a shortened key, where only one file has it."""
+    counts = Counter(map(shorten, names))
+    return {shorten(key): name for key, name in names.items() if counts[shorten(key)] == 1}
 
 
 def _read_json(path: Path) -> dict[str, str]:
-    held = read_json(path, 'write {"file": "class", ...}')
-    if not isinstance(held, dict):
+    content = read_json(path, 'write {"file": "class", ...}')
+    if not isinstance(content, dict):
         raise ArgusError(f'{path} is not a table of classes; write {{"file": "class", ...}}')
-    wrong = [f"{key!r}: {name!r}" for key, name in held.items() if not isinstance(name, str | int)]
+    wrong = [f"{key!r}: {name!r}" for key, name in content.items() if not isinstance(name, str | int)]
     if wrong:
         raise ArgusError(f'{path} gives what is no class, write "file": "class": {several(wrong)}')
-    return {composed(str(key)): str(name) for key, name in held.items()}
+    return {composed(str(key)): str(name) for key, name in content.items()}
 
 
 def _read_csv(path: Path, images: Set[str]) -> dict[str, str]:
@@ -92,7 +102,7 @@ def _read_csv(path: Path, images: Set[str]) -> dict[str, str]:
             rows = [row for row in csv.reader(stream) if any(cell.strip() for cell in row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ArgusError(f"{path} cannot be read as a table of labels: {error}") from error
-    named: dict[str, str] = {}
+    names: dict[str, str] = {}
     wrong = []
     for number, row in enumerate(rows, 1):
         if len(row) != 2:
@@ -101,10 +111,10 @@ def _read_csv(path: Path, images: Set[str]) -> dict[str, str]:
         key, name = composed(row[0].strip()), row[1].strip()
         if number == 1 and not Path(key).suffix and key not in images:
             continue
-        if named.setdefault(key, name) != name:
-            wrong.append(f"row {number} says {key} is {name}, an earlier one {named[key]}")
+        if names.setdefault(key, name) != name:
+            wrong.append(f"row {number} says {key} is {name}, an earlier one {names[key]}")
     if wrong:
         raise ArgusError(f"{path}: {several(wrong)}")
-    if not named:
+    if not names:
         raise ArgusError(f"{path} holds no labels; write one file,class per line")
-    return named
+    return names

@@ -1,4 +1,4 @@
-"""File names of annotations as paths of this machine: with other slashes, or absolute and of another machine."""
+"""File names in annotations as paths on this machine: they may have backslashes, or be absolute on another machine."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-_ELSEWHERE = re.compile(r"(file://(localhost)?)?(/|[A-Za-z]:/)|\.\./")
-LOOKED_AT = 20
-"""Images by which the place of all is told."""
+_OUTSIDE = re.compile(r"(file://(localhost)?)?(/|[A-Za-z]:/)|\.\./")
+SAMPLE = 20
+"""How many images decide where all of them lie."""
 
 
 def local_names(names: Sequence[str], folder: Path) -> tuple[Path, tuple[str, ...]]:
-    """The folder that the images lie in, and their names in it: the same wherever the data set is moved.
+    """The folder of the images and their names in it, which stay the same when the data set is moved.
 
-    Absolute names, and those from ``..`` that lead nowhere, are cut to what lies below ``folder``, or else below the
-    folder that all of them share. Backslashes are slashes unless a file is really called so.
+    Absolute names, and names with ``..`` that lead nowhere, are cut to the part below ``folder``, or else below the
+    folder that all of them share. Backslashes are read as slashes unless a file has them in its name.
     """
     plain = tuple(_slashed(name, folder) for name in names)
-    if not plain or not all(map(_ELSEWHERE.match, plain)):
+    if not plain or not all(map(_OUTSIDE.match, plain)):
         return folder, plain
-    if plain[0].startswith("../") and any((folder / name).is_file() for name in plain[:LOOKED_AT]):
+    if plain[0].startswith("../") and any((folder / name).is_file() for name in plain[:SAMPLE]):
         return folder, plain
     paths = [re.sub(r"^file://(localhost)?", "", name) for name in plain]
     try:
@@ -31,15 +31,15 @@ def local_names(names: Sequence[str], folder: Path) -> tuple[Path, tuple[str, ..
         return folder, plain
     tails = tuple(path[len(common) :].lstrip("/") for path in paths)
     parts = PurePosixPath(common).parts
-    for start in range(1, len(parts) + 1):  # the more folders are there too, the surer it is
+    for start in range(1, len(parts) + 1):  # the longest path that exists is the surest
         below = "".join(f"{part}/" for part in parts[start:])
-        if any((folder / f"{below}{tail}").is_file() for tail in tails[:LOOKED_AT]):
+        if any((folder / f"{below}{tail}").is_file() for tail in tails[:SAMPLE]):
             return folder, tuple(f"{below}{tail}" for tail in tails)
     return folder / common, tails
 
 
 def spelt_on_disk(folder: Path, name: str) -> Path:
-    """The path of a file, or the one that is there with its letters composed otherwise (Unicode's forms C and D)."""
+    """The path of a file, or that of an existing one whose letters are composed differently (Unicode forms C and D)."""
     path = folder / name
     if name.isascii() or path.exists():
         return path
@@ -48,7 +48,7 @@ def spelt_on_disk(folder: Path, name: str) -> Path:
 
 
 def is_possible(name: str) -> bool:
-    """Whether a file can have such a name here."""
+    """Whether a file can have this name on this machine."""
     try:
         return b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:

@@ -11,28 +11,25 @@ import numpy.typing as npt
 
 from argus_core.common.files import json_sha256
 from argus_core.errors import ArgusError, Fault
-from argus_core.image import read_numbers
-from argus_data.images import Layer, digest_of
-from argus_data.remember import Remembered
+from argus_data.file_layer import FileLayer, read_pixels
 
 if TYPE_CHECKING:
     from argus_core.tasks.segment import Segment
 
 Mask = npt.NDArray[np.integer[Any]]
-
 INDEXED = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")
-"""Modes of Pillow with one whole number per pixel; of a palette the index counts, not the colour."""
-
-
+"""Pillow's modes with one whole number per pixel; in a palette image that is the index, not the colour."""
 LOSSY = (".jpg", ".jpeg", ".jfif")
 
 
-class MaskLayer(Layer):
-    """A mask per image; ``remap[i]`` is the class of pixels that say ``i``, which is ``i`` itself without it.
+class MaskLayer(FileLayer):
+    """A mask per image. Pixels with the index ``ignore`` are unlabelled.
 
-    Pixels of the index ``ignore`` are not labelled, before and after ``remap``, which may also lead there; a mapping
-    goes first: ``{0: 0, 255: 1}`` labels 255 whatever is ignored.
+    ``remap`` gives the class of every index in the files: as a sequence it leaves ``ignore`` alone, as a mapping it is
+    applied first, so that ``{0: 0, 255: 1}`` labels 255 whatever ``ignore`` is. It may lead to ``ignore``.
     """
+
+    noun = "mask"
 
     def __init__(
         self,
@@ -41,80 +38,63 @@ class MaskLayer(Layer):
         ignore: int = 255,
         remap: Sequence[int] | Mapping[int, int] | None = None,
     ) -> None:
-        self.paths, self.classes, self.ignore = tuple(paths), tuple(classes), ignore
-        self._named = frozenset(remap) if isinstance(remap, Mapping) else frozenset[int]()
+        super().__init__(paths)
+        self.classes, self.ignore = tuple(classes), ignore
+        self._mapped_indices = frozenset(remap) if isinstance(remap, Mapping) else frozenset[int]()
         remap = _table(remap, ignore) if isinstance(remap, Mapping) else remap
         self.remap = None if remap is None else tuple(remap)
         wrong = sorted({i for i in self.remap or () if i != ignore and not 0 <= i < len(self.classes)})
         if wrong:
             raise ArgusError(f"remap leads to {wrong}, the {len(self.classes)} classes are 0..{len(self.classes) - 1}")
-        self._masks = Remembered(self._read)
 
     @property
     def task(self) -> Segment:
-        """Segmentation into the layer's classes."""
+        """Segmentation into the classes of the masks."""
         from argus_core.tasks.segment import Segment
 
         return Segment(classes=self.classes, ignore=self.ignore)
 
-    def truth(self, sample: int) -> Mask:
-        """The mask (h, w) of one image; raises ArgusError, naming the file, if it is none."""
-        masks: Mask = self._masks(sample)  # type: ignore[assignment]
-        return masks
-
     def digest(self) -> str:
-        """sha256 (hex) over classes, rules and the files' bytes."""
-        files = [digest_of(path) if path.is_file() else "" for path in self.paths]
-        return json_sha256([self.classes, self.ignore, self.remap, files])
+        """sha256 (hex) over classes, ``ignore``, ``remap`` and the files' bytes."""
+        return json_sha256([self.classes, self.ignore, self.remap, self.file_digests()])
 
     def faults(self) -> list[Fault]:
-        """Masks that are not there, and those that were compressed with loss."""
-        gone = [
-            Fault(str(path), "no such mask", kind="masks that are not there")
-            for path in self.paths
-            if not path.is_file()
-        ]
+        """Missing masks, and masks in a format that changes indices."""
         lossy = [path for path in self.paths if path.suffix.lower() in LOSSY]
         what = f"{len(lossy)} of {len(self.paths)} masks are JPEG, which changes indices; save them as PNG"
-        return [*gone, *([Fault(str(lossy[0]), what)] if lossy else [])]
+        return [*super().faults(), *([Fault(str(lossy[0]), what)] if lossy else [])]
 
-    def _read(self, sample: int) -> Mask:
-        values = read_mask(self.paths[sample])
-        return values if self.remap is None else self._renumber(values, self.paths[sample])
-
-    def _renumber(self, values: Mask, path: Path) -> Mask:
-        assert self.remap is not None
-        known = (values >= 0) & (values < len(self.remap))
-        if self._named:
-            known &= np.isin(values, list(self._named))
-        strange = np.unique(values[~known & (values != self.ignore)])
+    def decode(self, path: Path) -> Mask:
+        """The classes (h, w) in a file."""
+        indices = read_mask(path)
+        if self.remap is None:
+            return indices
+        known = (indices >= 0) & (indices < len(self.remap))
+        if self._mapped_indices:
+            known &= np.isin(indices, list(self._mapped_indices))
+        strange = np.unique(indices[~known & (indices != self.ignore)])
         if len(strange):
-            has = f"names {sorted(self._named)[:8]}" if self._named else f"has {len(self.remap)}"
+            mapped = self._mapped_indices
+            has = f"names {sorted(mapped)[:8]}" if mapped else f"has {len(self.remap)}"
             raise ArgusError(f"{path}: labels {strange[:8].tolist()} are beyond remap, which {has}")
-        table = np.array([*self.remap, self.ignore])
-        # After the file's own numbers: a remapped index may equal ``ignore``, an ignored one may lie in the table.
-        kept = known if self._named else known & (values != self.ignore)
-        mapped = table[np.where(kept, values, len(self.remap))]
-        return mapped.astype(np.min_scalar_type(int(mapped.max()))) if mapped.min() >= 0 else mapped
+        # ``ignore`` is compared before remapping: a class may have its number, and the table may have an entry for it.
+        labelled = known if self._mapped_indices else known & (indices != self.ignore)
+        classes = np.array([*self.remap, self.ignore])[np.where(labelled, indices, len(self.remap))]
+        return classes.astype(np.min_scalar_type(int(classes.max()))) if classes.min() >= 0 else classes
 
 
 def _table(remap: Mapping[int, int], ignore: int) -> tuple[int, ...]:
-    """A mapping as a list; what it does not name is ignored, and told as a fault where a mask holds it."""
+    """A mapping as a sequence; indices that it does not name become ``ignore``."""
     if not remap or min(remap) < 0:
         raise ArgusError(f"remap names {min(remap, default='nothing')}; it maps indices from 0 on to classes")
     return tuple(remap.get(index, ignore) for index in range(max(remap) + 1))
 
 
 def read_mask(path: Path) -> Mask:
-    """The indices (h, w) in an image file; raises ArgusError for a missing or broken file and for one with colours."""
-    if not path.is_file():
-        raise ArgusError(f"{path}: no such mask")
-    try:
-        values, mode = read_numbers(path)
-    except Exception as error:  # decoders raise anything on a broken file
-        raise ArgusError(f"{path}: cannot be read as a mask ({error})") from error
+    """The indices (h, w) in an image file; raises ArgusError if it is missing, broken or in colour."""
+    values, mode = read_pixels(path, "mask")
     if mode not in INDEXED:
         grey = mode == "RGB" and (values == values[..., :1]).all()
-        mend = 'save it with one channel, as Image.convert("L") does' if grey else "convert colours to indices first"
-        raise ArgusError(f"{path}: a mask has one class index per pixel, this image is {mode}; {mend}")
+        remedy = 'save it with one channel, as Image.convert("L") does' if grey else "convert colours to indices first"
+        raise ArgusError(f"{path}: a mask has one class index per pixel, this image is {mode}; {remedy}")
     return values.astype(np.uint8) if values.dtype == np.bool_ else values

@@ -8,40 +8,28 @@ from pathlib import Path
 
 from argus_core.errors import ArgusError, Fault, several
 from argus_core.image import Listing, composed, suffix_of
-from argus_data.images import ImageFile, ImageSplit, Layer, image_files
+from argus_data.images import ImageFile, image_files
 
 
 @dataclass(frozen=True)
-class Matched:
-    """Images that have every kind of annotation, and the files of each kind in the same order."""
+class Matches:
+    """Images that have every kind of annotation, the files of each kind in the same order, and what was left out."""
 
     files: list[ImageFile]
     paths: Mapping[str, list[Path]]
     faults: list[Fault]
 
 
-class MatchedSplit(ImageSplit):
-    """A split that also tells what was left out when images and annotations were matched."""
+def match(split: str, files: Sequence[ImageFile], kinds: Mapping[str, Mapping[str, Path]], limit: int = 0) -> Matches:
+    """The first ``limit`` images (0: all) that have an annotation of every one of ``kinds``.
 
-    def __init__(self, name: str, matched: Matched, layers: Sequence[Layer], listings: Sequence[Listing] = ()) -> None:
-        super().__init__(name, matched.files, layers, listings)
-        self._unmatched = matched.faults
-
-    def faults(self) -> list[Fault]:
-        """Images without annotation, annotations without image, and what is wrong with the layers."""
-        return [*self._unmatched, *super().faults()]
-
-
-def match(split: str, files: Sequence[ImageFile], kinds: Mapping[str, Mapping[str, Path]], limit: int = 0) -> Matched:
-    """The first ``limit`` images (0: all) that every one of ``kinds`` has an annotation for.
-
-    ``kinds`` maps a word such as ``mask`` to files by stem. Images that lack one are faults and left out,
+    ``kinds`` maps a word such as ``mask`` to files by stem. Images without an annotation are left out; these and
     annotations without an image are faults. Raises ArgusError if no image is left.
     """
     faults: list[Fault] = []
     kept: list[ImageFile] = []
     for file in files:
-        missing = [kind for kind, found in kinds.items() if stem(file.key) not in found]
+        missing = [kind for kind, paths in kinds.items() if stem(file.key) not in paths]
         faults += [
             Fault(f"{split}, image {file.key}", f"it has no {kind}", dropped=True, kind=f"images without a {kind}")
             for kind in missing
@@ -51,22 +39,22 @@ def match(split: str, files: Sequence[ImageFile], kinds: Mapping[str, Mapping[st
             break
     faults += _shared(split, kept, " and a ".join(kinds))
     stems = {stem(file.key) for file in files}
-    for kind, found in kinds.items():
-        faults += [
-            Fault(str(path), f"a {kind} without an image", kind=f"a {kind} without an image")
-            for key, path in found.items()
-            if key not in stems
-        ]
+    faults += [
+        Fault(str(path), f"a {kind} without an image", kind=f"a {kind} without an image")
+        for kind, paths in kinds.items()
+        for key, path in paths.items()
+        if key not in stems
+    ]
     if not kept:
         raise ArgusError(
             f"split {split!r}: none of {len(files)} images has a {' and a '.join(kinds)} of its name; "
             + "; ".join(map(str, faults[:2]))
         )
-    return Matched(kept, {kind: [found[stem(file.key)] for file in kept] for kind, found in kinds.items()}, faults)
+    return Matches(kept, {kind: [paths[stem(file.key)] for file in kept] for kind, paths in kinds.items()}, faults)
 
 
 def _shared(split: str, files: Sequence[ImageFile], kinds: str) -> list[Fault]:
-    """Images of one name but for the suffix, which are annotated by the same files."""
+    """Images whose names differ only in the suffix, so that one file annotates several of them."""
     first: dict[str, str] = {}
     kind = f"images that share a {kinds}"
     return [
@@ -78,23 +66,17 @@ def _shared(split: str, files: Sequence[ImageFile], kinds: str) -> list[Fault]:
 
 def by_stem(listing: Listing) -> dict[str, Path]:
     """The files of a folder by path without suffix; raises ArgusError, naming them, if several have one stem."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     doubles = []
     for file in image_files(listing.paths, listing.folder):
-        first = found.setdefault(stem(file.key), file.path)
+        first = paths.setdefault(stem(file.key), file.path)
         if first != file.path:
             doubles.append(f"{first.name} and {file.key}")
     if doubles:
         raise ArgusError(f"{listing.folder}: both claim to annotate one image, keep one of them: {several(doubles)}")
-    return found
+    return paths
 
 
 def stem(key: str) -> str:
-    """A key without its suffix, as it is compared: with composed letters."""
+    """A key without its suffix, with composed letters so that it can be compared."""
     return composed(key[: len(key) - len(suffix_of(key))])
-
-
-def check_limit(limit: int) -> None:
-    """Raise ArgusError for a limit that is none."""
-    if limit < 0:
-        raise ArgusError(f"option limit={limit} must be 0 (all images) or the number of images to keep")

@@ -1,15 +1,14 @@
-"""NYU Depth V2 with the lists that everybody trains and tests on."""
+"""NYU Depth V2 with the usual lists of training and test images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from argus_core.data import Split
 from argus_core.errors import ArgusError, Fault
 from argus_data.depth_maps import DepthLayer
-from argus_data.images import ImageFile, ImageSplit
+from argus_data.images import ImageFile, ImageSplit, data_root
 
 __all__ = ["open_nyu"]
 
@@ -28,18 +27,6 @@ class _Entry:
     depth: str
 
 
-class NYULayer(DepthLayer):
-    """Depth in millimetres, and what was wrong with the list."""
-
-    def __init__(self, paths: Sequence[Path], faults: Sequence[Fault]) -> None:
-        super().__init__(paths)
-        self._left_out = tuple(faults)
-
-    def faults(self) -> list[Fault]:
-        """The entries that were left out, and depth maps that are not there."""
-        return [*self._left_out, *super().faults()]
-
-
 def open_nyu(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
     """``train`` (24,231 images) and ``val`` (the 654 official test images), as far as their lists are there.
 
@@ -48,14 +35,12 @@ def open_nyu(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
     released them. An entry whose depth is "None" is left out. ``limit`` keeps the first images of every split; 0
     keeps all.
     """
-    root = Path(path).expanduser()
-    if limit < 0:
-        raise ArgusError(f"option limit={limit} must be 0 (all images) or the number of images to keep")
-    found = {name: root / file for name, files in LISTS.items() for file in files if (root / file).is_file()}
-    if not found:
+    root = data_root(path, limit)
+    lists = {name: root / file for name, files in LISTS.items() for file in files if (root / file).is_file()}
+    if not lists:
         looked = ", ".join(file for files in LISTS.values() for file in files)
         raise ArgusError(f"{root} holds no NYU Depth V2; looked for {looked}")
-    return {name: _open_split(name, root, file, limit) for name, file in found.items()}
+    return {name: _open_split(name, root, file, limit) for name, file in lists.items()}
 
 
 def _open_split(name: str, root: Path, file: Path, limit: int) -> ImageSplit:
@@ -65,7 +50,7 @@ def _open_split(name: str, root: Path, file: Path, limit: int) -> ImageSplit:
         raise ArgusError(f"{file} names no image with depth")
     folder = _folder(name, root, file, entries[0])
     images = [ImageFile(entry.image, folder / entry.image) for entry in entries]
-    return ImageSplit(name, images, [NYULayer([folder / entry.depth for entry in entries], faults)])
+    return ImageSplit(name, images, [DepthLayer([folder / entry.depth for entry in entries])], faults=faults)
 
 
 def _read_list(file: Path) -> tuple[list[_Entry], list[Fault]]:
@@ -93,7 +78,7 @@ def _read_list(file: Path) -> tuple[list[_Entry], list[Fault]]:
 
 
 def _folder(name: str, root: Path, file: Path, first: _Entry) -> Path:
-    """Where the paths of a list start, told by its first image."""
+    """Where the paths of a list start, judged by its first image."""
     for below in FOLDERS[name]:
         if (root / below / first.image).is_file():
             return root / below

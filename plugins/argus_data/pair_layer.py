@@ -23,7 +23,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class PairPoints:
-    """Points x, y of the source image and the same points of the target, in the fields of ``Matches``."""
+    """Points x, y of the source image and the same points of the target, with the fields of ``Matches``."""
 
     source: Sequence[Point]
     target: Sequence[Point]
@@ -33,14 +33,11 @@ class PairPoints:
 
 
 class PairLayer(Layer):
-    """Pairs by the indices of their images (source, target); ``read`` gives a pair's points by its number."""
+    """Pairs by the indices of their images (source, target); ``read`` returns the points of a pair by its number."""
 
-    def __init__(
-        self, pairs: Sequence[tuple[int, int]], read: Callable[[int], PairPoints], faults: Sequence[Fault] = ()
-    ) -> None:
+    def __init__(self, pairs: Sequence[tuple[int, int]], read: Callable[[int], PairPoints]) -> None:
         self._pairs = tuple(pairs)
         self._read = read
-        self._faults = list(faults)
 
     @property
     def task(self) -> Correspond:
@@ -66,17 +63,17 @@ class PairLayer(Layer):
         return json_sha256([self._pairs, [asdict(self._read(number)) for number in range(len(self._pairs))]])
 
     def faults(self) -> list[Fault]:
-        """What was found wrong when the pairs were opened, and pairs of an image with itself."""
-        total, alone = len(self._pairs), sum(source == target for source, target in self._pairs)
-        what = f"{alone} of {total} pairs are of an image with itself"
-        return [*self._faults, *([Fault("pairs", what, count=alone, total=total)] if alone else [])]
+        """Pairs of an image with itself."""
+        total, same = len(self._pairs), sum(source == target for source, target in self._pairs)
+        what = f"{same} of {total} pairs are of an image with itself"
+        return [Fault("pairs", what, count=same, total=total)] if same else []
 
 
 class PairSplit(ImageSplit):
     """The images of some pairs, in the order in which the pairs name them.
 
-    ``pairs`` are the keys of source and target, ``path`` tells where a key's file is, ``sizes`` (height, width) are
-    what annotations say.
+    ``pairs`` are the keys of source and target, ``path`` maps a key to its file, ``sizes`` (height, width) come from
+    the annotations.
     """
 
     def __init__(
@@ -90,8 +87,8 @@ class PairSplit(ImageSplit):
     ) -> None:
         keys = list(dict.fromkeys(key for pair in pairs for key in pair))
         index = {key: number for number, key in enumerate(keys)}
-        layer = PairLayer([(index[source], index[target]) for source, target in pairs], read, faults)
-        super().__init__(name, [ImageFile(key, path(key)) for key in keys], [layer])
+        layer = PairLayer([(index[source], index[target]) for source, target in pairs], read)
+        super().__init__(name, [ImageFile(key, path(key)) for key in keys], [layer], faults=faults)
         self._sizes = sizes or {}
 
     def size(self, index: int) -> Size | None:

@@ -13,7 +13,7 @@ import numpy as np
 from argus_core.data import Split
 from argus_core.errors import ArgusError
 from argus_core.image import is_hidden
-from argus_data.matching import check_limit
+from argus_data.images import data_root
 from argus_data.pair_layer import PairPoints, PairSplit
 from argus_data.pairs import NAME, open_pairs
 
@@ -31,21 +31,19 @@ def open_pf_willow(path: str | Path, *, cross: bool = False, limit: int = 0) -> 
     as do the original folders of .png and .mat files: all ordered pairs of the images of a folder, 900 in all. The
     target's box is that of its keypoints. ``limit`` keeps the first pairs of every split; 0 keeps all.
     """
-    check_limit(limit)
-    root = Path(path).expanduser()
+    root = data_root(path, limit)
     if (root / NAME).is_file():
         splits = open_pairs(root, limit=limit)
         return {name: split for name, split in splits.items() if cross or name != "cross"}
     lists = [root / name for name in LISTS if (root / name).is_file()]
-    found = list(_listed(root, lists[0]) if lists else _original(root))
-    if not found:
+    annotated = list(_listed_pairs(root, lists[0]) if lists else _folder_pairs(root))
+    if not annotated:
         raise ArgusError(f"{root} holds no PF-WILLOW; looked for {', '.join((NAME, *LISTS))} and FOLDER/*.mat")
-    found = found[:limit] if limit else found
-    pairs, points = zip(*found, strict=True)
+    pairs, points = zip(*annotated[: limit or None], strict=True)
     return {"test": PairSplit("test", pairs, root.joinpath, points.__getitem__)}
 
 
-def _listed(root: Path, file: Path) -> Iterator[tuple[tuple[str, str], PairPoints]]:
+def _listed_pairs(root: Path, file: Path) -> Iterator[tuple[tuple[str, str], PairPoints]]:
     """Rows of two file names, then x of all keypoints and y of all keypoints of the first image, and of the second."""
     with file.open(encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.reader(stream))
@@ -61,7 +59,7 @@ def _listed(root: Path, file: Path) -> Iterator[tuple[tuple[str, str], PairPoint
         yield names, _points(source, target, names[1])
 
 
-def _original(root: Path) -> Iterator[tuple[tuple[str, str], PairPoints]]:
+def _folder_pairs(root: Path) -> Iterator[tuple[tuple[str, str], PairPoints]]:
     """All ordered pairs of each folder's images, whose keypoints are in .mat files of their names, counted from 1."""
     files = [file for file in sorted(root.glob("*/*.mat")) if not is_hidden(file.name)]
     for folder in sorted({file.parent for file in files}):
@@ -93,5 +91,5 @@ def _points(source: Any, target: Any, key: str) -> PairPoints:
 
 
 def _key(root: Path, name: str) -> str:
-    """The path below ``root`` of a listed file, which may be listed with the name of the root's folder before it."""
+    """The path below ``root`` of a file, which lists may give with the name of the root's folder before it."""
     return name if (root / name).is_file() else name.partition("/")[2] or name

@@ -44,11 +44,11 @@ class ScenePairSplit(Split):
         return photograph(scene.world, scene.camera)
 
     def digest(self, index: int) -> str:
-        """sha256 (hex) of what the picture is made from, which stands for its bytes."""
+        """sha256 (hex) of what the picture is made from, in place of its bytes."""
         return json_sha256([self._scenes.digest(index // 2), index % 2, self._points])
 
     def stamp(self, index: int) -> str:
-        """The digest, as nothing is cheaper."""
+        """The digest, which is cheap."""
         return self.digest(index)
 
     @property

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["SceneSplit", "open_scenes"]
 
 GENERATOR = 1
-"""To be raised whenever the same parameters give other scenes."""
+"""Raise it whenever the same parameters give other scenes."""
 SPLITS = ("train", "val")
 SMALLEST_SIDE = 32
 TASKS = ("classify", "depth", "detect", "segment")
 KINDS = (*CLASSES, "nothing")
-"""What a scene shows most of, as a class."""
+"""Classes of whole scenes: the largest solid, or none."""
 FAR = 50.0
 """Metres beyond which depth is left unknown; the ground runs on to the horizon."""
 
@@ -63,11 +63,11 @@ class SceneSplit(Split):
         return photograph(world, world.camera)
 
     def digest(self, index: int) -> str:
-        """sha256 (hex) of what the picture is made from, which stands for its bytes."""
+        """sha256 (hex) of what the picture is made from, in place of its bytes."""
         return json_sha256([*self._recipe, index])
 
     def stamp(self, index: int) -> str:
-        """The digest, as nothing is cheaper."""
+        """The digest, which is cheap."""
         return self.digest(index)
 
     @property
@@ -82,7 +82,7 @@ class SceneSplit(Split):
         return {task.name: task for task in tasks}
 
     def truth(self, sample: int, task: str) -> Any:
-        """The annotation of one scene; remembered, because every epoch asks for it."""
+        """The annotation of one scene, kept in memory because every epoch asks for it."""
         if task not in TASKS:
             raise unknown("task of the scenes", task, TASKS)
         if sample not in self._truths:

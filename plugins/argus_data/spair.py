@@ -9,7 +9,7 @@ from typing import Any, Literal
 from argus_core.common.files import read_json
 from argus_core.data import Split
 from argus_core.errors import ArgusError
-from argus_data.matching import check_limit
+from argus_data.images import data_root
 from argus_data.pair_layer import PairPoints, PairSplit
 
 __all__ = ["open_spair"]
@@ -23,13 +23,12 @@ def open_spair(path: str | Path, *, layout: Literal["large", "small"] = "large",
     Pairs are those of Layout/``layout``, in its order; the large layout's test split of 12,234 pairs is the benchmark.
     A pair's annotation is read when it is asked for. ``limit`` keeps the first pairs of every split; 0 keeps all.
     """
-    check_limit(limit)
-    root = Path(path).expanduser()
-    lists = {name: root / "Layout" / layout / f"{short}.txt" for name, short in SPLITS.items()}
-    found = {name: file for name, file in lists.items() if file.is_file()}
-    if not found:
+    root = data_root(path, limit)
+    files = {name: root / "Layout" / layout / f"{short}.txt" for name, short in SPLITS.items()}
+    lists = {name: file for name, file in files.items() if file.is_file()}
+    if not lists:
         raise ArgusError(f"{root} holds no SPair-71k; looked for Layout/{layout}/trn.txt, val.txt and test.txt")
-    return {name: _split(root, name, file, limit) for name, file in found.items()}
+    return {name: _split(root, name, file, limit) for name, file in lists.items()}
 
 
 def _split(root: Path, name: str, file: Path, limit: int) -> PairSplit:
