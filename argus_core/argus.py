@@ -1,4 +1,4 @@
-"""Argus: what a photograph shows, from one frozen backbone: classes, masks, depth, objects, correspondences."""
+"""Argus: classes, masks, depth, objects and correspondences of photographs, from one frozen backbone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Argus"]
 
 
 class Argus(Questions):
-    """Heads over one frozen backbone, asked in the words of their tasks; loaded, saved and exported as a whole."""
+    """Heads over one frozen backbone: asked questions, loaded, saved and exported as a whole."""
 
     @classmethod
     def load(
@@ -30,7 +30,7 @@ class Argus(Questions):
         allow_missing: bool = False,
         revision: str | None = None,
     ) -> Self:
-        """The Argus of a folder or hub id, see ``saving.read.load``; runs no code of the folder."""
+        """Load a folder or hub id, see ``saving.read.load``; no code in the folder is run."""
         from argus_core.saving.read import load
 
         return load(cls, source, variant, device, allow_missing, revision)
@@ -44,13 +44,13 @@ class Argus(Questions):
         device: torch.device | str | None = None,
         allow_missing: bool = False,
     ) -> Self:
-        """The trained heads of several runs, head folders or files over their backbone, see ``saving.runs``."""
+        """Load the trained heads of runs, head folders or files over their backbone, see ``saving.runs``."""
         from argus_core.saving.runs import assemble
 
         return assemble(cls, [Path(path) for path in paths], which, weights, device, allow_missing)
 
     def save(self, folder: str | Path, variant: str | None = None, per_head: bool = False) -> None:
-        """Write weights and config.json, see ``saving.write``; ``variant`` ``bf16_backbone`` for a smaller file."""
+        """Write weights and config.json, see ``saving.write``; variant ``bf16_backbone`` makes a smaller file."""
         from argus_core.saving.write import save
 
         save(self, folder, variant, per_head)
@@ -74,19 +74,19 @@ class Argus(Questions):
         return export_torch(self, folder, verify)
 
     def quantize_int8(self) -> Self:
-        """Hold the backbone's linear weights as int8, in place, see ``export.int8``; needs the extra ``quant``."""
+        """Store the backbone's linear weights as int8, in place, see ``export.engines``; needs the extra ``quant``."""
         from argus_core.export.engines import quantize_int8
 
         return quantize_int8(self)
 
     def compile(self, engine: str = "inductor", int8: bool = False) -> Self:  # type: ignore[override]
-        """Run the backbone by ``inductor``, ``openvino`` or ``eager`` from now on, see ``export.engines``."""
+        """Run the backbone with ``inductor``, ``openvino`` or ``eager`` from now on, see ``export.engines``."""
         from argus_core.export.engines import compile_backbone
 
         return compile_backbone(self, engine, int8)
 
     def plan(self) -> Plan:
-        """The passes an image takes, and the cost of backbone and heads; prints as a table."""
+        """The passes for an image, and the cost of backbone and heads; prints as a table."""
         from argus_core.model.plan import make_plan
 
         return make_plan(self)

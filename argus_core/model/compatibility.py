@@ -1,28 +1,25 @@
-"""Whether a head belongs to a backbone: the shape of the tokens it was built for, and the weights that made them."""
+"""Whether a head fits a backbone: the shape of the tokens it was built for, and the weights that made them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from argus_core.backbones.base import Backbone
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.tokens import FeatureInfo, Needs
-
-if TYPE_CHECKING:
-    from argus_core.backbones import Backbone
+from argus_core.tokens import FeatureInfo
 
 
 def check_fit(name: str, head: Head, backbone: Backbone, strict: bool = True) -> None:
     """Raise ArgusError for a head that was built for other tokens, or trained on other weights.
 
-    Without ``strict`` only the channels of the layers that the head reads must be those of the backbone.
+    Without ``strict`` only the channels of the layers that the head reads must match.
     """
-    wanted, given = _read(name, head, head.info), _read(name, head, backbone.info)
-    if wanted != given:
+    expected, actual = _channels(name, head, head.info), _channels(name, head, backbone.info)
+    if expected != actual:
         raise ArgusError(
-            f"head {name!r} reads {_shown(wanted)} channels of layers {_shown(head.needs.layers)}, backbone "
-            f"{backbone.name!r} has {_shown(given)} there; train it on this backbone, or load the one it was built for"
+            f"head {name!r} reads {_shown(expected)} channels of layers {_shown(head.needs.layers)}, backbone "
+            f"{backbone.name!r} has {_shown(actual)} there; train it on this backbone, or load the one it was built for"
         )
     fault = (_shape_fault(head.info, backbone) or _weights_fault(head, backbone)) if strict else ""
     if fault:
@@ -33,38 +30,37 @@ def check_fit(name: str, head: Head, backbone: Backbone, strict: bool = True) ->
 
 
 def _weights_fault(head: Head, backbone: Backbone) -> str:
-    held = head.backbone_sha256
-    if held is None or held in (backbone.weights_sha256, backbone.rounded_from):
+    sha256 = head.backbone_sha256
+    if sha256 is None or sha256 in (backbone.weights_sha256, backbone.rounded_from):
         return ""
     return (
-        f"trained on tokens of backbone weights {held[:12]} (sha256), "
+        f"trained on tokens of backbone weights {sha256[:12]} (sha256), "
         f"backbone {backbone.name!r} has {backbone.weights_sha256[:12]}"
     )
 
 
 def _shape_fault(info: FeatureInfo, backbone: Backbone) -> str:
-    """The first field in which the announced tokens differ."""
+    """The first field of the tokens that differs."""
     pairs = {
         "channels": (_shown(info.channels), _shown(backbone.info.channels)),
         "strides": (_shown(info.strides), _shown(backbone.info.strides)),
         "prefix": (str(info.prefix), str(backbone.info.prefix)),
     }
-    for field, (wanted, given) in pairs.items():
-        if wanted != given:
-            return f"built for tokens with {field} {wanted}, backbone {backbone.name!r} gives {given}"
+    for field, (expected, actual) in pairs.items():
+        if expected != actual:
+            return f"built for tokens with {field} {expected}, backbone {backbone.name!r} gives {actual}"
     return ""
 
 
-def _read(name: str, head: Head, info: FeatureInfo) -> tuple[int, ...]:
-    """The channels that a head finds in its layers."""
-    needs: Needs = head.needs
+def _channels(name: str, head: Head, info: FeatureInfo) -> tuple[int, ...]:
+    """The channels of the layers that a head reads."""
     try:
-        return tuple(info.channels[layer] for layer in needs.resolve(info).layers)
+        return tuple(info.channels[layer] for layer in head.needs.resolve(info).layers)
     except ArgusError as error:
         raise ArgusError(f"head {name!r}: {error}") from error
 
 
 def _shown(values: Sequence[int]) -> str:
-    """Values of layers, as ``12 x 192`` where they are alike."""
-    alike = len(set(values)) == 1 and len(values) > 1
-    return f"{len(values)} x {values[0]}" if alike else ", ".join(map(str, values))
+    """Values of layers, such as ``12 x 192`` if they are all the same."""
+    same = len(set(values)) == 1 and len(values) > 1
+    return f"{len(values)} x {values[0]}" if same else ", ".join(map(str, values))

@@ -1,4 +1,4 @@
-"""One picture of everything that is said about an image."""
+"""One picture of all results for an image."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from argus_core.tasks import PlainResult, Result
 from argus_core.tasks.classify import ClassResult
 
 SIDE = 512
-"""Each picture shows the image as large as a square of this side in pixels."""
-LONGEST = 1024
-"""No side of the image is longer in a picture."""
+"""The image has the area of a square of this side in pixels in each picture."""
+MAX_SIDE = 1024
 TITLE = 17
 """Pixels of the titles' font."""
 GAP = 20
 ASPECT = 1.5
-"""Width of the whole by its height, about; a place left free counts as ``FREE`` of the logarithm beside it."""
-FREE = 0.9
+"""Preferred width of the grid by its height."""
+EMPTY_CELL = 0.9
+"""Cost of an empty cell, compared to the logarithm of the deviation from ``ASPECT``."""
 MUTED = (112, 112, 112)
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """A picture under a title; what is said beside it in grey."""
+    """A picture under a title, with a grey note beside the title."""
 
     title: str
     note: str
@@ -40,30 +40,31 @@ class _Cell:
 
 
 def draw_results(results: Mapping[str, Result]) -> Pixels:
-    """The image with its classes below, and a picture for every other answer, in a grid; all on one scale.
+    """A grid of the image with its classes below and a picture of every other result, all on one scale.
 
-    ``results`` are of one image, by the names of their heads. An answer that has no picture has no place in it.
+    ``results`` are of one image, by head name. Results without a picture are left out.
     """
     image = next(iter(results.values())).image
     size = _tile_size((image.shape[0], image.shape[1]))
     kinds = Counter(type(result) for result in results.values())
-    shown = {name: one for name, one in results.items() if not isinstance(one, ClassResult | PlainResult)}
-    cells = [_photograph(image, size, {name: one for name, one in results.items() if isinstance(one, ClassResult)})]
-    for name, result in shown.items():
-        title = result.headline()
-        note = name if title and kinds[type(result)] > 1 else ""
-        cells.append(_Cell(title or name, note, result.tile(size)))
+    classes = {name: result for name, result in results.items() if isinstance(result, ClassResult)}
+    cells = [_photograph(image, size, classes)]
+    for name, result in results.items():
+        if not isinstance(result, ClassResult | PlainResult):
+            title = result.headline()
+            note = name if title and kinds[type(result)] > 1 else ""
+            cells.append(_Cell(title or name, note, result.tile(size)))
     return _grid(cells)
 
 
 def _tile_size(size: tuple[int, int]) -> tuple[int, int]:
     """The (height, width) at which an image of ``size`` is shown."""
-    zoom = min(SIDE / math.sqrt(size[0] * size[1]), LONGEST / max(size))
+    zoom = min(SIDE / math.sqrt(size[0] * size[1]), MAX_SIDE / max(size))
     return max(1, round(size[0] * zoom)), max(1, round(size[1] * zoom))
 
 
 def _photograph(image: Pixels, size: tuple[int, int], classes: Mapping[str, ClassResult]) -> _Cell:
-    """The image with the classes that each head found below it."""
+    """The image with the classes of each head below it."""
     picture, face = resized(image, size), font_for(size)
     for name, result in classes.items():
         if len(classes) > 1:
@@ -81,7 +82,7 @@ def _line(text: str, face: ImageFont.FreeTypeFont, room: int) -> Image.Image:
 
 
 def _grid(cells: Sequence[_Cell]) -> Pixels:
-    """The cells in rows, from the left, in as many columns as make a pleasant whole."""
+    """The cells row by row."""
     line = line_of(font(TITLE))
     width = max(cell.picture.shape[1] for cell in cells)
     columns = _columns(len(cells), width + GAP, max(cell.picture.shape[0] for cell in cells) + line + GAP)
@@ -89,13 +90,13 @@ def _grid(cells: Sequence[_Cell]) -> Pixels:
     heights = [line + max(cell.picture.shape[0] for cell in row) + GAP for row in rows]
     sheet = Image.new("RGB", (columns * (width + GAP) + GAP, sum(heights) + GAP), PAPER)
     for number, row in enumerate(rows):
-        for place, cell in enumerate(row):
-            _put(sheet, cell, (GAP + place * (width + GAP), GAP + sum(heights[:number])), width)
+        for column, cell in enumerate(row):
+            _put(sheet, cell, (GAP + column * (width + GAP), GAP + sum(heights[:number])), width)
     return np.array(sheet)
 
 
 def _put(sheet: Image.Image, cell: _Cell, corner: tuple[int, int], width: int) -> None:
-    """A cell on the sheet; what does not fit of its title is cut."""
+    """Draw a cell on the sheet; titles that do not fit are cut."""
     pen, face, line = ImageDraw.Draw(sheet), font(TITLE), line_of(font(TITLE))
     note = fit(cell.note, face, width / 2)
     space = length(note, face) + TITLE / 2 if note else 0
@@ -107,10 +108,10 @@ def _put(sheet: Image.Image, cell: _Cell, corner: tuple[int, int], width: int) -
 
 
 def _columns(count: int, width: int, height: int) -> int:
-    """Of ``count`` cells (width, height) so many in a row that the whole is near ``ASPECT`` with few places free."""
+    """The number of columns for ``count`` cells (width, height): near ``ASPECT``, with few empty cells."""
 
     def cost(columns: int) -> float:
         rows = math.ceil(count / columns)
-        return abs(math.log(columns * width / (rows * height) / ASPECT)) + FREE * (rows * columns - count)
+        return abs(math.log(columns * width / (rows * height) / ASPECT)) + EMPTY_CELL * (rows * columns - count)
 
     return min(range(1, count + 1), key=cost)

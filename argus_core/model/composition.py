@@ -1,4 +1,4 @@
-"""Any set of heads over one frozen backbone: which passes they take, and their predictions."""
+"""Any set of heads over one frozen backbone: the passes they need, and their predictions."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class Pass:
 
 
 class Composition(nn.Module):
-    """Several heads by name over one backbone; heads must have been built for it and trained on its weights.
+    """Heads by name over one backbone that they were built for, and on whose weights they were trained.
 
-    ``strict=False`` lets heads of other weights or strides pass, as far as they can run at all. With ``canvas`` every
-    head sees that canvas, so that an image takes one pass; without, each sees the canvas it was trained on, which it
-    must have then, and those with the same one share a pass.
+    ``strict=False`` accepts heads of other weights or strides, if they can run at all. With ``canvas`` all heads use
+    that canvas, so an image takes one pass. Without it each head uses the canvas it was trained on, and heads with the
+    same canvas share a pass.
     """
 
     missing: Mapping[str, str] = MappingProxyType({})
-    """Heads that were left out when this was loaded, and why."""
+    """Heads that were left out when this was loaded, with the reason."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Composition(nn.Module):
         return outline(self)
 
     def add(self, name: str, head: Head, strict: bool = True) -> None:
-        """Put in a head under a name of its own; raises ArgusError if it does not belong here, see ``check_fit``."""
+        """Add a head under a new name; raises ArgusError if it does not fit the backbone, see ``check_fit``."""
         check_name(name)
         if not isinstance(head, Head):
             raise ArgusError(f"{name!r} is {type(head).__name__}, not a Head; load_head gives a pair, (head, record)")
@@ -74,17 +74,17 @@ class Composition(nn.Module):
         self.heads[name] = head.to(self.backbone.device).eval()
 
     def licenses(self) -> Licenses:
-        """The terms of every part, and those that bind the whole."""
+        """The licences of all parts, and the terms that apply to the whole."""
         return work_licenses(self.backbone.license, {name: self.head(name).record for name in self.heads})
 
     def remove(self, name: str) -> Head:
-        """Take out a head, and return it."""
+        """Remove a head and return it."""
         head = self.head(name)
         del self.heads[name]
         return head
 
     def head(self, name: str) -> Head:
-        """A head by its name; raises ArgusError, with the nearest names, if there is none."""
+        """The head of that name; raises ArgusError with similar names if there is none."""
         if name not in self.heads:
             raise unknown("head of this Argus", name, self.heads)
         head = self.heads[name]
@@ -92,21 +92,19 @@ class Composition(nn.Module):
         return head
 
     def canvas_of(self, name: str) -> Canvas:
-        """The canvas a head sees."""
+        """The canvas that a head uses."""
         canvas = self.canvas or self.head(name).canvas
         if canvas is None:
             raise _without_canvas(name)
         return canvas
 
     def passes(self, names: Sequence[str] | None = None) -> list[Pass]:
-        """The backbone passes that some heads take, all by default: one per canvas."""
-        groups: dict[Canvas, list[str]] = {}
+        """The backbone passes for some heads, by default all: one per canvas."""
+        groups: dict[Canvas, dict[str, Head]] = {}
         for name in self._chosen(names):
-            groups.setdefault(self.canvas_of(name), []).append(name)
-        return [
-            Pass(canvas, tuple(members), merged_needs({name: self.head(name) for name in members}, self.backbone.info))
-            for canvas, members in groups.items()
-        ]
+            groups.setdefault(self.canvas_of(name), {})[name] = self.head(name)
+        info = self.backbone.info
+        return [Pass(canvas, tuple(heads), merged_needs(heads, info)) for canvas, heads in groups.items()]
 
     @property
     def needs(self) -> Needs:
@@ -141,17 +139,18 @@ class Composition(nn.Module):
         batch: int = 8,
         lap: Callable[[str], None] = lambda name: None,
     ) -> list[dict[str, Any]]:
-        """For each image, by head: predictions of some heads, all by default, in pixels of the original image.
+        """Predictions of some heads, by default all, for each image, by head, in pixels of the original image.
 
-        ``batch`` images share a backbone pass. ``lap`` is called with the name of every part when its work is done.
+        ``batch`` images share a backbone pass. ``lap`` is called with ``"backbone"`` or a head's name when that part
+        is done.
         """
         _check_images(images)
         predictions: list[dict[str, Any]] = [{} for _ in images]
-        for one in self.passes(names):
-            heads = {name: self.head(name) for name in one.heads}
+        for group in self.passes(names):
+            heads = {name: self.head(name) for name in group.heads}
             for start in range(0, len(images), batch):
                 numbers = range(start, min(start + batch, len(images)))
-                placed = self.tokens([images[number] for number in numbers], one.canvas, one.needs)
+                placed = self.tokens([images[number] for number in numbers], group.canvas, group.needs)
                 lap("backbone")
                 for number, by_head in run_passes(heads, [(numbers, placed)], lap).items():
                     predictions[number] |= by_head
@@ -164,7 +163,7 @@ class Composition(nn.Module):
         return {name: [by_head[name] for by_head in predictions] for name in self.heads}
 
     def _one_canvas(self) -> Canvas:
-        canvases = [one.canvas for one in self.passes()]
+        canvases = [group.canvas for group in self.passes()]
         if len(canvases) > 1:
             raise ArgusError(f"the heads were trained on {len(canvases)} canvases; say which: canvas={canvases[0]}")
         return canvases[0]
@@ -201,7 +200,7 @@ def check_name(name: str) -> None:
 
 
 def merged_needs(heads: Mapping[str, Head], info: FeatureInfo | None = None) -> Needs:
-    """What one pass of a backbone, by default one like those the heads were built for, must give to serve them all."""
+    """What one backbone pass must give to serve all heads; ``info`` is that of the backbone, by default the heads'."""
     return reduce(or_, (head.needs.resolve(info or head.info) for head in heads.values()))
 
 
@@ -215,9 +214,10 @@ def run_passes(
     batches: Iterable[tuple[Sequence[int], PlacedTokens]],
     lap: Callable[[str], None] = lambda name: None,
 ) -> dict[int, dict[str, Any]]:
-    """By image, by head: the prediction in image pixels, merged from all passes over the image.
+    """Predictions by image and head, in image pixels, merged from all passes over the image.
 
-    ``batches`` are passes: the number of the image of each, tokens and placements.
+    A batch holds passes: the number of the image of each, their tokens and placements. ``lap`` is called with a head's
+    name when it is done with a batch, and when its predictions are merged.
     """
     parts: dict[int, dict[str, list[Any]]] = {}
     placements: dict[int, list[Placement]] = {}
@@ -238,30 +238,28 @@ def run_passes(
 
 
 def outline(argus: Composition) -> str:
-    """The backbone, and each head's name, kind, task, classes, parameters and canvas."""
+    """The backbone, and a line for each head: name, kind, classes, parameters and canvas."""
     rows = [_row(argus, name) for name in argus.heads]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     strides = sorted(set(argus.backbone.info.strides))
-    spread = f"stride {strides[0]}" if len(strides) == 1 else f"strides {strides[0]} to {strides[-1]}"
-    about = f"backbone {argus.backbone.name}, {_size(argus.backbone)}, {spread}"
-    own = {argus.head(name).canvas for name in argus.heads}
-    shared = argus.canvas or (own.pop() if len(own) == 1 else None)
+    stride = f"stride {strides[0]}" if len(strides) == 1 else f"strides {strides[0]} to {strides[-1]}"
+    canvases = {argus.canvas or argus.head(name).canvas for name in argus.heads}
+    shared = argus.canvas or (canvases.pop() if len(canvases) == 1 else None)
     canvas = f"one canvas {_canvas(shared)}" if shared else "each head on its own canvas"
-    held = f"{counted(len(rows), 'head')}, {canvas}" if rows else "no heads"
-    return "\n    ".join([f"{type(argus).__name__}({about}; {held}", *lines]) + ")"
+    heads = f"{counted(len(rows), 'head')}, {canvas}" if rows else "no heads"
+    summary = f"backbone {argus.backbone.name}, {_size(argus.backbone)}, {stride}; {heads}"
+    return "\n    ".join([f"{type(argus).__name__}({summary}", *lines]) + ")"
 
 
 def _row(argus: Composition, name: str) -> list[str]:
     head = argus.head(name)
     classes = getattr(head.task, "classes", None)
-    named = "" if classes is None else f"{len(classes):,} class{'es' * (len(classes) != 1)}"
-    canvas = "" if argus.canvas else _canvas(head.canvas)
-    return [name, head.name, named, _size(head), canvas]
+    count = "" if classes is None else f"{len(classes):,} class{'es' * (len(classes) != 1)}"
+    return [name, head.name, count, _size(head), "" if argus.canvas else _canvas(head.canvas)]
 
 
 def _size(module: nn.Module) -> str:
-    """The number of a module's parameters."""
     return f"{sum(parameter.numel() for parameter in module.parameters()):,} parameters"
 
 

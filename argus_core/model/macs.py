@@ -1,5 +1,6 @@
-"""Multiply-accumulates of a piece of work, by formulas of our own: the counter in torch knows other operators in each
-version, and none knows the attention of a CPU in all of them.
+"""Counts multiply-accumulates.
+
+The counter of torch covers other operators in each version, and in no version all attention operators of the CPU.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def count_macs(work: Callable[[], Any]) -> tuple[Any, int]:
-    """What ``work`` returns, and its multiply-accumulates.
+    """The result of ``work``, and its multiply-accumulates.
 
-    Counted are matrix products, distances (``cdist``), convolutions and attention, masked or not.
+    Matrix products, distances (``cdist``), convolutions and attention, masked or not, are counted.
     """
     # The fast path of torch's own attention modules is one operator that hides its products.
     fast = torch.backends.mha.get_fastpath_enabled()
@@ -30,7 +31,7 @@ def count_macs(work: Callable[[], Any]) -> tuple[Any, int]:
 
 
 class _Counter(TorchDispatchMode):
-    """Sees every operator, after it was taken apart into those that have a formula."""
+    """Counts every operator, after decomposing it into operators that have a formula."""
 
     supports_higher_order_operators = True
 
@@ -39,7 +40,7 @@ class _Counter(TorchDispatchMode):
         self.macs = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """The operator's result."""
+        """Run an operator and count it."""
         kwargs = kwargs or {}
         if func.namespace != "aten":
             return func(*args, **kwargs)
@@ -52,7 +53,7 @@ class _Counter(TorchDispatchMode):
 
 
 def _macs(name: str, args: Any, result: Any) -> int:
-    """Those of one operator, by its name without the underscore of those in place."""
+    """The count of one operator, by its name without the underscore of in-place operators."""
     if name.startswith("_scaled_dot_product") and not name.endswith("_backward"):
         return _attention(*args[:3])
     formula = FORMULAS.get(name)
@@ -60,7 +61,7 @@ def _macs(name: str, args: Any, result: Any) -> int:
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor) -> int:
-    """Scores of all pairs and the mean of values: (B, heads, n, d), (B, heads, m, d), (B, heads, m, e)."""
+    """Scores of all pairs and the weighted values: (B, heads, n, d), (B, heads, m, d), (B, heads, m, e)."""
     return math.prod(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1])
 
 
@@ -75,7 +76,7 @@ def _distances(left: Tensor, right: Tensor) -> int:
 
 
 def _convolution(args: Any, result: Tensor) -> int:
-    """Every element of the result, or of the input if transposed, takes one filter."""
+    """One filter for every element of the result, or of the input if transposed."""
     image, weight, transposed = args[0], args[1], args[6]
     return (image if transposed else result).numel() * math.prod(weight.shape[1:])
 
@@ -88,4 +89,4 @@ FORMULAS: dict[str, Callable[[Any, Any], int]] = {
     **dict.fromkeys(("_cdist_forward", "_euclidean_dist"), lambda args, _: _distances(args[0], args[1])),
     "convolution": _convolution,
 }
-"""Operator to a formula of its arguments and its result."""
+"""Formulas of an operator's arguments and result."""

@@ -1,4 +1,4 @@
-"""Everything that the heads of an Argus say about one image."""
+"""The results of all heads for one image."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ NOUNS = {
     "detect": "detections",
     "correspond": "descriptors",
 }
-"""What a task's result is called."""
+"""Name of a task's result."""
 MAPS = {"segmentation_confidence": ("segmentation", "confidence"), "depth_uncertainty": ("depth", "deviation")}
-"""What is known of the answers pixel by pixel: which field of which result."""
+"""Maps of how certain a result is: which field of which result."""
 
 
 @dataclass(frozen=True, repr=False)
 class Perception(Mapping[str, Any], Drawn):
-    """Results by head name; the first head of each task also answers to the task's noun, as in ``["depth"]``.
+    """Results by head name; the first head of each task is also found by the task's noun, as in ``["depth"]``.
 
-    ``timings_ms`` holds the milliseconds of the call, all its images together, for the backbone and every head.
+    ``timings_ms`` holds the milliseconds of the backbone and of each head, for all images of the call together.
     If ``confident``, ``segmentation_confidence`` (h, w) is the probability of each pixel's class, and
     ``depth_uncertainty`` (h, w) the standard deviation of each pixel's depth in metres.
     """
@@ -46,7 +46,7 @@ class Perception(Mapping[str, Any], Drawn):
     confident: bool = False
 
     def __repr__(self) -> str:
-        """A line for every answer."""
+        """A line for every result."""
         lines = [f"  {name}: {result.summary() or type(result).__name__}" for name, result in self.results.items()]
         images = {size_text(result.image): None for result in self.results.values()}
         times = [f"{sum(self.timings_ms.values()):.0f} ms"] if self.timings_ms else []
@@ -79,16 +79,16 @@ class Perception(Mapping[str, Any], Drawn):
         yield from dict.fromkeys((*self.nouns, *self._maps(), *self.results, "timings_ms"))
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
+        return sum(1 for _ in self)
 
     def _maps(self) -> list[str]:
         return [key for key, (noun, _) in MAPS.items() if self.confident and noun in self.nouns]
 
     def draw(self) -> Pixels:
-        """The image with its classes, and a picture of every other answer, in a grid."""
+        """A grid: the image with its classes, and a picture of every other result."""
         return draw_results(self.results)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: every head's answer and the times."""
-        answers = {name: result.to_dict() for name, result in self.results.items()}
-        return {**answers, "timings_ms": dict(self.timings_ms)}
+        """Plain JSON values: every head's result and the times."""
+        results = {name: result.to_dict() for name, result in self.results.items()}
+        return {**results, "timings_ms": dict(self.timings_ms)}

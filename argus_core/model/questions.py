@@ -1,4 +1,4 @@
-"""The questions that a composition of heads answers about images, each with the type of its answer."""
+"""Questions about images, each with the type of its result."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from argus_core.tasks.segment import SegmentResult
 
 Source = TypeVar("Source", bound=ImageSource)
 Several: TypeAlias = list[Source] | tuple[Source, ...]
-"""Images of any kinds; not any sequence, because texts and arrays are sequences too."""
+"""Several images. Not any sequence, because texts and arrays are sequences too."""
 FloatMap: TypeAlias = "npt.NDArray[np.float32]"
 
 
 class Questions(Composition):
-    """Heads over one frozen backbone, asked in the words of their tasks.
+    """Heads over one frozen backbone, with a method for the question of each task.
 
-    Every question takes one image (path, PIL image, array, tensor, bytes) and gives one result, or a list of
-    images of any sizes and gives a list. Results are in pixels of the original images. ``batch`` images share a
-    backbone pass. Where several heads solve a task, ``head`` (or ``method``, ``decoder``) says which; else the first.
+    Every method takes one image (path, PIL image, array, tensor, bytes) and returns one result, or a list of images of
+    any sizes and returns a list. Results are in pixels of the original images. ``batch`` images share a backbone pass.
+    If several heads solve a task, ``head`` (or ``method``, ``decoder``) selects one, by default the first.
     """
 
     batch: int = 8
@@ -164,7 +164,7 @@ class Questions(Composition):
         names, timings = self.names(tasks), dict[str, float]()
         results = self.answer(as_list(images), names, timings=timings)
         nouns = self._nouns(names)
-        perceptions = [Perception(one, nouns, timings, return_confidence) for one in results]
+        perceptions = [Perception(by_head, nouns, timings, return_confidence) for by_head in results]
         return perceptions if isinstance(images, list | tuple) else perceptions[0]
 
     def answer(
@@ -174,9 +174,9 @@ class Questions(Composition):
         options: Mapping[str, Mapping[str, Any]] | None = None,
         timings: dict[str, float] | None = None,
     ) -> list[dict[str, Result]]:
-        """The results of some heads for each image; ``options`` by task are those of the questions.
+        """The results of some heads for each image; ``options`` by task are passed to ``Task.result``.
 
-        The milliseconds that the backbone and each head took are added to ``timings``.
+        The milliseconds of the backbone and of each head are added to ``timings``.
         """
         pictures = [read_image(image) for image in images]
         clock = _Clock(self.backbone.device, {} if timings is None else timings)
@@ -189,7 +189,7 @@ class Questions(Composition):
         ]
 
     def find(self, task: str, which: str | None = None) -> str:
-        """The name of the head that answers for a task: ``which`` one, or the first."""
+        """The name of the head that solves a task: ``which``, or the first."""
         return find_head(self._roles(), task, which, self._left_out())
 
     def _roles(self) -> dict[str, Role]:
@@ -201,11 +201,11 @@ class Questions(Composition):
     def _ask(self, task: str, images: Any, which: str | None, **options: Any) -> Any:
         """The results of one head: one for one image, a list for a list."""
         name = self.find(task, which)
-        results = [one[name] for one in self.answer(as_list(images), [name], {task: options})]
+        results = [by_head[name] for by_head in self.answer(as_list(images), [name], {task: options})]
         return results if isinstance(images, list | tuple) else results[0]
 
     def names(self, tasks: Sequence[str] | None) -> list[str]:
-        """The heads asked for, by their own names or those of tasks."""
+        """The heads with these names or of these tasks; by default all but those that compare images."""
         if isinstance(tasks, str):
             raise ArgusError(f"tasks is a list of names, such as tasks=[{tasks!r}]")
         if tasks is None:
@@ -216,7 +216,7 @@ class Questions(Composition):
         return find_heads(self._roles(), tasks, self._left_out())
 
     def _nouns(self, names: Sequence[str]) -> dict[str, str]:
-        """What the first head of every task is called in a perception."""
+        """The first head of each task, by the task's noun."""
         nouns: dict[str, str] = {}
         for name in names:
             task = self.head(name).task.name
@@ -225,18 +225,18 @@ class Questions(Composition):
 
 
 class _Clock:
-    """Milliseconds since the last lap, by name; a GPU's work is waited for."""
+    """Milliseconds between laps, by name; waits for a GPU to finish its work."""
 
     def __init__(self, device: torch.device, laps: dict[str, float]) -> None:
-        self.device, self.laps, self.began = device, laps, time.perf_counter()
+        self.device, self.laps, self.start = device, laps, time.perf_counter()
 
     def lap(self, name: str) -> None:
         """Add the time since the last lap to ``name``."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         now = time.perf_counter()
-        self.laps[name] = self.laps.get(name, 0.0) + (now - self.began) * 1e3
-        self.began = now
+        self.laps[name] = self.laps.get(name, 0.0) + (now - self.start) * 1e3
+        self.start = now
 
 
 def _paired(results: Any, field: str) -> Any:
