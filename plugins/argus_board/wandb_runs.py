@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from argus_board.following import Following, wanted
-from argus_board.memory import Memory
-from argus_board.values import Scalars, group, of_row, parameters
+from argus_board.tracking import Memory, Results, Scalars, TrackerHooks, group, is_requested, parameters, result_scalars
 
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run
@@ -19,7 +17,7 @@ VARIABLES = ("WANDB_PROJECT", "WANDB_MODE")
 
 
 class WandbRuns:
-    """The W&B runs of an arena run, in one group; W&B's own variables say where they are kept.
+    """The W&B runs of an arena run, in one group; W&B's own variables say where they are stored.
 
     Raises what W&B raises, as when nobody is logged in.
     """
@@ -33,16 +31,16 @@ class WandbRuns:
         self._runs = {head: self._open(run, config, head) for head in config["heads"]}
 
     def write(self, head: str, scalars: Scalars) -> None:
-        """Add values at a step that was not told before; the server says where a killed process had got to."""
+        """Add values at a step that was not reported before; the server knows the last step of a killed process."""
         run = self._runs[head]
         if self._memory.is_new(head, scalars) and scalars.step >= run.starting_step:
             run.log(scalars.values, step=scalars.step)
 
-    def close(self, results: Mapping[str, Mapping[str, Any]]) -> None:
+    def close(self, results: Results) -> None:
         """Put each result row and its scores into its run's summary, and its notes, and end the runs."""
         for head, run in self._runs.items():
             if head in results:
-                run.summary.update({**of_row(results[head]).values, "result": dict(results[head])})
+                run.summary.update({**result_scalars(results[head]).values, "result": dict(results[head])})
                 run.notes = "\n\n".join(results[head].get("notes", ()))
             run.finish(exit_code=0 if head in results else 1)
         self._memory.save()
@@ -51,7 +49,7 @@ class WandbRuns:
         import wandb
 
         quiet = {} if "WANDB_SILENT" in os.environ else {"silent": True}
-        offline = os.environ.get("WANDB_MODE") == "offline"  # where nothing can be resumed, and asking for it warns
+        offline = os.environ.get("WANDB_MODE") == "offline"  # then a request to resume only makes W&B warn
         return wandb.init(
             project=os.environ.get("WANDB_PROJECT") or "argus",
             group=group(run),
@@ -61,17 +59,17 @@ class WandbRuns:
             reinit="create_new",
             config=parameters(config, head),
             dir=os.environ.get("WANDB_DIR") or run,
-            # The arena's own output is no part of a head's run, and W&B would take hold of the process's streams.
+            # The arena's own output is no part of a head's run, and W&B would redirect the streams of the process.
             settings=wandb.Settings(console="off", **quiet),
         )
 
 
-def _begin(run: Path, config: Mapping[str, Any]) -> WandbRuns | None:
-    off = os.environ.get("WANDB_MODE") == "disabled"
-    return WandbRuns(run, config) if not off and wanted("wandb", VARIABLES) else None
+def _start(run: Path, config: Mapping[str, Any]) -> WandbRuns | None:
+    disabled = os.environ.get("WANDB_MODE") == "disabled"
+    return WandbRuns(run, config) if not disabled and is_requested("wandb", VARIABLES) else None
 
 
-_following = Following(_begin)
-arena_started = _following.arena_started
-arena_logged = _following.arena_logged
-arena_finished = _following.arena_finished
+_hooks = TrackerHooks(_start)
+arena_started = _hooks.arena_started
+arena_logged = _hooks.arena_logged
+arena_finished = _hooks.arena_finished

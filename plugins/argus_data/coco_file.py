@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from argus_data.coco_values import Texts, misread, plain_id, whole_number
 from argus_data.local_names import is_possible
 
 Size = tuple[int, int]
-UNUSABLE = "entries of images that cannot be used"
 TOLERANCE = 0.5
 """Pixels by which rounding may move a box out of its image."""
 
@@ -99,28 +99,26 @@ def _images(file: Path, entries: list[Any], faults: list[Fault]) -> dict[Any, tu
     """File name and size by image id, in the file's order."""
     images: dict[Any, tuple[str, Size | None]] = {}
     names: set[str] = set()
+    unusable = partial(Fault, dropped=True, kind="entries of images that cannot be used", total=len(entries))
     for position, entry in enumerate(entries):
         key, name = (entry.get("id"), entry.get("file_name")) if isinstance(entry, dict) else (None, None)
         where = f"{file.name}, image {name or f'number {position}'}"
-        problem = ""
         if not isinstance(key, int | float | str) or not isinstance(name, str):
-            problem = "it needs an id and a file_name"
+            faults.append(unusable(where, "it needs an id and a file_name"))
         elif not is_possible(name):
-            problem = f"no file can be called {name!r} here"
+            faults.append(unusable(where, f"no file can be called {name!r} here"))
         elif key in images:
-            problem = f"its id {key} belongs to {images[key][0]} already"
+            faults.append(unusable(where, f"its id {key} belongs to {images[key][0]} already"))
         elif name in names:
-            problem = f"it is listed twice, again with id {key}"
-        if problem:
-            faults.append(Fault(where, problem, True, UNUSABLE, total=len(entries)))
-            continue
-        values = entry.get("height"), entry.get("width")
-        height, width = map(whole_number, values)
-        if not (height and width):
-            kind = "images whose height and width are not positive whole numbers"
-            faults.append(Fault(where, f"height and width {values} are not positive whole numbers", kind=kind))
-        images[key] = (name, (height, width) if height and width else None)
-        names.add(name)
+            faults.append(unusable(where, f"it is listed twice, again with id {key}"))
+        else:
+            values = entry.get("height"), entry.get("width")
+            height, width = map(whole_number, values)
+            if not (height and width):
+                kind = "images whose height and width are not positive whole numbers"
+                faults.append(Fault(where, f"height and width {values} are not positive whole numbers", kind=kind))
+            images[key] = (name, (height, width) if height and width else None)
+            names.add(name)
     return images
 
 

@@ -47,7 +47,7 @@ def test_what_is_logged_can_be_read_back(tmp_path):
         "live/AP": [(4, 0.25)],
         "best/AP": [(4, 0.5)],
     }
-    assert tmp_path not in argus_board._following._open
+    assert tmp_path not in argus_board._hooks._trackers
 
 
 def test_heads_do_not_mix(tmp_path):

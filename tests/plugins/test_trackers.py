@@ -1,4 +1,4 @@
-"""MLflow and W&B for real: what a run tells them is read back from a local store and from offline files."""
+"""MLflow and W&B for real: what a run reports is read back from a local store and from offline files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from pathlib import Path
 import pytest
 
 from arena_help import DATA, SMALL
-from argus_board.following import Following, wanted
-from argus_board.memory import Memory
 from argus_board.mlflow_runs import key
-from argus_board.values import Scalars, group, of_record, of_row, parameters
+from argus_board.tracking import (
+    Memory,
+    Scalars,
+    TrackerHooks,
+    group,
+    is_requested,
+    parameters,
+    record_scalars,
+    result_scalars,
+)
 from argus_core.errors import ArgusError
 from argus_core.plugins.hooks import load_plugins
 
@@ -41,14 +48,14 @@ def scored(step):
 
 
 @pytest.fixture(autouse=True)
-def _nobody_asked(monkeypatch):
+def _no_tracker_is_requested(monkeypatch):
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
-def asked(tmp_path):
-    """The environment of somebody who wants both trackers, all on this machine."""
+def environment(tmp_path):
+    """The environment variables that request both trackers, all on this machine."""
     if find_spec("mlflow") is None or find_spec("wandb") is None:
         pytest.skip("needs the extras mlflow and wandb")
     return {
@@ -62,13 +69,13 @@ def asked(tmp_path):
     }
 
 
-def held(python, run, environment):
+def stored(python, run, environment):
     done = python(str(HELP), "read", str(run), **environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.rpartition("---\n")[2])
 
 
-def test_a_run_is_one_run_per_head_and_steps_told_again_are_not_doubled(python, asked, tmp_path):
+def test_a_run_is_one_run_per_head_and_repeated_steps_are_reported_once(python, environment, tmp_path):
     """Killed after its first evaluation, resumed and failed, resumed again and ended."""
     run = tmp_path / "runs" / "mine"
     run.mkdir(parents=True)
@@ -79,15 +86,15 @@ def test_a_run_is_one_run_per_head_and_steps_told_again_are_not_doubled(python, 
     )
     for events, code in zip(tries, (9, 1, 0), strict=True):
         (tmp_path / "events.json").write_text(json.dumps(events))
-        done = python(str(HELP), "play", str(run), str(tmp_path / "events.json"), **asked)
+        done = python(str(HELP), "play", str(run), str(tmp_path / "events.json"), **environment)
         assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
-    found = held(python, run, asked)
-    check_mlflow(found["mlflow"])
-    check_wandb(found["wandb"])
+    runs = stored(python, run, environment)
+    check_mlflow(runs["mlflow"])
+    check_wandb(runs["wandb"])
 
 
-def check_mlflow(found):
-    fcos, other = found["fcos"], found["other"]
+def check_mlflow(runs):
+    fcos, other = runs["fcos"], runs["other"]
     assert (fcos["status"], fcos["name"], other["status"], other["name"]) == ("FINISHED", "fcos", "FAILED", "other")
     assert fcos["tags"] == {"argus.run": group_of(fcos["tags"]), "argus.head": "detect.fcos"}
     assert fcos["params"].items() >= {"options.width": "8", "recipe.sweep": "[]", "request.data": "scenes:"}.items()
@@ -101,8 +108,8 @@ def group_of(tags):
     return tags["argus.run"]
 
 
-def check_wandb(found):
-    fcos, other = found["fcos"], found["other"]
+def check_wandb(runs):
+    fcos, other = runs["fcos"], runs["other"]
     assert fcos["exit"] == [1, 0] and other["exit"] == [1, 1]  # the killed process left nothing in its file
     assert fcos["group"] == other["group"] and fcos["group"].endswith("runs/mine")
     assert fcos["config"].items() >= {"head": "detect.fcos", "options.width": 8, "recipe.lr": 0.1}.items()
@@ -111,18 +118,18 @@ def check_wandb(found):
     assert fcos["notes"] == "one\n\ntwo"
 
 
-def test_arena_train_tells_both_at_once(python, asked, tmp_path):
+def test_arena_train_reports_to_both_at_once(python, environment, tmp_path):
     run = tmp_path / "run"
-    given = {key.removeprefix("fcos."): value for key, value in SMALL.items() if not key.startswith("split_tower.")}
-    chosen = [text for name, value in {**given, "epochs": 1}.items() for text in ("--set", f"{name}={value}")]
+    options = {key.removeprefix("fcos."): value for key, value in SMALL.items() if not key.startswith("split_tower.")}
+    settings = [text for name, value in {**options, "epochs": 1}.items() for text in ("--set", f"{name}={value}")]
     where = ["--data", DATA, "--backbone", "tiny", "--canvas", "64", "--out", str(run)]
-    done = python("-m", "argus_arena", "train", "--head", "fcos", *where, *chosen, **asked)
+    done = python("-m", "argus_arena", "train", "--head", "fcos", *where, *settings, **environment)
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     row = json.loads((run / "fcos" / "result.json").read_text())
-    found = held(python, run, asked)
-    mlflow, wandb = found["mlflow"]["fcos"], found["wandb"]["fcos"]
+    runs = stored(python, run, environment)
+    mlflow, wandb = runs["mlflow"]["fcos"], runs["wandb"]["fcos"]
     assert mlflow["row"] == wandb["summary"]["result"] == row
     assert mlflow["curves"]["train/loss"] == [[line["step"], line["loss"]] for line in log if "loss" in line]
     assert mlflow["curves"]["train/loss"] == wandb["curves"]["train/loss"]
@@ -131,7 +138,7 @@ def test_arena_train_tells_both_at_once(python, asked, tmp_path):
     assert (mlflow["status"], wandb["exit"]) == ("FINISHED", [0])
 
 
-def test_nothing_happens_unless_a_variable_asks_for_it(tmp_path):
+def test_nothing_happens_unless_a_variable_is_set(tmp_path):
     before = set(sys.modules)
     plugins = load_plugins()
     plugins.tell("arena_started", run=tmp_path, config=CONFIG)
@@ -150,20 +157,20 @@ def test_disabled_means_disabled(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("variable", "library"), [("MLFLOW_EXPERIMENT_NAME", "mlflow"), ("WANDB_PROJECT", "wandb")])
-def test_a_missing_library_is_said_once(monkeypatch, capsys, tmp_path, variable, library):
+def test_a_missing_library_is_reported_once(monkeypatch, capsys, tmp_path, variable, library):
     monkeypatch.setenv(variable, "mine")
-    monkeypatch.setattr("argus_board.following.find_spec", lambda name: None)
+    monkeypatch.setattr("argus_board.tracking.find_spec", lambda name: None)
     plugins = load_plugins()
     for event, values in (STARTED, trained(1), trained(2)):
         plugins.tell(event, run=tmp_path, **values)
-    said = capsys.readouterr().err
-    assert said.count(f"{variable} is set") == 1
-    assert f"pip install 'argus-perception[{library}]'" in said
+    messages = capsys.readouterr().err
+    assert messages.count(f"{variable} is set") == 1
+    assert f"pip install 'argus-perception[{library}]'" in messages
 
 
-def test_an_empty_variable_asks_for_nothing(monkeypatch):
+def test_an_empty_variable_counts_as_not_set(monkeypatch):
     monkeypatch.setenv("WANDB_PROJECT", "")
-    assert not wanted("a library that is missing", ("WANDB_PROJECT",))
+    assert not is_requested("a library that is missing", ("WANDB_PROJECT",))
 
 
 def test_importing_the_plugins_loads_no_library(python):
@@ -176,15 +183,15 @@ assert not {"mlflow", "wandb", "torch", "tensorboard"} & set(sys.modules)
 
 
 class Fake:
-    """A tracker that keeps what it is told, and raises when ``broken``."""
+    """A tracker that records its calls, and raises when ``broken``."""
 
     def __init__(self):
-        self.told, self.closed, self.broken = [], [], False
+        self.scalars, self.closed, self.broken = [], [], False
 
     def write(self, head, scalars):
         if self.broken:
             raise OSError("the server is gone")
-        self.told.append((head, scalars))
+        self.scalars.append((head, scalars))
 
     def close(self, results):
         self.closed.append(results)
@@ -192,32 +199,32 @@ class Fake:
 
 def test_a_run_that_never_ended_is_closed_without_results_at_exit(tmp_path):
     tracker = Fake()
-    following = Following(lambda run, config: tracker)
-    following.arena_started(tmp_path, CONFIG)
-    following.arena_logged(tmp_path, trained(1)[1]["record"])
-    following._leave()
-    following._leave()
-    assert tracker.told == [("fcos", Scalars("train", 1, {"train/loss": 1, "train/lr": 0.5}))]
+    hooks = TrackerHooks(lambda run, config: tracker)
+    hooks.arena_started(tmp_path, CONFIG)
+    hooks.arena_logged(tmp_path, trained(1)[1]["record"])
+    hooks._close_all()
+    hooks._close_all()
+    assert tracker.scalars == [("fcos", Scalars("train", 1, {"train/loss": 1, "train/lr": 0.5}))]
     assert tracker.closed == [{}]
 
 
-def test_a_tracker_that_raised_is_not_asked_again(tmp_path):
+def test_a_tracker_that_raised_is_not_called_again(tmp_path):
     tracker = Fake()
-    following = Following(lambda run, config: tracker)
-    following.arena_started(tmp_path, CONFIG)
+    hooks = TrackerHooks(lambda run, config: tracker)
+    hooks.arena_started(tmp_path, CONFIG)
     tracker.broken = True
     with pytest.raises(OSError, match="gone"):
-        following.arena_logged(tmp_path, trained(1)[1]["record"])
-    following.arena_logged(tmp_path, trained(2)[1]["record"])
-    following.arena_finished(tmp_path, {})
-    following._leave()
-    assert not tracker.told and not tracker.closed
+        hooks.arena_logged(tmp_path, trained(1)[1]["record"])
+    hooks.arena_logged(tmp_path, trained(2)[1]["record"])
+    hooks.arena_finished(tmp_path, {})
+    hooks._close_all()
+    assert not tracker.scalars and not tracker.closed
 
 
 def test_values_that_are_no_numbers_are_left_out():
     record = {"step": 3, "head": "x", "epoch": 1, "trial": "lr=3", "loss": float("nan"), "box": None, "lr": 0.1}
-    assert of_record(record) == Scalars("train lr=3", 3, {"train lr=3/lr": 0.1})
-    assert of_row(ROW) == Scalars("best", 20, {"best/AP": 0.25})
+    assert record_scalars(record) == Scalars("train lr=3", 3, {"train lr=3/lr": 0.1})
+    assert result_scalars(ROW) == Scalars("best", 20, {"best/AP": 0.25})
 
 
 def test_parameters_are_flat():
@@ -248,11 +255,11 @@ def test_a_group_is_the_end_of_the_folder():
         ("recipe.lr", "recipe.lr"),
     ],
 )
-def test_names_are_made_what_mlflow_takes(tag, name):
+def test_names_become_valid_in_mlflow(tag, name):
     assert key(tag) == name
 
 
-def test_memory_outlives_a_process_and_reads_on_in_the_log(tmp_path):
+def test_memory_outlives_a_process_and_reads_the_rest_in_the_log(tmp_path):
     file, log = tmp_path / "mine.json", tmp_path / "log.jsonl"
     first = Memory(file, log)
     first.begin("fcos", "id-1")
