@@ -1,4 +1,4 @@
-"""The loop that turns images into shards: threads read ahead, a thread writes behind, the backbone in between."""
+"""The loop that turns images into shards: threads read ahead, a thread writes, the backbone runs in between."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RenderedImage:
 
 def render_image(split: Split, spec: CacheSpec, skip_bad: bool, index: int) -> RenderedImage:
     """Read and render one image; an unreadable one raises its ArgusError, or is skipped."""
-    # Taken before the pixels: a file replaced in between is then found to differ.
+    # Hashed before the pixels are read: a file that is replaced in between is then found to differ.
     key, stamp, sha256 = split.key(index), attempt(split.stamp, index), attempt(split.digest, index)
     try:
         image = split.read(index)
@@ -68,7 +68,7 @@ Report = Callable[[int, int, float, float], None]
 
 @dataclass
 class Meter:
-    """Counts images and reports progress; ``done`` starts at what an earlier run finished."""
+    """Counts images and reports progress; ``done`` starts with the images of an earlier run."""
 
     done: int
     total: int
@@ -93,7 +93,7 @@ class Job:
     spec: CacheSpec
 
     def run(self, todo: Sequence[int], read: Callable[[int], RenderedImage], threads: int, meter: Meter) -> None:
-        """Write the shards ``todo``; every pass and its place in a batch depend on its index alone."""
+        """Write the shards ``todo``. The batch of a pass, and its place in it, depend on the index alone."""
         pending: Future[None] | None = None
         batches = (batch for number in todo for batch in self._batches(number))
         with closing(read_ahead(read, batches, threads)) as rendered, ThreadPoolExecutor(1) as disk:
@@ -133,12 +133,12 @@ class Job:
                 row = int(finite.view(len(raw), -1).all(dim=1).int().argmin())
                 extent = tokens.extent.cpu().numpy()
                 ends = rows_per_pass(tokens.info, name, layer, extent, prefix).cumsum()
-                raise self._unfit(keys[int(ends.searchsorted(row, side="right"))], layer, raw[row])
+                raise self._misfit(keys[int(ends.searchsorted(row, side="right"))], layer, raw[row])
             rows[name].append(stored.cpu())
             if scale is not None:
                 rows[f"scale.{name}"].append(scale.cpu())
 
-    def _unfit(self, key: str, layer: int, row: Tensor) -> ArgusError:
+    def _misfit(self, key: str, layer: int, row: Tensor) -> ArgusError:
         if not torch.isfinite(row).all():
             return ArgusError(f"the backbone gives NaN or infinity for image {key!r} at layer {layer}")
         return ArgusError(

@@ -1,4 +1,4 @@
-"""A cache's directory: what it holds, of which images, and whether that is what a run wants."""
+"""The records of a cache: what it holds, of which images, and whether that fits a run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from safetensors.torch import load_file
 
 from argus_core.cache.shard import prefix_rows
-from argus_core.cache.spec import READ, CacheSpec, refuse
+from argus_core.cache.spec import READABLE, CacheSpec, check_matches
 from argus_core.canvas import Canvas
 from argus_core.common.files import file_sha256, json_sha256, read_sealed, write_sealed
 from argus_core.data import Split
@@ -21,7 +22,7 @@ from argus_core.tokens import FeatureInfo, FinalNorm, Needs
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One image as it was cached; ``skipped`` is why it was left out, and then it has neither size nor extent."""
+    """One cached image. ``skipped`` is why it was left out; it then has neither size nor extent."""
 
     key: str
     stamp: str
@@ -33,16 +34,19 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class Shard:
-    """What a shard's sidecar says of it."""
+    """The record of a shard, in a JSON file beside it."""
 
     sha256: str
     bytes: int
     images: list[ImageRecord]
 
 
+_SHARD = TypeAdapter(Shard)
+
+
 @dataclass(frozen=True)
 class Manifest:
-    """What holds for a whole cache; ``layout`` fixes which images share a shard and a forward pass."""
+    """The record of a whole cache; ``layout`` fixes which images share a shard and a forward pass."""
 
     fingerprint: Mapping[str, Any]
     layout: Mapping[str, int]
@@ -55,9 +59,10 @@ class Manifest:
     def read(cls, path: Path) -> Manifest:
         """The manifest of the cache at ``path``; raises ArgusError if there is none of this format."""
         values = read_sealed(path / "manifest.json")
-        if (found := values["fingerprint"]["format"]) not in READ:
+        if (version := values["fingerprint"]["format"]) not in READABLE:
+            readable = " and ".join(map(str, READABLE))
             raise ArgusError(
-                f"the cache {path} is of format {found}, this version of Argus reads {' and '.join(map(str, READ))}; "
+                f"the cache {path} is of format {version}, this version of Argus reads {readable}; "
                 "use the version that wrote it, or cache again in another directory"
             )
         return cls(**values)
@@ -68,20 +73,20 @@ class Manifest:
 
     @cached_property
     def id(self) -> str:
-        """sha256 (hex) that every sidecar of this cache repeats."""
+        """sha256 (hex) that every shard's record repeats."""
         return json_sha256([self.fingerprint, self.layout, self.norm])
 
     @property
     def spec(self) -> CacheSpec:
         """What is stored of every image."""
-        held = self.fingerprint
-        canvas = Canvas(*(held[field] for field in ("height", "width", "fit", "interpolation", "short")))
-        needs = Needs(tuple(held["layers"]), maps=held["maps"], cls=held["cls"])
-        return CacheSpec(canvas, needs, tuple(held["views"]), held["dtype"])
+        fields = self.fingerprint
+        canvas = Canvas(*(fields[name] for name in ("height", "width", "fit", "interpolation", "short")))
+        needs = Needs(tuple(fields["layers"]), maps=fields["maps"], cls=fields["cls"])
+        return CacheSpec(canvas, needs, tuple(fields["views"]), fields["dtype"])
 
     @property
     def prefix_rows(self) -> int:
-        """Tokens before the patches that are stored of each pass."""
+        """The number of tokens before the patches that are stored of each pass."""
         return prefix_rows(FeatureInfo.from_dict(self.info), self.fingerprint["format"])
 
     @cached_property
@@ -92,17 +97,17 @@ class Manifest:
 
 
 def shard_path(path: Path, number: int) -> Path:
-    """The file of a shard; its sidecar has the suffix ``.json``."""
+    """The file of a shard; its record has the suffix ``.json``."""
     return path / "shards" / f"{number:05d}.safetensors"
 
 
 def write_shard_record(path: Path, number: int, shard: Shard, manifest: Manifest) -> None:
-    """Write a shard's sidecar: from now on the shard counts as done."""
+    """Write a shard's record, with which the shard counts as done."""
     write_sealed(shard_path(path, number).with_suffix(".json"), {"cache": manifest.id, **asdict(shard)})
 
 
 def read_shard_record(path: Path, number: int, manifest: Manifest) -> Shard:
-    """The sidecar of a shard, after checking that both belong to this cache and the shard is whole in length."""
+    """The record of a shard, after checking that it is of this cache and the shard has its recorded length."""
     file = shard_path(path, number)
     values = read_sealed(file.with_suffix(".json"))
     if values["cache"] != manifest.id:
@@ -112,22 +117,18 @@ def read_shard_record(path: Path, number: int, manifest: Manifest) -> Shard:
         raise ArgusError(
             f"{file}: holds {size} of {values['bytes']} bytes; delete its .json and run the same caching again"
         )
-    images = [
-        ImageRecord(**{**image, "size": tuple(image["size"]), "extent": tuple(image["extent"])})
-        for image in values["images"]
-    ]
-    return Shard(values["sha256"], values["bytes"], images)
+    return _SHARD.validate_python({field: values[field] for field in ("sha256", "bytes", "images")})
 
 
 def is_done(path: Path, number: int) -> bool:
-    """Whether a shard was written to its end."""
+    """Whether a shard was completely written."""
     return shard_path(path, number).with_suffix(".json").exists()
 
 
 def check_images(path: Path, split: Split, first: int, images: Sequence[ImageRecord]) -> None:
-    """Raise ArgusError naming the first image that is not, byte for byte, what was cached.
+    """Raise ArgusError naming the first image whose bytes differ from the cached ones.
 
-    Bytes are hashed again only where an image's stamp has changed.
+    Bytes are hashed again only if an image's stamp has changed.
     """
     for index, image in enumerate(images, start=first):
         if split.key(index) != image.key:
@@ -139,10 +140,10 @@ def check_images(path: Path, split: Split, first: int, images: Sequence[ImageRec
             )
 
 
-def attempt(ask: Callable[[int], str], index: int) -> str:
-    """A stamp or digest, empty where the image's bytes cannot be had."""
+def attempt(hash_image: Callable[[int], str], index: int) -> str:
+    """A stamp or digest of an image; empty if it cannot be read."""
     try:
-        return ask(index)
+        return hash_image(index)
     except (ArgusError, OSError):
         return ""
 
@@ -157,13 +158,13 @@ class Cache:
 
     @classmethod
     def open(cls, path: str | Path, expect: Mapping[str, Any] | None = None) -> Cache:
-        """Open a cache; raises ArgusError naming the field of ``expect`` (see ``fingerprint``) it does not meet.
+        """Open a cache; raises ArgusError naming the first field of ``expect`` (see ``fingerprint``) that differs.
 
-        Raises too if shards are missing, cut short or of another cache. Tokens are not read: see ``verify``.
+        Raises ArgusError too if shards are missing, too short or of another cache. Tokens are not read: see ``verify``.
         """
         path = Path(path)
         manifest = Manifest.read(path)
-        refuse(path, manifest.fingerprint, expect or {})
+        check_matches(path, manifest.fingerprint, expect or {})
         total = len(manifest.shards)
         done = sum(is_done(path, number) for number in range(total))
         if done < total:
@@ -173,12 +174,12 @@ class Cache:
 
     @property
     def bytes(self) -> int:
-        """What its shards take on disk."""
+        """The size of all shards."""
         return sum(shard_path(self.path, number).stat().st_size for number in range(len(self.manifest.shards)))
 
     @property
     def id(self) -> str:
-        """sha256 (hex) over every field of the fingerprint and every image's bytes, for records of results."""
+        """sha256 (hex) of the fingerprint and of every image's bytes, for records of results."""
         return json_sha256([self.manifest.fingerprint, [image.sha256 for image in self.images]])
 
     @property
@@ -188,25 +189,25 @@ class Cache:
 
     def check_images(self, split: Split) -> None:
         """Raise ArgusError naming the first image of ``split`` whose key or bytes differ from the cached ones."""
-        refuse(self.path, self.manifest.fingerprint, {"images": len(split)})
+        check_matches(self.path, self.manifest.fingerprint, {"images": len(split)})
         check_images(self.path, split, 0, self.images)
 
     def require(self, needs: Needs) -> None:
-        """Raise ArgusError naming what ``needs`` asks for and the cache does not hold."""
+        """Raise ArgusError naming the first part of ``needs`` that the cache does not hold."""
         needs = needs.resolve(self.info())
         wanted = {"layers": list(needs.layers), "maps": needs.maps, "cls": needs.cls}
-        refuse(self.path, self.manifest.fingerprint, wanted)
+        check_matches(self.path, self.manifest.fingerprint, wanted)
 
     def norm(self) -> FinalNorm | None:
-        """The backbone's final norm, which the stored tokens have not been through."""
-        held = self.manifest.norm
-        if held is None:
+        """The backbone's final norm, which is not yet applied to the stored tokens."""
+        record = self.manifest.norm
+        if record is None:
             return None
         file = self.path / "norm.safetensors"
-        if not file.exists() or file_sha256(file) != held["sha256"]:
+        if not file.exists() or file_sha256(file) != record["sha256"]:
             raise ArgusError(f"{file}: missing or damaged; delete it and run the same caching again")
         tensors = load_file(file)
-        return FinalNorm(tensors["weight"], tensors["bias"], held["eps"], tuple(held["layers"]))
+        return FinalNorm(tensors["weight"], tensors["bias"], record["eps"], tuple(record["layers"]))
 
     def info(self) -> FeatureInfo:
         """The backbone's channels and strides."""

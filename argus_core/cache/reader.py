@@ -1,4 +1,4 @@
-"""Tokens from a cache, as a batch that equals what the backbone gave."""
+"""Tokens from a cache, equal to those of the backbone."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from argus_core.tokens import Item, Needs, PlacedTokens, Tokens
 
 
 class CacheSource:
-    """The token source over a complete cache; it can be pickled, so data-loader workers can hold one each.
+    """The token source of a complete cache; it can be pickled, for data-loader workers.
 
-    With ``reuse`` a batch's memory is that of the batch before, about twice as fast: take what you need from a
-    batch before the next ``read``, and write nothing into it. Data-loader workers ignore it, for their queue holds
-    batches. ``positional`` chooses reads by offset over a memory map; None does so when the cache exceeds 0.8 of
-    physical memory. Of a cache that holds more than ``needs``, only those are read; None is all of it.
+    With ``reuse`` all batches share their memory, which is about twice as fast: use a batch before the next ``read``,
+    and do not write into it. Data-loader workers ignore it, because their queue holds several batches. ``positional``
+    reads by offset instead of through a memory map; by default if the cache exceeds 0.8 of the physical memory. Only
+    ``needs`` are read, by default everything.
     """
 
     def __init__(
@@ -95,13 +95,13 @@ class CacheSource:
         return PlacedTokens(tokens, placements)
 
     def order(self, generator: torch.Generator, window: int = 8) -> list[int]:
-        """A shuffle of the images that were not skipped, ``window`` shards at a time, so that disks read on."""
+        """A shuffle of the usable images within groups of ``window`` shards, so that disks read sequentially."""
         shards = torch.randperm(-(-len(self) // self._shard_images), generator=generator)
-        out: list[int] = []
+        order: list[int] = []
         for group in shards.split(window):
             images = (group[:, None] * self._shard_images + torch.arange(self._shard_images)).flatten()
-            out += images[torch.randperm(len(images), generator=generator)].tolist()
-        return [index for index in out if index < len(self) and index not in self.skipped]
+            order += images[torch.randperm(len(images), generator=generator)].tolist()
+        return [index for index in order if index < len(self) and index not in self.skipped]
 
     def _check(self, item: Item) -> None:
         index, view = item

@@ -24,17 +24,17 @@ _SAFETENSORS_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch
 
 
 def valid_grid(extent: IntArray, stride: int) -> IntArray:
-    """Rows and columns (..., 2) of the cells with image, for extents (..., 2) in canvas pixels."""
+    """Rows and columns (..., 2) of the cells that hold image, for extents (..., 2) in canvas pixels."""
     return -(-extent // stride)
 
 
 def prefix_rows(info: FeatureInfo, version: int = FORMAT) -> int:
-    """Tokens before the patches that a format stores of a pass: CLS, which heads read, or all of them in format 2."""
+    """The number of tokens before the patches that are stored of a pass: CLS alone, or all in format 2."""
     return max(info.prefix, 1) if version == 2 else 1
 
 
 def tensor_names(needs: Needs) -> Iterator[tuple[str, int]]:
-    """The stored tensors of resolved needs, in order, each with its layer."""
+    """The names of the stored tensors of resolved needs, in order, with their layers."""
     for layer in needs.layers:
         if needs.maps:
             yield f"maps.{layer}", layer
@@ -43,7 +43,7 @@ def tensor_names(needs: Needs) -> Iterator[tuple[str, int]]:
 
 
 def rows_of(tokens: Tokens, name: str, layer: int, prefix: int = 1) -> Tensor:
-    """The (N, C) rows of one stored tensor: cells with image, or the first ``prefix`` tokens, in item order."""
+    """The (N, C) rows of one stored tensor: cells that hold image, or the first ``prefix`` tokens, in item order."""
     if name.startswith("prefix"):
         return tokens.prefix[layer][:, :prefix].flatten(0, 1)
     cells = tokens.maps[layer].permute(0, 2, 3, 1)  # (B, h, w, C)
@@ -52,7 +52,7 @@ def rows_of(tokens: Tokens, name: str, layer: int, prefix: int = 1) -> Tensor:
 
 
 def rows_per_pass(info: FeatureInfo, name: str, layer: int, extent: IntArray, prefix: int = 1) -> IntArray:
-    """How many rows (N,) each of N passes with ``extent`` (N, 2) has; none where the extent is zero (skipped)."""
+    """The number of rows (N,) of N passes with ``extent`` (N, 2); zero for skipped images, whose extent is zero."""
     if name.startswith("prefix"):
         return (extent[:, 0] > 0) * prefix
     counts: IntArray = valid_grid(extent, info.strides[layer]).prod(axis=1)
@@ -68,7 +68,7 @@ def first_rows(rows: IntArray, views: int, shard_images: int) -> IntArray:
 
 
 def encode_rows(rows: Tensor, dtype: DType) -> tuple[Tensor, Tensor | None]:
-    """Store (N, C) float32 rows; int8 also gives (N,) float32 scales, so that ``rows = stored * scale``.
+    """(N, C) float32 rows as they are stored; int8 also gives (N,) scales, so that ``rows = stored * scale``.
 
     A value that is not finite, or not in fp16, makes its stored row or scale not finite.
     """
@@ -88,7 +88,7 @@ def decode_rows(out: Tensor, stored: Tensor, scale: Tensor | None) -> None:
 
 
 def read_dtype(dtype: DType) -> torch.dtype:
-    """The number format of tokens read back: as stored, but float32 for int8."""
+    """The dtype of tokens that are read: as stored, but float32 for int8."""
     return torch.float32 if dtype == "int8" else _DTYPES[dtype]
 
 
@@ -98,7 +98,7 @@ def row_bytes(channels: int, dtype: DType) -> int:
 
 
 class Buffer:
-    """A (B, h, w, C) tensor filled image by image; cells without image are zero once a slot was taken."""
+    """A (B, h, w, C) tensor that is filled image by image; cells without image become zero."""
 
     def __init__(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         self.tensor = torch.empty(shape, dtype=dtype)
@@ -108,7 +108,7 @@ class Buffer:
         return len(self._dirty)
 
     def take(self, index: int, grid: tuple[int, int]) -> Tensor:
-        """The top left ``grid`` (rows, columns) of a slot, to be written; zeroes what was left around it."""
+        """The top left ``grid`` (rows, columns) of a slot, to be written; the rest of the slot becomes zero."""
         slot, (rows, cols), (old_rows, old_cols) = self.tensor[index], grid, self._dirty[index]
         slot[rows:old_rows, :old_cols].zero_()
         slot[:rows, cols:old_cols].zero_()
@@ -117,43 +117,42 @@ class Buffer:
 
 
 class Scratch:
-    """A block of bytes per tensor name, as large as the largest read so far; every use overwrites the one before."""
+    """A block of bytes per tensor name, as large as the largest read so far, which every read overwrites."""
 
     def __init__(self) -> None:
         self._blocks: dict[str, Tensor] = {}
 
     def take(self, name: str, size: int) -> Tensor:
         """The first ``size`` bytes of the name's block, uint8."""
-        held = self._blocks.get(name)
-        if held is None or len(held) < size:
-            held = self._blocks[name] = torch.empty(size, dtype=torch.uint8)
-        return held[:size]
+        if name not in self._blocks or len(self._blocks[name]) < size:
+            self._blocks[name] = torch.empty(size, dtype=torch.uint8)
+        return self._blocks[name][:size]
 
 
 class ShardFile(Protocol):
     """Rows of the named tensors of one shard."""
 
     def rows(self, name: str, first: int, count: int) -> Tensor:
-        """Rows ``first`` to ``first + count`` of a stored tensor; not to be written to or kept."""
+        """Rows ``first`` to ``first + count`` of a stored tensor, not to be changed or kept."""
         ...
 
 
 class MappedShard:
-    """Rows are views into the page cache; it holds no file descriptor."""
+    """Rows through a memory map, as views into the page cache."""
 
     def __init__(self, path: Path) -> None:
         with safe_open(path, "pt") as file:
             self._tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
     def rows(self, name: str, first: int, count: int) -> Tensor:
-        """A view of the map."""
+        """A view of the rows."""
         return self._tensors[name][first : first + count]
 
 
 class PositionalShard:
-    """Rows are read by offset, about twice as fast as a map once a cache no longer fits in memory.
+    """Rows read by offset, about twice as fast as a memory map once a cache no longer fits in memory.
 
-    ``scratch`` is shared by all shards of a cache: one of their own each would grow to a row per shard and tensor.
+    All shards of a cache share a ``scratch``; with one each, their memory would add up.
     """
 
     def __init__(self, path: Path, scratch: Scratch) -> None:
@@ -164,7 +163,7 @@ class PositionalShard:
         self._data = 8 + length
 
     def rows(self, name: str, first: int, count: int) -> Tensor:
-        """A copy that the next call for the same name, of any shard, overwrites."""
+        """A copy of the rows, which the next call for the same name, of any shard, overwrites."""
         entry = self._header[name]
         shape, dtype = entry["shape"], _SAFETENSORS_DTYPES[entry["dtype"]]
         width = torch.Size(shape[1:]).numel() * dtype.itemsize
@@ -174,13 +173,13 @@ class PositionalShard:
 
     def _fill(self, buffer: Tensor, offset: int) -> None:
         view, done = buffer.numpy().data, 0
-        # Opened anew each time: a large cache has more shards than a process may have open files.
+        # Opened each time: a large cache has more shards than a process may have open files.
         descriptor = os.open(self._path, os.O_RDONLY)
         try:
             while done < len(view):
-                got = os.preadv(descriptor, [view[done:]], offset + done)
-                if got == 0:
+                count = os.preadv(descriptor, [view[done:]], offset + done)
+                if count == 0:
                     raise ArgusError(f"{self._path}: ends too early; delete its .json and run the same caching again")
-                done += got
+                done += count
         finally:
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What a feature cache is of: the fields that must agree before it is reused."""
+"""What a cache stores, and the fields that must match before it is reused."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from argus_core.tokens.source import VIEWS
 
 FORMAT = 3
 """Version of the layout on disk and of the geometry it relies on."""
-READ = (2, 3)
-"""Versions that are read, and finished where they were begun; 2 stored all tokens before the patches, 3 CLS alone."""
+READABLE = (2, 3)
+"""Versions that can be read and finished; 2 stored all tokens before the patches, 3 CLS alone."""
 DType = Literal["fp32", "fp16", "bf16", "int8"]
-"""How a number of a token is stored."""
+"""Number format of stored tokens."""
 
 
 @dataclass(frozen=True)
 class CacheSpec:
-    """What to store of every image: which taps, of which views, on which canvas, in which number format.
+    """What to store of every image: which layers, of which views, on which canvas, in which number format.
 
-    ``int8`` keeps one float32 scale per token. A view is a true pass over the (mirrored) image.
+    ``int8`` keeps one float32 scale per token. Each view is a backbone pass of its own over the (mirrored) image.
     """
 
     canvas: Canvas
@@ -55,7 +55,7 @@ class CacheSpec:
 
 
 def fingerprint(backbone: Backbone, split: Split, spec: CacheSpec) -> dict[str, Any]:
-    """The named fields two runs must share to share a cache; image bytes are compared one by one besides."""
+    """The fields that must match for two runs to share a cache; image bytes are compared separately."""
     spec = spec.resolve(backbone.info)
     return {
         "format": FORMAT,
@@ -76,15 +76,15 @@ def fingerprint(backbone: Backbone, split: Split, spec: CacheSpec) -> dict[str, 
     }
 
 
-def refuse(path: Path, cached: Mapping[str, Any], wanted: Mapping[str, Any], exact: bool = False) -> None:
-    """Raise ArgusError naming the first field of ``wanted`` that the cache does not meet.
+def check_matches(path: Path, cached: Mapping[str, Any], wanted: Mapping[str, Any], exact: bool = False) -> None:
+    """Raise ArgusError naming the first field of ``wanted`` that does not match the cache.
 
     Unless ``exact``, a cache may hold more layers and views than wanted.
     """
     for field, value in wanted.items():
         if field not in cached:
             raise unknown("fingerprint field", field, cached)
-        if not _meets(field, cached[field], value, exact):
+        if not _matches(field, cached[field], value, exact):
             raise ArgusError(
                 f"the cache {path} does not fit: its {field} is {cached[field]!r}, this run's is {value!r}; "
                 f"make {field} agree, or cache again in another directory"
@@ -92,15 +92,15 @@ def refuse(path: Path, cached: Mapping[str, Any], wanted: Mapping[str, Any], exa
 
 
 def norm_sha256(norm: FinalNorm | None) -> str:
-    """sha256 (hex) over a final norm's values, empty without one."""
+    """sha256 (hex) of a final norm's values; empty without a norm."""
     if norm is None:
         return ""
     return json_sha256([norm.weight.tolist(), norm.bias.tolist(), norm.eps, list(norm.layers)])
 
 
-def _meets(field: str, cached: Any, wanted: Any, exact: bool) -> bool:
+def _matches(field: str, cached: Any, wanted: Any, exact: bool) -> bool:
     if not exact and field == "format":
-        return cached in READ
+        return cached in READABLE
     if not exact and field in ("layers", "views"):
         return set(wanted) <= set(cached)
     if not exact and field in ("maps", "cls"):

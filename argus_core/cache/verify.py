@@ -1,4 +1,4 @@
-"""A cache as a whole: how large it will be, whether every byte is what was written, and what it holds."""
+"""The size of a cache before it is written, its integrity, and its contents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MARGIN = 1.15
 
 
 def image_bytes(info: FeatureInfo, spec: CacheSpec, extents: Sequence[tuple[int, int]], version: int = FORMAT) -> float:
-    """Mean bytes that an image takes, with all views and layers, over images of these extents (canvas pixels)."""
+    """Mean bytes per image, with all views and layers, for images of these extents in canvas pixels."""
     extent = np.array(extents, np.int64)
     spec, prefix = spec.resolve(info), prefix_rows(info, version)
     rows = ((rows_per_pass(info, n, layer, extent, prefix), layer) for n, layer in tensor_names(spec.needs))
@@ -30,16 +30,16 @@ def image_bytes(info: FeatureInfo, spec: CacheSpec, extents: Sequence[tuple[int,
 
 
 def estimate(split: Split, info: FeatureInfo, spec: CacheSpec, sample: int = 32) -> int:
-    """Bytes a cache of ``split`` will take, from the sizes of ``sample`` evenly spaced readable images.
+    """Bytes that a cache of ``split`` will take, from the sizes of ``sample`` evenly spaced readable images.
 
-    Exact, but for a few hundred bytes of records per image, where ``sample`` covers the split.
+    Without the records, a few hundred bytes per image; exact if ``sample`` covers the split.
     """
     extents = []
     for index in np.unique(np.linspace(0, len(split) - 1, min(sample, len(split))).round().astype(int)).tolist():
         try:
             height, width, _ = split.read(index).shape
         except ArgusError:
-            continue  # the run itself says what becomes of unreadable images
+            continue  # writing the cache decides about unreadable images
         extents.append(spec.canvas.place(height, width).extent)
     return round(image_bytes(info, spec, extents or [spec.canvas.size]) * len(split))
 
@@ -57,7 +57,7 @@ def check_space(path: Path, needed: int) -> None:
 def verify(path: str | Path) -> list[str]:
     """Everything wrong with the cache at ``path``, one line per file; finds any changed byte.
 
-    A damaged manifest is reported alone, for the rest cannot be judged without it.
+    A damaged manifest is reported alone, because the rest cannot be checked without it.
     """
     path = Path(path)
     try:
@@ -76,7 +76,7 @@ def verify(path: str | Path) -> list[str]:
 
 
 def info(path: str | Path) -> dict[str, Any]:
-    """What the cache at ``path`` holds and under which terms, as plain JSON values; it may be unfinished."""
+    """Contents and licence of the cache at ``path``, which may be unfinished, as plain JSON values."""
     path = Path(path)
     manifest = Manifest.read(path)
     done = [number for number in range(len(manifest.shards)) if is_done(path, number)]
@@ -99,5 +99,7 @@ def _differs(file: Path, sha256: str) -> Iterator[str]:
     if not file.exists():
         yield f"{file}: missing"
     elif file_sha256(file) != sha256:
-        remedy = "delete it, and a shard's .json, and run the same caching again"
-        yield f"{file}: damaged, its sha256 is not the recorded one; {remedy}"
+        yield (
+            f"{file}: damaged, its sha256 is not the recorded one; "
+            "delete it, and a shard's .json, and run the same caching again"
+        )

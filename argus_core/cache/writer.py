@@ -1,4 +1,4 @@
-"""Writing a cache so that an interrupted run goes on where it stopped and ends with the same bytes."""
+"""Writing a cache; an interrupted run can be continued and gives the same bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from safetensors.torch import save
 from argus_core.backbones.base import Backbone, check_grid
 from argus_core.cache.job import Job, Meter, Report, render_image
 from argus_core.cache.manifest import Manifest, check_images, is_done, read_shard_record
-from argus_core.cache.spec import FORMAT, CacheSpec, fingerprint, refuse
+from argus_core.cache.spec import FORMAT, CacheSpec, check_matches, fingerprint
 from argus_core.cache.verify import check_space, estimate, image_bytes
 from argus_core.common.files import write_atomic
 from argus_core.common.folders import claim
@@ -29,9 +29,9 @@ from argus_core.errors import ArgusError
 from argus_core.tokens import FinalNorm
 
 SHARD_BYTES = 64 << 20
-LEFT = re.compile(r"\.(manifest\.json|norm\.safetensors)\.\d+\.tmp")
-LEFT_SHARD = re.compile(r"\.\d{5,}\.(safetensors|json)\.\d+\.tmp|\.tmp[A-Za-z0-9]{6}")
-"""Names of files while they are written."""
+UNFINISHED_FILE = re.compile(r"\.(manifest\.json|norm\.safetensors)\.\d+\.tmp")
+UNFINISHED_SHARD = re.compile(r"\.\d{5,}\.(safetensors|json)\.\d+\.tmp|\.tmp[A-Za-z0-9]{6}")
+"""Names of files while they are being written."""
 
 
 def write_cache(
@@ -49,10 +49,10 @@ def write_cache(
 ) -> None:
     """Write, or finish, the cache of ``split`` at ``path``; the bytes do not depend on interruptions.
 
-    ``expected`` is what ``estimate`` said of this split in bytes, where that was asked already.
-    ``batch`` images (each with all views) share a forward pass; about two shards are held in memory. Raises
-    ArgusError, naming the cause, if the directory holds another cache, the disk is too small, an image is
-    unreadable (unless ``skip_bad``) or a token does not fit the number format; finished shards stay.
+    ``expected`` is the result of ``estimate`` for this split, if it is known already. ``batch`` images (each with all
+    views) share a forward pass; about two shards are kept in memory. Raises ArgusError, naming the cause, if the
+    directory holds another cache, the disk is too small, an image is unreadable (unless ``skip_bad``) or a token does
+    not fit the number format; finished shards are kept.
     """
     path, spec = Path(path), spec.resolve(backbone.info)
     planned = _plan(backbone, split, spec, batch, shard_bytes, _version(path))
@@ -71,7 +71,7 @@ def write_cache(
 
 
 def _version(path: Path) -> int:
-    """The format of the cache that is there, in which it is finished, or else the newest."""
+    """The format of an existing cache, in which it is finished, else the newest."""
     return int(Manifest.read(path).fingerprint["format"]) if (path / "manifest.json").exists() else FORMAT
 
 
@@ -95,12 +95,12 @@ def _plan(backbone: Backbone, split: Split, spec: CacheSpec, batch: int, shard_b
 
 
 def _begin(path: Path, planned: Manifest, norm: FinalNorm | None) -> Manifest:
-    """The manifest that is there, if it is of the same plan; else the planned one, written."""
+    """The existing manifest, if it matches the planned one; else write the planned one."""
     if not (path / "manifest.json").exists():
         planned.write(path)
     manifest = Manifest.read(path)
-    refuse(path, manifest.fingerprint, planned.fingerprint, exact=True)
-    refuse(path, manifest.layout, planned.layout, exact=True)
+    check_matches(path, manifest.fingerprint, planned.fingerprint, exact=True)
+    check_matches(path, manifest.layout, planned.layout, exact=True)
     (path / "shards").mkdir(exist_ok=True)
     _clear(path)
     if norm is not None and not (path / "norm.safetensors").exists():
@@ -109,15 +109,15 @@ def _begin(path: Path, planned: Manifest, norm: FinalNorm | None) -> Manifest:
 
 
 def holds_cache(path: Path) -> bool:
-    """Whether there is a cache, finished or begun."""
+    """Whether there is a cache, finished or not."""
     return (path / "manifest.json").is_file()
 
 
 def _clear(path: Path) -> None:
-    """Remove what a killed run left half written in a cache of this plan: its own files and those safetensors makes."""
-    for folder, made in ((path, LEFT), (path / "shards", LEFT_SHARD)):
+    """Remove the half-written files of a killed run: its own, and the temporary files of safetensors."""
+    for folder, pattern in ((path, UNFINISHED_FILE), (path / "shards", UNFINISHED_SHARD)):
         for file in folder.iterdir():
-            if made.fullmatch(file.name) and file.is_file() and not file.is_symlink():
+            if pattern.fullmatch(file.name) and file.is_file() and not file.is_symlink():
                 file.unlink()
 
 
@@ -131,7 +131,7 @@ def _norm_record(norm: FinalNorm) -> dict[str, Any]:
 
 
 def _unfinished(path: Path, split: Split, manifest: Manifest) -> list[int]:
-    """Shards not yet written; the images of the others must be what they were."""
+    """The shards that are not yet written; raises ArgusError if images of the others have changed."""
     todo = []
     for number, images in enumerate(manifest.shards):
         if is_done(path, number):
@@ -143,8 +143,8 @@ def _unfinished(path: Path, split: Split, manifest: Manifest) -> list[int]:
 
 @contextmanager
 def _only_writer(path: Path) -> Iterator[None]:
-    """Hold the directory; the system lets go of it even when the process is killed."""
-    import fcntl  # not on every system, and only needed to write
+    """Lock the directory; the system unlocks it even if the process is killed."""
+    import fcntl  # not on every system, and only needed to write; unlike filelock it leaves no file behind
 
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -242,7 +242,7 @@ def test_a_change_of_format_batch_or_field_name_is_refused(plain, monkeypatch):
         write(plain.path, spec=PLAIN, batch=3)
     with pytest.raises(ArgusError, match="unknown fingerprint field 'weigths'; did you mean 'weights'"):
         Cache.open(plain.path, {"weigths": ""})
-    monkeypatch.setattr("argus_core.cache.manifest.READ", (4, 5))
+    monkeypatch.setattr("argus_core.cache.manifest.READABLE", (4, 5))
     with pytest.raises(ArgusError, match=r"is of format 3, this version of Argus reads 4 and 5; use the version"):
         Cache.open(plain.path)
 
