@@ -22,14 +22,13 @@ def head_class(name: str) -> type[Head]:
 
 
 def _class_of(entry: Entry) -> type[Head]:
-    loaded = entry.load()
-    if not (isinstance(loaded, type) and issubclass(loaded, Head)):
-        raise ArgusError(f"{entry} is {loaded!r}, not a subclass of argus_core.Head")
-    if not entry.name.startswith(f"{loaded.solves.name}."):
-        raise ArgusError(
-            f"head {entry} solves {loaded.solves.name!r}; its package must name it {loaded.solves.name}.NAME"
-        )
-    return loaded
+    cls = entry.load()
+    if not (isinstance(cls, type) and issubclass(cls, Head)):
+        raise ArgusError(f"{entry} is {cls!r}, not a subclass of argus_core.Head")
+    task = cls.solves.name
+    if not entry.name.startswith(f"{task}."):
+        raise ArgusError(f"head {entry} solves {task!r}; its package must name it {task}.NAME")
+    return cls
 
 
 def head_options(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,13 +37,13 @@ def head_options(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_head(name: str, info: FeatureInfo, task: Task, options: Mapping[str, Any] | None = None) -> Head:
-    """A head by its registered name or file, as ``./my_head.py:MyHead``; remembers how for its checkpoint."""
+    """A head by its registered name or file, as ``./my_head.py:MyHead``, which keeps name and options to be saved."""
     return registered_head(resolve(name, "head"), info, task, options or {})
 
 
 def registered_head(name: str, info: FeatureInfo, task: Task, options: Mapping[str, Any]) -> Head:
-    """``build_head`` for names that were read from somewhere: it runs no file that such a name might point to."""
-    entry = HEADS.find(name)  # once: it reads the metadata of what is installed
+    """``build_head`` for names that were read from a file: it runs no code that such a name might point to."""
+    entry = HEADS.find(name)  # only once: it reads the metadata of all installed packages
     return make_head(_class_of(entry), entry.name, info, task, options)
 
 
@@ -55,9 +54,9 @@ def make_head(cls: type[Head], name: str, info: FeatureInfo, task: Task, options
             f"head {name!r} solves {cls.solves.name}, the data has {task.name}; choose another head or data"
         )
     checked = check_options(options_model(cls), options, f"head {name!r}")
-    given = ", ".join(f"{key}={value!r}" for key, value in checked.items())
+    listed = ", ".join(f"{key}={value!r}" for key, value in checked.items()) or "no options"
     layers = f"the backbone has {info.depth} layers, 0 to {info.depth - 1} or -1 to -{info.depth}"
-    with shielded(f"head {name!r} cannot be made with {given or 'no options'}", lambda: layers, (ArgusError,)):
+    with shielded(f"head {name!r} cannot be made with {listed}", lambda: layers, (ArgusError,)):
         head = cls(info, task, **checked)
     head.needs.resolve(info)
     head.name = name

@@ -17,24 +17,12 @@ from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.registry import HEADS, TASKS
 from argus_core.saving.build import head_class, registered_head, task_from_dict, task_to_dict
-from argus_core.saving.origin import check_api, check_installed, differs, origin_of, trained_on
+from argus_core.saving.origin import Origin, check_api, check_installed, differs, origin_of, trained_on
 from argus_core.tokens import FeatureInfo
 from argus_core.version import API_VERSION
 
-KEPT = ("protocol", "primary", "higher_is_better", "metrics", "framing", "data", "notes", "versions")
-
-
-def scores_beside(checkpoint: Path, weights_sha256: str) -> list[dict[str, Any]]:
-    """What is known of exactly these weights: the run's own score of its best ones, and rows of ``arena eval``."""
-    remedy = "remove it, or score the head again"
-    own = checkpoint.parent / "result.json"
-    rows = [read_json(own, remedy)] if checkpoint.name == "best.safetensors" and own.is_file() else []
-    again = [read_json(file, remedy) for file in sorted((checkpoint.parent / "scores").glob("*.json"))]
-    rows += [row for row in again if row.get("weights_sha256") == weights_sha256]
-    return [{key: row[key] for key in KEPT if key in row} for row in rows]
-
-
 FORMAT = "argus-head-1"
+SCORE_FIELDS = ("protocol", "primary", "higher_is_better", "metrics", "framing", "data", "notes", "versions")
 
 
 def save_head(path: Path, head: Head, record: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None) -> None:
@@ -63,46 +51,69 @@ def load_head(path: str | Path) -> tuple[Head, dict[str, Any]]:
         raise ArgusError(f"{path} is not a saved head (format {metadata.get('format')!r}, expected {FORMAT!r})")
     check_api(metadata.get("api_version", ""), str(path))
     origin = metadata.get("origin", {})  # missing from files of the first version
-    check_installed(HEADS, metadata["head"], origin.get("head", {}), str(path))
-    check_installed(TASKS, metadata["task"]["task"], origin.get("task", {}), str(path))
-    info, task = FeatureInfo.from_dict(metadata["info"]), task_from_dict(metadata["task"])
-    options = head_class(metadata["head"]).restore_options(metadata["options"])
-    head = registered_head(metadata["head"], info, task, options)
+    check_code(metadata["head"], metadata["task"], origin.get("head", {}), origin.get("task", {}), str(path))
+    head = rebuild_head(
+        metadata["head"], metadata["options"], metadata["task"], FeatureInfo.from_dict(metadata["info"])
+    )
     load_state(head, state, str(path), differs(origin.get("head", {})))
-    tokens = metadata["record"].get("tokens", {})
-    head.canvas = Canvas(**tokens["canvas"]) if tokens.get("canvas") else None
-    head.backbone_sha256 = trained_on(metadata["record"])
-    scores = scores_beside(path, tensors_sha256(state))
-    head.record = {**metadata["record"], **({"scores": scores} if scores else {})}
-    return head.eval(), metadata["record"]
+    record = metadata["record"]
+    canvas = record.get("tokens", {}).get("canvas")
+    head.canvas = Canvas(**canvas) if canvas else None
+    head.backbone_sha256 = trained_on(record)
+    scores = _read_scores(path, tensors_sha256(state))
+    head.record = {**record, **({"scores": scores} if scores else {})}
+    return head.eval(), record
+
+
+def check_code(head: str, task: Mapping[str, Any], head_origin: Origin, task_origin: Origin, where: str = "") -> None:
+    """Raise NotInstalled unless the classes of a saved head and of its task can be imported."""
+    check_installed(HEADS, head, head_origin, where)
+    check_installed(TASKS, str(task.get("task")), task_origin, where)
+
+
+def rebuild_head(name: str, options: Mapping[str, Any], task: Mapping[str, Any], info: FeatureInfo) -> Head:
+    """A saved head, without its weights."""
+    return registered_head(name, info, task_from_dict(task), head_class(name).restore_options(options))
 
 
 def load_state(head: Head, state: Mapping[str, Tensor], where: str, cause: str = "") -> None:
-    """Load weights strictly; a misfit names the head, the keys and the likely ``cause``."""
+    """Load weights strictly; the error names the head, the keys that do not fit and the likely ``cause``."""
     head.make_room(state)
     own = head.state_dict()
     faults = [f"missing {key}" for key in own if key not in state]
     faults += [f"unexpected {key}" for key in state if key not in own]
     faults += [
-        f"{key} is {tuple(state[key].shape)}, the head has {tuple(own[key].shape)}"
-        for key in own
-        if key in state and own[key].shape != state[key].shape
+        f"{key} is {tuple(state[key].shape)}, the head has {tuple(value.shape)}"
+        for key, value in own.items()
+        if key in state and value.shape != state[key].shape
     ]
     if faults:
-        shown = "; ".join(faults[:4]) + (f"; and {len(faults) - 4} more" if len(faults) > 4 else "")
+        listed = "; ".join(faults[:4]) + (f"; and {len(faults) - 4} more" if len(faults) > 4 else "")
         raise ArgusError(
-            f"{where} does not fit head {head.name!r}: {shown}; {cause or 'was it saved by another version or option?'}"
+            f"{where} does not fit head {head.name!r}: {listed}; "
+            f"{cause or 'was it saved by another version or option?'}"
         )
     head.load_state_dict(dict(state))
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """A file's ``argus`` metadata and tensors."""
+def read_tensors(path: Path, skip: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A file's ``argus`` metadata and tensors, but for those whose names start with ``skip``."""
     if not path.is_file():
-        raise ArgusError(f"there is no file {path}")
+        raise ArgusError(f"there is no file {path}; save or fetch it again")
     try:
         with safe_open(path, framework="pt") as file:
+            keys = [key for key in file.keys() if skip is None or not key.startswith(skip)]  # noqa: SIM118
             metadata = json.loads((file.metadata() or {}).get("argus", "{}"))
-            return metadata, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return metadata, {key: file.get_tensor(key) for key in keys}
     except Exception as error:
-        raise ArgusError(f"{path} is not a readable safetensors file: {error}") from error
+        raise ArgusError(f"{path} is not a readable safetensors file ({error}); save or fetch it again") from error
+
+
+def _read_scores(checkpoint: Path, weights_sha256: str) -> list[dict[str, Any]]:
+    """The scores of exactly these weights: the run's own of its best ones, and rows of ``arena eval``."""
+    remedy = "remove it, or score the head again"
+    own = checkpoint.parent / "result.json"
+    rows = [read_json(own, remedy)] if checkpoint.name == "best.safetensors" and own.is_file() else []
+    later = [read_json(file, remedy) for file in sorted((checkpoint.parent / "scores").glob("*.json"))]
+    rows += [row for row in later if row.get("weights_sha256") == weights_sha256]
+    return [{key: row[key] for key in SCORE_FIELDS if key in row} for row in rows]

@@ -1,7 +1,10 @@
-"""config.json: where it is found, and all of an Argus but its tensors as checked plain values."""
+"""config.json of a saved Argus: all but its tensors, as checked plain values, and where it is found."""
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,13 +23,14 @@ from argus_core.tokens import FeatureInfo
 FORMAT = "argus-bundle-1"
 CONFIG = "config.json"
 KEY = "argus"
-"""Where config.json has these values; what stands beside them belongs to other libraries."""
+"""The key of these values in config.json, which may hold values of other libraries too."""
 HEADS_ONLY = "heads"
-"""The variant without the backbone, whose own weights must be had where it is loaded."""
+"""The variant without the backbone, whose weights must be installed where it is loaded."""
 FILES = {None: "model.safetensors", "bf16_backbone": "model.bf16_backbone.safetensors", HEADS_ONLY: "heads.safetensors"}
 """The weights file of each variant."""
 REACHING = ("weights", "device", "compile", "pretrained", "checkpoint", "cache", "file", "url")
-"""Beginnings of the names of backbone options that could reach beyond the folder."""
+"""How the names of backbone options begin that could reach beyond the folder."""
+_PATH = re.compile(r"""(?:(?<=^)|(?<=:)|(?<=:"))(?:[A-Za-z]:[\\/]|~?[\\/])\S""")
 
 
 class Entry(BaseModel):
@@ -38,7 +42,8 @@ class Entry(BaseModel):
 class BackboneEntry(Entry):
     """How to build the backbone, and the preprocessing and terms that belong to its weights.
 
-    ``weights_sha256`` is that of the weights before any rounding. ``origin`` is which package has its name.
+    ``weights_sha256`` is that of the weights before any rounding; ``origin`` is the package that provides the name.
+    Raises ArgusError for an option that could fetch or read anything but the bundle's weights.
     """
 
     name: str
@@ -50,13 +55,21 @@ class BackboneEntry(Entry):
     weights_sha256: str
     origin: dict[str, str] = {}  # files of the first version lack it
 
+    def model_post_init(self, context: Any, /) -> None:
+        for option in self.options:
+            if option.startswith(REACHING):
+                raise ArgusError(
+                    f"option {option!r} of backbone {self.name!r} could reach beyond the folder of a saved Argus; "
+                    "load the backbone without it"
+                )
+
 
 class HeadEntry(Entry):
     """How to build a head: its registered name with the distribution that has it, options, task, canvas.
 
-    ``decoding`` is what was set on the head after it was built. ``weights_sha256`` is of the tensors as stored.
-    ``record`` is how the head was trained and scored, as far as that is known. ``info`` is what the head was built
-    for, where that is not the backbone's.
+    ``decoding`` holds decoding options that were changed after the head was built. ``weights_sha256`` is of the
+    tensors as stored. ``record`` tells how the head was trained and scored, as far as that is known. ``info`` is what
+    the head was built for, where that is not the backbone's.
     """
 
     head: str
@@ -71,6 +84,11 @@ class HeadEntry(Entry):
     weights_sha256: str
     record: dict[str, Any]
     info: FeatureInfo | None = None
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """The package that provides the head."""
+        return {"distribution": self.distribution, "version": self.version}
 
 
 class BundleConfig(Entry):
@@ -87,6 +105,25 @@ class BundleConfig(Entry):
     heads: dict[str, HeadEntry]
     licenses: dict[str, Any]
     files: dict[str, str]
+
+
+def portable(values: Any) -> Any:
+    """The values with folders cut from absolute paths, also behind a prefix as in ``coco:PATH``, and nan as None."""
+    if isinstance(values, Mapping):
+        return {str(key): portable(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [portable(value) for value in values]
+    if isinstance(values, Path):
+        return values.name
+    if isinstance(values, str):
+        values = values.encode(errors="surrogateescape").decode(errors="replace")  # names of files that are no UTF-8
+        path = _PATH.search(values)
+        return values[: path.start()] + re.split(r"[\\/]", values.rstrip("\\/"))[-1] if path else values
+    if isinstance(values, float) and not math.isfinite(values):
+        return None
+    if values is None or isinstance(values, bool | int | float):
+        return values
+    raise ArgusError(f"{values!r} in a record is no plain JSON value; keep numbers, texts, lists and dictionaries")
 
 
 def file_of(variant: str | None) -> str:
@@ -113,21 +150,11 @@ def read_config(folder: Path) -> BundleConfig:
 
 
 def is_bundle(folder: Path) -> bool:
-    """Whether a folder's config.json is of a saved Argus; beside other libraries' there may be one of theirs alone."""
+    """Whether a folder holds a saved Argus; a config.json alone may belong to another library."""
     with suppress(ArgusError):
         values = read_json(folder / CONFIG, "")
         return isinstance(values, dict) and KEY in values
     return False
-
-
-def check_local(entry: BackboneEntry) -> None:
-    """Raise ArgusError for an option of the backbone that could fetch or read anything but the bundle's weights."""
-    for option in entry.options:
-        if option.startswith(REACHING):
-            raise ArgusError(
-                f"option {option!r} of backbone {entry.name!r} could reach beyond the folder of a saved Argus; "
-                "load the backbone without it"
-            )
 
 
 def find_folder(source: str | Path, file: str, revision: str | None = None) -> Path:
@@ -141,8 +168,8 @@ def find_folder(source: str | Path, file: str, revision: str | None = None) -> P
     if path.is_file():
         raise ArgusError(f"{path} is a file; give the folder that it lies in")
     if isinstance(source, Path) or not is_hub_id(source):
-        named = unknown("built-in model", str(source), (entry.name for entry in MODELS.entries()))
-        raise ArgusError(f"there is no folder {path}; give one that Argus.save wrote, or a hub id OWNER/NAME; {named}")
+        hint = unknown("built-in model", str(source), (entry.name for entry in MODELS.entries()))
+        raise ArgusError(f"there is no folder {path}; give one that Argus.save wrote, or a hub id OWNER/NAME; {hint}")
     try:
         return published_folder(source, (CONFIG, file), revision)
     except ArgusError as error:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from argus_core.common.files import write_text
 from argus_core.errors import ArgusError
 from argus_core.saving.config import HEADS_ONLY
-from argus_core.saving.write import check_ground, save
+from argus_core.saving.write import check_folder, save
 
 if TYPE_CHECKING:
     from argus_core.model import Composition
 
 
 MODULE = "modeling_argus"
-BESIDE = {
+AUTO_CLASSES = {
     "model_type": "argus",
     "architectures": ["ArgusModel"],
     "auto_map": {"AutoConfig": f"{MODULE}.ArgusConfig", "AutoModel": f"{MODULE}.ArgusModel"},
@@ -33,15 +33,15 @@ def export_hf(argus: Composition, folder: str | Path, variant: str | None = None
     if variant == HEADS_ONLY:
         raise ArgusError("folders for transformers hold the backbone too; save the variant 'heads' with Argus.save")
     folder = Path(folder)
-    check_ground(folder, f"{MODULE}.py", "README.md")
-    save(argus, folder, variant, beside=BESIDE)
+    check_folder(folder, f"{MODULE}.py", "README.md")
+    save(argus, folder, variant, extra=AUTO_CLASSES)
     code = (files("argus_core.saving") / f"{MODULE}.txt").read_text(encoding="utf-8")
     for name, text in ((f"{MODULE}.py", code), ("README.md", card(argus))):
         write_text(folder / name, text)
 
 
 def card(argus: Composition) -> str:
-    """A model card: terms, heads, passes and how to ask."""
+    """A model card: terms, heads, and how to use them."""
     licenses = argus.licenses()
     terms = licenses.binding
     license = f"license: {terms.id}" if terms.id in HUB_IDS else f"license: other\nlicense_name: {terms.id}"

@@ -1,4 +1,4 @@
-"""Who brought a registered name: kept in saved files, so that another machine can say what to install."""
+"""The package that provides a registered name: kept in saved files, so that another machine can say what to install."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from argus_core.version import API_VERSION
 BY_HAND = "registered by hand"
 FILE = "file "
 Origin = Mapping[str, str]
-"""``distribution`` and ``version``; of a file its ``sha256``, of what was registered by hand its ``value``."""
+"""``distribution`` and ``version``; for a file its ``sha256``, for what was registered by hand its ``value``."""
 
 
 class NotInstalled(ArgusError):
@@ -22,9 +22,9 @@ class NotInstalled(ArgusError):
 
 
 def check_api(written: str, where: str) -> None:
-    """Raise ArgusError for what was written under a later contract, of another first number, than this Argus has."""
-    first = written.partition(".")[0]
-    if first.isdecimal() and int(first) > int(API_VERSION.partition(".")[0]):
+    """Raise ArgusError for a file written under a later contract, of another first number, than this Argus has."""
+    major = written.partition(".")[0]
+    if major.isdecimal() and int(major) > int(API_VERSION.partition(".")[0]):
         raise ArgusError(
             f"{where} was written under version {written} of the contract with plugins, here is "
             f"{API_VERSION}; pip install --upgrade argus-perception"
@@ -32,31 +32,33 @@ def check_api(written: str, where: str) -> None:
 
 
 def origin_of(registry: Registry, name: str) -> dict[str, str]:
-    """Where the object of a full name comes from; empty for a name that is not registered."""
-    found = next((entry for entry in registry.entries() if entry.name == name), None)
-    if found is None:
+    """The origin of the object with a full name; empty for a name that is not registered."""
+    entry = next((entry for entry in registry.entries() if entry.name == name), None)
+    if entry is None:
         return {}
-    source: Any = source_of(found.target) if found.target is not None else None
-    more = {"sha256": source[1]} if source else {"value": found.value} if found.distribution == BY_HAND else {}
-    return {"distribution": found.distribution, "version": found.version, **more}
+    origin = {"distribution": entry.distribution, "version": entry.version}
+    source = None if entry.target is None else source_of(entry.target)
+    if source:
+        origin["sha256"] = source[1]
+    elif entry.distribution == BY_HAND:
+        origin["value"] = entry.value
+    return origin
 
 
 def check_installed(registry: Registry, name: str, origin: Origin, where: str = "") -> None:
-    """Raise NotInstalled unless the object of a name that something saved needs can be imported."""
+    """Raise NotInstalled unless the object with this name, which something saved needs, can be imported."""
     try:
         registry.load(name)
     except ArgusError as error:
-        known = {entry.name for entry in (*registry.entries(), *registry.disabled())}
-        reason = str(error) if name in known else f"{registry.kind} {name!r} is not installed here"
-        advice = remedy(name, origin) if name not in known or differs(origin) else ""
-        told = f"{reason}; {advice}" if advice else reason
-        raise NotInstalled(f"{where}: {told}" if where else told) from error
+        known = name in {entry.name for entry in (*registry.entries(), *registry.disabled())}
+        reason = str(error) if known else f"{registry.kind} {name!r} is not installed here"
+        advice = f"; {remedy(name, origin)}" if not known or differs(origin) else ""
+        raise NotInstalled(f"{where}: {reason}{advice}" if where else f"{reason}{advice}") from error
 
 
 def remedy(name: str, origin: Origin) -> str:
-    """What to do to have the object of a name."""
+    """How to install or register the object with this name."""
     distribution, release = origin.get("distribution", ""), origin.get("version", "")
-    value = origin.get("value", "").rpartition(":")[2] or "OBJECT"
     if not distribution:
         return f"install the package that has it, or add --plugin FILE.py (argus_core.register({name!r}, ...))"
     if distribution.startswith(FILE):
@@ -66,6 +68,7 @@ def remedy(name: str, origin: Origin) -> str:
             f"(in Python: argus_core.register({name!r}, {spec.rpartition(':')[2]}))"
         )
     if distribution == BY_HAND:
+        value = origin.get("value", "").rpartition(":")[2] or "OBJECT"
         return (
             f"it was registered by hand: call argus_core.register({name!r}, {value}), "
             f"or add --plugin FILE.py:{value} in front of the command"
@@ -76,7 +79,7 @@ def remedy(name: str, origin: Origin) -> str:
 
 
 def differs(origin: Origin) -> str:
-    """How what is installed differs from what something was saved with; empty if it does not, or nobody knows."""
+    """How the installed package differs from the one something was saved with; empty if it does not, or is unknown."""
     distribution, release = origin.get("distribution", ""), origin.get("version", "")
     try:
         here = version(distribution) if distribution and release else release
@@ -86,6 +89,6 @@ def differs(origin: Origin) -> str:
 
 
 def trained_on(record: Mapping[str, Any]) -> str | None:
-    """The identity of the backbone that a head learned from, by its record."""
-    found: str | None = ((record.get("tokens") or {}).get("backbone") or {}).get("sha256")
-    return found
+    """The sha256 of the backbone that a head was trained on, by its record."""
+    sha256: str | None = ((record.get("tokens") or {}).get("backbone") or {}).get("sha256")
+    return sha256

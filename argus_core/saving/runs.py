@@ -20,24 +20,22 @@ from argus_core.saving.checkpoint import load_head
 from argus_core.saving.origin import NotInstalled
 
 A = TypeVar("A", bound=Composition)
-Loaded = dict[str, tuple[Head, dict[str, Any]]]
+Record = dict[str, Any]
+Loaded = dict[str, tuple[Head, Record]]
 
 
-def load_run(
-    path: Path, which: str = "best", missing: dict[str, str] | None = None
-) -> tuple[dict[str, Head], dict[str, Any]]:
+def load_run(path: Path, which: str = "best", missing: dict[str, str] | None = None) -> tuple[dict[str, Head], Record]:
     """The heads of a run folder, or of one head's folder or file in it, and the record they share.
 
-    Heads whose code is not installed raise NotInstalled; if ``missing`` is given and others are left, they are put
-    into it, with what to install.
+    Heads whose code is not installed raise NotInstalled. If ``missing`` is given and other heads are left, they are
+    put into it instead, with what to install.
     """
-    loaded, absent = _present(path, which)
+    loaded, absent = _load_heads(path, which)
     if absent and (missing is None or not loaded):
         raise next(iter(absent.values()))
     if missing is not None:
         missing |= {name: str(error) for name, error in absent.items()}
-    record = next(iter(loaded.values()))[1]
-    return {name: head for name, (head, _) in loaded.items()}, record
+    return {name: head for name, (head, _) in loaded.items()}, _first_record(loaded)
 
 
 def assemble(
@@ -50,23 +48,22 @@ def assemble(
 ) -> A:
     """The heads of several runs, head folders or files as a ``kind`` of Argus, each on its training canvas.
 
-    Heads are called as in their runs; of two with one name the later gets its task in front. With ``allow_missing``
+    Heads keep the names of their runs; of two with one name the later gets its task in front. With ``allow_missing``
     heads whose code is not installed are left out, unless none is left: ``Argus.missing`` tells what to install.
     Raises ArgusError for heads that were trained on different backbones.
     """
     if len({path.resolve() for path in paths}) < len(paths):
         raise ArgusError(f"a run is named twice: {', '.join(map(str, paths))}")
-    found = {path: _present(path, which) for path in paths}
-    absent = {
-        name if len(paths) == 1 else f"{path}: {name}": error
-        for path, (_, lost) in found.items()
-        for name, error in lost.items()
-    }
-    runs = {path: loaded for path, (loaded, _) in found.items() if loaded}
+    runs: dict[Path, Loaded] = {}
+    absent: dict[str, NotInstalled] = {}
+    for path in paths:
+        loaded, errors = _load_heads(path, which)
+        absent |= {name if len(paths) == 1 else f"{path}: {name}": error for name, error in errors.items()}
+        if loaded:
+            runs[path] = loaded
     if absent and not (allow_missing and runs):
         raise next(iter(absent.values()))
-    record = _shared_record(runs)
-    argus = kind(backbone_of(record, weights, device))
+    argus = kind(backbone_of(_shared_record(runs), weights, device))
     argus.missing = {name: str(error) for name, error in absent.items()}
     for loaded in runs.values():
         for name, (head, _) in loaded.items():
@@ -74,8 +71,8 @@ def assemble(
     return argus
 
 
-def _present(path: Path, which: str) -> tuple[Loaded, dict[str, NotInstalled]]:
-    """The heads at ``path`` with their records, and those whose code is not here."""
+def _load_heads(path: Path, which: str) -> tuple[Loaded, dict[str, NotInstalled]]:
+    """The heads at ``path`` with their records, and the errors of those whose code is not installed."""
     loaded: Loaded = {}
     absent: dict[str, NotInstalled] = {}
     for file in head_files(path, which):
@@ -87,29 +84,35 @@ def _present(path: Path, which: str) -> tuple[Loaded, dict[str, NotInstalled]]:
     return loaded, absent
 
 
-def _shared_record(runs: Mapping[Path, Loaded]) -> dict[str, Any]:
+def _first_record(loaded: Loaded) -> Record:
+    return next(iter(loaded.values()))[1]
+
+
+def _shared_record(runs: Mapping[Path, Loaded]) -> Record:
     """The first run's record; raises ArgusError for runs on different backbones."""
-    records = {path: next(iter(loaded.values()))[1] for path, loaded in runs.items()}
+    records = {path: _first_record(loaded) for path, loaded in runs.items()}
     first = next(iter(records))
-    held = _tokens(records[first], f"{first}: its head")["backbone"]
+    expected = _tokens(records[first], f"{first}: its head")["backbone"]
     for path, record in records.items():
-        other = _tokens(record, f"{path}: its head")["backbone"]
+        backbone = _tokens(record, f"{path}: its head")["backbone"]
         for field in ("name", "sha256", "options"):  # options such as mean decide what the network sees
-            if other[field] != held[field]:
+            if backbone[field] != expected[field]:
                 raise ArgusError(
-                    f"{path} was trained on a backbone with {field} {other[field]}, {first} with {held[field]}; "
+                    f"{path} was trained on a backbone with {field} {backbone[field]}, {first} with {expected[field]}; "
                     "one Argus has one backbone"
                 )
     return records[first]
 
 
-def backbone_of(record: Mapping[str, Any], weights: str | Path | None, device: torch.device | str | None) -> Backbone:
+def backbone_of(
+    record: Mapping[str, Any], weights: str | Path | None = None, device: torch.device | str | None = None
+) -> Backbone:
     """The backbone a record names; other weights than the heads were trained on are refused."""
-    made = _tokens(record)["backbone"]
-    backbone = load_backbone(made["name"], weights or made["weights"], device=device, **made["options"])
-    if backbone.weights_sha256 != made["sha256"]:
+    entry = _tokens(record)["backbone"]
+    backbone = load_backbone(entry["name"], weights or entry["weights"], device=device, **entry["options"])
+    if backbone.weights_sha256 != entry["sha256"]:
         raise ArgusError(
-            f"the heads were trained on {made['name']} weights {made['sha256'][:12]}, these are "
+            f"the heads were trained on {entry['name']} weights {entry['sha256'][:12]}, these are "
             f"{backbone.weights_sha256[:12]}; point --weights to the file used for training"
         )
     return backbone
@@ -120,12 +123,12 @@ def canvas_of(record: Mapping[str, Any]) -> Canvas:
     return Canvas(**_tokens(record)["canvas"])
 
 
-def _tokens(record: Mapping[str, Any], whose: str = "the head") -> Mapping[str, Any]:
-    """What a head's record says of its tokens; raises ArgusError for one that was saved without."""
+def _tokens(record: Mapping[str, Any], owner: str = "the head") -> Mapping[str, Any]:
+    """The entry of a head's record about its tokens; raises ArgusError for a record without one."""
     tokens = record.get("tokens")
     if not isinstance(tokens, Mapping) or not {"backbone", "canvas"} <= tokens.keys():
         raise ArgusError(
-            f"{whose} was saved without a record of backbone and canvas, so nobody knows what it sees; "
+            f"{owner} was saved without a record of backbone and canvas, so nobody knows what it sees; "
             "put it together in Python: Argus(backbone, {'mine': load_head(FILE)[0]}, canvas)"
         )
     return tokens

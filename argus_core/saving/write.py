@@ -1,4 +1,4 @@
-"""Saving an Argus."""
+"""Saving an Argus: its tensors as ``backbone.KEY`` and ``heads.NAME.KEY``, everything else in config.json."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
+from argus_core.backbones.weights import rope_periods
 from argus_core.common.files import write_json
-from argus_core.common.folders import check_local as local_only
+from argus_core.common.folders import check_local
 from argus_core.common.tensors import tensors_sha256, write_tensors
 from argus_core.errors import ArgusError
 from argus_core.head import Head
@@ -26,13 +29,12 @@ from argus_core.saving.config import (
     BackboneEntry,
     BundleConfig,
     HeadEntry,
-    check_local,
     file_of,
     is_bundle,
+    portable,
     read_config,
 )
 from argus_core.saving.origin import origin_of
-from argus_core.saving.tensors import State, backbone_state, flatten, halved, portable, restored_sha256, rounded
 from argus_core.tokens import FeatureInfo
 from argus_core.version import API_VERSION
 
@@ -40,55 +42,86 @@ if TYPE_CHECKING:
     from argus_core.backbones import Backbone
     from argus_core.model import Composition
 
+State = dict[str, Tensor]
+
 
 def save(
     argus: Composition,
     folder: str | Path,
     variant: str | None = None,
     per_head: bool = False,
-    beside: dict[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the weights file of a variant and config.json, which then knows all variants saved of this Argus.
 
     ``bf16_backbone`` stores the backbone, and nothing else, in bfloat16. ``heads`` stores the heads alone, in float16;
-    whoever loads them must have the backbone's weights under its name. ``per_head`` also writes every head as
-    ``heads/NAME.safetensors``, as ``load_head`` reads them. ``beside`` are values for other libraries. Raises
+    the backbone's weights must be installed under its name where they are loaded. ``per_head`` also writes every head
+    as ``heads/NAME.safetensors``, as ``load_head`` reads them. ``extra`` are values of other libraries for config.json. Raises
     ArgusError for parts that could not be built again by name.
     """
     folder, file = Path(folder), file_of(variant)
-    check_ground(folder, file)
-    _check_complete(argus, folder)
-    state = backbone_state(argus.backbone)
-    stored = rounded(state) if variant == "bf16_backbone" else state
-    whole = {name: dict(argus.head(name).state_dict()) for name in argus.heads}
-    heads = {name: halved(one) for name, one in whole.items()} if variant == HEADS_ONLY else whole
-    made = _config(argus, {file: restored_sha256(stored, state)}, heads)
-    config = _with_other_files(made, folder)
-    write_tensors(folder / file, flatten({} if variant == HEADS_ONLY else stored, heads), {"format": "pt"})
-    if per_head:
-        for name in argus.heads:
-            write_head(folder / "heads" / f"{name}.safetensors", argus.head(name), made.heads[name])
-    write_json(folder / CONFIG, {**(beside or {}), KEY: config.model_dump(mode="json")})
-
-
-def check_ground(folder: Path, *files: str) -> None:
-    """Raise ArgusError for an address, and rather than write over files of a folder that holds no saved Argus."""
-    local_only(folder)
-    there = [name for name in (CONFIG, *files) if (folder / name).exists()]
-    if there and not is_bundle(folder):
-        raise ArgusError(f"{folder} holds {' and '.join(there)}, and no saved Argus; save to another folder")
-
-
-def _check_complete(argus: Composition, folder: Path) -> None:
-    """Raise ArgusError rather than lose the heads that could not be loaded, where they may be the only copy."""
-    if argus.missing and (folder / CONFIG).exists():
+    check_folder(folder, file)
+    if argus.missing and (folder / CONFIG).exists():  # the folder may hold the only copy of the missing heads
         raise ArgusError(
             f"{', '.join(argus.missing)} could not be loaded and would be lost from {folder}; save to another folder"
         )
+    state = _backbone_state(argus.backbone)
+    stored = _rounded(state) if variant == "bf16_backbone" else state
+    heads = {name: dict(argus.head(name).state_dict()) for name in argus.heads}
+    if variant == HEADS_ONLY:
+        heads = {name: _halved(head) for name, head in heads.items()}
+    # The backbone that will be loaded: the stored tensors, in the types of its own.
+    sha256 = tensors_sha256({key: value.to(state[key].dtype) for key, value in stored.items()})
+    config = _config(argus, {file: sha256}, heads)
+    tensors = {f"heads.{name}.{key}": value for name, head in heads.items() for key, value in head.items()}
+    if variant != HEADS_ONLY:
+        tensors |= {f"backbone.{key}": value for key, value in stored.items()}
+    merged = _with_other_files(config, folder)
+    write_tensors(folder / file, tensors, {"format": "pt"})
+    for name in argus.heads if per_head else ():
+        _write_head(folder / "heads" / f"{name}.safetensors", argus.head(name), config.heads[name])
+    write_json(folder / CONFIG, {**(extra or {}), KEY: merged.model_dump(mode="json")})
 
 
-def write_head(path: Path, head: Head, entry: HeadEntry) -> None:
-    """One head alone; its record gets the canvas and the terms, where it did not have them."""
+def check_folder(folder: Path, *files: str) -> None:
+    """Raise ArgusError for an address, and rather than write over files of a folder that holds no saved Argus."""
+    check_local(folder)
+    present = [name for name in (CONFIG, *files) if (folder / name).exists()]
+    if present and not is_bundle(folder):
+        raise ArgusError(f"{folder} holds {' and '.join(present)}, and no saved Argus; save to another folder")
+
+
+def _backbone_state(backbone: Backbone) -> State:
+    """Every tensor that shapes the output; raises ArgusError if they are not those that were loaded."""
+    state = {**backbone.model.state_dict(), **rope_periods(backbone.model)}
+    plain = all(type(value) is Tensor for value in state.values())
+    if not plain or tensors_sha256(state) != backbone.weights_sha256:
+        raise ArgusError(
+            f"the weights of backbone {backbone.name!r} are not those it was loaded with, as after quantising or "
+            "half(); save the Argus before that"
+        )
+    return state
+
+
+def _rounded(state: State) -> State:
+    """A backbone's floating-point tensors in bfloat16; RoPE periods stay as they are, for they shape every position."""
+    return {
+        key: value.bfloat16() if value.is_floating_point() and not key.endswith("periods") else value
+        for key, value in state.items()
+    }
+
+
+def _halved(state: State) -> State:
+    """A head's floating-point tensors in float16; raises ArgusError for numbers that it cannot hold."""
+    halved = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    large = [key for key, value in halved.items() if value.is_floating_point() and not value.isfinite().all()]
+    if large:
+        raise ArgusError(f"{', '.join(large)} hold numbers beyond 65504, which float16 cannot; save another variant")
+    return halved
+
+
+def _write_head(path: Path, head: Head, entry: HeadEntry) -> None:
+    """One head alone; canvas and terms are added to its record where it does not have them."""
     canvas = {"canvas": entry.canvas.to_dict()} if entry.canvas else {}
     tokens = {**canvas, **(entry.record.get("tokens") or {})}
     save_head(path, head, {"license": {"id": entry.license}, **entry.record, "tokens": tokens})
@@ -112,8 +145,7 @@ def _config(argus: Composition, files: dict[str, str], heads: Mapping[str, State
 
 
 def _backbone(backbone: Backbone) -> BackboneEntry:
-    registered = BACKBONES.find(backbone.name.partition(":")[0]).name
-    entry = BackboneEntry(
+    return BackboneEntry(
         name=backbone.name,
         options=_options(f"backbone {backbone.name!r}", backbone.options),
         info=backbone.info,
@@ -121,10 +153,8 @@ def _backbone(backbone: Backbone) -> BackboneEntry:
         std=backbone.std,
         license=backbone.license,
         weights_sha256=backbone.weights_sha256,
-        origin=origin_of(BACKBONES, registered),
+        origin=origin_of(BACKBONES, BACKBONES.find(backbone.name.partition(":")[0]).name),
     )
-    check_local(entry)
-    return entry
 
 
 def _head(name: str, head: Head, state: State, license: str, info: FeatureInfo) -> HeadEntry:
@@ -153,17 +183,17 @@ def _head(name: str, head: Head, state: State, license: str, info: FeatureInfo) 
     )
 
 
-def _options(what: str, options: dict[str, Any]) -> dict[str, Any]:
+def _options(owner: str, options: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return {key: portable(value) for key, value in options.items()}
     except ArgusError as error:
-        raise ArgusError(f"options of {what}: {error}") from error
+        raise ArgusError(f"options of {owner}: {error}") from error
 
 
-def _with_other_files(made: BundleConfig, folder: Path) -> BundleConfig:
-    """Keep what a configuration in the folder says of other variants, if it is of the same Argus."""
+def _with_other_files(config: BundleConfig, folder: Path) -> BundleConfig:
+    """Keep the files of other variants that a configuration in the folder lists, if it is of the same Argus."""
     with suppress(ArgusError):
-        held = read_config(folder)
-        if held.model_copy(update={"files": made.files}) == made:
-            return made.model_copy(update={"files": {**held.files, **made.files}})
-    return made
+        present = read_config(folder)
+        if present.model_copy(update={"files": config.files}) == config:
+            return config.model_copy(update={"files": {**present.files, **config.files}})
+    return config

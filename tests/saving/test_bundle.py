@@ -19,7 +19,7 @@ from argus_core.common.tensors import tensors_sha256
 from argus_core.errors import ArgusError
 from argus_core.saving.build import build_head
 from argus_core.saving.checkpoint import load_head, save_head
-from argus_core.saving.tensors import portable
+from argus_core.saving.config import portable
 from argus_core.tasks.detect import Detect
 from backbone_help import timm_file
 from bundle_help import HEADS, answers, make_argus, make_head, pictures

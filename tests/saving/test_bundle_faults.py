@@ -95,7 +95,7 @@ def test_tensors_that_do_not_fit_are_named(copy, change, message):
         (lambda c: c["backbone"]["info"].update(prefix=1), "gives FeatureInfo.* was saved with FeatureInfo"),
         (lambda c: c["heads"]["boxes"]["options"].update(width=20), "head 'boxes': .* the head has .*20"),
         (lambda c: c["heads"]["boxes"]["options"].update(widht=20), "unknown option .*'widht'; did you mean 'width'"),
-        (lambda c: c["heads"]["boxes"]["task"].update(classes=[]), "head 'boxes': a detection task needs one or more"),
+        (lambda c: c["heads"]["boxes"]["task"].update(classes=[]), "head 'boxes': a task needs one or more"),
         (lambda c: c["heads"]["boxes"]["task"].pop("task"), "'boxes' is .*task .* is not installed"),
         (lambda c: c["heads"]["boxes"].update(decoding={"sotf": True}), "unknown decoding option 'sotf'; did you"),
         (lambda c: c["heads"]["knn"].update(decoding={"soft": True}), "'classify.knn' has no decoding options"),
