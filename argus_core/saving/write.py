@@ -56,8 +56,8 @@ def save(
 
     ``bf16_backbone`` stores the backbone, and nothing else, in bfloat16. ``heads`` stores the heads alone, in float16;
     the backbone's weights must be installed under its name where they are loaded. ``per_head`` also writes every head
-    as ``heads/NAME.safetensors``, as ``load_head`` reads them. ``extra`` are values of other libraries for config.json. Raises
-    ArgusError for parts that could not be built again by name.
+    as ``heads/NAME.safetensors``, as ``load_head`` reads them. ``extra`` are values of other libraries for config.json.
+    Raises ArgusError for parts that could not be built again by name.
     """
     folder, file = Path(folder), file_of(variant)
     check_folder(folder, file)
