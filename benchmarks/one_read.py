@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -20,13 +19,16 @@ from safetensors.torch import save_file
 from argus_arena.comparison.grouping import only
 from argus_arena.distributed import join_processes
 from argus_arena.progress import Reporter
-from argus_arena.run.config import resolve
-from argus_arena.run.context import prepare
+from argus_arena.requests import CacheRequest
+from argus_arena.run.config import RunConfig, resolve
+from argus_arena.run.config_file import make_request
 from argus_arena.run.folder import RunFolder
-from argus_arena.tools.cache import CacheRequest, build_cache
-from argus_arena.training.learner import make_learners
-from argus_arena.training.loop import Loop
-from argus_arena.training.train import make_request
+from argus_arena.run.prepare import prepare
+from argus_arena.run.sources import open_run_data
+from argus_arena.tools.cache import build_cache
+from argus_arena.training.checkpoints import Checkpoints
+from argus_arena.training.loop import Loop, LoopOptions
+from argus_arena.training.train import make_learners
 from argus_core.backbones.timm_models import build
 from argus_core.cache import CacheSource
 from argus_core.plugins.hooks import load_plugins
@@ -73,13 +75,15 @@ def throttled(rate: float) -> Iterator[None]:
         CacheSource.read = read  # type: ignore[method-assign]
 
 
-def train(config: Any, names: tuple[str, ...]) -> float:
+def train(config: RunConfig, names: tuple[str, ...]) -> float:
     """Seconds of training these heads side by side."""
-    world = join_processes("cpu")
-    setting = prepare(only(config, names), load_plugins(), world)
-    with tempfile.TemporaryDirectory() as folder:
-        learners = make_learners(only(config, names), setting, world)
-        loop = TrainingOnly(setting, learners, RunFolder(Path(folder) / "run"), world, Reporter())
+    config, plugins = only(config, names), load_plugins()
+    with tempfile.TemporaryDirectory() as folder, join_processes("cpu") as process:
+        run = prepare(config, open_run_data(config.request, plugins), process)
+        learners = make_learners(config, run, process)
+        steps, out = run.training.order.steps_per_epoch, RunFolder(Path(folder) / "run")
+        checkpoints = Checkpoints(out, run.record, run.heads, steps, process, plugins, Reporter())
+        loop = TrainingOnly(learners, run.training, run.scoring, checkpoints, LoopOptions())
         began = time.perf_counter()
         loop.run()
         return time.perf_counter() - began
@@ -95,9 +99,8 @@ def main() -> None:
         cache = Path(folder) / "cache"
         weights = Path(folder) / "random.safetensors"
         save_file(build(NETWORK).state_dict(), weights)
-        build_cache(CacheRequest(DATA, cache, f"timm:{NETWORK}", weights, canvas=(320, 320)))
-        request = make_request({"heads": HEADS, "data": DATA, "cache": str(cache)}, SETTINGS, None)
-        config = resolve(request)
+        build_cache(CacheRequest(data=DATA, out=cache, backbone=f"timm:{NETWORK}", weights=weights, canvas="320"))
+        config = resolve(make_request({"heads": HEADS, "data": DATA, "cache": cache, "settings": SETTINGS}))
         names = tuple(config.heads)
         for rate, goal in ((chosen.rate, ">= 4.0"), (0.0, ">= 1.0")):
             with throttled(rate):

@@ -8,13 +8,16 @@ from pathlib import Path
 
 from argus_arena.distributed import join_processes
 from argus_arena.progress import Reporter
+from argus_arena.requests import CacheRequest
 from argus_arena.run.config import resolve
-from argus_arena.run.context import prepare
+from argus_arena.run.config_file import make_request
 from argus_arena.run.folder import RunFolder
-from argus_arena.tools.cache import CacheRequest, build_cache
-from argus_arena.training.learner import make_learners
-from argus_arena.training.loop import Loop
-from argus_arena.training.train import make_request
+from argus_arena.run.prepare import prepare
+from argus_arena.run.sources import open_run_data
+from argus_arena.tools.cache import build_cache
+from argus_arena.training.checkpoints import Checkpoints
+from argus_arena.training.loop import Loop, LoopOptions
+from argus_arena.training.train import make_learners
 from argus_core.plugins.hooks import load_plugins
 
 DATA = "scenes:images=64,val=4,size=256"
@@ -32,15 +35,20 @@ def main() -> None:
     """Print the share for the lighter of the built-in heads, the harder case."""
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "cache"
-        build_cache(CacheRequest(DATA, cache, "tiny", canvas=(256, 256), layers=(2, 5, 11), views=("id", "hflip")))
-        request = make_request({"heads": ("split_tower",), "data": DATA, "cache": str(cache)}, SETTINGS, None)
-        config, world = resolve(request), join_processes("cpu")
-        setting = prepare(config, load_plugins(), world)
-        learners = make_learners(config, setting, world)
-        loop = TrainingOnly(setting, learners, RunFolder(Path(folder) / "run"), world, Reporter())
-        began = time.perf_counter()
-        loop.run()
-        total = time.perf_counter() - began
+        build_cache(
+            CacheRequest(data=DATA, out=cache, backbone="tiny", canvas="256", layers=(2, 5, 11), views=("id", "hflip"))
+        )
+        request = make_request({"heads": ("split_tower",), "data": DATA, "cache": cache, "settings": SETTINGS})
+        config, plugins = resolve(request), load_plugins()
+        with join_processes("cpu") as process:
+            run = prepare(config, open_run_data(request, plugins), process)
+            learners = make_learners(config, run, process)
+            steps, out = run.training.order.steps_per_epoch, RunFolder(Path(folder) / "run")
+            checkpoints = Checkpoints(out, run.record, run.heads, steps, process, plugins, Reporter())
+            loop = TrainingOnly(learners, run.training, run.scoring, checkpoints, LoopOptions())
+            began = time.perf_counter()
+            loop.run()
+            total = time.perf_counter() - began
         spent = learners[0].seconds
         print(f"{spent:.1f} s of {total:.1f} s in the head, share {spent / total:.3f} (goal >= 0.90)")
 

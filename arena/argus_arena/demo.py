@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from argus_arena.tools.cache import CacheRequest, build_cache
+from argus_arena.requests import CacheRequest, RunRequest
+from argus_arena.tools.cache import build_cache
 from argus_arena.training.train import train_run
 from argus_core.argus import Argus
 from argus_core.common.files import write_atomic
@@ -23,9 +24,10 @@ from argus_core.saving.runs import backbone_of, canvas_of, load_run
 
 FOLDER = Path("demo")
 DATA = "scenes:images=256,val=64,size=256"
-SIZE = 256
+SIZE = "256"
 LAYERS = (1, 2, 3, 4, -1)
 """Stages of strides 4 to 32, and the map whose mean is what a classifier reads."""
+VIEWS = ("id", "hflip")
 HEADS = ("detect=detect.slim_fcos", "segment=segment.linear", "depth=depth.dpt", "classify=classify.linear")
 SETTINGS = {
     "epochs": 5,
@@ -60,9 +62,9 @@ def main() -> None:
     print(f"the built-in model took {time.perf_counter() - began:.0f} s\n")
     cache, run, picture = FOLDER / "cache", FOLDER / "run", FOLDER / "predictions.png"
     build_cache(
-        CacheRequest(DATA, cache, "lite0", canvas=(SIZE, SIZE), layers=LAYERS, cls=True, views=("id", "hflip"), batch=2)
+        CacheRequest(data=DATA, out=cache, backbone="lite0", canvas=SIZE, layers=LAYERS, cls=True, views=VIEWS, batch=2)
     )
-    train_run({"heads": HEADS, "data": DATA, "cache": cache, "eval_every": 4}, SETTINGS, None, run)
+    train_run(RunRequest(heads=HEADS, data=DATA, cache=cache, eval_every=4, settings=SETTINGS), run)
     draw_predictions(run, DATA, picture)
     print(f"{picture}: truth above, predictions below\n{FOLDER} took {time.perf_counter() - began:.0f} s")
     print(NEXT)

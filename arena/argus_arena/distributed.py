@@ -28,7 +28,7 @@ def interruptible(process: Distributed) -> Iterator[threading.Event]:
     """An event that Ctrl-C sets, so that a step is finished before the run stops; a second one stops at once."""
     event = threading.Event()
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         if event.is_set() and process.size == 1:  # torchrun repeats the signal
             raise KeyboardInterrupt
         event.set()
@@ -36,7 +36,7 @@ def interruptible(process: Distributed) -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
-    previous = signal.signal(signal.SIGINT, note)
+    previous = signal.signal(signal.SIGINT, on_signal)
     try:
         yield event
     finally:
@@ -63,7 +63,7 @@ class Distributed:
 
     @property
     def hardware(self) -> dict[str, str]:
-        """What numbers depend on beside seed and data: type of device, its model where it is a GPU, and precision."""
+        """What numbers depend on besides seed and data: type of device, model of a GPU, and precision."""
         model = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else ""
         return {"device": self.device.type, "model": model, "precision": self.precision}
 
@@ -77,12 +77,12 @@ class Distributed:
 
     def mean(self, values: Mapping[str, float]) -> dict[str, float]:
         """The mean over all processes of values by name, the same in each."""
-        found = self.gather(values)
-        return {name: sum(one[name] for one in found) / self.size for name in values}
+        gathered = self.gather(values)
+        return {name: sum(part[name] for part in gathered) / self.size for name in values}
 
-    def agree(self, flag: bool) -> bool:
-        """Whether any process says ``flag``."""
-        return any(self.gather(flag))
+    def any_process(self, flag: bool) -> bool:
+        """Whether ``flag`` is set in any process."""
+        return True in self.gather(flag)
 
     def barrier(self) -> None:
         """Wait for every process."""
@@ -90,7 +90,8 @@ class Distributed:
             dist.barrier()
 
 
-def join_processes(device: str | None) -> Distributed:
+@contextmanager
+def join_processes(device: str | None) -> Iterator[Distributed]:
     """Join the processes that ``torchrun`` started, or be alone; ``device`` defaults to a GPU where there is one."""
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     chosen = find_device(device)
@@ -99,7 +100,11 @@ def join_processes(device: str | None) -> Distributed:
         _repeat_exactly()
     if size > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-    return Distributed(rank, size, chosen)
+    try:
+        yield Distributed(rank, size, chosen)
+    finally:
+        if size > 1:
+            dist.destroy_process_group()
 
 
 def _repeat_exactly() -> None:
@@ -109,9 +114,3 @@ def _repeat_exactly() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # only slower
     warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
     torch.use_deterministic_algorithms(True, warn_only=True)
-
-
-def leave_processes(process: Distributed) -> None:
-    """Close the process group, if there is one."""
-    if process.size > 1:
-        dist.destroy_process_group()

@@ -14,11 +14,11 @@ from types import SimpleNamespace
 import pytest
 from filelock import FileLock
 
-from arena_help import DATA, settings, small_cache
+from arena_help import DATA, settings, small_cache, train_run
 from argus_arena.run.config import resolve
+from argus_arena.run.config_file import make_request
 from argus_arena.scoring.rules import check_task
 from argus_arena.training.learner import Learner
-from argus_arena.training.train import make_request, train_run
 from argus_core import register
 from argus_core.common.tensors import tensors_sha256
 from argus_core.errors import ArgusError
@@ -38,7 +38,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(cache: Path, out: Path, *heads: str, **more: object) -> dict:
     request = {key: more.pop(key) for key in ("save_every", "eval_every") if key in more}
     given = {"heads": heads, "data": DATA, "cache": str(cache), **request}
-    return train_run(given, settings(*heads, **more), None, out)
+    return train_run(given, settings(*heads, **more), out)
 
 
 def command(cache: Path, out: Path, *heads: str, prefix: tuple[str, ...] = ("-m", "argus_arena"), **more: object):
@@ -69,9 +69,7 @@ def test_heads_side_by_side_end_as_alone(cache, alone, tmp_path):
 def test_same_seed_same_weights_other_seed_others(cache, tmp_path):
     given = {"heads": ("fcos",), "data": DATA, "cache": str(cache)}
     hashes = [
-        train_run({**given, "seed": seed}, settings("fcos", epochs=1), None, tmp_path / str(n))["fcos"][
-            "weights_sha256"
-        ]
+        train_run({**given, "seed": seed}, settings("fcos", epochs=1), tmp_path / str(n))["fcos"]["weights_sha256"]
         for n, seed in enumerate((0, 0, 1))
     ]
     assert hashes[0] == hashes[1] != hashes[2]
@@ -159,27 +157,27 @@ def test_two_processes_stay_in_step_and_count_every_image_once(cache, alone, tmp
 
 
 def test_settings_reach_their_head_and_wrong_ones_are_refused(tmp_path):
-    request = make_request({"heads": ("fcos", "b=fcos"), "data": DATA}, {"width": 64, "b.lr": 0.5}, None)
+    request = make_request({"heads": ("fcos", "b=fcos"), "data": DATA, "settings": {"width": 64, "b.lr": 0.5}})
     config = resolve(request)
     assert [config.heads[n].options["width"] for n in ("fcos", "b")] == [64, 64]
     assert [config.heads[n].recipe.lr for n in ("fcos", "b")] == [1e-3, 0.5]
     full = {"detect.fcos.width": 32, "b.width": 16}
-    config = resolve(make_request({"heads": ("fcos", "b=fcos"), "data": DATA}, full, None))
+    config = resolve(make_request({"heads": ("fcos", "b=fcos"), "data": DATA, "settings": full}))
     assert [config.heads[n].options["width"] for n in ("fcos", "b")] == [32, 16]
     for wrong, hint in (({"widht": 1}, "width"), ({"b.epoch": 1}, "epochs"), ({"lr": "fast"}, "lr")):
         with pytest.raises(ArgusError, match=hint):
-            resolve(make_request({"heads": ("fcos", "b=fcos"), "data": DATA}, wrong, None))
+            resolve(make_request({"heads": ("fcos", "b=fcos"), "data": DATA, "settings": wrong}))
 
 
 def test_a_configuration_file_means_what_the_command_line_means(tmp_path):
     file = tmp_path / "run.toml"
     file.write_text(f'heads = ["fcos"]\ndata = "{DATA}"\n[set]\nepochs = 3\n[set.fcos]\nwidth = 32\n')
-    config = resolve(make_request({}, {"epochs": 5}, file))
+    config = resolve(make_request({"settings": {"epochs": 5}}, file))
     assert config.heads["fcos"].recipe.epochs == 5
     assert config.heads["fcos"].options["width"] == 32
     file.write_text('heads = ["fcos"]\ndatum = "x"\n')
     with pytest.raises(ArgusError, match="did you mean 'data'"):
-        make_request({}, {}, file)
+        make_request({}, file)
 
 
 def test_another_runs_folder_is_refused_by_the_name_of_what_differs(cache, tmp_path):
@@ -223,7 +221,7 @@ def test_a_diverged_head_is_named_and_does_not_stop_the_other(cache, tmp_path):
     with pytest.raises(ArgusError, match="bad: the loss became"):
         given = {"heads": ("bad=fcos", "good=fcos"), "data": DATA, "cache": str(cache)}
         more = {"epochs": 2, "batch": 4, "width": 32, "depth": 1, "bad.lr": 1e30, "bad.clip": 0}
-        train_run(given, more, None, tmp_path / "run")
+        train_run(given, more, tmp_path / "run")
     assert (tmp_path / "run" / "good" / "result.json").exists()
     assert not (tmp_path / "run" / "bad" / "result.json").exists()
 
@@ -243,7 +241,7 @@ def test_a_head_whose_code_fails_is_named_and_does_not_stop_the_other(cache, tmp
     try:
         with pytest.raises(ArgusError, match=r"raises: step 1: SystemExit: sys.exit\(0\) at .*py:\d+; "):
             given = {"heads": ("raises", "fcos"), "data": DATA, "cache": str(cache)}
-            train_run(given, {"epochs": 1, "batch": 4, "width": 32, "depth": 1}, None, tmp_path / "run")
+            train_run(given, {"epochs": 1, "batch": 4, "width": 32, "depth": 1}, tmp_path / "run")
     finally:
         HEADS.unregister("detect.raises")
     assert (tmp_path / "run" / "fcos" / "result.json").exists()

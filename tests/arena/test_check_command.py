@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from broken_heads import Good
 from typer.testing import CliRunner
 
 from argus_arena.cli import app
@@ -14,6 +13,7 @@ from argus_arena.tools.check_target import find_target
 from argus_core.errors import ArgusError
 from argus_core.testing import TASK_CHECKS
 from argus_core.testing.heads.subject import Subject
+from broken_heads import Good
 
 HEAD_FILE = """
 from broken_heads import Good, ClimbsItsLoss

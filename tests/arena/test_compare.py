@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from arena_help import DATA, small_cache
-from argus_arena.comparison.compare import Comparison, compare_heads
+from argus_arena.comparison.compare import compare_heads
 from argus_arena.comparison.grouping import group
 from argus_arena.comparison.reproduce import differences, reproduce
+from argus_arena.requests import Comparison
+from argus_arena.run.config_file import make_request
 from argus_arena.scoring.cost import Memory, image_cost, training_memory
 from argus_core import HEADS, ArgusError, Detect, FeatureInfo, build_head
 from argus_core.saving.checkpoint import read_tensors
@@ -63,7 +65,8 @@ def cache(tmp_path_factory):
 
 def compare(cache, out, *heads, seeds=1, memory=None, **more):
     given = {"heads": heads, "data": DATA, "cache": str(cache), "eval_every": 1.0, "device": "cpu"}
-    return compare_heads(given, {**SETTINGS, **more}, None, Comparison(out, seeds, memory))[0]
+    request = make_request({**given, "settings": {**SETTINGS, **more}})
+    return compare_heads(request, Comparison(out=out, seeds=seeds, memory=memory))[0]
 
 
 def tensors(file):

@@ -8,9 +8,8 @@ import shutil
 import pytest
 
 import coco_folders
-from argus_arena.comparison.compare import Comparison
 from argus_arena.comparison.domains import RF20_VL, Domains, as_csv, compare_domains
-from argus_arena.tools.cache import CacheRequest
+from argus_arena.requests import CacheRequest, Comparison, RunRequest
 from argus_core.errors import ArgusError
 
 
@@ -32,11 +31,11 @@ def library(tmp_path_factory):
 
 
 def compare(library, out, *expected, data=()):
-    tokens = CacheRequest("", out, "tiny", canvas=(32, 48), batch=4, device="cpu")
-    given = {"heads": ("a=fcos", "b=fcos"), "device": "cpu"}
+    tokens = CacheRequest(data="scenes:", out=out, backbone="tiny", canvas="32x48", batch=4, device="cpu")
     settings = {"batch": 4, "epochs": 1, "width": 16, "a.depth": 1, "b.depth": 2}
+    run = RunRequest(heads=("a=fcos", "b=fcos"), data="", device="cpu", settings=settings)
     return compare_domains(
-        Domains.find([str(library), *data], expected), given, settings, tokens, Comparison(out, task="detect")
+        Domains.find([str(library), *data], expected), run, tokens, Comparison(out=out, task="detect")
     )
 
 

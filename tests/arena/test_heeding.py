@@ -45,12 +45,12 @@ def nothing_to_score(split, images, annotations):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run on good data, of which there is nothing to say, for commands that need one."""
-    from argus_arena.training.train import train_run
+    from arena_help import train_run
 
     root, said = tmp_path_factory.mktemp("good"), io.StringIO()
     given = {"heads": ("detect.prototype",), "data": coco(root), "backbone": "tiny", "canvas": "64"}
     with contextlib.redirect_stderr(said):
-        train_run(given, {"steps": 1}, None, root / "run")
+        train_run(given, {"steps": 1}, root / "run")
     assert "warning" not in said.getvalue()
     assert "accept" not in (root / "run/prototype/result.json").read_text()
     return root / "run"

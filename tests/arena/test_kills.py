@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from arena_help import DATA, settings, small_cache
-from argus_arena.training.train import train_run
+from arena_help import DATA, settings, small_cache, train_run
 from argus_core.common.tensors import tensors_sha256
 from argus_core.saving.checkpoint import read_tensors
 
@@ -19,7 +18,7 @@ KILLS = 20
 
 def train(cache: str, out: str) -> None:
     given = {"heads": ("fcos", "split_tower"), "data": DATA, "cache": cache, "save_every": 2}
-    train_run(given, settings("fcos", "split_tower", epochs=3), None, Path(out))
+    train_run(given, settings("fcos", "split_tower", epochs=3), Path(out))
 
 
 def outcome(out: Path) -> tuple[dict[str, str], list[str]]:

@@ -9,16 +9,17 @@ import shutil
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from rich.console import Console
 from typer.testing import CliRunner
 
-from arena_help import DATA, settings
-from argus_arena.tools.predict import predict_images
-from argus_arena.tools.rescore import EvalRequest, evaluate_run
-from argus_arena.training.train import train_run
+from arena_help import DATA, settings, train_run
+from argus_arena.cli.predict import predict as predict_command
+from argus_arena.requests import EvalRequest
+from argus_arena.tools.rescore import evaluate_run
 from argus_core.cli import app
 from argus_core.cli.models import build
 from argus_core.common.progress import ProgressBar
@@ -31,7 +32,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("predict") / "run"
     given = {"heads": ("fcos", "again=fcos"), "data": DATA, "backbone": "tiny", "canvas": "64"}
     more = {key.removeprefix("fcos."): value for key, value in settings("fcos", epochs=1).items()}
-    train_run(given, more, None, folder)
+    train_run(given, more, folder)
     return folder
 
 
@@ -45,13 +46,13 @@ def photos(tmp_path):
     return folder
 
 
-def predict(run, inputs, out, threshold=0.0):
-    return predict_images(run, inputs, out, threshold, None, 2, "cpu")
+def predict(run, inputs, out, threshold=0.0, annotations=None):
+    predict_command([str(one) for one in inputs], run, out, threshold, None, 2, "cpu", annotations)
 
 
 def test_a_folder_of_mixed_sizes_gives_boxes_inside_each_image(run, photos, tmp_path):
-    assert predict(run, [photos], tmp_path / "out") == []
-    found, again = (json.loads((tmp_path / "out" / n / "predictions.json").read_text()) for n in ("fcos", "again"))
+    predict(run, [photos], tmp_path / "out")
+    found, again = (json.loads((tmp_path / "out" / n / "detections.json").read_text()) for n in ("fcos", "again"))
     assert found == again
     assert found
     for each in found:
@@ -60,27 +61,30 @@ def test_a_folder_of_mixed_sizes_gives_boxes_inside_each_image(run, photos, tmp_
         x, y, w, h = each["bbox"]
         assert x >= -0.01 and y >= -0.01 and x + w <= width + 0.02 and y + h <= height + 0.02
         assert 0 <= each["score"] <= 1 and each["category_id"] >= 1
-        assert (tmp_path / "out" / "fcos" / f"{each['image_id']}.jpg").is_file() and each["category_name"]
-    assert len(list((tmp_path / "out" / "fcos").glob("*.jpg"))) == 3
+        assert (tmp_path / "out/fcos/pictures" / f"{each['image_id']}.jpg").is_file() and each["category_name"]
+    assert len(list((tmp_path / "out/fcos/pictures").glob("*.jpg"))) == 3
+    assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 3
 
 
 def test_one_head_of_a_run_and_a_threshold(run, photos, tmp_path):
     predict(run / "fcos", [photos / "wide.jpg"], tmp_path / "all")
     predict(run / "fcos", [photos / "wide.jpg"], tmp_path / "few", threshold=0.99)
-    everything, few = (json.loads((tmp_path / n / "fcos" / "predictions.json").read_text()) for n in ("all", "few"))
+    everything, few = (json.loads((tmp_path / n / "fcos" / "detections.json").read_text()) for n in ("all", "few"))
     assert len(everything) > 0 and few == []
 
 
-def test_a_bad_file_is_reported_and_stops_nothing(run, photos, tmp_path):
+def test_a_bad_file_is_reported_and_stops_nothing(run, photos, tmp_path, capsys):
     (photos / "broken.jpg").write_bytes((photos / "wide.jpg").read_bytes()[:300])
-    bad = predict(run, [photos, photos / "missing.jpg"], tmp_path / "out")
-    assert len(bad) == 2 and "broken.jpg" in bad[0] and "missing.jpg" in bad[1]
-    assert len(list((tmp_path / "out" / "fcos").glob("*.jpg"))) == 3
+    with pytest.raises(typer.Exit) as stop:
+        predict(run, [photos, photos / "missing.jpg"], tmp_path / "out")
+    bad = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out: ")]
+    assert stop.value.exit_code == 1 and len(bad) == 2 and "broken.jpg" in bad[0] and "missing.jpg" in bad[1]
+    assert len(list((tmp_path / "out/fcos/pictures").glob("*.jpg"))) == 3
 
 
 def test_a_model_of_two_runs_tells_its_names_and_overwrites_only_when_told(run, tmp_path, capsys):
     def built(*runs, overwrite=False):
-        build(list(runs), tmp_path / "model", overwrite=overwrite)
+        build(runs=list(runs), out=tmp_path / "model", overwrite=overwrite)
         return capsys.readouterr()
 
     shutil.copytree(run / "fcos", tmp_path / "other" / "fcos")
@@ -106,7 +110,7 @@ def test_nothing_to_look_at_is_an_error(run, tmp_path):
 
 
 def _scores(run, **decoding):
-    request = EvalRequest(run / "fcos", settings=decoding, device="cpu")
+    request = EvalRequest(run=run / "fcos", settings=decoding, device="cpu")
     return evaluate_run(request)["fcos"]["metrics"]
 
 
@@ -154,15 +158,15 @@ def coco_ap(annotations, results):
 
 
 def test_pycocotools_scores_the_files_as_the_run_was_scored(run, annotated, tmp_path, capsys):
-    own = evaluate_run(EvalRequest(run / "fcos", data=f"coco:{annotated}", device="cpu"))["fcos"]["metrics"]["AP"]
+    own = evaluate_run(EvalRequest(run=run / "fcos", data=f"coco:{annotated}", device="cpu"))["fcos"]["metrics"]["AP"]
     file = annotated / "val" / "_annotations.coco.json"
     predict(run, [annotated / "val"], tmp_path / "beside")
-    assert own > 0 and coco_ap(file, tmp_path / "beside/fcos/predictions.json") == pytest.approx(own, abs=1e-6)
+    assert own > 0 and coco_ap(file, tmp_path / "beside/fcos/detections.json") == pytest.approx(own, abs=1e-6)
     assert f"fcos: ids of images and categories are those of {file}" in capsys.readouterr().err
     photos = shutil.copytree(annotated / "val", tmp_path / "photos", ignore=shutil.ignore_patterns("*.json"))
-    predict_images(run, [photos], tmp_path / "told", 0.0, None, 2, "cpu", file)
-    assert coco_ap(file, tmp_path / "told/fcos/predictions.json") == pytest.approx(own, abs=1e-6)
-    build([run / "fcos"], tmp_path / "model")
+    predict(run, [photos], tmp_path / "told", annotations=file)
+    assert coco_ap(file, tmp_path / "told/fcos/detections.json") == pytest.approx(own, abs=1e-6)
+    build(runs=[run / "fcos"], out=tmp_path / "model")
     model = ("--model", str(tmp_path / "model"), "--no-pictures", "--threshold", "0")
     seen = CliRunner().invoke(
         app, ["perceive", str(photos), *model, "--out", f"{tmp_path}/s", "--annotations", str(file)]
@@ -180,7 +184,7 @@ def test_annotations_that_do_not_fit_the_images_or_the_head_are_refused(run, ann
     file = annotated / "val" / "_annotations.coco.json"
 
     def predicted(inputs, annotations):
-        return predict_images(run, inputs, tmp_path / "out", 0.0, None, 2, "cpu", annotations)
+        predict(run, inputs, tmp_path / "out", annotations=annotations)
 
     with pytest.raises(ArgusError, match=r"does not list 3 images, .*tall\.png; .*wide\.jpg"):
         predicted([photos], file)

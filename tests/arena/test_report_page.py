@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from arena_help import DATA, settings, small_cache
+from arena_help import DATA, settings, small_cache, train_run
 from argus_arena.cli import app
 from argus_arena.leaderboard.rows import read_rows
 from argus_arena.leaderboard.standings import Standing, rankings
@@ -26,7 +26,6 @@ from argus_arena.report_page.curves import MOST, curves
 from argus_arena.report_page.look import Seen, look, spaced
 from argus_arena.report_page.page import fill, write_report
 from argus_arena.report_page.pictures import disagreements, predictions
-from argus_arena.training.train import train_run
 from argus_core.errors import ArgusError
 from argus_core.tasks.detect import Boxes, Detect, Detections
 
@@ -43,7 +42,7 @@ def run(tmp_path_factory):
     """A run of two heads, one of them twice, on cached tokens."""
     folder = tmp_path_factory.mktemp("report")
     given = {"heads": ("fcos", "split_tower"), "data": DATA, "cache": str(small_cache(folder / "cache"))}
-    train_run(given, settings("fcos", "split_tower", epochs=1), None, folder / "run")
+    train_run(given, settings("fcos", "split_tower", epochs=1), folder / "run")
     return folder / "run"
 
 

@@ -7,15 +7,17 @@ import json
 import pytest
 import torch
 
-from arena_help import DATA, small_cache
+from arena_help import DATA, small_cache, train_run
 from argus_arena.comparison.reproduce import differences
 from argus_arena.distributed import Distributed
 from argus_arena.leaderboard.board import print_board
 from argus_arena.leaderboard.standings import rankings
+from argus_arena.requests import EvalRequest
 from argus_arena.run.config import FREE, resolve
-from argus_arena.tools.rescore import EvalRequest, evaluate_run
+from argus_arena.run.config_file import make_request
+from argus_arena.tools.rescore import evaluate_run
 from argus_arena.training.learner import Learner
-from argus_arena.training.train import _default_folder, make_request, train_run
+from argus_arena.training.train import _default_folder
 from argus_core.errors import ArgusError
 
 CPU = {"device": "cpu", "model": "", "precision": "fp32", "tokens": "fp32", "from_step": 0}
@@ -29,7 +31,7 @@ def cache(tmp_path_factory):
 
 def train(cache, out, **more):
     given = {"heads": ("segment.linear",), "data": DATA, "cache": str(cache), "device": "cpu", "save_every": 2, **more}
-    return train_run(given, {"epochs": 2, "batch": 4}, None, out)["linear"]
+    return train_run(given, {"epochs": 2, "batch": 4}, out)["linear"]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_a_row_says_device_and_precision_and_so_does_the_board(whole, capsys):
     out, row = whole
     assert row["hardware"] == [CPU]
     assert json.loads((out / "run.json").read_text())["record"]["hardware"] == [CPU]
-    again = evaluate_run(EvalRequest(out, device="cpu"))["linear"]
+    again = evaluate_run(EvalRequest(run=out, device="cpu"))["linear"]
     assert again["hardware"] == [CPU] and again["scored_on"] == {"device": "cpu", "model": "", "tokens": "fp32"}
     capsys.readouterr()
     for format, shown in (("table", "cpu fp32"), ("csv", ",cpu fp32,"), ("markdown", "| cpu fp32 |")):
@@ -123,7 +125,7 @@ DECIDING = {"seed": 1, "eval_every": 3.0, "data": "scenes:images=21", "val_split
 def folder(**more):
     given = {"heads": ("fcos",), "data": DATA, **more}
     settings = given.pop("settings", {})
-    return _default_folder(resolve(make_request(given, settings, None)))
+    return _default_folder(resolve(make_request({**given, "settings": settings})))
 
 
 def test_the_default_folder_depends_on_what_decides_the_outcome_alone():

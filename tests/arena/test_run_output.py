@@ -7,9 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from arena_help import DATA, settings, small_cache
+from arena_help import DATA, settings, small_cache, train_run
 from argus_arena.progress import ConsoleReporter, score_line
-from argus_arena.training.train import train_run
 from argus_core.common import progress
 
 METRICS = {"AP50": 0.8, "AP": 0.5, "AP/ring": 0.4, "AR1": None, "AR100": 0.6}
@@ -72,7 +71,7 @@ def test_commands_end_with_what_was_written_where_how_long_it_took_and_what_is_n
     printed, told = capfd.readouterr()
     assert f"cached tokens: {cache} (" in printed and f"next: arena train --head HEAD --data {DATA}" in printed
     assert "train: 20 images on 64x64, views id,hflip" in told and "\x1b" not in told
-    train_run({"heads": ("fcos",), "data": DATA, "cache": str(cache)}, settings("fcos", epochs=2), None, out)
+    train_run({"heads": ("fcos",), "data": DATA, "cache": str(cache)}, settings("fcos", epochs=2), out)
     printed, told = capfd.readouterr()
     assert f"run folder: {out} (" in printed and f"next: arena report {out}" in printed
     scores = [line for line in told.splitlines() if line.startswith("epoch ")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from argus_arena.training.trial import beta1, factor
+from argus_arena.training.schedule import beta1, factor
 from argus_core.recipe import Recipe
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"

@@ -7,16 +7,14 @@ import math
 import pytest
 import torch
 
-from arena_help import DATA, settings, small_cache
+from arena_help import DATA, settings, small_cache, train_run
 from argus_arena.run.config import resolve
+from argus_arena.run.config_file import make_request
 from argus_arena.run.recipes import card_recipe, natural_batch, sized, suited_recipe
-from argus_arena.training.evaluations import evaluation_steps
-from argus_arena.training.learner import phases
-from argus_arena.training.recipe_lines import unmet
-from argus_arena.training.train import make_request, train_run
+from argus_arena.training.notices import unmet
+from argus_arena.training.schedule import evaluation_steps, phases
 from argus_arena.training.trial import _optimizer
 from argus_core.errors import ArgusError
-from argus_core.plugins.hooks import load_plugins
 from argus_core.recipe import Conditions, Recipe, Stage
 from argus_core.saving.build import head_class
 
@@ -134,8 +132,8 @@ def test_a_card_that_is_not_met_says_what_it_needs():
 
 
 def live(*heads, **more):
-    request = make_request({"heads": heads, "data": DATA, "backbone": "tiny", **more}, {}, None)
-    return sized(resolve(request), load_plugins())
+    request = make_request({"heads": heads, "data": DATA, "backbone": "tiny", **more})
+    return sized(resolve(request), 20)
 
 
 def test_live_tokens_are_made_as_the_card_asks_unless_the_request_says_how():
@@ -159,11 +157,15 @@ def test_the_card_brings_the_options_and_the_decay_of_the_published_training():
 
 def test_what_is_set_wins_over_the_card_and_is_told():
     request = make_request(
-        {"heads": ("segment.linear",), "data": DATA, "backbone": "tiny", "recipe": "card"},
-        {"dropout": 0.2, "linear.decayed": "matrices"},
-        None,
+        {
+            "heads": ("segment.linear",),
+            "data": DATA,
+            "backbone": "tiny",
+            "recipe": "card",
+            "settings": {"dropout": 0.2, "linear.decayed": "matrices"},
+        }
     )
-    made = sized(resolve(request), load_plugins()).heads["linear"]
+    made = sized(resolve(request), 20).heads["linear"]
     assert (made.options["dropout"], made.options["denominator"], made.recipe.decayed) == (0.2, "all", "matrices")
     tokens = {"from": "live", "canvas": {"height": 512, "width": 512}, "views": ["id"]}
     (text,) = unmet(made.recipe, made.options, tokens)
@@ -189,7 +191,7 @@ def test_weight_decay_is_for_matrices_or_for_all():
 
 def test_conditions_are_no_setting():
     with pytest.raises(ArgusError, match="conditions"):
-        resolve(make_request({"heads": ("fcos",), "data": DATA}, {"conditions": 1}, None))
+        resolve(make_request({"heads": ("fcos",), "data": DATA, "settings": {"conditions": 1}}))
     assert Conditions().canvas is None
 
 
@@ -199,19 +201,17 @@ def test_a_run_says_its_recipe_records_it_and_goes_on_with_it(tmp_path, capfd, m
     small = {
         key: value for key, value in settings("fcos", "split_tower", epochs=1).items() if key not in ("batch", "stages")
     }
-    rows = train_run(given, small, None, out)
+    rows = train_run(given, small, out)
     told = capfd.readouterr().err
     assert "recipe: 20 images on 64x64 (letterbox) -> batch 8; --recipe card for the published one" in told
     assert "  fcos: lr 0.000354, 1 epoch (2 steps), warm-up 0 steps" in told
     assert {row["recipe"]["batch"] for row in rows.values()} == {8}
     assert {row["epochs"] for row in rows.values()} == {1}
-    alone = train_run(
-        {**given, "heads": ("fcos",)}, settings("fcos", epochs=1) | {"batch": 8}, None, tmp_path / "alone"
-    )
+    alone = train_run({**given, "heads": ("fcos",)}, settings("fcos", epochs=1) | {"batch": 8}, tmp_path / "alone")
     assert alone["fcos"]["weights_sha256"] == rows["fcos"]["weights_sha256"]
-    assert train_run(given, small, None, out)["fcos"]["metrics"] == rows["fcos"]["metrics"]
+    assert train_run(given, small, out)["fcos"]["metrics"] == rows["fcos"]["metrics"]
     capfd.readouterr()
-    card = train_run({**given, "recipe": "card"}, {**small, "batch": 4}, None, tmp_path / "card")
+    card = train_run({**given, "recipe": "card"}, {**small, "batch": 4}, tmp_path / "card")
     told = capfd.readouterr().err
     assert "recipe: card, 20 images" in told and "warning: split_tower: not as the card trained: it had canvas" in told
     assert any("not as the card trained" in note for note in card["split_tower"]["notes"])

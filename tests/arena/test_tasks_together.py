@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
-from argus_arena.tools.cache import CacheRequest, build_cache
+from arena_help import train_run
+from argus_arena.requests import CacheRequest, EvalRequest
+from argus_arena.tools.cache import build_cache
 from argus_arena.tools.explain import print_explanation
-from argus_arena.tools.rescore import EvalRequest, evaluate_run
-from argus_arena.training.train import train_run
+from argus_arena.tools.rescore import evaluate_run
 from argus_core.common.tensors import tensors_sha256
 from argus_core.errors import ArgusError
 from argus_core.saving.checkpoint import load_head, read_tensors
@@ -40,7 +41,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("together") / "cache"
-    build_cache(CacheRequest(DATA, folder, "tiny", canvas=(64, 96), layers=(2, 5, 8, 11), cls=True))
+    build_cache(CacheRequest(data=DATA, out=folder, backbone="tiny", canvas="64x96", layers=(2, 5, 8, 11), cls=True))
     return folder
 
 
@@ -49,7 +50,7 @@ def train(cache, out, *heads, **more):
     own = {name.partition("=")[0] for name in named}
     chosen = {k: v for k, v in SETTINGS.items() if "." not in k or k.partition(".")[0] in own}
     given = {"heads": tuple(named), "data": DATA, "cache": str(cache), "eval_every": 1.0}
-    return train_run({**given, **more}, chosen, None, out)
+    return train_run({**given, **more}, chosen, out)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_a_head_ends_as_it_would_alone(cache, together, tmp_path, head):
 def test_scoring_again_with_live_tokens_gives_nearly_the_same(together):
     # The cache rounds tokens to fp16, live ones are float32.
     for name, row in together[1].items():
-        again = evaluate_run(EvalRequest(together[0] / name, device="cpu"))[name]
+        again = evaluate_run(EvalRequest(run=together[0] / name, device="cpu"))[name]
         value, held = again["metrics"][row["primary"]], row["metrics"][row["primary"]]
         assert value == pytest.approx(held, abs=0.05), name
         assert again["protocol"] == row["protocol"]
@@ -79,7 +80,6 @@ def test_a_head_of_two_tasks_share_no_short_name(cache, tmp_path):
     rows = train_run(
         {"heads": ("classify.linear", "depth.linear"), "data": DATA, "cache": str(cache)},
         {"batch": 4, "epochs": 1, "classify_linear.sweep": []},
-        None,
         tmp_path / "run",
     )
     assert set(rows) == {"classify_linear", "depth_linear"}
@@ -109,11 +109,11 @@ def test_a_resumed_run_of_fitted_heads_is_not_fitted_twice(cache, tmp_path, monk
 def test_a_sweep_keeps_the_best_rate_and_each_rate_equals_a_run_of_its_own(cache, tmp_path):
     settings = {"batch": 4, "epochs": 3, "lr": 0.5, "sweep": [1.0, 3.0]}
     given = {"heads": ("classify.linear",), "data": DATA, "cache": str(cache), "eval_every": 1.0}
-    row = train_run(given, settings, None, tmp_path / "sweep")["linear"]
+    row = train_run(given, settings, tmp_path / "sweep")["linear"]
     assert set(row["sweep"]) == {"lr=0.5", "lr=1", "lr=3"}
     assert row["metrics"]["top1"] == max(row["sweep"].values())
     for rate in (0.5, 1.0, 3.0):
-        alone = train_run(given, {**settings, "lr": rate, "sweep": []}, None, tmp_path / str(rate))["linear"]
+        alone = train_run(given, {**settings, "lr": rate, "sweep": []}, tmp_path / str(rate))["linear"]
         assert alone["metrics"]["top1"] == row["sweep"][f"lr={rate:g}"]
         if row["selected"]["variant"] == f"lr={rate:g}":
             best, same = (read_tensors(tmp_path / f / "linear" / "best.safetensors")[1] for f in ("sweep", str(rate)))
@@ -131,7 +131,7 @@ def test_a_rate_that_diverges_stops_alone(cache, tmp_path):
         "clip": 0,
         "schedule": "constant",
     }
-    row = train_run(given, {**settings, "warmup": 0}, None, tmp_path / "run")["linear"]
+    row = train_run(given, {**settings, "warmup": 0}, tmp_path / "run")["linear"]
     assert row["selected"]["variant"] == "lr=0.001"
     assert row["metrics"]["abs_rel"] is not None
 
@@ -141,7 +141,6 @@ def test_a_sweep_with_stages_is_refused(cache, tmp_path):
         train_run(
             {"heads": ("classify.linear",), "data": DATA, "cache": str(cache)},
             {"sweep": [1.0], "stages": [{"epochs": 1, "lr": 0.1}], "batch": 4},
-            None,
             tmp_path / "run",
         )
 
@@ -151,7 +150,7 @@ def test_a_protocol_of_another_task_is_refused_with_those_that_fit(cache, togeth
     for run in (together[0], together[0] / "classify_linear"):
         for explain in (evaluate_run, print_explanation):
             with pytest.raises(ArgusError, match=words):
-                explain(EvalRequest(run, protocol="nyu-416-1", device="cpu"))
+                explain(EvalRequest(run=run, protocol="nyu-416-1", device="cpu"))
     with pytest.raises(ArgusError, match=words):
         train(cache, tmp_path / "run", "depth.linear", "classify.linear", protocol="nyu-416-1")
     assert not (tmp_path / "run").exists()
@@ -161,28 +160,30 @@ def test_an_option_of_another_tasks_metric_makes_no_row(together):
     def rows(name):
         return {file.name for file in (together[0] / name / "scores").glob("*.json")}
 
-    evaluate_run(EvalRequest(together[0], device="cpu"))
+    evaluate_run(EvalRequest(run=together[0], device="cpu"))
     before = {name: rows(name) for name in together[1]}
-    evaluate_run(EvalRequest(together[0], device="cpu", metric={"average": "pixel"}))
+    evaluate_run(EvalRequest(run=together[0], device="cpu", metric={"average": "pixel"}))
     assert {name for name in before if rows(name) != before[name]} == {"depth_linear", "dpt"}
-    print_explanation(EvalRequest(together[0], metric={"average": "pixel"}))
+    print_explanation(EvalRequest(run=together[0], metric={"average": "pixel"}))
 
 
 @pytest.mark.parametrize("settings", [{"epochs": 3}, {"knn.lr": 0.1}])
 def test_settings_of_steps_that_no_head_takes_are_refused(cache, tmp_path, settings):
     given = {"heads": ("classify.knn", "classify.prototypes"), "data": DATA, "cache": str(cache)}
     with pytest.raises(ArgusError, match=f"{next(iter(settings)).split('.')[-1]} is about gradient steps, and knn"):
-        train_run(given, settings, None, tmp_path / "run")
-    assert set(train_run(given, {"batch": 3}, None, tmp_path / "run")) == {"knn", "prototypes"}
+        train_run(given, settings, tmp_path / "run")
+    assert set(train_run(given, {"batch": 3}, tmp_path / "run")) == {"knn", "prototypes"}
 
 
 TWO = """
 import os, pathlib, sys
 import torch.distributed as dist
 from argus_arena.cli import app
-from argus_arena.tools.rescore import EvalRequest, evaluate_run
+from arena_help import train_run
+from argus_arena.requests import EvalRequest
+from argus_arena.tools.rescore import evaluate_run
 run, meet, *train = sys.argv[1:]
-evaluate_run(EvalRequest(pathlib.Path(run), device="cpu", metric={"backend": "faster"}))
+evaluate_run(EvalRequest(run=pathlib.Path(run), device="cpu", metric={"backend": "faster"}))
 rank = int(os.environ["RANK"])  # the store of torchrun holds one group's addresses: the second meets in a file
 dist.init_process_group("gloo", init_method=f"file://{meet}", rank=rank, world_size=2)
 app(train)
@@ -192,9 +193,9 @@ app(train)
 @pytest.mark.slow
 def test_two_processes_score_as_one(together, cache, tmp_path):
     """Heads of every task, by `arena eval`; a fitted head also by `arena train`, where it must be the same head."""
-    single = evaluate_run(EvalRequest(together[0], device="cpu"))
+    single = evaluate_run(EvalRequest(run=together[0], device="cpu"))
     given = {"heads": ("knn",), "data": DATA, "cache": str(cache), "device": "cpu"}
-    one = train_run(given, {}, None, tmp_path / "one")["knn"]
+    one = train_run(given, {}, tmp_path / "one")["knn"]
     script = tmp_path / "both.py"  # torchrun takes an option --run for its own
     script.write_text(TWO)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]

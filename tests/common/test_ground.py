@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from cache_fakes import SPEC, FakeBackbone, FakeSplit
 from typer.testing import CliRunner
 
 import argus_arena.cli
 import argus_core.cli
-from argus_arena.comparison.compare import Comparison, compare_heads
+from argus_arena.comparison.compare import compare_heads
 from argus_arena.comparison.domains import Domains, compare_domains
 from argus_arena.report_page.page import TITLE, write_report
+from argus_arena.requests import Comparison, RunRequest
 from argus_arena.run.folder import RunFolder
 from argus_arena.tools.class_vectors import build_text
 from argus_core import Argus, load_backbone
@@ -23,6 +23,7 @@ from argus_core.cli.folder import OutFolder
 from argus_core.common.folders import check_local, claim
 from argus_core.errors import ArgusError
 from argus_core.export.folder import staged
+from cache_fakes import SPEC, FakeBackbone, FakeSplit
 
 ADDRESSES = ("s3://bucket/x", "gs://bucket/x", "hf://owner/name", "https://host/x", "file:///tmp/x", "az+ssh://h/x")
 OUTPUTS = """
@@ -121,12 +122,12 @@ def train(folder):
 
 
 def compare(folder):
-    compare_heads({"heads": ("fcos",), "data": "scenes:"}, {}, None, Comparison(folder))
+    compare_heads(RunRequest(heads=("fcos",), data="scenes:"), Comparison(out=folder))
 
 
 WRITERS = {
     "cache": lambda folder: write_cache(folder, FakeBackbone(), FakeSplit(2), SPEC),
-    "domains": lambda folder: compare_domains(Domains({"a": None}), {}, {}, None, Comparison(folder)),
+    "domains": lambda folder: compare_domains(Domains({"a": None}), None, None, Comparison(out=folder)),
     "run": lambda folder: RunFolder(folder).open({}),
     "answers": OutFolder,
     "export": export,

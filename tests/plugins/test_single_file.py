@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 import argus_core.cli
 from argus_arena.cli import app
-from argus_arena.run.config import RunRequest, resolve, split_name
+from argus_arena.requests import RunRequest
+from argus_arena.run.config import resolve, split_name
 from argus_core.errors import ArgusError
 from argus_core.plugins.files import (
     PREFIX,

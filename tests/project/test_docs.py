@@ -12,7 +12,7 @@ import typer.main
 from PIL import Image
 
 from argus_arena.cli import app
-from argus_arena.training.train import make_request
+from argus_arena.run.config_file import make_request
 from argus_core.cli import app as argus_app
 from argus_core.plugins.hooks import Hooks
 from argus_core.registry import BACKBONES, HEADS, PROTOCOLS, TASKS
@@ -54,7 +54,8 @@ def test_toml_blocks_are_what_they_seem(page):
     for block in blocks(page, "toml"):
         values = toml(block)
         if "heads" in values:
-            make_request(values, {}, None)
+            settings = values.pop("set", {})
+            make_request({**values, "settings": settings})
         for group in values.get("project", {}).get("entry-points", {}):
             assert group in GROUPS, f"{page.name}: {group}"
 

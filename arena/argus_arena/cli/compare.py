@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from argus_arena.cli import options
-from argus_arena.cli.options import BackboneSet, MetricSet, Protocol, Recipe, RequireLicense, Settings, Weights
-from argus_arena.run.config_file import check_names
+from argus_arena.cli.options import Config, options_of, takes
+from argus_arena.requests import Comparison, RunRequest, make, used
+from argus_arena.run.config_file import check_names, make_request
 from argus_core.cli.app import Device
 from argus_core.cli.early import check_data, check_heads, check_out, check_path, checked
+
+SETTLED = ("train_split", "val_split", "seed", "eval_batch", "save_every")
+"""Fields of a run that are no options of a comparison."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,13 +23,8 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
+@takes(options_of(Comparison), options_of(RunRequest, without=SETTLED, optional=RunRequest.model_fields))
 def compare(
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", callback=checked(check_out), help="folder of the comparison; the same command resumes it"
-        ),
-    ],
     heads: Annotated[
         list[str] | None,
         typer.Option(
@@ -36,62 +34,20 @@ def compare(
             help="all, or registered heads, or NAME=HEAD; repeatable",
         ),
     ] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", callback=checked(check_data), help="data spec, such as coco:PATH")
-    ] = None,
-    task: Annotated[str, typer.Option("--task", help="which task, where the data has several")] = "",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="trainings of every head, with seeds 0, 1, ...")] = 1,
-    cache: options.Cache = None,
-    backbone: options.LiveBackbone = None,
-    weights: Weights = None,
-    backbone_set: BackboneSet = None,
-    canvas: options.LiveCanvas = None,
-    fit: options.LiveFit = None,
-    views: Annotated[str | None, typer.Option("--views", help="views to train on, such as id,hflip")] = None,
-    recipe: Recipe = None,
-    settings: Settings = None,
-    config: options.Config = None,
-    memory: Annotated[
-        float | None,
-        typer.Option("--memory", min=0.1, help="GiB for heads side by side; default: half of what is free"),
-    ] = None,
-    device: Device = None,
-    workers: Annotated[int | None, typer.Option("--workers", help="processes that read batches ahead")] = None,
-    eval_every: Annotated[float | None, typer.Option("--eval-every", help="epochs between evaluations")] = None,
-    metric: MetricSet = None,
-    protocol: Protocol = None,
-    accept_faults: options.AcceptFaults = False,
-    new_device: options.NewDevice = False,
-    require_license: RequireLicense = None,
+    *,
+    config: Config = None,
+    **values: Any,
 ) -> None:
     """Train many heads on the same tokens, many per read, over several seeds, and rank them beside the floor.
 
     Exit code 1 if a head failed or was left out; the others are ranked all the same.
     """
-    known = options.run_keys(
-        heads=tuple(heads) if heads else None,
-        data=data,
-        cache=cache,
-        backbone=backbone,
-        weights=weights,
-        backbone_set=backbone_set,
-        canvas=canvas,
-        fit=fit,
-        views=views,
-        recipe=recipe,
-        device=device,
-        workers=workers,
-        eval_every=eval_every,
-        metric=metric,
-        protocol=protocol,
-        accept_faults=accept_faults or None,
-        new_device=new_device or None,
-        require_license=require_license,
-    )
-    check_names(known, config)  # before torch is imported
-    from argus_arena.comparison.compare import Comparison, compare_heads
+    comparison = make(Comparison, values, "the comparison")
+    request = make_request(used(RunRequest, {**values, "heads": heads}), config)
+    check_names(request)  # before torch is imported
+    from argus_arena.comparison.compare import compare_heads
 
-    _, failures = compare_heads(known, options.pairs(settings), config, Comparison(out, seeds, memory, task))
+    _, failures = compare_heads(request, comparison)
     if failures:
         raise typer.Exit(1)
 
@@ -119,7 +75,9 @@ def reproduce(
     data: Annotated[
         str | None, typer.Option("--data", callback=checked(check_data), help="data spec, where the data have moved")
     ] = None,
-    cache: options.Cache = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", callback=checked(check_path), help="cache folder, where it has moved")
+    ] = None,
     device: Device = None,
 ) -> None:
     """Train a result again from its record, and report every difference; exit code 1 if there is one."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from argus_arena.cli import options
-from argus_arena.cli.options import BackboneSet, Fit, Recipe, RequireLicense, Settings, Weights
-from argus_core.cli.app import Device
-from argus_core.cli.early import check_heads, check_out, checked
-from argus_core.common.options import parse_size
+from argus_arena.cli.options import options_of, takes
+from argus_arena.requests import CacheRequest, Comparison, RunRequest, make
+from argus_core.cli.early import check_heads, checked
+
+CACHES = ("backbone", "weights", "backbone_options", "canvas", "fit", "layers", "views")
+BOTH = ("device", "accept_faults", "require_license")
+RUNS = ("recipe", "settings", "new_device")
+"""Fields of the requests for the caches, for the runs, and for both, that are options here."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,13 +21,12 @@ def add_to(app: typer.Typer) -> None:
     app.command()(domains)
 
 
+@takes(
+    options_of(Comparison, without=["task"]),
+    options_of(CacheRequest, only=[*CACHES, *BOTH]),
+    options_of(RunRequest, only=RUNS),
+)
 def domains(
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", callback=checked(check_out), help="folder of the comparison; the same command resumes it"
-        ),
-    ],
     data: Annotated[
         list[str], typer.Option("--data", help="folder of COCO data sets (RF100-VL layout), or NAME=SPEC; repeatable")
     ],
@@ -39,49 +40,17 @@ def domains(
             "--expect", help="rf20-vl, or names: these domains and no others, all needed for a mean; repeatable"
         ),
     ] = None,
-    backbone: options.Backbone = "eupe_vitb16",
-    weights: Weights = None,
-    backbone_set: BackboneSet = None,
-    canvas: options.CanvasSize = "640",
-    fit: Fit = "letterbox",
-    layers: Annotated[str, typer.Option("--layers", help="blocks to store, such as 2,5,8,11; -1 is the last")] = "-1",
-    views: Annotated[str, typer.Option("--views", help="true passes of the training split: id or id,hflip")] = "id",
     val_split: Annotated[str, typer.Option("--val-split", help="split that is scored: val or test")] = "val",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="trainings of every head, with seeds 0, 1, ...")] = 1,
-    recipe: Recipe = None,
-    settings: Settings = None,
-    memory: Annotated[
-        float | None,
-        typer.Option("--memory", min=0.1, help="GiB for heads side by side; default: half of what is free"),
-    ] = None,
-    accept_faults: options.AcceptFaults = False,
-    new_device: options.NewDevice = False,
-    device: Device = None,
-    require_license: RequireLicense = None,
+    **values: Any,
 ) -> None:
     """Compare heads on many data sets: every domain's score, and their mean; exit code 1 if one is missing."""
-    from argus_arena.comparison.compare import Comparison
+    comparison = make(Comparison, {**values, "task": "detect"}, "the comparison")
+    # The data and the cache of each domain are put in later.
+    tokens = make(CacheRequest, {**values, "data": "", "splits": ("train", val_split)}, "the caches")
+    own = {key: values[key] for key in (*RUNS, "device", "accept_faults")}
+    run = make(RunRequest, {**own, "data": "", "heads": heads, "val_split": val_split}, "the runs")
     from argus_arena.comparison.domains import Domains, compare_domains
-    from argus_arena.tools.cache import CacheRequest
 
-    tokens = CacheRequest(
-        data="",
-        out=out,
-        backbone=backbone,
-        weights=weights,
-        backbone_options=options.pairs(backbone_set),
-        canvas=parse_size(canvas),
-        fit=fit,
-        layers=options.integers(layers),
-        views=options.names(views),
-        splits=("train", val_split),
-        device=device,
-        accept_faults=accept_faults,
-        require_license=require_license,
-    )
-    said = {"device": device, "recipe": recipe, "accept_faults": accept_faults, "new_device": new_device}
-    given: dict[str, Any] = {"heads": tuple(heads), "val_split": val_split, **{k: v for k, v in said.items() if v}}
-    comparison = Comparison(out, seeds, memory, "detect")
-    summary = compare_domains(Domains.find(data, expect or ()), given, options.pairs(settings), tokens, comparison)
+    summary = compare_domains(Domains.find(data, expect or ()), run, tokens, comparison)
     if summary["missing"]:
         raise typer.Exit(1)

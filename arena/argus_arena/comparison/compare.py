@@ -5,26 +5,25 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from argus_arena.comparison.grouping import Grouping, make_groups, only
-from argus_arena.distributed import Distributed, join_processes, leave_processes
+from argus_arena.distributed import Distributed, join_processes
 from argus_arena.leaderboard.board import as_csv, as_markdown, plain, print_board
 from argus_arena.leaderboard.rows import read_rows
 from argus_arena.leaderboard.standings import Standing, rankings
+from argus_arena.requests import Comparison, RunRequest
 from argus_arena.run.config import FREE, RunConfig, registered_name, resolve, split_name
-from argus_arena.run.data_faults import heed_run
+from argus_arena.run.data_faults import check_run_data
 from argus_arena.run.recipes import sized
-from argus_arena.run.sources import check_origin
-from argus_arena.training.train import HeadsFailed, make_request, run_config
+from argus_arena.run.sources import RunData, open_run_data
+from argus_arena.training.train import HeadsFailed, open_plugins, run_config
 from argus_core.common.files import read_json, write_json, write_text
 from argus_core.common.folders import claim
 from argus_core.common.progress import finished
 from argus_core.errors import ArgusError, unknown
-from argus_core.plugins.data_spec import open_data, split_of
-from argus_core.plugins.hooks import Plugins, load_plugins
+from argus_core.plugins.hooks import Plugins
 from argus_core.registry import HEADS
 from argus_core.saving.build import head_class
 from argus_core.tasks import Task
@@ -34,68 +33,44 @@ PLAN = "compare.json"
 FAILURES = "failures.json"
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What ``arena compare`` is told beside what ``arena train`` is: seeds, GiB for a group, and the task."""
-
-    out: Path
-    seeds: int = 1
-    memory: float | None = None
-    task: str = ""
-
-
-def compare_heads(
-    given: Mapping[str, Any], settings: Mapping[str, Any], config: Path | None, comparison: Comparison
-) -> tuple[list[Standing], dict[str, str]]:
+def compare_heads(request: RunRequest, comparison: Comparison) -> tuple[list[Standing], dict[str, str]]:
     """Train, or go on training, every head with every seed, write the leaderboard and print it.
 
     A head that fails is named at the end and stops no other; heads train with the same numbers as alone. Returns the
-    entries, and what failed and why, by ``seedN/HEAD`` or, of a head that was not begun, by its name.
+    entries, and what failed and why, by ``seedN/HEAD``, or by its name for a head that was not begun.
     """
-    began = time.perf_counter()
-    claim(comparison.out, _is_comparison, "comparison")
-    plugins = load_plugins()
-    for name, reason in plugins.failed.items():
-        print(f"warning: plugin {name} was left out: {reason}", file=sys.stderr)
-    process = join_processes(given.get("device"))
-    try:
+    began, out = time.perf_counter(), comparison.out
+    claim(out, _is_comparison, "comparison")
+    plugins = open_plugins()
+    with join_processes(request.device) as process:
         if process.size > 1:
             raise ArgusError("a comparison runs in one process; start it without torchrun")
-        resolved, accepted = _resolve(given, settings, config, comparison.task, plugins)
-        grouping = _plan(resolved, plugins, process, comparison)
+        data = open_run_data(request, plugins)
+        task = _task(data.train.tasks, comparison.task, request.heads)
+        heads = _heads(request.heads, task)
+        config = sized(resolve(request.model_copy(update={"heads": heads})), data.images)
+        accepted = check_run_data(data, [task.name], request.accept_faults)  # here, once for all runs
+        grouping = _plan(config, data, process, comparison)
         failures = dict(grouping.left_out)
         for seed in range(comparison.seeds):
             for number, names in enumerate(grouping.groups):
-                run = comparison.out / f"seed{seed}" / f"group{number}"
-                failures |= _train(only(resolved, names), seed, run, plugins, process, accepted)
-    finally:
-        leave_processes(process)
-    write_json(comparison.out / FAILURES, failures)
-    entries = _conclude(comparison.out, failures)
-    finished("leaderboard", f"{comparison.out / 'leaderboard.json'} (.csv, .md)", time.perf_counter() - began)
-    print(f"next: arena report {comparison.out} --out report.html")
+                run = out / f"seed{seed}" / f"group{number}"
+                failures |= _train(_seeded(only(config, names), seed), data, plugins, process, run, accepted)
+    write_json(out / FAILURES, failures)
+    entries = _conclude(out, failures)
+    finished("leaderboard", f"{out / 'leaderboard.json'} (.csv, .md)", time.perf_counter() - began)
+    print(f"next: arena report {out} --out report.html")
     return entries, failures
 
 
-def _resolve(
-    given: Mapping[str, Any], settings: Mapping[str, Any], config: Path | None, task: str, plugins: Plugins
-) -> tuple[RunConfig, list[str]]:
-    """The run of all heads together: those that were named, or every one of the task, and the task's floor.
-
-    And notes of what was accepted of the data, which are heeded here, once for all runs.
-    """
-    request = make_request(given, settings, config)
-    check_origin(request)
-    data = open_data(request.data, plugins)
-    train, val = split_of(data, request.train_split), split_of(data, request.val_split)
-    chosen = _task(train.tasks, task, request.heads)
-    named = request.heads if ALL not in request.heads else _every(chosen)
-    floor = type(chosen).floor
-    held = {registered_name(split_name(text)[1]) for text in named}
-    if floor in {entry.name for entry in HEADS.entries()} and floor not in held:
-        named = (*named, floor)
-    resolved = sized(resolve(request.model_copy(update={"heads": tuple(named)})), plugins)
-    return resolved, heed_run(request, train, val, [chosen.name])
+def _heads(named: Sequence[str], task: Task) -> tuple[str, ...]:
+    """The heads that were named, or every one of the task, and the task's floor."""
+    installed = [entry.name for entry in HEADS.entries()]
+    heads = tuple(name for name in installed if name.startswith(f"{task.name}.")) if ALL in named else tuple(named)
+    floor = type(task).floor
+    if floor in installed and floor not in {registered_name(split_name(text)[1]) for text in heads}:
+        return (*heads, floor)
+    return heads
 
 
 def _task(tasks: Mapping[str, Task], wanted: str, heads: Sequence[str]) -> Task:
@@ -112,12 +87,7 @@ def _solved(text: str) -> str:
     return head_class(registered_name(split_name(text)[1])).solves.name
 
 
-def _every(task: Task) -> tuple[str, ...]:
-    """All installed heads of a task."""
-    return tuple(entry.name for entry in HEADS.entries() if entry.name.startswith(f"{task.name}."))
-
-
-def _plan(config: RunConfig, plugins: Plugins, process: Distributed, comparison: Comparison) -> Grouping:
+def _plan(config: RunConfig, data: RunData, process: Distributed, comparison: Comparison) -> Grouping:
     """The groups of an earlier call in the same folder, or new ones."""
     file = comparison.out / PLAN
     identity = config.model_dump(mode="json", exclude={"request": {*FREE, "seed"}})
@@ -127,7 +97,7 @@ def _plan(config: RunConfig, plugins: Plugins, process: Distributed, comparison:
             raise ArgusError(f"{file} is of another comparison; choose another --out, or remove the folder")
         return Grouping(tuple(map(tuple, held["groups"])), held["left_out"])
     print(f"trying a step of each of {len(config.heads)} heads", file=sys.stderr)
-    grouping = make_groups(config, plugins, process, comparison.memory)
+    grouping = make_groups(config, data, process, comparison.memory)
     for name, reason in grouping.left_out.items():
         print(f"{name} is left out: {reason}", file=sys.stderr)
     if not grouping.groups:
@@ -143,17 +113,21 @@ def _is_comparison(out: Path) -> bool:
     return isinstance(held, dict) and {"config", "groups"} <= held.keys()
 
 
+def _seeded(config: RunConfig, seed: int) -> RunConfig:
+    return config.model_copy(update={"request": config.request.model_copy(update={"seed": seed})})
+
+
 def _train(
-    config: RunConfig, seed: int, run: Path, plugins: Plugins, process: Distributed, accepted: Sequence[str]
+    config: RunConfig, data: RunData, plugins: Plugins, process: Distributed, run: Path, accepted: Sequence[str]
 ) -> dict[str, str]:
-    """Train a group with one seed; returns what went wrong, by head."""
-    seeded = config.model_copy(update={"request": config.request.model_copy(update={"seed": seed})})
+    """Train a group; returns what went wrong, by seed and head."""
+    seed = config.request.seed
     print(f"seed {seed}: {', '.join(config.heads)}", file=sys.stderr)
     try:
-        run_config(seeded, plugins, process, run, accepted)
+        run_config(config, data, plugins, process, run, accepted)
     except HeadsFailed as failed:
         return {f"seed{seed}/{name}": reason for name, reason in failed.reasons.items()}
-    except Exception as error:  # whatever one group meets, the others go on
+    except Exception as error:  # whatever fails in one group, the others go on
         print(f"seed {seed}: {error}", file=sys.stderr)
         return {f"seed{seed}/{'+'.join(config.heads)}": f"{type(error).__name__}: {error}"}
     return {}

@@ -7,7 +7,7 @@ import io
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from argus_arena.comparison.compare import Comparison, compare_heads
+from argus_arena.comparison.compare import compare_heads
 from argus_arena.leaderboard.standings import Standing
-from argus_arena.tools.cache import CacheRequest, build_cache
+from argus_arena.requests import CacheRequest, Comparison, RunRequest
+from argus_arena.tools.cache import build_cache
 from argus_core.common.files import read_json, write_json, write_text
 from argus_core.common.folders import claim
 from argus_core.errors import ArgusError
@@ -79,8 +80,7 @@ class Domains:
 
 def compare_domains(
     domains: Domains,
-    given: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    run: RunRequest,
     tokens: CacheRequest,
     comparison: Comparison,
 ) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def compare_domains(
             continue
         print(f"domain {name}: {spec}", file=sys.stderr)
         try:
-            found[name] = _domain(name, spec, given, settings, tokens, comparison)
+            found[name] = _compare_domain(name, spec, run, tokens, comparison)
         except Exception as error:  # whatever one domain meets, the others go on
             missing[name] = str(error) if isinstance(error, ArgusError) else f"{type(error).__name__}: {error}"
     summary = summarise(specs, found, missing)
@@ -141,18 +141,13 @@ def as_csv(summary: Mapping[str, Any]) -> str:
     return out.getvalue()
 
 
-def _domain(
-    name: str,
-    spec: str,
-    given: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    tokens: CacheRequest,
-    comparison: Comparison,
+def _compare_domain(
+    name: str, spec: str, run: RunRequest, tokens: CacheRequest, comparison: Comparison
 ) -> list[Standing]:
     cache = comparison.out / "caches" / name
-    build_cache(replace(tokens, data=spec, out=cache))
-    where = replace(comparison, out=comparison.out / "domains" / name)
-    return compare_heads({**given, "data": spec, "cache": str(cache)}, settings, None, where)[0]
+    build_cache(tokens.model_copy(update={"data": spec, "out": cache}))
+    own = comparison.model_copy(update={"out": comparison.out / "domains" / name})
+    return compare_heads(run.model_copy(update={"data": spec, "cache": cache}), own)[0]
 
 
 def _is_ours(out: Path) -> bool:

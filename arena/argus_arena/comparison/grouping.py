@@ -12,10 +12,10 @@ import torch
 from argus_arena.distributed import Distributed
 from argus_arena.run.batches import Steps
 from argus_arena.run.config import RunConfig
-from argus_arena.run.context import Setting, prepare
+from argus_arena.run.prepare import prepare
+from argus_arena.run.sources import RunData
 from argus_arena.scoring.cost import Memory, training_memory
 from argus_core.errors import ArgusError
-from argus_core.plugins.hooks import Plugins
 
 SHARE = 0.5
 """Of the memory that is free: the rest is for batches, evaluation and whatever else runs."""
@@ -29,7 +29,7 @@ class Grouping:
     left_out: Mapping[str, str]
 
 
-def make_groups(config: RunConfig, plugins: Plugins, process: Distributed, memory: float | None) -> Grouping:
+def make_groups(config: RunConfig, data: RunData, process: Distributed, memory: float | None) -> Grouping:
     """Try one training step of every head, and group those that can; ``memory`` is in GiB.
 
     A head that cannot be built or stepped on this data is left out with the reason, whatever it raises.
@@ -38,7 +38,7 @@ def make_groups(config: RunConfig, plugins: Plugins, process: Distributed, memor
     left_out: dict[str, str] = {}
     for name in config.heads:
         try:
-            found[name] = _probe(config, name, plugins, process)
+            found[name] = _probe(only(config, (name,)), data, process)
         except Exception as error:
             left_out[name] = str(error) if isinstance(error, ArgusError) else f"{type(error).__name__}: {error}"
     budget = int(memory * 2**30) if memory else int(SHARE * free_memory(process.device))
@@ -82,12 +82,14 @@ def only(config: RunConfig, names: tuple[str, ...]) -> RunConfig:
     return RunConfig(request=config.request.model_copy(update={"heads": texts, "settings": {}}), heads=heads)
 
 
-def _probe(config: RunConfig, name: str, plugins: Plugins, process: Distributed) -> Memory:
-    setting: Setting = prepare(only(config, (name,)), plugins, process)
-    head = setting.heads[name].to(process.device)
-    tokens, targets = Steps(setting.training, {head.task.name: head.task}, process)[0]
-    there = tokens.to(process.device)
-    return training_memory(head, there, [target.to(process.device) for target in targets[head.task.name]])
+def _probe(config: RunConfig, data: RunData, process: Distributed) -> Memory:
+    """The memory of the only head of a configuration."""
+    run = prepare(config, data, process)
+    (head,) = run.heads.values()
+    head = head.to(process.device)
+    tokens, targets = Steps(run.training, {head.task.name: head.task}, process)[0]
+    on_device = [target.to(process.device) for target in targets[head.task.name]]
+    return training_memory(head, tokens.to(process.device), on_device)
 
 
 def _bytes(parts: list[Memory]) -> int:

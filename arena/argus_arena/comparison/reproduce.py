@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from argus_arena.comparison.grouping import only
-from argus_arena.distributed import join_processes, leave_processes
+from argus_arena.distributed import join_processes
 from argus_arena.hardware import deciding, each, in_full
 from argus_arena.leaderboard.rows import Row, read_row
 from argus_arena.run.config import RunConfig
 from argus_arena.run.folder import RunFolder
+from argus_arena.run.sources import open_run_data
 from argus_arena.training.train import run_config
 from argus_core.common.files import read_json
 from argus_core.errors import ArgusError
@@ -31,16 +32,16 @@ def reproduce(
         raise ArgusError(f"{row} is not RUN/HEAD/result.json of a run folder, which says how it was trained")
     config = RunConfig(**read_json(run.config, "its run cannot be repeated")["config"])
     alone = only(config, (held["name"],))
-    device = device or next((one["device"] for one in held.get("hardware", ())[-1:]), None)
+    device = device or next((stretch["device"] for stretch in held.get("hardware", ())[-1:]), None)
     elsewhere = {"device": device, "data": data, "cache": cache}
-    given = {key: value for key, value in elsewhere.items() if value is not None}
-    alone = alone.model_copy(update={"request": alone.request.model_copy(update=given)})
-    where = out or Path("reproduced") / f"{held['name']}-{held['weights_sha256'][:8]}"
-    process = join_processes(alone.request.device)
-    try:
-        again = run_config(alone, load_plugins(), process, where)[held["name"]]
-    finally:
-        leave_processes(process)
+    update = {key: value for key, value in elsewhere.items() if value is not None}
+    request = alone.request.model_copy(update=update)
+    plugins = load_plugins()
+    with join_processes(request.device) as process:
+        where = out or Path("reproduced") / f"{held['name']}-{held['weights_sha256'][:8]}"
+        opened = open_run_data(request, plugins)
+        rows = run_config(alone.model_copy(update={"request": request}), opened, plugins, process, where)
+    again = rows[held["name"]]
     lines = differences(held, again)
     print("\n".join(lines or ["the same: every score and every weight"]))
     return not lines

@@ -17,7 +17,6 @@ from argus_arena.report_page.collect import labels
 from argus_arena.run.folder import RunFolder
 from argus_arena.scoring.evaluate import Predictor, usable
 from argus_arena.scoring.rules import Scoring, Source, check_task
-from argus_arena.tools.predict import above
 from argus_core.backbones.live import FramedSource
 from argus_core.cache import Cache, CacheSource
 from argus_core.common.device import find_device
@@ -118,7 +117,10 @@ def _by_origin(loaded: Mapping[str, _Loaded]) -> dict[str, dict[str, _Loaded]]:
 
 
 def _kept(prediction: Any, threshold: float) -> Any:
-    return above(prediction, threshold) if isinstance(prediction, Detections) else prediction
+    if not isinstance(prediction, Detections):
+        return prediction
+    kept = prediction.scores >= threshold
+    return Detections(prediction.boxes[kept], prediction.scores[kept], prediction.labels[kept])
 
 
 def spaced(values: Sequence[int], count: int) -> list[int]:

@@ -1,13 +1,13 @@
-"""The configuration of a training run: what was asked for, and what it resolves to."""
+"""What the request of a run resolves to: every head of it with all its options and its whole recipe."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from argus_arena.requests import RunRequest
 from argus_core.common.options import check_options, options_model
 from argus_core.errors import ArgusError, unknown
 from argus_core.plugins.files import is_file_spec, source_of
@@ -17,11 +17,16 @@ from argus_core.registry import HEADS
 from argus_core.saving.build import head_class, head_options
 
 RECIPE_FIELDS = tuple(field for field in Recipe.model_fields if field != "conditions")
-"""What settings may say of a recipe."""
+"""The fields of a recipe that settings may change."""
+FREE = ("device", "workers", "eval_batch", "save_every", "require_license", "accept_faults", "new_device")
+"""Request fields that may change when a run is continued: they do not say what it computes.
+
+What a device changes is in ``hardware``, which ``RunFolder.open`` compares.
+"""
 
 
 class SourceFile(BaseModel):
-    """Where a head's class lies that no package has, as ``PATH.py:CLASS``, and the sha256 of the file's text."""
+    """The file of a head that belongs to no package, as ``PATH.py:CLASS``, and the sha256 of its text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,7 +35,7 @@ class SourceFile(BaseModel):
 
 
 class HeadConfig(BaseModel):
-    """One head of a run: its registered name, all its options, its whole recipe, and its file if it is of one."""
+    """One head of a run: its registered name, options and recipe, and its file if it comes from one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,54 +49,10 @@ class HeadConfig(BaseModel):
         return {key: value for key, value in plain(self).items() if key != "file" or value is not None}
 
 
-class RunRequest(BaseModel):
-    """Everything ``arena train`` can be told; the same keys in ``--config FILE`` and on the command line."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)  # canvas = 640 in a file
-
-    heads: tuple[str, ...] = Field(
-        min_length=1, description="registered names or FILE.py:CLASS, or NAME=HEAD for an instance of its own name"
-    )
-    data: str = Field(description="data spec, such as coco:PATH or scenes:")
-    cache: Path | None = Field(default=None, description="folder written by `arena cache`")
-    backbone: str | None = Field(default=None, description="train on live tokens of this backbone")
-    weights: Path | None = Field(default=None, description="weights file of the backbone")
-    backbone_options: dict[str, Any] = Field(default_factory=dict)
-    canvas: str | None = Field(
-        default=None, description="SIZE or HEIGHTxWIDTH in pixels, for live tokens; default: the protocol's, or 640"
-    )
-    fit: str = "letterbox"
-    views: tuple[str, ...] = Field(default=(), description="views to train on; default: all that the cache holds")
-    recipe: Literal["auto", "card"] = Field(
-        default="auto", description="auto: suited to the size of the data; card: as the head's class has it"
-    )
-    train_split: str = "train"
-    val_split: str = "val"
-    seed: int = 0
-    device: str | None = None
-    workers: int = Field(default=0, ge=0, description="processes that read batches ahead")
-    eval_every: float = Field(default=0.0, ge=0, description="epochs between evaluations; 0 picks about ten in all")
-    eval_batch: int = Field(default=8, ge=1)
-    metric: dict[str, Any] = Field(default_factory=dict, description="options of the scoring, such as backend")
-    protocol: str | None = Field(default=None, description="score under this registered protocol")
-    require_license: str | None = Field(default=None, description="refuse weights under other terms, as 'permissive'")
-    accept_faults: bool = Field(default=False, description="train on data whose faults make the result wrong")
-    save_every: int = Field(default=0, ge=0, description="steps between saved states; 0 saves once an epoch")
-    new_device: bool = Field(default=False, description="go on with a run that another device or precision began")
-    settings: dict[str, Any] = Field(default_factory=dict)
-
-
-FREE = ("device", "workers", "eval_batch", "save_every", "require_license", "accept_faults", "new_device")
-"""Request fields that may change when a run is continued: they do not say what it computes.
-
-What a device changes is told by ``hardware``, which ``RunFolder.open`` compares.
-"""
-
-
 class RunConfig(BaseModel):
-    """A resolved run: the request, and every head with all its options and its whole recipe.
+    """A resolved run: the request, and its heads by their names in the run.
 
-    ``resolve`` gives heads the recipes of their classes with what was set, ``sizing.sized`` those they are trained by.
+    ``resolve`` gives heads the recipes of their classes with the settings, ``recipes.sized`` those they are trained by.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -108,67 +69,32 @@ def resolve(request: RunRequest) -> RunConfig:
     names = _instances(request.heads)
     if len(names) < len(request.heads):
         raise ArgusError(f"two heads of a run share a name: {', '.join(request.heads)}; give one its own as NAME=HEAD")
-    recipes, options = _distribute(request.settings, names)
-    heads = {
-        name: HeadConfig(
-            head=HEADS.find(head).name,
-            options=head_options(head, options[name]),
-            recipe=_recipe(head, recipes[name]),
-            file=_file(head),
-        )
-        for name, head in names.items()
-    }
+    heads = {}
+    for name, (fields, options) in settings_by_head(request).items():
+        head = names[name]
+        recipe = _recipe(head, fields)
+        heads[name] = HeadConfig(head=head, options=head_options(head, options), recipe=recipe, file=_file(head))
     return RunConfig(request=request, heads=heads)
 
 
-Settled = dict[str, dict[str, Any]]
-
-
-def said(request: RunRequest) -> tuple[Settled, Settled]:
-    """By the heads' names in the run: the fields of their recipes, and their options, that settings give."""
-    return _distribute(request.settings, _instances(request.heads))
-
-
-def _distribute(settings: Mapping[str, Any], names: Mapping[str, str]) -> tuple[Settled, Settled]:
-    """Fields of recipes, and options, by the heads' names in the run."""
-    recipes: Settled = {name: {} for name in names}
-    options: Settled = {name: {} for name in names}
-    for key, value in flatten(settings, names).items():
+def settings_by_head(request: RunRequest) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """By the heads' names in the run: the fields of their recipes, and their options, that the request sets."""
+    names = _instances(request.heads)
+    settings: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {name: ({}, {}) for name in names}
+    for key, value in flatten(request.settings, names).items():
         owner, _, field = key.rpartition(".")
-        owners = [name for name, head in names.items() if owner in ("", name) or (owner == head and owner not in names)]
-        taken = [name for name in owners if _put(field, value, names[name], recipes[name], options[name])]
-        if not taken:
+        fits = False
+        for name, head in names.items():
+            if owner not in ("", name) and (owner != head or owner in names):
+                continue
+            recipe, options = settings[name]
+            if field in RECIPE_FIELDS:
+                recipe[field], fits = value, True
+            elif field in options_model(head_class(head)).model_fields:
+                options[field], fits = value, True
+        if not fits:
             raise unknown("setting", key, _known(names))
-    return recipes, options
-
-
-def check_files(config: RunConfig) -> None:
-    """Raise ArgusError unless heads of files are registered, from the text that the run was resolved with."""
-    for name, made in config.heads.items():
-        if made.file is None:
-            continue
-        now = _sha256(made.head)
-        if now is None:
-            raise ArgusError(
-                f"head {name!r} is of {made.file.spec}: add --plugin {made.file.spec} in front of the command"
-            )
-        if now != made.file.sha256:
-            raise ArgusError(
-                f"{made.file.spec}, which head {name!r} is of, was changed: sha256 {now[:12]}, "
-                f"the run has {made.file.sha256[:12]}; put that text back, or train again"
-            )
-
-
-def _sha256(head: str) -> str | None:
-    """The text of the file that a head was registered from, if it was from one."""
-    found = _file(head) if any(entry.name == head for entry in HEADS.entries()) else None
-    return found.sha256 if found else None
-
-
-def _file(head: str) -> SourceFile | None:
-    cls = head_class(head)
-    found = source_of(cls)
-    return SourceFile(spec=f"{found[0]}:{cls.__name__}", sha256=found[1]) if found else None
+    return settings
 
 
 def flatten(settings: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -182,15 +108,52 @@ def flatten(settings: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
     return flat
 
 
+def _known(names: Mapping[str, str]) -> Sequence[str]:
+    own = [field for head in names.values() for field in options_model(head_class(head)).model_fields]
+    plain = [*RECIPE_FIELDS, *own]
+    return [*plain, *(f"{name}.{field}" for name in names for field in plain)]
+
+
+def _recipe(head: str, fields: Mapping[str, Any]) -> Recipe:
+    default = head_class(head).recipe
+    if "epochs" in fields and "steps" not in fields:
+        default = default.model_copy(update={"steps": 0})  # else the recipe's steps would win over these epochs
+    return Recipe(**check_options(Recipe, default.model_dump() | dict(fields), f"recipe of {head!r}"))
+
+
+def check_files(config: RunConfig) -> None:
+    """Raise ArgusError unless heads of files are registered, from the text that the run was resolved with."""
+    for name, head in config.heads.items():
+        if head.file is None:
+            continue
+        now = _file(head.head) if any(entry.name == head.head for entry in HEADS.entries()) else None
+        if now is None:
+            raise ArgusError(
+                f"head {name!r} is of {head.file.spec}: add --plugin {head.file.spec} in front of the command"
+            )
+        if now.sha256 != head.file.sha256:
+            raise ArgusError(
+                f"{head.file.spec}, which head {name!r} is of, was changed: sha256 {now.sha256[:12]}, "
+                f"the run has {head.file.sha256[:12]}; put that text back, or train again"
+            )
+
+
+def _file(head: str) -> SourceFile | None:
+    cls = head_class(head)
+    source = source_of(cls)
+    return SourceFile(spec=f"{source[0]}:{cls.__name__}", sha256=source[1]) if source else None
+
+
 def _instances(texts: Sequence[str]) -> dict[str, str]:
-    """Heads by their names in the run: the part after the task, or all of it where several tasks share that."""
-    parted = {text: split_name(text) for text in texts}
-    full = [registered_name(head) for name, head in parted.values() if not name]
-    short = [name.partition(".")[2] for name in full]
-    plain = {
-        name: name.replace(".", "_") if short.count(end) > 1 else end for name, end in zip(full, short, strict=True)
-    }
-    return {name or plain[registered_name(head)]: registered_name(head) for name, head in parted.values()}
+    """Registered heads by their names in the run: the part after the task, or all of it where several share that."""
+    parts = [split_name(text) for text in texts]
+    heads = [registered_name(head) for _, head in parts]
+    short = [head.partition(".")[2] for (name, _), head in zip(parts, heads, strict=True) if not name]
+    named = {}
+    for (name, _), head in zip(parts, heads, strict=True):
+        end = head.partition(".")[2]
+        named[name or (head.replace(".", "_") if short.count(end) > 1 else end)] = head
+    return named
 
 
 def split_name(text: str) -> tuple[str, str]:
@@ -206,26 +169,3 @@ def split_name(text: str) -> tuple[str, str]:
 def registered_name(text: str) -> str:
     """The full name of a head; that of a file is registered first."""
     return HEADS.find(resolve_file(text, "head")).name
-
-
-def _put(field: str, value: Any, head: str, recipe: dict[str, Any], options: dict[str, Any]) -> bool:
-    if field in RECIPE_FIELDS:
-        recipe[field] = value
-    elif field in options_model(head_class(head)).model_fields:
-        options[field] = value
-    else:
-        return False
-    return True
-
-
-def _known(names: Mapping[str, str]) -> Sequence[str]:
-    own = [field for head in names.values() for field in options_model(head_class(head)).model_fields]
-    plain = [*RECIPE_FIELDS, *own]
-    return [*plain, *(f"{name}.{field}" for name in names for field in plain)]
-
-
-def _recipe(head: str, values: Mapping[str, Any]) -> Recipe:
-    default = head_class(head).recipe
-    if "epochs" in values and "steps" not in values:
-        default = default.model_copy(update={"steps": 0})  # whoever says epochs does not want the recipe's steps
-    return Recipe(**check_options(Recipe, default.model_dump() | dict(values), f"recipe of {head!r}"))

@@ -1,4 +1,4 @@
-"""What the command line and a configuration file say of a run together, checked as far as that goes without torch."""
+"""The request of a run: a configuration file with the options of the command line over it, without torch."""
 
 from __future__ import annotations
 
@@ -7,42 +7,45 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from argus_core.cli.early import check_backbone, check_data, check_heads, check_license, check_protocol
-from argus_core.common.folders import check_local
-from argus_core.errors import ArgusError
+from typer.models import OptionInfo
+
+from argus_arena.requests import RunRequest, pairs
+from argus_core.common.options import check_options
+from argus_core.errors import ArgusError, unknown
 
 NEEDED = {"heads": "--head NAME", "data": "--data SPEC"}
-CHECKS = {
-    "heads": check_heads,
-    "data": check_data,
-    "cache": check_local,
-    "backbone": check_backbone,
-    "protocol": check_protocol,
-    "require_license": check_license,
-}
 
 
-def merged(given: Mapping[str, Any], config: Path | None) -> dict[str, Any]:
-    """The values of a configuration file with the command line's over them."""
-    return {**(read_toml(config) if config else {}), **given}
+def make_request(options: Mapping[str, Any], file: Path | None = None) -> RunRequest:
+    """The request of a configuration file with ``options``, fields of a request, over it.
+
+    Raises ArgusError for a key that there is not, a value of the wrong type, and where data or heads are missing.
+    """
+    in_file = read_toml(file) if file else {}
+    known = {*RunRequest.model_fields, "set"} - {"settings"}
+    for key in in_file:
+        if key not in known:
+            raise unknown("key of a run", key, known)
+    settings = in_file.pop("set", {})
+    if not isinstance(settings, Mapping):
+        raise ArgusError(f"set = {settings!r} in {file} is not a table; write [set] and below it key = value")
+    values = {**in_file, **options, "settings": {**settings, **pairs(options.get("settings"))}}
+    for key, option in NEEDED.items():
+        if not values.get(key):
+            raise ArgusError(f"{key} is not given; add {option}")
+    return RunRequest(**check_options(RunRequest, values, "the run"))
 
 
-def check_needed(values: Mapping[str, Any]) -> None:
-    """Raise ArgusError if data or heads are missing."""
-    for needed, option in NEEDED.items():
-        if not values.get(needed):
-            raise ArgusError(f"{needed} is not given; add {option}")
+def check_names(request: RunRequest) -> None:
+    """Raise ArgusError for names that nothing answers to and paths that are not there.
 
-
-def check_names(given: Mapping[str, Any], config: Path | None) -> None:
-    """Raise ArgusError for names that nothing answers to, of the file as well."""
-    values = merged(given, config)
-    if config is None:  # in a file the key may be misspelt, which is told first
-        check_needed(values)
-    for key, check in CHECKS.items():
-        for one in values[key] if isinstance(values.get(key), list | tuple) else [values.get(key)]:
-            if isinstance(one, str):
-                check(one)
+    Options were checked when the command line was read; this checks the values of a configuration file in the same way.
+    """
+    for key, field in RunRequest.model_fields.items():
+        for option in field.metadata:
+            value = getattr(request, key)
+            if isinstance(option, OptionInfo) and option.callback and not isinstance(value, dict):
+                option.callback(value)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -1,58 +1,62 @@
-"""What a command says of the data it is given before it works on them: see ``argus_core.data.check``."""
+"""What a command does about faults of its data before it works on them: see ``argus_core.data.check``."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from argus_arena.run.config import RunRequest
+from argus_arena.run.sources import RunData
 from argus_core.cache import Cache
 from argus_core.data import Split
 from argus_core.data.check import ACCEPT, Size, heed
 from argus_core.errors import ArgusError, counted
 
-SEEN = 64
+SAMPLED = 64
 """Images that are read for their sizes where no cache knows them."""
 
 
-class Care:
-    """Heeds splits and says each warning once, on standard error; ``accepted`` is what was accepted."""
+class DataChecks:
+    """Checks splits and prints each warning once, on standard error; ``accepted`` are the faults that were accepted."""
 
     def __init__(self, accept: bool, loud: bool = True) -> None:
         self.accept, self.loud = accept, loud
         self.accepted: list[str] = []
-        self._said: set[str] = set()
+        self._warnings: set[str] = set()
 
-    def heed(self, split: Split, tasks: Iterable[str], sizes: Mapping[int, Size], learning: bool) -> None:
+    def check(self, split: Split, tasks: Iterable[str], sizes: Mapping[int, Size], learning: bool) -> None:
         """Refuse a split or warn of it; raises DataRefused."""
-        found = heed(split, tasks, sizes, self.warn, accept=self.accept, learning=learning)
-        self.accepted += [one for one in found if one not in self.accepted]
+        faults = heed(split, tasks, sizes, self.warn, accept=self.accept, learning=learning)
+        self.accepted += [fault for fault in faults if fault not in self.accepted]
 
     def warn(self, text: str) -> None:
-        """Say it, unless it was said."""
-        if self.loud and text not in self._said:
+        """Print a warning, unless it was printed before."""
+        if self.loud and text not in self._warnings:
             print(f"warning: {text}", file=sys.stderr)
-        self._said.add(text)
+        self._warnings.add(text)
 
     @property
     def notes(self) -> list[str]:
         """What a result row must say of its data."""
-        return [f"accepted with {ACCEPT}: {one}" for one in self.accepted]
+        return [f"accepted with {ACCEPT}: {fault}" for fault in self.accepted]
 
 
-def heed_run(request: RunRequest, train: Split, val: Split, tasks: Iterable[str], loud: bool = True) -> list[str]:
-    """Heed both splits of a run; returns notes of what was accepted. Raises DataRefused."""
-    care, named = Care(request.accept_faults, loud), list(tasks)
-    digests: dict[str, list[str]] = {}
-    for split, learning in {train.name: (train, True), val.name: (val, val.name == train.name)}.values():
-        cache = None if request.cache is None else Cache.open(request.cache / split.name)
-        care.heed(split, [name for name in named if name in split.tasks], sizes_of(split, cache), learning)
-        digests[split.name] = [] if cache is None else [image.sha256 for image in cache.images if image.sha256]
-    if train.name != val.name and (shared := set(digests[train.name]) & set(digests[val.name])):
-        of = counted(len(val), "image")
-        care.warn(f"{len(shared)} of {of} of {val.name} are also in {train.name}, byte for byte: scores are too good")
-    return care.notes
+def check_run_data(data: RunData, tasks: Collection[str], accept: bool, loud: bool = True) -> list[str]:
+    """Check both splits of a run; returns notes of the faults that were accepted. Raises DataRefused."""
+    checks = DataChecks(accept, loud)
+    train, val = data.train, data.val
+    caches = {train.name: data.cached.train, val.name: data.cached.val} if data.cached else {}
+    for split in {train.name: train, val.name: val}.values():
+        own = [name for name in tasks if name in split.tasks]
+        checks.check(split, own, sizes_of(split, caches.get(split.name)), learning=split.name == train.name)
+    if train.name != val.name and caches:
+        digests = [{image.sha256 for image in cache.images if image.sha256} for cache in caches.values()]
+        if shared := set.intersection(*digests):
+            images = counted(len(val), "image")
+            checks.warn(
+                f"{len(shared)} of {images} of {val.name} are also in {train.name}, byte for byte: scores are too good"
+            )
+    return checks.notes
 
 
 def sizes_of(split: Split, cache: Cache | None = None) -> dict[int, Size]:
@@ -61,11 +65,11 @@ def sizes_of(split: Split, cache: Cache | None = None) -> dict[int, Size]:
         known = zip(range(len(split)), cache.images, strict=False)
         return {n: image.size for n, image in known if not image.skipped and image.key == split.key(n)}
     sizes = {}
-    for index in range(0, len(split), max(1, -(-len(split) // SEEN))):
+    for index in range(0, len(split), max(1, -(-len(split) // SAMPLED))):
         try:
             height, width, _ = split.read(index).shape
         except ArgusError:
-            continue  # it is told by whoever needs the image
+            continue  # whatever needs the image reports it
         sizes[index] = (height, width)
     return sizes
 

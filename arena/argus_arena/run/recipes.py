@@ -1,6 +1,6 @@
 """How a head is trained on so many images: batch, rate, warm-up and length follow their number, or are the card's.
 
-The rule is written down in docs/training.md; it knows the number of images and what was said, never the other heads.
+The rule, written down in docs/training.md, knows the number of images and the settings, never the other heads.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from argus_arena.run.config import RECIPE_FIELDS, HeadConfig, RunConfig, said
-from argus_arena.run.sources import count_images
+from argus_arena.run.config import RECIPE_FIELDS, HeadConfig, RunConfig, settings_by_head
 from argus_core.errors import ArgusError
-from argus_core.plugins.hooks import Plugins
 from argus_core.recipe import Recipe
 from argus_core.saving.build import head_class, head_options
 
@@ -24,22 +22,18 @@ WARMUP, WARMUP_STEPS = 0.05, 500
 """The warm-up is this share of the steps, at most so many, or the card's share where that is longer."""
 
 
-def sized(config: RunConfig, plugins: Plugins) -> RunConfig:
+def sized(config: RunConfig, images: int) -> RunConfig:
     """The run with the recipes that its heads train by, and the canvas and views that cards ask of live tokens."""
-    images = count_images(config.request, plugins)
-    recipes, options = said(config.request)
     card = config.request.recipe == "card"
-    suit = card_recipe if card else suited_recipe
-    heads = {
-        name: made.model_copy(
-            update={
-                "recipe": suit(head_class(made.head).recipe, made.recipe, recipes[name], images),
-                "options": card_options(made, options[name]) if card else made.options,
-            },
-        )
-        for name, made in config.heads.items()
-    }
-    return _as_cards_ask(config.model_copy(update={"heads": heads}))
+    recipe_for = card_recipe if card else suited_recipe
+    settings = settings_by_head(config.request)
+    heads = {}
+    for name, head in config.heads.items():
+        fields, options = settings[name]
+        recipe = recipe_for(head_class(head.head).recipe, head.recipe, fields, images)
+        update = {"recipe": recipe, "options": card_options(head, options) if card else head.options}
+        heads[name] = head.model_copy(update=update)
+    return _with_conditions(config.model_copy(update={"heads": heads}))
 
 
 def natural_batch(images: int) -> int:
@@ -47,9 +41,9 @@ def natural_batch(images: int) -> int:
     return min(max(images, 1), next(batch for least, batch in BATCHES if images >= least))
 
 
-def suited_recipe(card: Recipe, asked: Recipe, said: Collection[str], images: int) -> Recipe:
-    """The recipe for so many images; of ``asked`` only the fields in ``said`` were asked for."""
-    kept = {field: getattr(asked, field) for field in said}
+def suited_recipe(card: Recipe, wanted: Recipe, settings: Collection[str], images: int) -> Recipe:
+    """The recipe for so many images; of ``wanted`` only the fields in ``settings`` were set."""
+    kept = {field: getattr(wanted, field) for field in settings}
     batch = kept.get("batch", natural_batch(images))
     per_epoch = _per_epoch(batch, images)
     length = {"epochs": _epochs(card, per_epoch), "steps": 0, "stages": (), "evaluations": 0, "evaluate_from": 0.0}
@@ -64,23 +58,24 @@ def suited_recipe(card: Recipe, asked: Recipe, said: Collection[str], images: in
     return suited.model_copy(update=rule | kept)
 
 
-def card_recipe(card: Recipe, asked: Recipe, said: Collection[str], images: int) -> Recipe:
-    """The card's recipe; its stages keep their share of a training whose length was ``said``."""
-    settings = card.conditions.settings if card.conditions else {}
-    asked = asked.model_copy(update={k: v for k, v in settings.items() if k in RECIPE_FIELDS and k not in said})
-    if not card.stages or "stages" in said or not {"epochs", "steps"} & set(said):
-        return asked
-    epochs = asked.steps / _per_epoch(asked.batch, images) if asked.steps else asked.epochs
+def card_recipe(card: Recipe, wanted: Recipe, settings: Collection[str], images: int) -> Recipe:
+    """The card's recipe with the fields in ``settings``; stages keep their share of a training of another length."""
+    conditions = card.conditions.settings if card.conditions else {}
+    update = {key: value for key, value in conditions.items() if key in RECIPE_FIELDS and key not in settings}
+    wanted = wanted.model_copy(update=update)
+    if not card.stages or "stages" in settings or not {"epochs", "steps"} & set(settings):
+        return wanted
+    epochs = wanted.steps / _per_epoch(wanted.batch, images) if wanted.steps else wanted.epochs
     stages = tuple(stage.model_copy(update={"epochs": stage.epochs * epochs / card.epochs}) for stage in card.stages)
-    return asked.model_copy(update={"stages": stages})
+    return wanted.model_copy(update={"stages": stages})
 
 
-def card_options(made: HeadConfig, said: Collection[str]) -> dict[str, Any]:
-    """A head's options with those of its card, but for the ones that were ``said``."""
-    card = head_class(made.head).recipe.conditions
-    settings = card.settings if card else {}
-    taken = {k: v for k, v in settings.items() if k not in RECIPE_FIELDS and k not in said}
-    return head_options(made.head, {**made.options, **taken})
+def card_options(head: HeadConfig, settings: Collection[str]) -> dict[str, Any]:
+    """A head's options with those of its card, but for the ones in ``settings``."""
+    card = head_class(head.head).recipe.conditions
+    conditions = card.settings if card else {}
+    update = {key: value for key, value in conditions.items() if key not in RECIPE_FIELDS and key not in settings}
+    return head_options(head.head, {**head.options, **update})
 
 
 def _per_epoch(batch: int, images: int) -> int:
@@ -105,20 +100,22 @@ def _rounded(rate: float) -> float:
     return float(f"{rate:.3g}")
 
 
-def _as_cards_ask(config: RunConfig) -> RunConfig:
+def _with_conditions(config: RunConfig) -> RunConfig:
     """Live tokens on the canvas and in the views of the cards, where the request leaves them open."""
     request = config.request
-    asked = {name: made.recipe.conditions for name, made in config.heads.items() if made.recipe.conditions}
-    if request.cache is not None or not asked:
+    cards = {name: head.recipe.conditions for name, head in config.heads.items() if head.recipe.conditions}
+    if request.cache is not None:
         return config
-    canvases = {name: one.canvas for name, one in asked.items() if one.canvas}
-    if request.canvas is None and len(set(canvases.values())) > 1:
-        shown = ", ".join(f"{name} {height}x{width}" for name, (height, width) in canvases.items())
-        raise ArgusError(f"heads side by side share one canvas, and their cards have {shown}; say which with --canvas")
-    found: dict[str, Any] = {}
+    update: dict[str, Any] = {}
+    canvases = {name: card.canvas for name, card in cards.items() if card.canvas}
     if request.canvas is None and canvases:
-        found["canvas"] = "{}x{}".format(*next(iter(canvases.values())))
-    views = [one.views for one in asked.values() if one.views]
+        if len(set(canvases.values())) > 1:
+            shown = ", ".join(f"{name} {height}x{width}" for name, (height, width) in canvases.items())
+            raise ArgusError(
+                f"heads side by side share one canvas, and their cards have {shown}; say which with --canvas"
+            )
+        update["canvas"] = "{}x{}".format(*next(iter(canvases.values())))
+    views = [card.views for card in cards.values() if card.views]
     if not request.views and views:
-        found["views"] = max(views, key=len)
-    return config.model_copy(update={"request": request.model_copy(update=found)})
+        update["views"] = max(views, key=len)
+    return config.model_copy(update={"request": request.model_copy(update=update)})

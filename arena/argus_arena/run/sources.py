@@ -1,12 +1,13 @@
-"""Where a run's tokens come from: a cache folder, or a backbone running live."""
+"""What a run reads: two splits of a data set, and their tokens, from a cache folder or from a backbone running live."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
 
-from argus_arena.run.config import RunRequest
+from argus_arena.requests import RunRequest
 from argus_arena.scoring.rules import Source
 from argus_core.cache import Cache, CacheSource
 from argus_core.canvas import Canvas
@@ -43,52 +44,60 @@ class Origin(Interface):
         ...
 
 
-def open_origin(request: RunRequest, device: str | None) -> Origin:
-    """The origin a request names."""
-    _check_kind(request)
-    return CachedOrigin(request) if request.cache is not None else LiveOrigin(request, device)
+@dataclass(frozen=True)
+class RunData:
+    """The splits that a run is trained and scored on, and their caches unless tokens are live."""
+
+    train: Split
+    val: Split
+    cached: CachedOrigin | None
+
+    @property
+    def images(self) -> int:
+        """How many images are trained on: those of the cache that were not skipped, or all of the split."""
+        if self.cached is None:
+            return len(self.train)
+        return len(self.cached.train.images) - len(self.cached.train.skipped)
 
 
-def count_images(request: RunRequest, plugins: Plugins) -> int:
-    """Images that are trained on: those of the cache that were not skipped, or all of the training split."""
+def open_run_data(request: RunRequest, plugins: Plugins) -> RunData:
+    """Open the splits and caches that a request names; a backbone is not loaded."""
+    if (request.cache is None) == (request.backbone is None):
+        raise ArgusError("say where tokens come from: either --cache DIR or --backbone NAME")
+    cached = None
     if request.cache is not None:
-        cache = _open_cache(request.cache, request.train_split)
-        return len(cache.images) - len(cache.skipped)
-    return len(split_of(open_data(request.data, plugins), request.train_split))
-
-
-def check_origin(request: RunRequest) -> None:
-    """Raise what ``open_origin`` would, as far as that is cheap: a backbone is not loaded."""
-    _check_kind(request)
-    if request.cache is not None:
-        CachedOrigin(request)
+        for field in LIVE_ONLY:
+            if getattr(request, field) != RunRequest.model_fields[field].get_default(call_default_factory=True):
+                raise ArgusError(f"{field} is for live tokens; with --cache it is the cache's own: leave it out")
+        cached = CachedOrigin(request.cache, request.train_split, request.val_split)
+    data = open_data(request.data, plugins)
+    return RunData(split_of(data, request.train_split), split_of(data, request.val_split), cached)
 
 
 class CachedOrigin:
     """The caches of both splits below one folder."""
 
-    def __init__(self, request: RunRequest) -> None:
-        assert request.cache is not None
-        self.train = _open_cache(request.cache, request.train_split)
-        self.val = _open_cache(request.cache, request.val_split)
+    def __init__(self, folder: Path, train: str, val: str) -> None:
+        self.train, self.val = _open_cache(folder, train), _open_cache(folder, val)
         self.info = self.train.info()
-        held, other = self.train.manifest.fingerprint, self.val.manifest.fingerprint
-        self.precision = held["precision"]
+        fingerprint, other = self.train.manifest.fingerprint, self.val.manifest.fingerprint
         for field in SHARED:
-            if held[field] != other[field]:
+            if fingerprint[field] != other[field]:
                 raise ArgusError(
-                    f"the caches below {request.cache} differ in {field}: {held[field]!r} for {request.train_split}, "
-                    f"{other[field]!r} for {request.val_split}; cache both alike"
+                    f"the caches below {folder} differ in {field}: {fingerprint[field]!r} for {train}, "
+                    f"{other[field]!r} for {val}; cache both alike"
                 )
+        self.precision = fingerprint["precision"]
+        spec = self.train.manifest.spec
         self.record: Record = {
             "tokens": {
                 "from": "cache",
                 "train": self.train.id,
                 "val": self.val.id,
-                "dtype": self.train.manifest.spec.dtype,
-                "views": list(self.train.manifest.spec.views),
-                "canvas": self.train.manifest.spec.canvas.to_dict(),
-                "backbone": _cached_backbone(request.cache, held["weights"]),
+                "dtype": spec.dtype,
+                "views": list(spec.views),
+                "canvas": spec.canvas.to_dict(),
+                "backbone": _cached_backbone(folder, fingerprint["weights"]),
             },
             "license": dict(self.train.manifest.license),
             "cache_bytes": self.train.bytes + self.val.bytes,
@@ -143,7 +152,7 @@ def _canvas(request: RunRequest, protocol: Protocol | None) -> Canvas:
     if request.canvas is None and protocol is not None and protocol.canvas is not None:
         return protocol.canvas
     height, width = parse_size(request.canvas or "640")
-    return Canvas(height, width, request.fit)  # type: ignore[arg-type]
+    return Canvas(height, width, request.fit)
 
 
 def backbone_record(backbone: Backbone, weights: Path | None, options: dict[str, Any]) -> Record:
@@ -154,15 +163,6 @@ def backbone_record(backbone: Backbone, weights: Path | None, options: dict[str,
         "options": options,
         "sha256": backbone.weights_sha256,
     }
-
-
-def _check_kind(request: RunRequest) -> None:
-    """One origin of tokens, without options of the other kind."""
-    if (request.cache is None) == (request.backbone is None):
-        raise ArgusError("say where tokens come from: either --cache DIR or --backbone NAME")
-    for field in LIVE_ONLY if request.cache is not None else ():
-        if getattr(request, field) != RunRequest.model_fields[field].get_default(call_default_factory=True):
-            raise ArgusError(f"{field} is for live tokens; with --cache it is the cache's own: leave it out")
 
 
 def _cached_backbone(folder: Path, weights: str) -> Record:

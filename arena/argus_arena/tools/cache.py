@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from argus_arena.run.data_faults import Care, sizes_of
+from argus_arena.requests import CacheRequest
+from argus_arena.run.data_faults import DataChecks, sizes_of
 from argus_arena.run.sources import backbone_record
 from argus_core.canvas import Canvas
 from argus_core.common.device import find_device
 from argus_core.common.files import read_sealed, write_sealed
 from argus_core.common.folders import claim
 from argus_core.common.license import find_license, require
+from argus_core.common.options import parse_size
 from argus_core.common.progress import ProgressBar, duration, finished
 from argus_core.data import Split
 from argus_core.errors import ArgusError, counted
@@ -32,34 +33,6 @@ SHOWN = 20
 """Faults of one kind that `arena data check` lists."""
 
 
-@dataclass(frozen=True)
-class CacheRequest:
-    """Everything ``arena cache`` can be told."""
-
-    data: str
-    out: Path
-    backbone: str = "eupe_vitb16"
-    weights: Path | None = None
-    backbone_options: dict[str, Any] | None = None
-    canvas: tuple[int, int] = (640, 640)
-    fit: str = "letterbox"
-    interpolation: str = "bilinear"
-    short: int = 0
-    protocol: str | None = None
-    layers: tuple[int, ...] = (-1,)
-    cls: bool = False
-    maps: bool = True
-    views: tuple[str, ...] = ("id",)
-    dtype: str = "fp16"
-    splits: tuple[str, ...] = ("train", "val")
-    batch: int = 8
-    device: str | None = None
-    compile: bool = False
-    skip_bad: bool = False
-    accept_faults: bool = False
-    require_license: str | None = None
-
-
 def build_cache(request: CacheRequest) -> None:
     """Write, or finish, one cache per split below ``request.out``.
 
@@ -72,23 +45,22 @@ def build_cache(request: CacheRequest) -> None:
     claim(request.out, _holds_caches, "caches")
     data = open_data(request.data, load_plugins())
     splits = [split_of(data, name) for name in request.splits]
-    care = Care(request.accept_faults)
+    checks = DataChecks(request.accept_faults)
     for split in splits:  # nothing is learned here
-        care.heed(split, split.tasks, sizes_of(split), learning=False)
-    options = request.backbone_options or {}
+        checks.check(split, split.tasks, sizes_of(split), learning=False)
     device = find_device(request.device)
-    backbone = load_backbone(request.backbone, request.weights, device, request.compile, **options)
+    backbone = load_backbone(request.backbone, request.weights, device, request.compile, **request.backbone_options)
     require({"backbone": find_license(backbone.license)}, request.require_license)
-    record = backbone_record(backbone, request.weights, options)
+    record = backbone_record(backbone, request.weights, request.backbone_options)
     _check_same_backbone(request.out / "backbone.json", record)
     for number, split in enumerate(splits):
         canvas, views = _framing(request, first=number == 0)
         needs = Needs(request.layers, maps=request.maps, cls=request.cls)
-        spec = CacheSpec(canvas, needs, views, request.dtype)  # type: ignore[arg-type]
+        spec = CacheSpec(canvas, needs, views, request.dtype)
         _write_split(request, backbone, split, spec, request.out / request.splits[number])
     write_sealed(request.out / "backbone.json", {**record, "splits": list(request.splits)})
     for split, name in zip(splits, request.splits, strict=True):  # all sizes are known now
-        care.heed(split, (), sizes_of(split, Cache.open(request.out / name)), learning=False)
+        checks.check(split, (), sizes_of(split, Cache.open(request.out / name)), learning=False)
     finished("cached tokens", request.out, time.perf_counter() - began)
     print(f"next: arena train --head HEAD --data {request.data} --cache {request.out}; `arena heads` lists them")
 
@@ -124,8 +96,8 @@ def _framing(request: CacheRequest, first: bool) -> tuple[Canvas, tuple[str, ...
     """Canvas and views of a split's cache."""
     views = request.views if first else ("id",)
     if request.protocol is None:
-        height, width = request.canvas
-        return Canvas(height, width, request.fit, request.interpolation, request.short), views  # type: ignore[arg-type]
+        height, width = parse_size(request.canvas)
+        return Canvas(height, width, request.fit, request.interpolation, request.short), views
     protocol = find_protocol(request.protocol)
     if protocol.canvas is None:
         raise ArgusError(f"protocol {protocol.name!r} takes several or differing canvases; it cannot be cached")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from argus_arena.requests import EvalRequest
 from argus_arena.scoring.rules import check_protocol, own_options
-from argus_arena.tools.rescore import EvalRequest
 from argus_arena.tools.trained_heads import open_run
 from argus_core.common.options import options_model
 from argus_core.head import Head

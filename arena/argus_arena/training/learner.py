@@ -12,37 +12,12 @@ import torch
 from torch import Tensor
 
 from argus_arena.distributed import Distributed
-from argus_arena.run.config import RunConfig
-from argus_arena.run.context import Setting
-from argus_arena.training.trial import Phase, Trial, under
+from argus_arena.training.schedule import Phase, phases
+from argus_arena.training.trial import Trial, under
 from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.recipe import Recipe
 from argus_core.tokens import Features, Tokens
-
-
-def make_learners(config: RunConfig, setting: Setting, process: Distributed) -> list[Learner]:
-    """A learner per head."""
-    steps, seed = setting.order.steps_per_epoch, config.request.seed
-    return [
-        Learner(name, head, config.heads[name].recipe, steps, seed, process) for name, head in setting.heads.items()
-    ]
-
-
-def phases(recipe: Recipe, steps_per_epoch: int) -> list[Phase]:
-    """The main phase and the stages at the end of it, in steps; raises ArgusError if they leave none to the first."""
-    total = recipe.steps or max(1, round(recipe.epochs * steps_per_epoch))
-    lengths = [max(1, round(stage.epochs * steps_per_epoch)) for stage in recipe.stages]
-    main = total - sum(lengths)
-    if main < 1:
-        raise ArgusError(
-            f"the stages take {sum(lengths)} steps, and the whole training, whose end they are, is {total}; "
-            "give more --set epochs=N, or shorter stages"
-        )
-    planned = [Phase(0, main, recipe.lr, ())]
-    for steps, stage in zip(lengths, recipe.stages, strict=True):
-        planned.append(Phase(planned[-1].start + planned[-1].steps, steps, stage.lr, stage.only))
-    return planned
 
 
 class Learner:

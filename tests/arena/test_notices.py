@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from argus_arena.run.siblings import canvas_notices
+from argus_arena.training.notices import canvas_notices
 
 
 def described(head, height, backbone="a"):
@@ -20,7 +20,7 @@ def beside(root, **runs):
 
 def notices(root, head, height):
     run = described(head, height)
-    return canvas_notices(root / "mine", run["config"], run["record"])
+    return canvas_notices(root / "mine", {head.partition(".")[0]}, run["record"]["tokens"])
 
 
 def test_another_task_on_another_canvas_is_named_with_both_canvases(tmp_path):

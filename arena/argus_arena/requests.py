@@ -1,0 +1,238 @@
+"""The requests that commands take: a model per command, whose fields are its options, with their help.
+
+``cli/options.py`` makes command lines of these models; a configuration file has the same keys. Torch is not imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from typer import Option
+
+from argus_core.canvas import Fit, Interpolation
+from argus_core.cli.early import (
+    check_backbone,
+    check_data,
+    check_device,
+    check_dtype,
+    check_fit,
+    check_heads,
+    check_interpolation,
+    check_license,
+    check_out,
+    check_path,
+    check_protocol,
+    check_run,
+    check_size,
+    check_which,
+    checked,
+    one_of,
+)
+from argus_core.common.options import check_options, parse_value
+from argus_core.errors import ArgusError
+
+
+def pairs(texts: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as a dictionary, values parsed; a mapping is taken as it is."""
+    if isinstance(texts, Mapping):
+        return dict(texts)
+    values = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ArgusError(f"{text!r} is not KEY=VALUE")
+        values[key.strip()] = parse_value(value)
+    return values
+
+
+def names(texts: str | Sequence[str]) -> tuple[str, ...]:
+    """Comma-separated names, in one text or several."""
+    several = [texts] if isinstance(texts, str) else texts
+    return tuple(part.strip() for text in several for part in text.split(",") if part.strip())
+
+
+def integers(values: str | Sequence[Any]) -> tuple[int, ...]:
+    """Comma-separated whole numbers, in one text or several, or the numbers themselves."""
+    texts = ",".join([values] if isinstance(values, str) else map(str, values))
+    try:
+        return tuple(map(int, names(texts)))
+    except ValueError as error:
+        raise ArgusError(f"{texts!r} are not whole numbers, such as 2,5,8,11") from error
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(names)]
+Integers = Annotated[tuple[int, ...], BeforeValidator(integers)]
+Pairs = Annotated[dict[str, Any], BeforeValidator(pairs)]
+
+# Fields that several requests have.
+Data = Annotated[
+    str,
+    Option(callback=checked(check_data)),
+    Field(description="data spec, such as coco:PATH, folder:PATH or images:PATH,masks=DIR"),
+]
+Backbone = Annotated[str, Option(callback=checked(check_backbone)), Field(description="registered backbone")]
+Weights = Annotated[Path | None, Field(description="weights file of the backbone")]
+BackboneOptions = Annotated[Pairs, Option("--backbone-set"), Field(description="option of the backbone, e.g. mean=0.5")]
+Device = Annotated[
+    str | None,
+    Option(callback=checked(check_device)),
+    Field(description="cpu, cuda, cuda:1; default: a GPU where there is one"),
+]
+Metric = Annotated[Pairs, Field(description="option of the scoring, e.g. backend=faster")]
+Protocol = Annotated[
+    str | None,
+    Option(callback=checked(check_protocol)),
+    Field(description="score under a published protocol; `arena protocols` lists them"),
+]
+RequireLicense = Annotated[
+    str | None,
+    Option(callback=checked(check_license)),
+    Field(description="permissive: refuse weights under any other terms"),
+]
+AcceptFaults = Annotated[bool, Field(description="go on with data whose faults would make the result wrong")]
+PassBatch = Annotated[int, Field(ge=1, description="images per backbone pass")]
+
+
+class Request(BaseModel):
+    """A request is never changed, and has no other fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)  # canvas = 640 in a file
+
+
+class RunRequest(Request):
+    """``arena train``."""
+
+    heads: Annotated[tuple[str, ...], Option("--head", callback=checked(check_heads))] = Field(
+        min_length=1, description="registered head such as depth.linear, FILE.py:CLASS, or NAME=HEAD; repeatable"
+    )
+    data: Data
+    cache: Annotated[Path | None, Option(callback=checked(check_path))] = Field(
+        default=None, description="folder written by `arena cache`"
+    )
+    backbone: Annotated[str | None, Option(callback=checked(check_backbone))] = Field(
+        default=None, description="train on live tokens of this backbone"
+    )
+    weights: Weights = None
+    backbone_options: BackboneOptions = Field(default_factory=dict)
+    canvas: Annotated[str | None, Option(callback=checked(check_size))] = Field(
+        default=None, description="SIZE or HEIGHTxWIDTH in pixels, for live tokens; default: the protocol's, or 640"
+    )
+    fit: Annotated[Fit, Option(callback=checked(check_fit))] = Field(
+        default="letterbox", description="letterbox, stretch or crop, for live tokens"
+    )
+    views: Names = Field(
+        default=(), description="views to train on, such as id,hflip; default: all that the cache holds"
+    )
+    recipe: Annotated[Literal["auto", "card"], Option(callback=checked(one_of("recipe", ("auto", "card"))))] = Field(
+        default="auto", description="auto: suited to the size of the data; card: as published"
+    )
+    train_split: str = Field(default="train", description="split that is trained on")
+    val_split: str = Field(default="val", description="split that is scored")
+    seed: int = Field(default=0, description="seed of initial weights, order and noise")
+    device: Device = None
+    workers: int = Field(default=0, ge=0, description="processes that read batches ahead")
+    eval_every: float = Field(default=0.0, ge=0, description="epochs between evaluations; 0 picks about ten in all")
+    eval_batch: int = Field(default=8, ge=1, description="images per backbone pass while scoring")
+    metric: Metric = Field(default_factory=dict)
+    protocol: Protocol = None
+    require_license: RequireLicense = None
+    accept_faults: AcceptFaults = False
+    save_every: int = Field(default=0, ge=0, description="steps between saved states; 0 saves once an epoch")
+    new_device: bool = Field(
+        default=False, description="go on with a run that another type of device or precision began"
+    )
+    settings: Annotated[Pairs, Option("--set")] = Field(
+        default_factory=dict, description="recipe field or head option; HEAD.KEY=VALUE for one head"
+    )
+
+
+class Comparison(Request):
+    """What ``arena compare`` is told beside what ``arena train`` is."""
+
+    out: Annotated[Path, Option(callback=checked(check_out))] = Field(
+        description="folder of the comparison; the same command resumes it"
+    )
+    seeds: int = Field(default=1, ge=1, description="trainings of every head, with seeds 0, 1, ...")
+    memory: float | None = Field(
+        default=None, ge=0.001, description="GiB for heads side by side; default: half of what is free"
+    )
+    task: str = Field(default="", description="which task, where the data has several")
+
+
+class CacheRequest(Request):
+    """``arena cache``."""
+
+    data: Data
+    out: Annotated[Path, Option(callback=checked(check_out))] = Field(
+        description="folder to write; the same command resumes it"
+    )
+    backbone: Backbone = "eupe_vitb16"
+    weights: Weights = None
+    backbone_options: BackboneOptions = Field(default_factory=dict)
+    canvas: Annotated[str, Option(callback=checked(check_size))] = Field(
+        default="640", description="SIZE or HEIGHTxWIDTH of the backbone's input in pixels"
+    )
+    fit: Annotated[Fit, Option(callback=checked(check_fit))] = Field(
+        default="letterbox", description="letterbox, stretch or crop"
+    )
+    interpolation: Annotated[Interpolation, Option(callback=checked(check_interpolation))] = Field(
+        default="bilinear", description="bilinear, bicubic or nearest"
+    )
+    short: int = Field(default=0, description="with fit crop: short side in pixels before the crop")
+    protocol: Annotated[str | None, Option(callback=checked(check_protocol))] = Field(
+        default=None, description="take canvas and views from a published protocol, for all splits"
+    )
+    layers: Integers = Field(default=(-1,), description="blocks to store, such as 2,5,8,11; -1 is the last")
+    cls: bool = Field(default=False, description="also store the CLS token")
+    maps: Annotated[bool, Option("--maps/--no-maps")] = Field(default=True, description="store the patch tokens")
+    views: Names = Field(default=("id",), description="true passes of the training split: id or id,hflip")
+    dtype: Annotated[Literal["fp16", "bf16", "fp32", "int8"], Option(callback=checked(check_dtype))] = Field(
+        default="fp16", description="fp16, bf16, fp32 or int8"
+    )
+    splits: Names = Field(default=("train", "val"), description="splits to cache")
+    batch: PassBatch = 8
+    device: Device = None
+    compile: bool = Field(default=False, description="run the backbone through torch.compile")
+    skip_bad: bool = Field(default=False, description="leave out unreadable images and list them")
+    accept_faults: AcceptFaults = False
+    require_license: RequireLicense = None
+
+
+class EvalRequest(Request):
+    """``arena eval``."""
+
+    run: Annotated[Path, Option(callback=checked(check_run))] = Field(
+        description="run folder, or one head's folder inside it"
+    )
+    data: Annotated[str | None, Option(callback=checked(check_data))] = Field(
+        default=None, description="other data than the run's"
+    )
+    split: str = Field(default="val", description="split that is scored")
+    which: Annotated[str, Option("--weights-of", callback=checked(check_which))] = Field(
+        default="best", description="best or last"
+    )
+    protocol: Protocol = None
+    settings: Annotated[Pairs, Option("--set")] = Field(
+        default_factory=dict, description="decoding option, e.g. soft=true"
+    )
+    metric: Metric = Field(default_factory=dict)
+    weights: Weights = Field(default=None, description="backbone weights, if they moved")
+    device: Device = None
+    batch: PassBatch = 8
+    accept_faults: AcceptFaults = False
+
+
+R = TypeVar("R", bound=Request)
+
+
+def used(model: type[Request], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a request that are among the options of a command line and were used."""
+    return {key: values[key] for key in model.model_fields if values.get(key) not in (None, [])}
+
+
+def make(model: type[R], values: Mapping[str, Any], what: str) -> R:
+    """The request that a command line makes; raises ArgusError with all faults of ``what``."""
+    return model(**check_options(model, used(model, values), what))

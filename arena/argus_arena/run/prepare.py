@@ -1,0 +1,129 @@
+"""From the configuration of a run to the objects that it trains and scores: heads, batches, and scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from argus_arena.distributed import Distributed
+from argus_arena.run.batches import Order, TrainingData
+from argus_arena.run.config import RECIPE_FIELDS, RunConfig, flatten
+from argus_arena.run.folder import versions
+from argus_arena.run.sources import LiveOrigin, Origin, RunData
+from argus_arena.scoring.evaluate import usable
+from argus_arena.scoring.rules import Scoring, check_cache, check_scoring
+from argus_core.cache import CacheSource
+from argus_core.common.license import require
+from argus_core.data import Split
+from argus_core.errors import ArgusError
+from argus_core.head import Head
+from argus_core.model.composition import check_name, merged_needs
+from argus_core.plugins.data_spec import task_for
+from argus_core.protocols import find_protocol
+from argus_core.saving.build import head_class, registered_head
+from argus_core.tokens import FeatureInfo, TokenSource
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """Heads with initial weights, what they learn from, how they are scored, and where all of it came from.
+
+    ``record`` goes into every file that the run writes.
+    """
+
+    heads: Mapping[str, Head]
+    training: TrainingData
+    scoring: Scoring
+    record: Mapping[str, Any]
+
+
+def prepare(config: RunConfig, data: RunData, process: Distributed) -> PreparedRun:
+    """Open tokens and build the heads; raises ArgusError for what does not fit together."""
+    request = config.request
+    origin: Origin = data.cached or LiveOrigin(request, str(process.device))
+    require({"backbone": origin.record}, request.require_license)
+    heads = _build_heads(config, origin.info, data.train)
+    train_source, val_source = origin.open(merged_needs(heads), data.train, data.val)
+    protocol = find_protocol(request.protocol) if request.protocol else None
+    scoring = Scoring(val_source, data.val, request.metric, protocol)
+    check_scoring(heads, scoring)
+    if protocol is not None and isinstance(val_source, CacheSource):
+        check_cache(val_source, protocol)
+    _check_settings(config, heads)
+    for head in heads.values():
+        _check_learnable(head, data.train)
+    images = usable(train_source)
+    batch = _batch(_shared_batch(config, heads), len(images), process.size)
+    order = Order(tuple(images), _views(request.views, train_source), batch, request.seed)
+    splits = {"train": _described(data.train, len(images)), "val": _described(data.val, len(usable(val_source)))}
+    record = {
+        "data": {"spec": request.data, **splits},
+        **origin.record,
+        "hardware": [{**process.hardware, "tokens": origin.precision, "from_step": 0}],
+        "versions": versions(),
+    }
+    return PreparedRun(heads, TrainingData(train_source, data.train, order), scoring, record)
+
+
+def _build_heads(config: RunConfig, info: FeatureInfo, split: Split) -> dict[str, Head]:
+    """Every head with initial weights that depend on the seed alone, not on its neighbours."""
+    heads = {}
+    for name, head_config in config.heads.items():
+        check_name(name)  # or what was trained could not be used
+        task = task_for(split, head_class(head_config.head).solves.name)
+        torch.manual_seed(config.request.seed)
+        heads[name] = registered_head(head_config.head, info, task, head_config.options)
+    return heads
+
+
+def _check_learnable(head: Head, split: Split) -> None:
+    """Raise ArgusError for a head that would learn from samples of several images, which no batch here is made of."""
+    samples = split.samples(head.task.name)
+    if (head.trained or head.fitted) and any(len(images) != 1 for images in samples):
+        raise ArgusError(f"head {head.name!r} learns, but samples of task {head.task.name!r} compare several images")
+
+
+def _check_settings(config: RunConfig, heads: Mapping[str, Head]) -> None:
+    """Raise ArgusError for settings of gradient steps that reach only heads without any."""
+    for key in flatten(config.request.settings, {name: head.head for name, head in config.heads.items()}):
+        owner, _, field = key.rpartition(".")
+        reached = [owner] if owner else list(heads)
+        if field in RECIPE_FIELDS and field != "batch" and not any(heads[name].trained for name in reached):
+            raise ArgusError(
+                f"--set {key}=...: {field} is about gradient steps, and {' and '.join(reached)} takes none "
+                "(it is fitted, or has nothing to learn); leave it out"
+            )
+
+
+def _shared_batch(config: RunConfig, heads: Mapping[str, Head]) -> int:
+    """The batch of the heads that take gradient steps; without any, that of the first one."""
+    trained = [name for name in heads if heads[name].trained] or list(heads)[:1]
+    sizes = {name: config.heads[name].recipe.batch for name in trained}
+    if len(set(sizes.values())) > 1:
+        shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise ArgusError(f"heads that train side by side share each batch, but want {shown}; add --set batch=N")
+    return next(iter(sizes.values()))
+
+
+def _batch(wanted: int, images: int, processes: int) -> int:
+    """Images per step, at most all; every process needs as many as the others."""
+    if not images:
+        raise ArgusError("the training split has no images to train on; look at it with `arena data check SPEC`")
+    batch = min(wanted, images)
+    if batch % processes:
+        raise ArgusError(f"batch={batch} does not divide among {processes} processes; choose another --set batch=N")
+    return batch
+
+
+def _views(wanted: tuple[str, ...], source: TokenSource) -> tuple[str, ...]:
+    for view in wanted:
+        if view not in source.views:
+            raise ArgusError(f"view {view!r} is not cached; the cache holds {', '.join(source.views)}")
+    return wanted or source.views
+
+
+def _described(split: Split, images: int) -> dict[str, Any]:
+    return {"split": split.name, "images": images, "sha256": split.annotation_digest()}

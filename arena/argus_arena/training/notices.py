@@ -1,0 +1,117 @@
+"""What a run says before it starts: recipes in words, what the published training had, and runs on another canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from argus_arena.requests import RunRequest
+from argus_arena.run.batches import Order
+from argus_arena.training.learner import Learner
+from argus_core.common.files import read_json
+from argus_core.errors import ArgusError, counted
+from argus_core.recipe import Recipe
+
+Record = Mapping[str, Any]
+
+
+def recipe_lines(request: RunRequest, order: Order, tokens: Record, learners: Sequence[Learner]) -> list[str]:
+    """Images, canvas, batch; rate, length and warm-up of every head that takes steps: one line for one head."""
+    trained = [learner for learner in learners if learner.phases]
+    if not trained:
+        return []
+    card = request.recipe == "card"
+    by_default = request.cache is None and request.canvas is None
+    canvas = f"{_size(tokens)} ({tokens['canvas']['fit']}{', by default' if by_default else ''})"
+    images = counted(len(order.images), "image")
+    start = f"recipe: {'card, ' if card else ''}{images} on {canvas} -> batch {order.batch}"
+    hint = "" if card else "; --recipe card for the published one"
+    warnings = [
+        f"warning: {learner.name}: {text}"
+        for learner in trained
+        for text in unmet(learner.recipe, learner.head.options, tokens)
+    ]
+    if len(trained) == 1:
+        return [f"{start}, {_course(trained[0])}{hint}", *warnings]
+    return [f"{start}{hint}", *(f"  {learner.name}: {_course(learner)}" for learner in trained), *warnings]
+
+
+def unmet(recipe: Recipe, options: Mapping[str, Any], tokens: Record) -> list[str]:
+    """What the published training of a recipe's card had and this one does not, each with what to do about it."""
+    card = recipe.conditions
+    if card is None:
+        return []
+    missing, command = [], "arena cache " if tokens["from"] == "cache" else ""
+    if card.canvas and "x".join(map(str, card.canvas)) != _size(tokens):
+        wanted = "x".join(map(str, card.canvas))
+        missing.append(f"canvas {wanted}, here {_size(tokens)} (`{command}--canvas {wanted}`)")
+    if not set(card.views) <= set(tokens["views"]):
+        views = ",".join(card.views)
+        missing.append(f"views {views}, here {','.join(tokens['views'])} (`{command}--views {views}`)")
+    for key, value in card.settings.items():
+        now = options.get(key, getattr(recipe, key, None))
+        missing += [f"{key} {value}, here {now}"] if now != value else []
+    missing += [f"{key} ({how})" for key, how in card.options.items() if options.get(key) is None]
+    return [f"not as the card trained: it had {'; '.join(missing)}"] if missing else []
+
+
+def canvas_notices(folder: Path, tasks: Collection[str], tokens: Record) -> list[str]:
+    """A line per task that only runs beside ``folder`` solve, on another canvas but with tokens of the same backbone.
+
+    Together such runs would not share a backbone pass. ``tasks`` and ``tokens`` are of the run in ``folder``.
+    """
+    here = _canvas(tokens)
+    shared, elsewhere = set(tasks), dict[str, tuple[Path, str]]()
+    for path, other, other_tokens in _runs_beside(folder):
+        if other_tokens["backbone"]["sha256"] != tokens["backbone"]["sha256"]:
+            continue
+        canvas = _canvas(other_tokens)
+        for task in _tasks(other):
+            if canvas == here:
+                shared.add(task)
+            elsewhere[task] = (path, canvas)
+    return [
+        f"notice: {task} in {path} is on {canvas}, this run on {here}: one model of both takes two backbone passes, "
+        "train both on one canvas to share one"
+        for task, (path, canvas) in elsewhere.items()
+        if task not in shared
+    ]
+
+
+def _runs_beside(folder: Path) -> Iterator[tuple[Path, Record, Record]]:
+    """Path, configuration and tokens of the other runs in the same folder; what cannot be read is passed over."""
+    for file in sorted(folder.absolute().parent.glob("*/run.json")):
+        if file.parent == folder.absolute():
+            continue
+        try:
+            run = read_json(file, "it is only looked at")
+            config, tokens = run["config"], run["record"]["tokens"]
+            _tasks(config), _canvas(tokens), tokens["backbone"]["sha256"]
+        except (ArgusError, OSError, KeyError, TypeError, AttributeError):
+            continue
+        yield folder.parent / file.parent.name, config, tokens
+
+
+def _tasks(config: Record) -> list[str]:
+    return [head["head"].partition(".")[0] for head in config["heads"].values()]
+
+
+def _size(tokens: Record) -> str:
+    return f"{tokens['canvas']['height']}x{tokens['canvas']['width']}"
+
+
+def _canvas(tokens: Record) -> str:
+    return f"{_size(tokens)} {tokens['canvas']['fit']}"
+
+
+def _course(learner: Learner) -> str:
+    """Rate, length, warm-up and stages of one head."""
+    recipe, (main, *stages) = learner.recipe, learner.phases
+    rates = sorted({recipe.lr, *recipe.sweep})
+    rate = f"lr {rates[0]:g}" if len(rates) == 1 else f"lr {rates[0]:g} to {rates[-1]:g} (the best of {len(rates)})"
+    warm = counted(round(recipe.warmup * main.steps), "step")
+    length = f"{learner.epochs:.4g} epoch{'' if learner.epochs == 1 else 's'} ({counted(learner.steps, 'step')})"
+    parts = [rate, length, f"warm-up {warm}"]
+    parts += [f"the last {counted(phase.steps, 'step')} a stage at lr {phase.lr:g}" for phase in stages]
+    return ", ".join(parts)
