@@ -10,6 +10,8 @@ from typing import Any
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.pycode import ModuleAnalyzer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -18,8 +20,15 @@ import pages
 project = "Argus"
 author = "The Argus authors"
 copyright = author
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton"]
-exclude_patterns = ["_build"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
+templates_path = ["templates"]
+exclude_patterns = ["_build", "templates"]
 html_theme = "furo"
 html_title = "Argus"
 html_extra_path = ["heads-bccd.html"]
@@ -33,6 +42,15 @@ nitpick_ignore_regex = [(r"py:.*", r"(?!argus_).*"), (r"py:(class|data)", r"argu
 myst_heading_anchors = 3
 copybutton_exclude = ".linenos, .gp, .go"
 
+autosummary_ignore_module_all = False  # document what `__all__` lists
+autosummary_context = {"homes": pages.homes()}
+autodoc_default_options = {
+    "members": True,
+    "undoc-members": True,
+    "show-inheritance": True,
+    "member-order": "bysource",
+    "exclude-members": "model_config, model_post_init",
+}
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
@@ -41,8 +59,8 @@ MARKUP = re.compile(r"(``.+?``|`.+?`)(?=(\w?))|(?<!^)([*|]|(?<=\w)_(?!\w))")
 """Code, and what follows it; or what reStructuredText would take for markup. A star that begins a line is an item."""
 
 
-def write_pages(app: Sphinx) -> None:
-    """Pages of the API and of texts outside, before Sphinx looks for pages."""
+def write_pages(app: Sphinx, config: Config) -> None:
+    """Write the pages of texts outside and the list of modules before Sphinx looks for pages."""
     pages.write_pages(Path(app.srcdir) / "reference")
 
 
@@ -67,12 +85,22 @@ def plain_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, l
         code, after, mark = match.groups()
         return f"\\{mark}" if mark else code + ("\\ " if after else "")  # as in ``multiple``s
 
+    if what == "data":
+        lines[:] = variable_docstring(name)
     lines[:] = [MARKUP.sub(escaped, line) for line in lines]
+
+
+def variable_docstring(name: str) -> list[str]:
+    """The docstring of a variable of a package, which Sphinx only looks for in the package's own ``__init__``."""
+    package, _, variable = name.rpartition(".")
+    modules = sorted(module for module in sys.modules if f"{module}.".startswith(f"{package}."))
+    docs = (ModuleAnalyzer.for_module(module).find_attr_docs() for module in modules)
+    return next((lines["", variable] for lines in docs if ("", variable) in lines), [])
 
 
 def setup(app: Sphinx) -> None:
     """Connect the functions above."""
-    app.connect("builder-inited", write_pages)
+    app.connect("config-inited", write_pages)
     app.connect("source-read", rebase_links)
     app.connect("doctree-read", keep_pages)
     app.connect("autodoc-process-docstring", plain_docstring)
