@@ -1,4 +1,4 @@
-"""Learned queries that look around a moving place: a small transformer decoder without anchors or suppression."""
+"""Learned queries that attend around a moving place: a small transformer decoder without anchors or suppression."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from argus_core.tokens import FeatureInfo, Features, Needs, Taps, cell_mask, def
 
 LAYERS = 3
 EDGE = 1e-4
-"""Places keep this share of the image away from its edge, where their logit would be infinite."""
-SHARPEST, WIDEST = math.log(1e-3), math.log(1e2)
-"""Limits of the log of a gaze's spread."""
+"""Places stay this share of the image away from its edge, where their logit would be infinite."""
+LOG_SPREADS = math.log(1e-3), math.log(1e2)
+"""Limits of the logarithm of a Gaussian's spread."""
 
 
 class AdaptiveLayer(nn.Module):
@@ -37,33 +37,38 @@ class AdaptiveLayer(nn.Module):
         self.gaze.bias.data = torch.tensor([0.0, 0.0, math.log(0.5)]).repeat(self.look.heads)
         self.feed = feed_forward(width, 2 * width)
 
-    def forward(self, x: Tensor, at: Tensor, memory: Tensor, places: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, Q, C) queries at (B, Q, 2) and (B, N, C) tokens at (B, N, 2): new queries and the (B, Q, 2) seen places.
+    def forward(
+        self, x: Tensor, places: Tensor, memory: Tensor, token_places: Tensor, visible: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """New queries (B, Q, C), and the mean places (B, Q, 2) that they attend to.
 
-        Places are shares 0..1 of the image (x, y); the ``seen`` place is the mean over heads of where attention lies.
+        Queries ``x`` (B, Q, C) are at ``places`` (B, Q, 2), tokens ``memory`` (B, N, C) at ``token_places``: x, y as
+        shares 0..1 of the image.
         """
-        code, key_code = place_code(at, x.shape[-1]), place_code(places, x.shape[-1])
+        code, token_code = place_code(places, x.shape[-1]), place_code(token_places, x.shape[-1])
         y = self.norms[0](x)
         x = x + self.among(y + code, y + code, y)[0]
         y = self.norms[1](x)
-        answer, weights = self.look(y + code, memory + key_code, memory, seen, self._bias(y, at, places))
-        x = x + answer
+        bias = self._bias(y, places, token_places)
+        update, weights = self.look(y + code, memory + token_code, memory, visible, bias)
+        x = x + update
         x = x + self.feed(self.norms[2](x))
-        # Not a matrix product, which autocast would round: bfloat16 knows a place to three digits.
-        return x, (weights.mean(dim=1)[..., None] * places[:, None]).sum(dim=2)
+        # Not a matrix product, which autocast would round: bfloat16 has three digits for a place.
+        return x, (weights.mean(dim=1)[..., None] * token_places[:, None]).sum(dim=2)
 
-    def _bias(self, y: Tensor, at: Tensor, places: Tensor) -> Tensor:
-        """(B, heads, Q, N): minus half the squared distance of token and gaze, in spreads."""
+    def _bias(self, y: Tensor, places: Tensor, token_places: Tensor) -> Tensor:
+        """(B, heads, Q, N): minus half the squared distance of a token from the Gaussian's centre, in spreads."""
         shift, spread = self.gaze(y).float().unflatten(2, (-1, 3)).transpose(1, 2).split([2, 1], dim=-1)
-        offset = (at[:, None] + shift)[..., None, :] - places[:, None, None]  # (B, heads, Q, N, 2)
-        return -0.5 * offset.square().sum(dim=-1) / spread.clamp(SHARPEST, WIDEST).exp().square()
+        offset = (places[:, None] + shift)[..., None, :] - token_places[:, None, None]  # (B, heads, Q, N, 2)
+        return -0.5 * offset.square().sum(dim=-1) / spread.clamp(*LOG_SPREADS).exp().square()
 
 
 class AdaptiveQuery(SetHead):
-    """``queries`` learned vectors and places, three decoder layers; boxes start from where attention lies.
+    """``queries`` learned vectors and places, and three decoder layers; boxes start at the places attended to.
 
-    Carion 2020; Meng 2021; Gao 2021. Places are shares of the image and not of the canvas, so that no query is
-    spent on padding; queries are normed without parameters before the answers, as norms come first in every layer.
+    Carion 2020; Meng 2021; Gao 2021. Places are shares of the image, not of the canvas, so that no query is spent on
+    padding. Norms come first in every layer, so the last queries are normalised, without parameters, before they are
+    read.
     """
 
     recipe = Recipe(lr=2e-4, batch=16, epochs=24, clip=0.1)
@@ -86,29 +91,30 @@ class AdaptiveQuery(SetHead):
         x = self.stem(self.taps(features))
         memory, grid = x.flatten(2).transpose(1, 2), (x.shape[2], x.shape[3])  # (B, N, C)
         stride, extent = self.taps.stride, features.extent
-        seen = cell_mask(extent, stride, grid).flatten(1)
-        found = self.decode_queries(memory, visible_middles(extent, stride, grid), seen)
+        visible = cell_mask(extent, stride, grid).flatten(1)
+        predictions = self.decode_queries(memory, visible_middles(extent, stride, grid), visible)
         scale = extent.flip(1).repeat(1, 2)[:, None]  # (B, 1, 4) width, height, twice
-        *earlier, (logits, boxes) = [(each, box_convert(box, "cxcywh", "xyxy") * scale) for each, box, _ in found]
+        *earlier, (logits, boxes) = [(cls, box_convert(box, "cxcywh", "xyxy") * scale) for cls, box, _ in predictions]
         return SetOutput(logits, boxes, extent, earlier=tuple(earlier))
 
-    def decode_queries(self, memory: Tensor, places: Tensor, seen: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Per layer (B, Q, K) logits, (B, Q, 4) centre and sides in shares of the image, (B, Q, 2) seen places.
+    def decode_queries(
+        self, memory: Tensor, token_places: Tensor, visible: Tensor
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Per layer (B, Q, K) logits, (B, Q, 4) centre and sides, and the (B, Q, 2) places attended to.
 
-        (B, N, C) ``memory`` at (B, N, 2) ``places`` in 0..1; ``seen`` (B, N) says which tokens hold image.
+        Tokens ``memory`` (B, N, C) are at ``token_places`` (B, N, 2); those that are ``visible`` (B, N) hold image.
+        All places and sides are shares 0..1 of the image.
         """
         x = self.content.expand(len(memory), -1, -1)
-        at, found = self.places.sigmoid().expand(len(memory), -1, -1), []
+        places, predictions = self.places.sigmoid().expand(len(memory), -1, -1), []
         for layer in self.layers:
-            x, looked = layer(x, at, memory, places, seen)
-            found.append((*self._answer(x, looked), looked))
-            at = looked.detach()  # each layer learns from its own answer (Zhu 2021)
-        return found
-
-    def _answer(self, x: Tensor, looked: Tensor) -> tuple[Tensor, Tensor]:
-        normed = F.layer_norm(x, x.shape[-1:])
-        move, side = self.box(normed).float().split(2, dim=-1)
-        return self.classify(normed).float(), torch.cat([looked.logit(EDGE) + move, side], dim=-1).sigmoid()
+            x, attended = layer(x, places, memory, token_places, visible)
+            normed = F.layer_norm(x, x.shape[-1:])
+            move, sides = self.box(normed).float().split(2, dim=-1)
+            boxes = torch.cat([attended.logit(EDGE) + move, sides], dim=-1).sigmoid()
+            predictions.append((self.classify(normed).float(), boxes, attended))
+            places = attended.detach()  # each layer learns from its own loss (Zhu 2021)
+        return predictions
 
 
 def visible_middles(extent: Tensor, stride: int, grid: tuple[int, int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""A pyramid that pools: context from cascaded maxima, coarse levels from a learned mix of maximum and mean."""
+"""A pyramid of poolings: context from cascaded maxima, coarse levels from a learned mix of maximum and mean."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo
 
 
+def cascade(x: Tensor) -> list[Tensor]:
+    """The map and its maxima over 5x5, 9x9 and 13x13 cells; windows at the border are smaller."""
+    maps = [x]
+    for _ in range(3):
+        maps.append(F.max_pool2d(maps[-1], 5, stride=1, padding=2))
+    return maps
+
+
 class MixedPool(nn.Module):
     """2x2 pooling to ``a * max + (1 - a) * mean`` with a learned ``a = sigmoid(alpha)`` per channel (Lee 2016)."""
 
@@ -20,13 +28,13 @@ class MixedPool(nn.Module):
         self.alpha = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, width, h, w) to half the size, rounded up; a window over the border holds the cells there are."""
-        mean, most = F.avg_pool2d(x, 2, ceil_mode=True), F.max_pool2d(x, 2, ceil_mode=True)
-        return mean + self.alpha.sigmoid()[:, None, None] * (most - mean)
+        """(B, width, h, w) to half the size, rounded up; windows over the border are smaller."""
+        mean, maximum = F.avg_pool2d(x, 2, ceil_mode=True), F.max_pool2d(x, 2, ceil_mode=True)
+        return mean + self.alpha.sigmoid()[:, None, None] * (maximum - mean)
 
 
 class PooledContext(nn.Module):
-    """A map beside its maxima over 5x5, 9x9 and 13x13 cells, made by one 5x5 maximum thrice, and mixed.
+    """A map and its maxima over 5x5, 9x9 and 13x13 cells, mixed by one convolution.
 
     Spatial pyramid pooling (He 2014; Zhao 2017) in the cascaded form of YOLOv5.
     """
@@ -61,15 +69,7 @@ class CascadePyramid(nn.Module):
 
 
 class CascadePool(LightHead):
-    """The light head with a pyramid of poolings: what is large is found by where it is strongest."""
+    """The light head with a pyramid of poolings: large objects are found where their features are strongest."""
 
     def __init__(self, info: FeatureInfo, task: Detect, *, width: int = 192) -> None:
         super().__init__(info, task, width=width, pyramid=CascadePyramid(width))
-
-
-def cascade(x: Tensor) -> list[Tensor]:
-    """The map and its maxima over 5x5, 9x9 and 13x13 cells; beyond the border there is nothing to exceed."""
-    maps = [x]
-    for _ in range(3):
-        maps.append(F.max_pool2d(maps[-1], 5, stride=1, padding=2))
-    return maps

@@ -1,4 +1,4 @@
-"""Objects as points: the middle of every object is a peak of its class's heat map, its size is read there."""
+"""Objects as points: the centre of an object is a peak in the heat map of its class, and its size is read there."""
 
 from __future__ import annotations
 
@@ -44,10 +44,15 @@ class CentreMaps:
     extent: Tensor
 
 
-class CenterNet(Head):
-    """A map at a quarter of the backbone's stride and three small branches on it (Zhou 2019).
+def branch(width: int, outputs: int, prior: float = 0.5) -> nn.Sequential:
+    """A 3x3 convolution, GELU and a prediction: (B, width, h, w) to (B, outputs, h, w)."""
+    return nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.GELU(), prediction(width, outputs, prior=prior))
 
-    Two objects of one class whose middles share a cell are found as one.
+
+class CenterNet(Head):
+    """A map at a quarter of the backbone's stride with three small branches (Zhou 2019).
+
+    Two objects of one class whose centres share a cell are detected as one.
     """
 
     solves = Detect
@@ -75,40 +80,34 @@ class CenterNet(Head):
         return CentreMaps(self.heat(x).float(), self.size(x).float(), self.offset(x).float(), features.extent)
 
     def loss(self, output: CentreMaps, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
-        """``heat``, ``size`` and ``offset`` terms per object; crowds are neither wanted nor held against the head."""
+        """``heat``, ``size`` and ``offset`` terms per object; crowds count neither for nor against a prediction."""
         shape = (output.heat.shape[1], output.heat.shape[2], output.heat.shape[3])
-        objects, heat, terms = without_crowds(targets), [], []
+        objects, heat, errors = without_crowds(targets), [], []
         for i, target in enumerate(objects):
             boxes, middle = target.boxes, centres(target.boxes)
             cells = cells_of(middle, self.stride, output.extent[i])
             heat.append(draw(cells, boxes, target.labels, shape, self.stride))
             size, offset = (maps[i][:, cells[:, 0], cells[:, 1]].T for maps in (output.size, output.offset))
-            true = (boxes[:, 2:] - boxes[:, :2]) / self.stride
-            within = middle / self.stride - cells.flip(1)
-            terms.append(torch.stack([F.l1_loss(*pair, reduction="sum") for pair in ((size, true), (offset, within))]))
+            size_error = F.l1_loss(size, (boxes[:, 2:] - boxes[:, :2]) / self.stride, reduction="sum")
+            offset_error = F.l1_loss(offset, middle / self.stride - cells.flip(1), reduction="sum")
+            errors.append(torch.stack([size_error, offset_error]))
         counted = counted_cells(targets, output.extent, self.stride, shape[1:])
         total = object_total(objects)
-        size, offset = torch.stack(terms).sum(dim=0) / total
+        size, offset = torch.stack(errors).sum(dim=0) / total
         focal = heat_loss(output.heat, torch.stack(heat), counted) / total
         return {"heat": focal, "size": self.size_weight * size, "offset": offset}
 
     @torch.no_grad()
     def decode(self, output: CentreMaps, canvas: tuple[int, int]) -> list[Detections]:
         """A box for each of the 100 best peaks, clipped to the image; nothing is suppressed."""
-        found = []
+        detections = []
         grid = (output.heat.shape[2], output.heat.shape[3])
-        inside = cell_mask(output.extent, self.stride, grid)
-        for i, (scores, index) in enumerate(zip(*peaks(output.heat, inside, LIMIT), strict=True)):
+        visible = cell_mask(output.extent, self.stride, grid)
+        for i, (scores, index) in enumerate(zip(*peaks(output.heat, visible, LIMIT), strict=True)):
             label, cell, corner = locate(index[scores > 0], grid)
             offset, size = (maps[i].flatten(1)[:, cell].T for maps in (output.offset, output.size))
             middle, half = corner + offset, size.clamp(min=0) / 2
             boxes = self.stride * torch.cat([middle - half, middle + half], dim=1)
-            limit = output.extent[i].flip(0).repeat(2)
-            boxes = torch.minimum(boxes.clamp(min=0), limit)
-            found.append(Detections(boxes, scores[scores > 0], label))
-        return found
-
-
-def branch(width: int, outputs: int, prior: float = 0.5) -> nn.Sequential:
-    """A 3x3 convolution, GELU and a prediction: (B, width, h, w) to (B, outputs, h, w)."""
-    return nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.GELU(), prediction(width, outputs, prior=prior))
+            boxes = torch.minimum(boxes.clamp(min=0), output.extent[i].flip(0).repeat(2))
+            detections.append(Detections(boxes, scores[scores > 0], label))
+        return detections

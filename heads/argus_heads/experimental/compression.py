@@ -1,4 +1,4 @@
-"""A detector behind a bottleneck: how few bits of a token are enough to find objects?"""
+"""A detector behind a bottleneck: how few bits per token are enough to detect objects?"""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from argus_core.nn import full_precision
 from argus_core.tasks.detect import BoxTarget, Detect
 from argus_core.tokens import FeatureInfo, Features, cell_mask
 
+REACH = 3.0
+"""Deviations on either side of the mean that the quantiser covers."""
+
 
 def principal_components(batches: Iterable[Tensor], count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Mean (C,), the ``count`` strongest directions (count, C), and the deviations (count,) along them.
 
-    ``batches`` are (n, C) each; sums are float64, so that how rows come in batches does not matter, and so is the
-    result. No other ``count`` directions leave a smaller error (Eckart & Young 1936). Raises ArgusError for no rows.
+    ``batches`` are (n, C) each. Sums and results are float64, so that the grouping into batches does not matter. No
+    other ``count`` directions leave a smaller error (Eckart & Young 1936). Raises ArgusError if there are no rows.
     """
     rows, total, square = 0, torch.zeros(()), torch.zeros(())
     for batch in batches:
@@ -29,20 +32,16 @@ def principal_components(batches: Iterable[Tensor], count: int) -> tuple[Tensor,
     mean = total / rows
     variances, directions = torch.linalg.eigh(square / rows - mean[:, None] * mean)  # ascending
     strongest = directions.T.flip(0)[:count]
-    # A direction and its opposite are equally right: let the largest entry be positive.
+    # A direction and its opposite are equally good: make the largest entry positive.
     sign = strongest.gather(1, strongest.abs().argmax(dim=1, keepdim=True)).sign()
     return mean, sign * strongest, variances.flip(0)[:count].clamp(min=0).sqrt()
-
-
-REACH = 3.0
-"""Deviations on either side of the mean that the quantiser tells apart."""
 
 
 class Bottleneck(nn.Module):
     """A linear code of every token, quantised to ``bits`` per number with a straight-through gradient (Bengio 2013).
 
-    Values are rounded to the middles of 2**bits equal steps within three deviations: with the ends of the range
-    among the values, one bit would know extremes only.
+    Values are rounded to the middles of 2**bits equal steps within three deviations. If the ends of the range were
+    values, one bit could code the extremes only.
     """
 
     deviations: Tensor
@@ -57,7 +56,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) to (B, code, h, w), float32."""
-        with full_precision(x.device):  # bfloat16 has no 2**8 values to tell apart
+        with full_precision(x.device):  # bfloat16 cannot distinguish 2**8 values
             return self.quantise(self.project(x.float()))
 
     def quantise(self, z: Tensor) -> Tensor:
@@ -72,18 +71,18 @@ class Bottleneck(nn.Module):
 
     @torch.no_grad()
     def set_principal(self, batches: Iterable[Tensor]) -> None:
-        """Take the principal components of tokens (n, C) as the code."""
+        """Make the principal components of tokens (n, C) the code."""
         mean, directions, deviations = principal_components(batches, len(self.deviations))
         self.project.weight.copy_(directions[:, :, None, None])
         self.project.bias.copy_(-directions @ mean)  # type: ignore[union-attr]
-        self.deviations.copy_(deviations.clamp(min=1e-6))  # a channel that never varies still has a range
+        self.deviations.copy_(deviations.clamp(min=1e-6))  # a constant channel still needs a range
 
 
 class Compression(LightHead):
     """The light head on ``code`` numbers per token of ``bits`` bits each, or unquantised with ``bits`` None.
 
-    ``fit`` starts the code as the principal components of the training split; training then moves it, but not
-    the range that is quantised (split computing, Matsubara 2022).
+    ``fit`` starts the code as the principal components of the training split; training then changes it, but not the
+    quantised range (split computing, Matsubara 2022).
     """
 
     def __init__(
@@ -100,7 +99,7 @@ class Compression(LightHead):
 
     @property
     def bottleneck(self) -> Bottleneck:
-        """The one way from features to detections."""
+        """The module that all features pass through."""
         assert isinstance(self.stem, nn.Sequential) and isinstance(self.stem[0], Bottleneck)
         return self.stem[0]
 
@@ -114,7 +113,7 @@ class Compression(LightHead):
         self.bottleneck.set_principal(self._cells(features) for features, _ in batches)
 
     def notes(self) -> list[str]:
-        """What a token is reduced to."""
+        """The number of bits per token."""
         return [f"{self.rate} bits per token, of {16 * self.taps.channels} in float16"]
 
     def _cells(self, features: Features) -> Tensor:

@@ -1,4 +1,4 @@
-"""A detector that looks at depth on the way: its own, taught by a frozen depth head where there is one."""
+"""A detector that also predicts depth and reads it, taught by a frozen depth head if there is one."""
 
 from __future__ import annotations
 
@@ -21,58 +21,56 @@ from argus_core.tasks.detect import BoxTarget, Detect
 from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask, repeat_border
 
 CUES = 4
-STEADY = 1e-3
-"""Change of log depth per cell that counts as none."""
+BINS = 64
+ROOM = Depth()
+"""The range of the branch in metres; only ratios of depths matter."""
+NO_SLOPE = 1e-3
+"""Change of log depth per cell that is negligible."""
 
 
 def depth_cues(depth: Tensor) -> Tensor:
     """(B, 4, h, w): log depth, and the magnitudes of its derivatives by x and y and of its Laplacian, per cell.
 
-    ``depth`` (B, h, w) is positive and continued by its border. A common factor moves the first channel only.
+    ``depth`` (B, h, w) is positive; its border is repeated. A common factor changes the first channel only.
     """
     log = depth.log()[:, None]
     wide = F.pad(log, (1, 1, 1, 1), mode="replicate")
     left, right = wide[..., 1:-1, :-2], wide[..., 1:-1, 2:]
     above, below = wide[..., :-2, 1:-1], wide[..., 2:, 1:-1]
-    change = (right - left) / 2, (below - above) / 2, left + right + above + below - 4 * log
-    return torch.cat([log, *(each.abs() for each in change)], dim=1)
+    changes = torch.cat([(right - left) / 2, (below - above) / 2, left + right + above + below - 4 * log], dim=1)
+    return torch.cat([log, changes.abs()], dim=1)
 
 
 def alignment(slope: Tensor, stride: int, targets: Sequence[BoxTarget]) -> Tensor:
-    """Scalar in 0..1: the share of a box's mean slope of depth that lies inside it and not in cells its edge crosses.
+    """The share in 0..1 of a box's mean slope of depth that lies inside it, not in the cells that its edge crosses.
 
-    ``slope`` (B, h, w) is not negative, in cells of ``stride`` pixels; the mean is over boxes that hold whole cells.
+    ``slope`` (B, h, w) is not negative, in cells of ``stride`` pixels. The mean is over boxes with whole cells inside.
     """
-    shares = torch.cat([_shares(one, stride, target) for one, target in zip(slope, targets, strict=True)])
-    return shares.sum() / batch_total(torch.tensor(len(shares), device=slope.device))
+    shares = []
+    for image_slope, target in zip(slope, targets, strict=True):
+        boxes = target.boxes[~target.crowd] / stride
+        axes = [_cells_along(boxes[:, k::2], cells) for k, cells in ((1, slope.shape[1]), (0, slope.shape[2]))]
+        touched, inside = (rows[:, :, None] & cols[:, None] for rows, cols in zip(*axes, strict=True))  # (G, h, w)
+        usable = inside.flatten(1).any(dim=1)
+        inner, edge = (
+            (image_slope * cells).sum(dim=(1, 2)) / cells.sum(dim=(1, 2)).clamp(min=1)
+            for cells in (inside[usable], (touched & ~inside)[usable])
+        )
+        shares.append(inner / (inner + edge + NO_SLOPE))
+    boxes_used = torch.tensor(sum(map(len, shares)), device=slope.device)
+    return torch.cat(shares).sum() / batch_total(boxes_used)
 
 
-def _shares(slope: Tensor, stride: int, target: BoxTarget) -> Tensor:
-    """(G',): one number per box with whole cells inside."""
-    boxes = target.boxes[~target.crowd] / stride
-    sides = [_span(boxes[:, k::2], cells) for k, cells in ((1, slope.shape[0]), (0, slope.shape[1]))]
-    touched, inside = (rows[:, :, None] & cols[:, None] for rows, cols in zip(*sides, strict=True))  # (G, h, w)
-    holds = inside.flatten(1).any(dim=1)
-    means = []
-    for cells in (inside[holds], (touched & ~inside)[holds]):
-        means.append((slope * cells).sum(dim=(1, 2)) / cells.sum(dim=(1, 2)).clamp(min=1))
-    return means[0] / (means[0] + means[1] + STEADY)
-
-
-def _span(span: Tensor, cells: int) -> tuple[Tensor, Tensor]:
-    """Which of ``cells`` cells of an axis the spans (G, 2) touch, and which they hold whole: (G, cells) each."""
-    start = torch.arange(cells, device=span.device)
-    return (start < span[:, 1:]) & (start + 1 > span[:, :1]), (start >= span[:, :1]) & (start + 1 <= span[:, 1:])
-
-
-BINS = 64
-ROOM = Depth()
-"""The range of the branch in metres; only ratios of depths matter."""
+def _cells_along(spans: Tensor, cells: int) -> tuple[Tensor, Tensor]:
+    """Which of the ``cells`` of an axis the spans (G, 2) touch, and which they contain: (G, cells) each."""
+    start = torch.arange(cells, device=spans.device)
+    touched = (start < spans[:, 1:]) & (start + 1 > spans[:, :1])
+    return touched, (start >= spans[:, :1]) & (start + 1 <= spans[:, 1:])
 
 
 @dataclass(frozen=True)
 class DepthOutput(DenseOutput):
-    """Detections with the branch's depth (B, h, w) in cells of ``stride`` pixels, and the ``pseudo`` one to learn."""
+    """A ``DenseOutput``, depth (B, h, w) in cells of ``stride`` pixels, and the ``pseudo`` depth it should have."""
 
     depth: Tensor
     stride: int
@@ -82,8 +80,8 @@ class DepthOutput(DenseOutput):
 class DepthFusion(LightHead):
     """The light head with a depth branch, whose depth and slopes join the stem (PAD-Net, Xu 2018; Vandenhende 2020).
 
-    ``depth`` is a saved depth head on the same backbone: the branch then learns its pseudo depth, up to a factor per
-    image, and to change at the edges of boxes. Without one the branch learns from boxes alone.
+    ``depth`` is a saved depth head on the same backbone: the branch then learns its depth, up to a factor per image,
+    and to change at the edges of boxes. Without one the branch learns from boxes alone.
     """
 
     depth_weight: float = 0.5
@@ -96,16 +94,16 @@ class DepthFusion(LightHead):
         self.branch = nn.Sequential(Tower(width, convs=2), prediction(width, BINS))
         self.fuse = ConvGN(width + CUES, width, 1)
         self.silog = SILog()
-        # In a tuple it is no submodule: it is neither trained nor saved, and the head works without it.
+        # In a tuple it is not a submodule: it is neither trained nor saved, and the head works without it.
         self._teacher: tuple[Head, ...] = () if depth is None else (_load_teacher(depth, info),)
-        self._own = self.needs
+        self._own_needs = self.needs
         for teacher in self._teacher:
             self.needs = self.needs.resolve(info) | teacher.needs.resolve(info)
         self.register_buffer("taught", torch.tensor(bool(self._teacher)))
 
     def forward(self, features: Features) -> DepthOutput:
         """Logits, distances and centre-ness at five levels, at ``strides`` pixels, and depth."""
-        x = self.stem(self.taps(self._read(features, self._own)))
+        x = self.stem(self.taps(self._select(features, self._own_needs)))
         depth = decode_bins(self.branch(x), ROOM.low, ROOM.high)
         depth = repeat_border(depth[:, None], self.stride, features.extent)[:, 0]
         x = self.fuse(torch.cat([x, depth_cues(depth)], dim=1))
@@ -114,21 +112,21 @@ class DepthFusion(LightHead):
 
     @torch.no_grad()
     def pseudo(self, features: Features, depth: Tensor) -> Tensor:
-        """(B, h, w): the teacher's depth, brought to the median of ``depth`` in each image; 0 in padding."""
+        """(B, h, w): the teacher's depth, scaled to the median of ``depth`` in each image; 0 in padding."""
         teacher = self._teacher[0]
         assert isinstance(teacher.task, Depth)
-        output = teacher(self._read(features, teacher.needs))
-        found = decode_bins(output.logits, teacher.task.low, teacher.task.high)[:, None]
+        output = teacher(self._select(features, teacher.needs))
+        target = decode_bins(output.logits, teacher.task.low, teacher.task.high)[:, None]
         grid = (depth.shape[1], depth.shape[2])
-        found = F.interpolate(repeat_border(found, output.stride, features.extent), grid, mode="bilinear")[:, 0]
-        inside = cell_mask(features.extent, self.stride, grid)[:, 0]
-        ratio = (depth / found).masked_fill(~inside, torch.nan).flatten(1).nanmedian(dim=1).values
-        return torch.where(inside, found * ratio[:, None, None], 0)
+        target = F.interpolate(repeat_border(target, output.stride, features.extent), grid, mode="bilinear")[:, 0]
+        visible = cell_mask(features.extent, self.stride, grid)[:, 0]
+        ratio = (depth / target).masked_fill(~visible, torch.nan).flatten(1).nanmedian(dim=1).values
+        return torch.where(visible, target * ratio[:, None, None], 0)
 
-    def _read(self, features: Features, needs: Needs) -> Features:
-        """What ``needs`` names, of what this head and its teacher need together."""
-        held = self.needs.resolve(self.info).layers
-        maps = tuple(features.maps[held.index(layer)] for layer in needs.resolve(self.info).layers)
+    def _select(self, features: Features, needs: Needs) -> Features:
+        """The layers in ``needs``, from those that this head and its teacher need together."""
+        layers = self.needs.resolve(self.info).layers
+        maps = tuple(features.maps[layers.index(layer)] for layer in needs.resolve(self.info).layers)
         return Features(maps, (), features.extent, features.size)
 
     def extra_loss(self, output: DenseOutput, targets: Sequence[BoxTarget], matched: Tensor) -> dict[str, Tensor]:
@@ -148,12 +146,12 @@ class DepthFusion(LightHead):
         return {**options, "depth": None}
 
     def notes(self) -> list[str]:
-        """What taught the depth branch."""
+        """How the depth branch was taught."""
         return [f"the depth branch is taught by {'a depth head' if self.taught else 'boxes alone (no depth head)'}"]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DepthFusion:
         for teacher in self._teacher:
-            teacher._apply(fn)  # it follows the head from device to device
+            teacher._apply(fn)  # moves to the same device
         return super()._apply(fn, recurse)
 
 

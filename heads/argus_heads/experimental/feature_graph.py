@@ -1,4 +1,4 @@
-"""A detector on the graph of its cells."""
+"""A detector on a graph of cells, whose edges are neighbours and similar cells."""
 
 from __future__ import annotations
 
@@ -20,53 +20,53 @@ from argus_core.tokens import FeatureInfo, Features, cell_mask
 
 @dataclass(frozen=True)
 class Edges:
-    """(B, N, K) nodes that each of N nodes hears, and which of these entries are edges at all."""
+    """Incoming edges: (B, N, K) source nodes of each of N nodes, and which of these entries are edges."""
 
     index: Tensor
     valid: Tensor
 
     def ends(self, x: Tensor) -> Tensor:
-        """(B, N, K, ...) values of (B, N, ...) at the far ends."""
+        """(B, N, K, ...) values of ``x`` (B, N, ...) at the source nodes."""
         return x[torch.arange(len(x), device=x.device)[:, None, None], self.index]
 
 
-def adjacency(grid: tuple[int, int], seen: Tensor) -> Edges:
-    """The up to 8 neighbours of every cell of a ``grid``, between cells that are ``seen`` (B, N)."""
+def adjacency(grid: tuple[int, int], visible: Tensor) -> Edges:
+    """The up to 8 neighbours of every cell of a ``grid``, between cells that are ``visible`` (B, N)."""
     rows, cols = grid
     offsets = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
-    dy, dx = torch.tensor(offsets, device=seen.device).unbind(1)
-    cell = torch.arange(rows * cols, device=seen.device)[:, None]
+    dy, dx = torch.tensor(offsets, device=visible.device).unbind(1)
+    cell = torch.arange(rows * cols, device=visible.device)[:, None]
     y, x = cell // cols + dy, cell % cols + dx  # (N, 8)
     inside = (y >= 0) & (y < rows) & (x >= 0) & (x < cols)
-    edges = Edges(torch.where(inside, y * cols + x, cell).expand(len(seen), -1, -1), inside)
-    return Edges(edges.index, inside & seen[..., None] & edges.ends(seen))
+    edges = Edges(torch.where(inside, y * cols + x, cell).expand(len(visible), -1, -1), inside)
+    return Edges(edges.index, inside & visible[..., None] & edges.ends(visible))
 
 
 @torch.no_grad()
-def nearest(x: Tensor, seen: Tensor, count: int) -> Edges:
-    """The ``count`` nodes most like each of (B, N, C) by cosine, itself left out, among those ``seen`` (B, N)."""
+def nearest(x: Tensor, visible: Tensor, count: int) -> Edges:
+    """The ``count`` other nodes with the highest cosine to each of ``x`` (B, N, C), among the ``visible`` (B, N)."""
     unit = F.normalize(x.float(), dim=-1)
     with full_precision(x.device):
-        like = unit @ unit.transpose(1, 2)
+        cosines = unit @ unit.transpose(1, 2)
     other = ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
-    like = like.masked_fill(~(seen[:, :, None] & seen[:, None, :] & other), -torch.inf)
-    value, index = like.topk(min(count, x.shape[1]), dim=-1)
-    return Edges(index, value > -torch.inf)
+    cosines = cosines.masked_fill(~(visible[:, :, None] & visible[:, None, :] & other), -torch.inf)
+    values, index = cosines.topk(min(count, x.shape[1]), dim=-1)
+    return Edges(index, values > -torch.inf)
 
 
 def max_relative(x: Tensor, edges: Edges, weight: Tensor | None = None) -> Tensor:
-    """(B, N, C) largest ``weight * (x_j - x_i)`` over node i's edges, per channel; 0 without any (ViG, Han 2022)."""
+    """(B, N, C) largest ``weight * (x_j - x_i)`` over the edges of node i, per channel, or 0 (ViG, Han 2022)."""
     if not edges.index.shape[2]:
         return torch.zeros_like(x)
     difference = edges.ends(x) - x[:, :, None]  # (B, N, K, C)
     if weight is not None:
         difference = difference * weight[..., None].to(x.dtype)
-    most = difference.masked_fill(~edges.valid[..., None], -torch.inf).amax(dim=2)
-    return torch.where(edges.valid.any(dim=2)[..., None], most, 0)
+    maximum = difference.masked_fill(~edges.valid[..., None], -torch.inf).amax(dim=2)
+    return torch.where(edges.valid.any(dim=2)[..., None], maximum, 0)
 
 
 class Affinity(nn.Module):
-    """How surely two nodes are one object: a biased inner product of ``channels`` learned features."""
+    """Logits that two nodes are one object: a biased inner product of ``channels`` learned features."""
 
     def __init__(self, width: int, channels: int = 64) -> None:
         super().__init__()
@@ -79,31 +79,32 @@ class Affinity(nn.Module):
         return torch.einsum("bnc,bnkc->bnk", unit, edges.ends(unit)) + self.bias
 
     def unit(self, x: Tensor) -> Tensor:
-        """float32 features (..., channels), scaled so that their inner products start within a few units of 0."""
+        """float32 features (..., channels), scaled so that inner products start within a few units of 0."""
         return self.project(x).float() / self.project.out_features**0.25
 
-    def coarsen(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean of 2x2 cells (B, C, h, w) weighted by their affinity to the others that are ``seen`` (B, 1, h, w).
+    def coarsen(self, x: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """Means of 2x2 cells of ``x`` (B, C, h, w), weighted by affinity to the others that are ``visible``.
 
-        Returns maps of half the size, rounded up, and the cells that hold any that were seen.
+        Returns maps of half the size, rounded up, and which of their cells hold a ``visible`` (B, 1, h, w) one.
         """
         pad = (0, x.shape[3] % 2, 0, x.shape[2] % 2)
-        cells, there = (
-            rearrange(F.pad(each.to(x.dtype), pad), "b c (h y) (w x) -> b h w (y x) c", y=2, x=2) for each in (x, seen)
+        cells, mask = (
+            rearrange(F.pad(maps.to(x.dtype), pad), "b c (h y) (w x) -> b h w (y x) c", y=2, x=2)
+            for maps in (x, visible)
         )
         unit = self.unit(cells)
-        pairs = there.float() * there.float().transpose(-1, -2) * (1 - torch.eye(4, device=x.device))
+        pairs = mask.float() * mask.float().transpose(-1, -2) * (1 - torch.eye(4, device=x.device))
         with full_precision(x.device):
             bonds = (unit @ unit.transpose(-1, -2) + self.bias).sigmoid() * pairs  # (B, h, w, 4, 4)
-        weight = (bonds.sum(dim=-1, keepdim=True) + 1e-3) * there  # one without a sibling counts, too
+        weight = (bonds.sum(dim=-1, keepdim=True) + 1e-3) * mask  # a cell without a visible sibling counts, too
         mean = (weight * cells).sum(dim=3) / weight.sum(dim=3).clamp(min=1e-6)
-        return rearrange(mean, "b h w c -> b c h w").to(x.dtype), rearrange(there.amax(dim=3) > 0, "b h w c -> b c h w")
+        return rearrange(mean, "b h w c -> b c h w").to(x.dtype), rearrange(mask.amax(dim=3) > 0, "b h w c -> b c h w")
 
 
 class GraphBlock(nn.Module):
     """Max-relative messages over both kinds of edges, and a feed-forward network, each added.
 
-    Norms are over channels: group norms over the map would let every node hear every other.
+    Norms are over channels: group norms over the map would connect every node to every other.
     """
 
     def __init__(self, width: int) -> None:
@@ -114,16 +115,16 @@ class GraphBlock(nn.Module):
         self.mlp = nn.Sequential(nn.LayerNorm(width), *feed_forward(width, 2 * width))
 
     def forward(self, x: Tensor, beside: Edges, alike: Edges, affinity: Tensor | None) -> Tensor:
-        """Keeps (B, N, C); ``affinity`` (B, N, K) in 0..1 scales what is heard from ``beside``."""
+        """Keeps (B, N, C); ``affinity`` (B, N, K) in 0..1 scales the messages of the edges ``beside``."""
         y = self.enter(x)
-        heard = self.beside(torch.cat([y, max_relative(y, beside, affinity)], dim=-1))
-        heard = heard + self.alike(torch.cat([y, max_relative(y, alike)], dim=-1))
-        x = x + self.leave(heard)
+        messages = self.beside(torch.cat([y, max_relative(y, beside, affinity)], dim=-1))
+        messages = messages + self.alike(torch.cat([y, max_relative(y, alike)], dim=-1))
+        x = x + self.leave(messages)
         return x + self.mlp(x)
 
 
 class Graph(nn.Module):
-    """``blocks`` in a row; the ``neighbours`` most alike are looked up anew for each, affinities come from the last."""
+    """``blocks`` in a row: each finds the ``neighbours`` most similar nodes anew and uses the affinities before it."""
 
     def __init__(self, width: int, blocks: int, neighbours: int) -> None:
         super().__init__()
@@ -131,12 +132,12 @@ class Graph(nn.Module):
         self.blocks = nn.ModuleList(GraphBlock(width) for _ in range(blocks))
         self.affinity = Affinity(width)
 
-    def forward(self, x: Tensor, beside: Edges, seen: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-        """(B, N, C) nodes, of which ``seen`` (B, N) take part, and the (B, N, K) affinity logits after each block."""
+    def forward(self, x: Tensor, beside: Edges, visible: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        """New nodes (B, N, C), and affinity logits (B, N, K) after each block; ``visible`` (B, N) nodes take part."""
         logits: list[Tensor] = []
         for block in self.blocks:
             weight = logits[-1].sigmoid() if logits else None
-            x = block(x, beside, nearest(x, seen, self.neighbours), weight)
+            x = block(x, beside, nearest(x, visible, self.neighbours), weight)
             logits.append(self.affinity(x, beside))
         return x, logits
 
@@ -149,10 +150,10 @@ class GraphOutput(DenseOutput):
 
 
 class FeatureGraph(LightHead):
-    """Cells hear the cells beside them and those like them, and coarse levels are made of what belongs together.
+    """The light head on cells that receive messages from adjacent and from similar cells.
 
-    ViG (Han 2022) with edges from DGCNN (Wang 2019); ``neighbours`` 0 leaves only the cells beside. Affinities are
-    taught where objects are, and scale what neighbours hear and what a coarse cell keeps of its four.
+    ViG (Han 2022) with edges from DGCNN (Wang 2019); with ``neighbours`` 0 only adjacent cells remain. Affinities
+    between adjacent cells are trained on objects; they scale messages and the weights of the means in coarse levels.
     """
 
     affinity_weight = 1.0
@@ -167,19 +168,19 @@ class FeatureGraph(LightHead):
         """Logits, distances and centre-ness at five levels, at ``strides`` pixels, and affinities."""
         x = self.stem(self.taps(features))
         grid = (x.shape[2], x.shape[3])
-        seen = cell_mask(features.extent, self.strides[1], grid)
-        beside = adjacency(grid, seen.flatten(1))
-        nodes, logits = self.graph(rearrange(x, "b c h w -> b (h w) c"), beside, seen.flatten(1))
+        visible = cell_mask(features.extent, self.strides[1], grid)
+        beside = adjacency(grid, visible.flatten(1))
+        nodes, logits = self.graph(rearrange(x, "b c h w -> b (h w) c"), beside, visible.flatten(1))
         x = rearrange(nodes, "b (h w) c -> b c h w", h=grid[0])
         levels = [self.pyramid(x), x]
         for _ in range(LEVELS - 2):
-            x, seen = self.graph.affinity.coarsen(x, seen)
+            x, visible = self.graph.affinity.coarsen(x, visible)
             levels.append(x)
-        affinity = tuple(rearrange(each, "b (h w) k -> b k h w", h=grid[0]) for each in logits)
+        affinity = tuple(rearrange(maps, "b (h w) k -> b k h w", h=grid[0]) for maps in logits)
         return GraphOutput(self.towers(levels), self.strides, features.extent, affinity)
 
     def extra_loss(self, output: DenseOutput, targets: Sequence[BoxTarget], matched: Tensor) -> dict[str, Tensor]:
-        """``affinity``: whether neighbours lie in one smallest box, after every block."""
+        """``affinity``: whether neighbours have the same smallest box around them, after every block."""
         assert isinstance(output, GraphOutput)
         grid = (output.affinity[0].shape[2], output.affinity[0].shape[3])
         points = grid_points([grid], [self.strides[1]], output.extent.device)
@@ -188,6 +189,6 @@ class FeatureGraph(LightHead):
         beside = adjacency(grid, points.within(output.extent))
         ends = beside.ends(owner)[beside.valid]
         starts = owner[..., None].expand_as(beside.valid)[beside.valid]
-        logits = [rearrange(each, "b k h w -> b (h w) k")[beside.valid] for each in output.affinity]
-        terms = torch.stack([bond_loss(each, starts, ends) for each in logits])
+        logits = [rearrange(maps, "b k h w -> b (h w) k")[beside.valid] for maps in output.affinity]
+        terms = torch.stack([bond_loss(block_logits, starts, ends) for block_logits in logits])
         return {"affinity": self.affinity_weight * terms.mean()}

@@ -1,4 +1,4 @@
-"""Cells that tell each other what they are, before a light detector."""
+"""A light detector on cells that attend to each other where both agree."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo, Features, cell_mask
 
 FAR = 16.0
-"""Distances in cells are given to the geometry network in this unit, lest far cells drown near ones."""
+"""Unit of the distances, in cells, that the geometry network reads, so that far cells do not dominate near ones."""
+
+
+def log_mutual(scores: Tensor) -> Tensor:
+    """(..., N, N) log of the softmax over rows times the softmax over columns of symmetric ``scores``."""
+    total = scores.logsumexp(dim=-1, keepdim=True)  # of a row, and by symmetry of a column
+    return 2 * scores - total - total.transpose(-2, -1)
 
 
 class Mutual(nn.Module):
-    """Multi-head attention weighted by softmax over rows times softmax over columns, rows brought back to a sum of 1.
+    """Multi-head attention weighted by softmax over rows times softmax over columns, with rows that sum to 1.
 
-    The dual softmax of feature matching (Rocco 2018; LoFTR, Sun 2021) among the cells of one image: i prefers the j
-    that listen to i. Queries are keys, and the bias depends on distance alone, so that scores are symmetric.
+    The dual softmax of feature matching (Rocco 2018; LoFTR, Sun 2021) among the cells of one image: i attends most to
+    the j that attend to i. Queries are also keys, and the bias depends on distance alone, so scores are symmetric.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -33,33 +39,27 @@ class Mutual(nn.Module):
         self.geometry = feed_forward(4, 16, heads)  # relation networks, Hu 2018
         self.gate = nn.Parameter(torch.ones(heads))
 
-    def forward(self, x: Tensor, grid: tuple[int, int], seen: Tensor) -> Tensor:
-        """(B, N, C) cells of a ``grid``, of which ``seen`` (B, N) take part, to what each hears (B, N, C)."""
+    def forward(self, x: Tensor, grid: tuple[int, int], visible: Tensor) -> Tensor:
+        """Messages (B, N, C) to the cells ``x`` (B, N, C) of a ``grid``, of which the ``visible`` (B, N) take part."""
         value = rearrange(self.value(x), "b n (h c) -> b h n c", h=self.heads)
-        weights = log_mutual(self.scores(x, self.bias(grid, x.device), seen)).softmax(dim=-1)
-        heard = self.gate[:, None, None] * (weights.to(value.dtype) @ value)
-        return self.out(rearrange(heard, "b h n c -> b n (h c)").to(value.dtype))
+        weights = log_mutual(self.scores(x, self.bias(grid, x.device), visible)).softmax(dim=-1)
+        messages = self.gate[:, None, None] * (weights.to(value.dtype) @ value)
+        return self.out(rearrange(messages, "b h n c -> b n (h c)").to(value.dtype))
 
-    def scores(self, x: Tensor, bias: Tensor, seen: Tensor) -> Tensor:
-        """(B, heads, N, N) symmetric float32 logits; a cell that is not ``seen`` knows itself alone."""
+    def scores(self, x: Tensor, bias: Tensor, visible: Tensor) -> Tensor:
+        """(B, heads, N, N) symmetric float32 logits; a cell that is not ``visible`` attends to itself alone."""
         query = rearrange(self.query(x), "b n (h c) -> b h n c", h=self.heads)
         scores = (query @ query.transpose(2, 3)).float() / query.shape[-1] ** 0.5 + bias
-        pairs = seen[:, :, None] & seen[:, None, :] | torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
+        pairs = visible[:, :, None] & visible[:, None, :] | torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
         return scores.masked_fill(~pairs[:, None], -torch.inf)
 
     def bias(self, grid: tuple[int, int], device: torch.device) -> Tensor:
         """(heads, N, N) float32 from the distances of cells in rows and columns and their logarithms."""
         rows, cols = (torch.arange(size, device=device) for size in grid)
-        away = torch.stack(torch.meshgrid(rows, cols, indexing="ij"), dim=-1).float()  # (h, w, 2)
-        table = self.geometry(torch.cat([away / FAR, away.log1p()], dim=-1)).float()  # (h, w, heads)
+        distance = torch.stack(torch.meshgrid(rows, cols, indexing="ij"), dim=-1).float()  # (h, w, 2)
+        table = self.geometry(torch.cat([distance / FAR, distance.log1p()], dim=-1)).float()  # (h, w, heads)
         dy, dx = ((axis[:, None] - axis).abs() for axis in (rows, cols))
         return rearrange(table[dy[:, None, :, None], dx[None, :, None, :]], "i j k l h -> h (i j) (k l)")
-
-
-def log_mutual(scores: Tensor) -> Tensor:
-    """(..., N, N) log of the softmax over rows times the softmax over columns of symmetric ``scores``."""
-    total = scores.logsumexp(dim=-1, keepdim=True)  # of a row, and by symmetry of a column
-    return 2 * scores - total - total.transpose(-2, -1)
 
 
 class MutualBlock(nn.Module):
@@ -74,17 +74,17 @@ class MutualBlock(nn.Module):
             nn.init.zeros_(last.weight)  # type: ignore[arg-type]
             nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, grid: tuple[int, int], seen: Tensor) -> Tensor:
+    def forward(self, x: Tensor, grid: tuple[int, int], visible: Tensor) -> Tensor:
         """Keeps (B, N, C)."""
-        x = x + self.attention(self.norms[0](x), grid, seen)
+        x = x + self.attention(self.norms[0](x), grid, visible)
         return x + self.mlp(self.norms[1](x))
 
 
 class MutualAttention(LightHead):
-    """The light head on cells of the whole image that attend to each other where both want it (relations, Hu 2018).
+    """The light head on cells of the whole image with mutual attention (relations, Hu 2018).
 
     Memory grows with the square of the cells: 2304 cells (768 pixels) make 127 MB of scores per image and block,
-    which training computes twice instead of keeping them.
+    which training computes twice instead of storing them.
     """
 
     def __init__(self, info: FeatureInfo, task: Detect, *, width: int = 192, blocks: int = 2, heads: int = 6) -> None:
@@ -95,13 +95,12 @@ class MutualAttention(LightHead):
         """Logits, distances and centre-ness at five levels, at ``strides`` pixels."""
         x = self.stem(self.taps(features))
         grid = (x.shape[2], x.shape[3])
-        seen = cell_mask(features.extent, self.strides[1], grid).flatten(1)
+        visible = cell_mask(features.extent, self.strides[1], grid).flatten(1)
         cells = rearrange(x, "b c h w -> b (h w) c")
         for block in self.blocks:
-            cells = (
-                checkpoint(block, cells, grid, seen, use_reentrant=False, preserve_rng_state=False)
-                if torch.is_grad_enabled()
-                else block(cells, grid, seen)
-            )
+            if torch.is_grad_enabled():
+                cells = checkpoint(block, cells, grid, visible, use_reentrant=False, preserve_rng_state=False)
+            else:
+                cells = block(cells, grid, visible)
         x = rearrange(cells, "b (h w) c -> b c h w", h=grid[0])
         return DenseOutput(self.towers(self.pyramid(x)), self.strides, features.extent)

@@ -1,4 +1,4 @@
-"""Prototype: a light detector whose classes are frozen vectors, the means of their images or text."""
+"""A light detector whose classes are frozen vectors: means of their image features, or text."""
 
 from __future__ import annotations
 
@@ -18,36 +18,37 @@ from argus_core.detection import (
     covers,
     grid_points,
     light_taps,
+    without_crowds,
 )
 from argus_core.errors import ArgusError
 from argus_core.tasks.detect import BoxTarget, Detect
 from argus_core.tokens import FeatureInfo, Features, cell_mask
 
+Batches = Iterable[tuple[Features, Sequence[BoxTarget]]]
 
-def cells_in(boxes: Tensor, xy: Tensor, held: Tensor) -> Tensor:
-    """(G, N) bool: which cells, of centres ``xy`` (N, 2), lie in (G, 4) boxes; in a box without any, its nearest one.
 
-    Only cells that are ``held`` (N,) count.
+def cells_in(boxes: Tensor, xy: Tensor, visible: Tensor) -> Tensor:
+    """(G, N) bool: which cells with centres ``xy`` (N, 2) lie in (G, 4) boxes; the nearest for a box without any.
+
+    Only cells that are ``visible`` (N,) count.
     """
-    inside = covers(boxes, xy) & held
-    distance = (centres(boxes)[:, None] - xy).square().sum(dim=-1).masked_fill(~held, torch.inf)
+    inside = covers(boxes, xy) & visible
+    distance = (centres(boxes)[:, None] - xy).square().sum(dim=-1).masked_fill(~visible, torch.inf)
     nearest = F.one_hot(distance.argmin(dim=1), len(xy)).bool()
     return torch.where(inside.any(dim=1, keepdim=True), inside, nearest)
 
 
-def box_sums(features: Features, boxes: Sequence[Tensor], centre: Tensor, stride: int) -> list[Tensor]:
-    """Per image (G, C) float64: sums over the cells of each box (G, 4) of unit(feature - ``centre`` (C,))."""
-    rows, cols = features.map.shape[2:]
-    xy = grid_points([(rows, cols)], [stride], features.map.device).xy
-    held = cell_mask(features.extent, stride, (rows, cols)).flatten(1)  # (B, N)
-    units = F.normalize(
-        features.map.double().flatten(2) - centre.to(features.map).double()[:, None], dim=1
-    )  # (B, C, N)
-    each = zip(boxes, held, units, strict=True)
-    return [cells_in(of.to(xy), xy, cells).double() @ unit.T for of, cells, unit in each]
+def box_sums(features: Features, boxes: Sequence[Tensor], centre: Tensor, stride: int) -> Tensor:
+    """(G, C) float64 over all images: sums of unit(feature - ``centre`` (C,)) over the cells of each box."""
+    grid = (features.map.shape[2], features.map.shape[3])
+    xy = grid_points([grid], [stride], features.map.device).xy
+    visible = cell_mask(features.extent, stride, grid).flatten(1)  # (B, N)
+    offsets = features.map.double().flatten(2) - centre.to(features.map).double()[:, None]
+    images = zip(boxes, visible, F.normalize(offsets, dim=1), strict=True)
+    return torch.cat([cells_in(b.to(xy), xy, mask).double() @ units.T for b, mask, units in images])
 
 
-def mean_feature(batches: Iterable[tuple[Features, Sequence[BoxTarget]]], stride: int) -> Tensor:
+def mean_feature(batches: Batches, stride: int) -> Tensor:
     """(C,) float64 mean over all cells that hold image."""
     total, cells = torch.zeros(()), torch.zeros(())
     for features, _ in batches:
@@ -57,32 +58,26 @@ def mean_feature(batches: Iterable[tuple[Features, Sequence[BoxTarget]]], stride
     return total / cells.clamp(min=1)
 
 
-def class_means(
-    batches: Iterable[tuple[Features, Sequence[BoxTarget]]], classes: int, centre: Tensor, stride: int
-) -> Tensor:
-    """(classes, C) unit vectors, float64: the direction of each class's cells from ``centre``; crowds do not count.
+def class_means(batches: Batches, classes: int, centre: Tensor, stride: int) -> Tensor:
+    """(classes, C) unit vectors, float64: the direction of the cells of each class from ``centre``, without crowds.
 
     A class without boxes has a zero vector. Large objects have more cells, and so more weight.
     """
     sums = torch.zeros(classes, len(centre), dtype=torch.float64)
     for features, targets in batches:
-        kept = [~target.crowd for target in targets]
-        found = box_sums(features, [t.boxes[k] for t, k in zip(targets, kept, strict=True)], centre, stride)
-        labels = torch.cat([t.labels[k] for t, k in zip(targets, kept, strict=True)])
-        sums.index_add_(0, labels.cpu(), torch.cat(found).cpu())
+        objects = without_crowds(targets)
+        labels = torch.cat([target.labels for target in objects])
+        sums.index_add_(0, labels.cpu(), box_sums(features, [t.boxes for t in objects], centre, stride).cpu())
     return F.normalize(sums, dim=1)
 
 
-Batches = Iterable[tuple[Features, Sequence[BoxTarget]]]
-
-
 class Prototype(NamedClasses, LightHead):
-    """Classes are compared by cosine to frozen prototypes (Snell 2017), so that new ones need no training.
+    """Classes are scored by cosine to frozen prototypes (Snell 2017), so that new ones need no training.
 
     A prototype is the mean unit feature of the cells in the class's boxes, or a row of the ``text`` file
-    (Radford 2021; Gu 2022), whose vectors have ``dim`` numbers (default: as many as the backbone has channels).
-    Image features are taken from their overall mean, which all have in common and which would fill most of every
-    cosine. The towers are ``width`` wide, but not wider than the vectors are long.
+    (Radford 2021; Gu 2022), whose vectors have ``dim`` numbers (default: the channels of the backbone). The overall
+    mean is subtracted from image features first, because it would dominate every cosine. The towers are ``width``
+    wide, but not wider than the vectors are long.
     """
 
     centre: Tensor
@@ -106,7 +101,7 @@ class Prototype(NamedClasses, LightHead):
 
     @property
     def fitted(self) -> bool:
-        """Whether the prototypes are taken from images."""
+        """Whether the prototypes come from images."""
         return self.from_images
 
     def fit(self, batches: Batches) -> None:
@@ -118,10 +113,10 @@ class Prototype(NamedClasses, LightHead):
 
     @torch.no_grad()
     def class_vector(self, features: Features, boxes: Sequence[Tensor]) -> Tensor:
-        """The prototype (C,) of what lies in ``boxes``: per image (G, 4) canvas pixels; for ``add_class``."""
+        """The prototype (C,) of the objects in ``boxes``, per image (G, 4) canvas pixels, for ``add_class``."""
         if not self.centre.any():
             raise ArgusError("the classes of this head are no image means: take the new vector from where theirs are")
-        total = torch.cat(box_sums(self.taps.view(features), boxes, self.centre, self.taps.stride)).sum(dim=0)
+        total = box_sums(self.taps.view(features), boxes, self.centre, self.taps.stride).sum(dim=0)
         if not total.any():
             raise ArgusError("there is no box to take a class vector from; give at least one")
         return F.normalize(total, dim=0).float()

@@ -1,4 +1,4 @@
-"""How large an object is, asked as a question of its own before its box."""
+"""Object size as a classification of its own, which limits the box."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from argus_core.tokens import FeatureInfo, Features
 class Octaves:
     """``count`` half-open ranges [first * 2**j, first * 2**(j + 1)) of sizes in pixels; the outer two are open.
 
-    A size is the root of a box's area; an octave's centre is the geometric mean of its ends.
+    A size is the square root of a box's area; the centre of an octave is the geometric mean of its ends.
     """
 
     first: float
@@ -33,12 +33,12 @@ class Octaves:
         return torch.bucketize(size, inner.to(size.dtype), right=True)
 
     def share(self, size: Tensor) -> Tensor:
-        """(..., count) shares of the two octaves whose centres enclose each size: the goal of ``size`` (DFL, Li 2020).
+        """(..., count) shares of the two octaves whose centres enclose each size (DFL, Li 2020).
 
-        Their mean centre is the size itself, on the log scale; beyond the outer centres the outer octave has all.
+        On the log scale their mean centre is the size; beyond the outer centres the outer octave has all.
         """
-        place = ((size / self.first).log2() - 0.5).clamp(0, self.count - 1)
-        return (1 - (place[..., None] - torch.arange(self.count, device=size.device)).abs()).clamp(min=0)
+        position = ((size / self.first).log2() - 0.5).clamp(0, self.count - 1)
+        return (1 - (position[..., None] - torch.arange(self.count, device=size.device)).abs()).clamp(min=0)
 
     def size(self, share: Tensor, residual: Tensor) -> Tensor:
         """(...) pixels: the mean centre under ``share`` (..., count), moved by ``residual`` in -0.5..0.5 octaves."""
@@ -48,15 +48,15 @@ class Octaves:
 
 @dataclass(frozen=True)
 class ScaleOutput(DenseOutput):
-    """A ``DenseOutput`` and per level ``scales`` (B, octaves, h, w) logits of the size of the object at a location."""
+    """A ``DenseOutput``, and per level ``scales``: (B, octaves, h, w) logits of the object's size at a location."""
 
     scales: tuple[Tensor, ...]
 
 
 class ScaleClassify(LightHead):
-    """Every location classifies its object's size into octaves, and the box may only refine the answer.
+    """Every location classifies its object's size into octaves, and the box can only refine the result.
 
-    A level scores what its own octaves hold (SNIP, Singh 2018; Hao 2017); the box is a centre, a log aspect ratio
+    A level scores only objects in its own octaves (SNIP, Singh 2018; Hao 2017); a box is a centre, a log aspect ratio
     and half an octave of freedom around the mean of the predicted octaves.
     """
 
@@ -70,7 +70,7 @@ class ScaleClassify(LightHead):
         self.scale = prediction(width, self.octaves.count)
 
     def forward(self, features: Features) -> ScaleOutput:
-        """Gated logits, distances and centre-ness at five levels, at ``strides`` pixels, and the sizes' logits."""
+        """Gated logits, distances and centre-ness at five levels, at ``strides`` pixels, and logits of sizes."""
         pyramid = self.pyramid(self.stem(self.taps(features)))
         levels, scales = zip(*(self._level(x, index) for index, x in enumerate(pyramid)), strict=True)
         return ScaleOutput(levels, self.strides, features.extent, scales)
@@ -85,16 +85,16 @@ class ScaleClassify(LightHead):
         return Level(cls, self._distances(raw, scale.softmax(dim=1), index), towers.ctr(box).float()), scale
 
     def octaves_of(self, level: int) -> slice:
-        """The two octaves around 8 strides; the outer levels answer for all that is smaller or larger, too.
+        """The two octaves around 8 strides; the outer levels include everything smaller or larger.
 
-        ATSS agrees: of its positive locations for random boxes of 8 to 490 pixels 99.97 % lie in them.
+        Of the positive locations that ATSS assigns to random boxes of 8 to 490 pixels, 99.97 % agree.
         """
         stride = self.strides[level]
         low, high = self.octaves.index(torch.tensor([4.0 * stride, 8.0 * stride], device="cpu")).tolist()
         return slice(low if level else 0, high + 1 if level < len(self.strides) - 1 else None)
 
     def _distances(self, raw: Tensor, share: Tensor, level: int) -> Tensor:
-        """(B, 4, h, w) pixels to the sides of boxes given by ``raw``: centre in strides, log aspect, residual."""
+        """(B, 4, h, w) pixels to the sides of boxes; ``raw`` holds centre in strides, log aspect and residual."""
         size = self.octaves.size(rearrange(share, "b j h w -> b h w j"), raw[:, 3].tanh() / 2)
         sides = size[:, None] * torch.cat([raw[:, 2:3], -raw[:, 2:3]], dim=1).div(2).exp()  # width, height
         centre = self.strides[level] * raw[:, :2]
@@ -105,6 +105,6 @@ class ScaleClassify(LightHead):
         assert isinstance(output, ScaleOutput)
         logits = torch.cat([rearrange(x, "b j h w -> b (h w) j") for x in output.scales], dim=1)[matched >= 0]
         boxes = torch.cat([target.boxes[row[row >= 0]] for target, row in zip(targets, matched, strict=True)])
-        goal = self.octaves.share((boxes[:, 2:] - boxes[:, :2]).prod(dim=1).sqrt())
-        term = F.cross_entropy(logits, goal, reduction="sum") / batch_total((matched >= 0).sum())
+        shares = self.octaves.share((boxes[:, 2:] - boxes[:, :2]).prod(dim=1).sqrt())
+        term = F.cross_entropy(logits, shares, reduction="sum") / batch_total((matched >= 0).sum())
         return {"scale": self.scale_weight * term}

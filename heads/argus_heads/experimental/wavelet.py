@@ -1,4 +1,4 @@
-"""A pyramid of Haar subbands: coarse levels keep the details that a mean throws away."""
+"""A pyramid of Haar subbands: coarse levels keep the details that a mean discards."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ BANDS = 4
 def haar(x: Tensor) -> Tensor:
     """(B, C, h, w) to subbands (B, 4, C, ceil(h / 2), ceil(w / 2)): LL, and differences of rows, columns, diagonals.
 
-    LL is twice the mean of 2x2 cells. An odd border is repeated. Energy and inner products are kept on even grids
-    (Mallat 1989); the order is PyWavelets' cA, cH, cV, cD.
+    LL is twice the mean of 2x2 cells. On odd grids the border is repeated, on even ones energy and inner products
+    are preserved (Mallat 1989). The order is PyWavelets' cA, cH, cV, cD.
     """
     padded = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate")
     return _mix(rearrange(padded, "b c (h y) (w x) -> b (y x) c h w", y=2, x=2))
 
 
 def inverse_haar(bands: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-    """The (B, C, height, width) map of subbands (B, 4, C, h, w); ``size`` cuts what an odd grid had repeated."""
+    """The (B, C, height, width) map of subbands (B, 4, C, h, w); ``size`` crops the border that ``haar`` repeated."""
     whole = rearrange(_mix(bands), "b (y x) c h w -> b c (h y) (w x)", y=2, x=2)
     return whole if size is None else whole[..., : size[0], : size[1]]
 
@@ -39,7 +39,7 @@ def _mix(parts: Tensor) -> Tensor:
 class HaarPyramid(nn.Module):
     """Coarse levels from the wavelet transform of the map, the fine one from the inverse transform (MWCNN, Liu 2018).
 
-    Nothing is lost on the way down: the subbands of all levels together are the map in another basis.
+    Nothing is lost on the way down: all subbands together are the map in another basis.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -52,7 +52,7 @@ class HaarPyramid(nn.Module):
         """(B, C, h, w) to maps of 2h x 2w, h x w, and three of half the size each, rounded up."""
         bands = rearrange(self.fine(x), "b (k c) h w -> b k c h w", k=BANDS)
         smooth = self.stem(x)
-        # Differences have signs: the activation belongs behind the synthesis.
+        # Subbands are signed, so the activation comes after the synthesis.
         levels = [F.gelu(inverse_haar(bands)), smooth]
         for mix in self.mixes:
             bands = haar(smooth)
