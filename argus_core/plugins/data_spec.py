@@ -20,35 +20,36 @@ if TYPE_CHECKING:
 
 
 QUOTE = '"'
-_KEY = re.compile(r"(\s*[A-Za-z_]\w*\s*)=")
-_QUOTED = re.compile(r'"(?:[^"]|"")*("|$)')
+_KEY = re.compile(r"\s*([A-Za-z_]\w*)\s*=")
+_PIECE = re.compile(r'(?:^|,)((?:\s*[A-Za-z_]\w*\s*=)?(?:"(?:[^"]|"")*(?:"|$))?[^,]*)')
+"""What stands between commas; in double quotes that open a path or a value, commas do not count."""
 
 
 def open_data(spec: str, plugins: Plugins | None = None) -> DataSet:
     """The splits of ``spec``, as in ``coco:PATH,key=value``; a bare folder is opened as ``coco:FOLDER``.
 
     A path or a value that holds commas or equals signs goes in double quotes: ``coco:"a,b=c",limit=5``.
-    ``plugins`` are those that offer data sets, by default all installed ones. Raises ArgusError for a name that
-    none offers and for options that it does not have.
+    ``plugins`` are those that offer data sets, by default all installed ones. Raises ArgusError for an unknown name
+    and for unknown options.
     """
     plugins = plugins or load_plugins()
     name, opener, path, options = find_opener(spec, plugins)
-    whose = f"data set {name!r} of {plugins.owners.get(name, 'a plugin')}"
-    with shielded(f"{whose} cannot be opened", through=(ArgusError, OSError)):
+    source = f"data set {name!r} of {plugins.owners.get(name, 'a plugin')}"
+    with shielded(f"{source} cannot be opened", through=(ArgusError, OSError)):
         data = opener(path, **options)
     if not isinstance(data, Mapping) or not data or not all(isinstance(split, Split) for split in data.values()):
-        raise ArgusError(f"{whose} gave {reprlib.repr(data)}; its opener must return splits by name, one or more")
+        raise ArgusError(f"{source} gave {reprlib.repr(data)}; its opener must return splits by name, one or more")
     return data
 
 
 def find_opener(spec: str, plugins: Plugins | None = None) -> tuple[str, Opener, str, dict[str, Any]]:
-    """The data set that a spec names, its opener, and the path and checked options it is opened with."""
+    """The data set that a spec names, its opener, and the path and checked options to open it with."""
     plugins = plugins or load_plugins()
     openers = plugins.datasets()
     name, colon, rest = spec.partition(":")
     if name not in openers or (not colon and _exists(spec)):
         if "coco" not in openers or not _is_path(spec):
-            raise _no_such(spec, openers, plugins)
+            raise _unknown_data(spec, openers, plugins)
         name, rest = "coco", spec
     model, what = options_model(openers[name]), f"data set {name!r}"
     path, options = split_spec(rest, model.model_fields, what)
@@ -56,11 +57,11 @@ def find_opener(spec: str, plugins: Plugins | None = None) -> tuple[str, Opener,
 
 
 def _is_path(spec: str) -> bool:
-    """Whether a spec without a name begins with the path of something that is there, or with a quoted one."""
+    """Whether a spec without a name begins with a path that exists, or with a quoted one."""
     return spec.startswith(QUOTE) or any(map(_exists, _beginnings(spec.split(","))))
 
 
-def _no_such(spec: str, openers: Mapping[str, Opener], plugins: Plugins) -> ArgusError:
+def _unknown_data(spec: str, openers: Mapping[str, Opener], plugins: Plugins) -> ArgusError:
     name = spec.partition(":")[0]
     if os.sep in name:
         return ArgusError(f"there is no folder {spec.split(',')[0]}")
@@ -87,18 +88,17 @@ def task_for(split: Split, name: str) -> Task:
 def split_spec(rest: str, known: Collection[str], what: str) -> tuple[str, dict[str, Any]]:
     """The path and the options of what follows the name in a spec; ``known`` are the names that options have.
 
-    Options begin at the first ``,KEY=``. What is in double quotes is taken as it is, with "" for one of them. Without
-    quotes a path may hold ``,KEY=`` where it is there under that name, and a value commas. Raises ArgusError where
-    both readings lead somewhere.
+    Options begin at the first ``,KEY=``. Text in double quotes is taken literally, with "" for a quote in it. Without
+    quotes a path may contain ``,KEY=`` if it exists, and a value may contain commas. Raises ArgusError for a spec
+    that can be read in both ways.
     """
-    pieces = _pieces(rest)
+    pieces = _PIECE.findall(rest)
     first = _first_option(pieces, known, what)
     path = _unquoted(",".join(pieces[:first]))
     options: dict[str, str] = {}
     for piece in pieces[first:]:
-        found = _KEY.match(piece)
-        if found:
-            options[last := found[1].strip()] = piece[found.end() :]
+        if match := _KEY.match(piece):
+            options[last := match[1]] = piece[match.end() :]
         elif options:
             options[last] += f",{piece}"
     for key in options:
@@ -109,7 +109,7 @@ def split_spec(rest: str, known: Collection[str], what: str) -> tuple[str, dict[
 
 
 def _first_option(pieces: Sequence[str], known: Collection[str], what: str) -> int:
-    """Which piece begins the options: the first ``KEY=``, unless the path goes on, as what is there shows."""
+    """Which piece begins the options: the first ``KEY=``, unless a longer path exists."""
     first = next((n for n, piece in enumerate(pieces) if _KEY.match(piece)), len(pieces))
     longer = [n for n, path in enumerate(_beginnings(pieces), 1) if n > first and _exists(path)]
     if not longer:
@@ -124,22 +124,8 @@ def _first_option(pieces: Sequence[str], known: Collection[str], what: str) -> i
 
 
 def quoted(path: str) -> str:
-    """A path as a spec takes it, whatever it holds."""
+    """A path for use in a spec, in double quotes where it needs them."""
     return f"{QUOTE}{path.replace(QUOTE, QUOTE * 2)}{QUOTE}" if any(sign in path for sign in ',="') else path
-
-
-def _pieces(text: str) -> list[str]:
-    """What stands between commas, except those in double quotes that open a path or a value."""
-    pieces, start, place = [], 0, 0
-    while place < len(text):
-        if text[place] == QUOTE and (place == start or _KEY.fullmatch(text[start:place])):
-            place = _QUOTED.match(text, place).end()  # type: ignore[union-attr]
-        elif text[place] == ",":
-            pieces.append(text[start:place])
-            start = place = place + 1
-        else:
-            place += 1
-    return [*pieces, text[start:]]
 
 
 def _beginnings(pieces: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Events and offers broadcast to every plugin, checked and traced. The only module that imports pluggy."""
+"""The hooks that plugins implement: their signatures, loading plugins, and calls. Only here is pluggy imported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import reprlib
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,84 +20,10 @@ from argus_core.data import DataSet
 from argus_core.errors import ArgusError, unknown
 from argus_core.registry import Entry
 from argus_core.registry.distributions import OWN
-from argus_core.registry.loading import debugging, told
-from argus_core.registry.registry import iter_plugins
+from argus_core.registry.loading import debugging, describe_error
+from argus_core.registry.registry import PLUGINS
 
 __all__ = ["Hooks", "Opener", "Plugins", "hookimpl", "load_plugins"]
-
-
-Spec = Mapping[str, tuple[str, ...]]
-"""Hooks and the names of their parameters."""
-
-
-def check_marked(marked: Mapping[str, Mapping[str, Any]], plugin: Any, spec: Spec) -> None:
-    """Raise ArgusError with every fault of a plugin's marked functions; ``marked`` holds their markers' options."""
-    if isinstance(plugin, type) and marked:
-        raise ArgusError(f"is the class {plugin.__name__}; name an instance of it or a module as the plugin")
-    faults = [
-        fault for name, options in marked.items() for fault in _faults(getattr(plugin, name), name, options, spec)
-    ]
-    if faults:
-        raise ArgusError("; ".join(faults))
-
-
-def unmarked(plugin: Any, marked: Mapping[str, Any], spec: Spec) -> list[str]:
-    """Functions of a plugin that are called like a hook and lack the marker ``hookimpl``."""
-    names = [name for name in dir(plugin) if name in spec and name not in marked]
-    return [name for name in names if inspect.isroutine(getattr(plugin, name))]
-
-
-def accepted(function: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of ``values`` that a function has parameters for; all of them if it takes any keyword."""
-    parameters = inspect.signature(function).parameters
-    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
-        return dict(values)
-    return {name: value for name, value in values.items() if name in parameters}
-
-
-def _faults(function: Callable[..., Any], name: str, options: Mapping[str, Any], spec: Spec) -> list[str]:
-    hook = options.get("specname") or name
-    if hook not in spec:
-        return [] if options.get("optionalhook") else [str(unknown("hook", hook, spec))]
-    if options.get("wrapper") or options.get("hookwrapper"):
-        return [f"{name} is a wrapper, which hooks of Argus cannot be; mark it with a plain @hookimpl"]
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        return [f"{name} is an async function, which nobody would await; make it a plain one"]
-    if inspect.isgeneratorfunction(function):
-        return [f"{name} is a generator, which nobody would run; make it a plain function, without yield"]
-    return [str(unknown(f"parameter of hook {hook!r}:", each, spec[hook])) for each in _needed(function, spec[hook])]
-
-
-def _needed(function: Callable[..., Any], given: tuple[str, ...]) -> list[str]:
-    star = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [
-        name
-        for name, each in inspect.signature(function).parameters.items()
-        if name not in given and each.kind not in star and each.default is inspect.Parameter.empty
-    ]
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxother = _SHORT.maxstring = 60
-
-
-def traced(hook: str, plugin: str, function: Callable[..., Any], values: Mapping[str, Any]) -> Any:
-    """Call ``function(**values)``; with ARGUS_TRACE_HOOKS=1 tell what was called, how long it took and what came."""
-    if os.environ.get("ARGUS_TRACE_HOOKS") != "1":
-        return function(**values)
-    outcome = ""
-    start = time.perf_counter()
-    try:
-        result = function(**values)
-        outcome = f"returned {_SHORT.repr(result)}"
-        return result
-    except BaseException as error:
-        outcome = f"raised {type(error).__name__}: {error}"
-        raise
-    finally:
-        took = (time.perf_counter() - start) * 1000
-        given = ", ".join(f"{name}={_SHORT.repr(value)}" for name, value in values.items())
-        print(f"hook {hook}({given}) of {plugin} {outcome} in {took:.1f} ms", file=sys.stderr)
 
 
 PROJECT = "argus"
@@ -105,6 +31,8 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 _hookspec = pluggy.HookspecMarker(PROJECT)
 Opener = Callable[..., DataSet]
 """Opens a data set: ``opener(path, **options)``; ``path`` is what follows ``name:`` in a data spec."""
+_SHORT = reprlib.Repr()
+_SHORT.maxother = _SHORT.maxstring = 60
 
 
 class Hooks:
@@ -127,9 +55,15 @@ class Hooks:
         """A run ended; ``results`` holds the result row of each head."""
 
 
+_PARAMETERS = {
+    name: tuple(inspect.signature(hook).parameters)[1:] for name, hook in vars(Hooks).items() if name[0] != "_"
+}
+"""All hooks in their documented order, and the names of their parameters."""
+
+
 @dataclass
 class Plugins:
-    """The loaded plugins, and why others are not."""
+    """The loaded plugins, and why others could not be loaded."""
 
     manager: pluggy.PluginManager
     loaded: list[Entry] = field(default_factory=list)
@@ -138,30 +72,31 @@ class Plugins:
     """Which plugin opens a data set, by its name; filled by ``datasets``."""
 
     @property
-    def hook(self) -> Any:
+    def hook(self) -> pluggy.HookRelay:
         """Call a hook on every plugin: ``plugins.hook.arena_started(run=..., config=...)``."""
         return self.manager.hook
 
     def tell(self, event: str, **values: Any) -> None:
         """Call an event's hook on every plugin, each with its own copy of the values.
 
-        One that raises, or calls sys.exit, is reported, dropped, and stops nothing; with ARGUS_DEBUG=1 it raises.
+        A plugin that raises, or calls sys.exit, is reported and dropped, and stops nothing; with ARGUS_DEBUG=1 it
+        raises.
         """
-        for plugin in self._answering(event):
+        for plugin in self._implementations(event):
             try:
-                self._call(event, plugin, copy.deepcopy(values))
+                _call(event, plugin, copy.deepcopy(values))
             except (Exception, SystemExit) as error:
                 if debugging():
                     raise
                 self.manager.unregister(plugin.plugin)
-                self.failed[plugin.plugin_name] = f"dropped, because {event} raised {told(error)}"
+                self.failed[plugin.plugin_name] = f"dropped, because {event} raised {describe_error(error)}"
                 print(f"warning: plugin {plugin.plugin_name}: {self.failed[plugin.plugin_name]}", file=sys.stderr)
 
     def datasets(self) -> dict[str, Opener]:
-        """All data-set openers by name; of two with one name the first plugin's stands and the other is reported."""
+        """All data-set openers by name; of two plugins that offer one name the first is used, the other reported."""
         openers: dict[str, Opener] = {}
-        for plugin in self._answering("argus_datasets"):
-            for name, opener in self._offered(plugin).items():
+        for plugin in self._implementations("argus_datasets"):
+            for name, opener in self._openers(plugin).items():
                 if name in openers and self.owners[name] != plugin.plugin_name:
                     self.failed[f"data set {name!r}"] = (
                         f"offered by two plugins: that of {self.owners[name]} is used, "
@@ -174,46 +109,44 @@ class Plugins:
 
     def hooks_of(self, entry: Entry) -> list[str]:
         """The hooks that a loaded plugin implements, in their documented order."""
-        marked = _marked(self.manager, self.manager.get_plugin(str(entry)))
-        names = {options.get("specname") or name for name, options in marked.items()}
-        return [name for name in _spec() if name in names]
+        markers = _markers(self.manager, self.manager.get_plugin(str(entry)))
+        names = {options.get("specname") or name for name, options in markers.items()}
+        return [name for name in _PARAMETERS if name in names]
 
     def unmarked(self, entry: Entry) -> list[str]:
-        """Functions of a loaded plugin that are called like a hook but lack the marker, so that nobody calls them."""
+        """Functions of a loaded plugin that have the name of a hook but no marker, so that they are never called."""
         plugin = self.manager.get_plugin(str(entry))
-        return unmarked(plugin, _marked(self.manager, plugin), _spec())
+        names = [name for name in dir(plugin) if name in _PARAMETERS and name not in _markers(self.manager, plugin)]
+        return [name for name in names if inspect.isroutine(getattr(plugin, name))]
 
-    def _answering(self, hook: str) -> list[pluggy.HookImpl]:
-        found = getattr(self.hook, hook).get_hookimpls()
-        return sorted(found, key=lambda each: (not each.tryfirst, each.trylast))
+    def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
+        implementations = getattr(self.hook, hook).get_hookimpls()
+        return sorted(implementations, key=lambda plugin: (not plugin.tryfirst, plugin.trylast))
 
-    def _call(self, hook: str, plugin: pluggy.HookImpl, values: Mapping[str, Any]) -> Any:
-        return traced(hook, plugin.plugin_name, plugin.function, accepted(plugin.function, values))
-
-    def _offered(self, plugin: pluggy.HookImpl) -> Mapping[str, Opener]:
-        # Called one by one, so that a plugin that raises here is reported and takes no other with it.
+    def _openers(self, plugin: pluggy.HookImpl) -> Mapping[str, Opener]:
+        # Plugins are called one by one, so that one that raises is reported and does not affect the others.
         try:
             with contextlib.redirect_stdout(sys.stderr):
-                offered = self._call("argus_datasets", plugin, {})
+                openers = _call("argus_datasets", plugin, {})
         except (Exception, SystemExit) as error:
             if debugging():
                 raise
-            self.failed[plugin.plugin_name] = f"argus_datasets raised {told(error)}"
+            self.failed[plugin.plugin_name] = f"argus_datasets raised {describe_error(error)}"
             return {}
-        if isinstance(offered, Mapping) and all(isinstance(k, str) and callable(v) for k, v in offered.items()):
-            return offered
+        if isinstance(openers, Mapping) and all(isinstance(k, str) and callable(v) for k, v in openers.items()):
+            return openers
         self.failed[plugin.plugin_name] = (
-            f"argus_datasets returned {reprlib.repr(offered)}; return a mapping of names to functions that open data"
+            f"argus_datasets returned {reprlib.repr(openers)}; return a mapping of names to functions that open data"
         )
         return {}
 
 
 def load_plugins(load: Callable[[Entry], Any] = Entry.load) -> Plugins:
-    """Import every plugin by itself, so that a broken one is reported and harms no other; Argus' own come first."""
+    """Import every plugin, Argus' own first; one that is broken is reported and does not affect the others."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Hooks)
     plugins = Plugins(manager)
-    for entry in sorted(iter_plugins(), key=lambda entry: entry.distribution != OWN):
+    for entry in sorted(PLUGINS.entries(), key=lambda entry: entry.distribution != OWN):
         _load(plugins, entry, load)
     return plugins
 
@@ -224,21 +157,66 @@ def _load(plugins: Plugins, entry: Entry, load: Callable[[Entry], Any]) -> None:
         plugin = load(entry)
         if manager.is_registered(plugin):
             raise ArgusError(f"is the same object as {manager.get_name(plugin)}; declare it once")
-        check_marked(_marked(manager, plugin), plugin, _spec())
+        _check(plugin, _markers(manager, plugin))
         manager.register(plugin, name=key)
     except (Exception, SystemExit) as error:
         if debugging():
             raise
-        plugins.failed[key] = str(error).removeprefix(f"{key} ") if isinstance(error, ArgusError) else told(error)
+        is_ours = isinstance(error, ArgusError)
+        plugins.failed[key] = str(error).removeprefix(f"{key} ") if is_ours else describe_error(error)
         return
     plugins.loaded.append(entry)
 
 
-def _marked(manager: pluggy.PluginManager, plugin: Any) -> dict[str, Mapping[str, Any]]:
-    found = {name: manager.parse_hookimpl_opts(plugin, name) for name in dir(plugin)}
-    return {name: options for name, options in found.items() if options is not None}
+def _markers(manager: pluggy.PluginManager, plugin: Any) -> dict[str, Mapping[str, Any]]:
+    """The functions of a plugin that are marked with ``hookimpl``, and the options of their markers."""
+    options = {name: manager.parse_hookimpl_opts(plugin, name) for name in dir(plugin)}
+    return {name: marker for name, marker in options.items() if marker is not None}
 
 
-def _spec() -> dict[str, tuple[str, ...]]:
-    hooks = {name: hook for name, hook in vars(Hooks).items() if not name.startswith("_")}
-    return {name: tuple(inspect.signature(hook).parameters)[1:] for name, hook in hooks.items()}
+def _check(plugin: Any, markers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise ArgusError with every fault of a plugin's marked functions."""
+    if isinstance(plugin, type) and markers:
+        raise ArgusError(f"is the class {plugin.__name__}; name an instance of it or a module as the plugin")
+    faults = [fault for name, options in markers.items() for fault in _faults(getattr(plugin, name), name, options)]
+    if faults:
+        raise ArgusError("; ".join(faults))
+
+
+def _faults(function: Callable[..., Any], name: str, options: Mapping[str, Any]) -> Iterator[str]:
+    hook = options.get("specname") or name
+    if hook not in _PARAMETERS:
+        if not options.get("optionalhook"):
+            yield str(unknown("hook", hook, _PARAMETERS))
+    elif options.get("wrapper") or options.get("hookwrapper"):
+        yield f"{name} is a wrapper, which hooks of Argus cannot be; mark it with a plain @hookimpl"
+    elif inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        yield f"{name} is an async function, which nobody would await; make it a plain one"
+    elif inspect.isgeneratorfunction(function):
+        yield f"{name} is a generator, which nobody would run; make it a plain function, without yield"
+    else:
+        for parameter in inspect.signature(function).parameters.values():
+            star = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+            if not star and parameter.default is inspect.Parameter.empty and parameter.name not in _PARAMETERS[hook]:
+                yield str(unknown(f"parameter of hook {hook!r}:", parameter.name, _PARAMETERS[hook]))
+
+
+def _call(hook: str, plugin: pluggy.HookImpl, values: Mapping[str, Any]) -> Any:
+    """Call a plugin with those of ``values`` that it has parameters for; ARGUS_TRACE_HOOKS=1 prints the call."""
+    parameters = inspect.signature(plugin.function).parameters
+    if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        values = {name: value for name, value in values.items() if name in parameters}
+    if os.environ.get("ARGUS_TRACE_HOOKS") != "1":
+        return plugin.function(**values)
+    outcome, start = "", time.perf_counter()
+    try:
+        result = plugin.function(**values)
+        outcome = f"returned {_SHORT.repr(result)}"
+        return result
+    except BaseException as error:
+        outcome = f"raised {type(error).__name__}: {error}"
+        raise
+    finally:
+        milliseconds = (time.perf_counter() - start) * 1000
+        arguments = ", ".join(f"{name}={_SHORT.repr(value)}" for name, value in values.items())
+        print(f"hook {hook}({arguments}) of {plugin.plugin_name} {outcome} in {milliseconds:.1f} ms", file=sys.stderr)

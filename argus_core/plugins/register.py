@@ -1,4 +1,4 @@
-"""Objects of a notebook or script under names, as installed packages have them."""
+"""Registering objects of a notebook or script by name, as installed packages do."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ def register(name: str, target: Any) -> None:
     """Make a head, task, protocol or backbone factory known as ``name`` in this process.
 
     A class that was registered before under this name, as when a notebook's cell is run again, is replaced. Raises
-    ArgusError for a name that something else has, and for a head whose name does not begin with its task.
+    ArgusError for a name that is taken, and for a head whose name does not begin with its task.
     """
-    _check_name(name, target)
-    registry_of(target).register(name, target)
+    registry = registry_of(target)
+    solved = getattr(target, "solves", None)
+    if solved is not None and name.removeprefix(f"{solved.name}.") in ("", name):
+        raise ArgusError(f"head {target.__name__} solves {solved.name!r}: name it {solved.name}.NAME, not {name!r}")
+    if registry is TASKS and name != target.name:
+        raise ArgusError(f"task {target.__name__} calls itself {target.name!r}; register it by that name, not {name!r}")
+    registry.register(name, target)
 
 
 def registry_of(target: Any) -> Registry:
-    """Where an object of its kind is registered; raises ArgusError for anything else."""
+    """The registry for objects of this kind; raises ArgusError if there is none."""
     from argus_core.head import Head
     from argus_core.tasks import Task
 
@@ -37,11 +42,3 @@ def registry_of(target: Any) -> Registry:
     raise ArgusError(
         f"{target!r} cannot be registered; give a Head or Task class, a Protocol or a function that makes a Backbone"
     )
-
-
-def _check_name(name: str, target: Any) -> None:
-    solved = getattr(target, "solves", None)
-    if solved is not None and name.removeprefix(f"{solved.name}.") in ("", name):
-        raise ArgusError(f"head {target.__name__} solves {solved.name!r}: name it {solved.name}.NAME, not {name!r}")
-    if registry_of(target) is TASKS and name != target.name:
-        raise ArgusError(f"task {target.__name__} calls itself {target.name!r}; register it by that name, not {name!r}")

@@ -1,54 +1,79 @@
-"""Entry points of installed distributions: which take part, what they require, and which cannot be read."""
+"""Installed distributions: their entry points, the requirements that they lack, and the selection by environment."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from email.parser import HeaderParser
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions, version
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from argus_core.errors import ArgusError
+from argus_core.registry.loading import import_object, shielded
+
 OWN = "argus-perception"
-"""The distribution that Argus itself is."""
+"""The distribution of Argus itself."""
+ONLY = "ARGUS_PLUGINS"
+WITHOUT = "ARGUS_DISABLE"
 
 
 @dataclass(frozen=True)
-class Declared:
-    """One entry point and the distribution that declares it."""
+class Entry:
+    """A registered name: where its object is defined, and the distribution that declares it."""
 
-    group: str
     name: str
     value: str
     distribution: str
     version: str
+    target: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value} ({self.origin})"
+
+    @property
+    def origin(self) -> str:
+        """The distribution and its version."""
+        return f"{self.distribution} {self.version}".strip()
+
+    def load(self) -> Any:
+        """Import and return the object; an error names this entry and its distribution."""
+        if self.target is not None:
+            return self.target
+        is_own = self.distribution == OWN
+        if not is_own and (reason := conflict(self.distribution)):
+            raise ArgusError(f"{self} is refused: {self.distribution} {reason}")
+        with shielded(f"{self} could not be imported", lambda: "" if is_own else advice(self.distribution)):
+            return import_object(self.value)
 
 
-def declared(group: str) -> list[Declared]:
+def find_entries(group: str) -> list[Entry]:
     """The entry points of a group; distributions whose metadata cannot be read are left out."""
-    return [point for found in _scan(group) if isinstance(found, list) for point in found]
+    return [entry for entries in _scan(group) if isinstance(entries, list) for entry in entries]
 
 
 def damaged(prefix: str) -> list[str]:
     """What is wrong with distributions whose entry points, in groups that begin with ``prefix``, cannot be read."""
-    return [found for found in _scan(prefix) if isinstance(found, str)]
+    return [fault for fault in _scan(prefix) if isinstance(fault, str)]
 
 
 def unread(prefix: str, groups: Collection[str]) -> list[tuple[str, str]]:
-    """Distribution and group of entry points whose group begins with ``prefix`` but is none of ``groups``."""
-    found: dict[tuple[str, str], None] = {}
+    """Distribution and group of entry points whose group begins with ``prefix`` but is not one of ``groups``."""
+    pairs: set[tuple[str, str]] = set()
     for candidate in distributions():
-        with contextlib.suppress(Exception):  # what cannot be read is told by ``damaged``
+        with contextlib.suppress(Exception):  # ``damaged`` reports what cannot be read
             if prefix in (candidate.read_text("entry_points.txt") or ""):
-                own = {point.group for point in candidate.entry_points}
-                found |= {(_label(candidate), g): None for g in own if g.startswith(prefix) and g not in groups}
-    return sorted(found)
+                names = {point.group for point in candidate.entry_points}
+                pairs |= {(_label(candidate), name) for name in names if name.startswith(prefix) and name not in groups}
+    return sorted(pairs)
 
 
-def _scan(group: str) -> Iterator[list[Declared] | str]:
+def _scan(group: str) -> Iterator[list[Entry] | str]:
+    """For each distribution with the text ``group`` in its entry points, those of that group, or why there are none."""
     # importlib.metadata.entry_points() raises for all of them if one file is damaged, and parses every file.
     seen: set[str] = set()
     for candidate in distributions():
@@ -60,13 +85,13 @@ def _scan(group: str) -> Iterator[list[Declared] | str]:
                 continue
             seen.add(canonicalize_name(name))
             points = candidate.entry_points.select(group=group)
-            yield [Declared(group, point.name, point.value, name, version) for point in points]
+            yield [Entry(point.name, point.value, name, version) for point in points]
         except Exception as error:
             yield f"entry points of {_label(candidate)} cannot be read: {type(error).__name__}: {error}"
 
 
 def _identity(distribution: Distribution) -> tuple[str, str]:
-    # Headers only: parsing a long description with them takes longer than all the rest of a listing.
+    # Only the headers: parsing a long description with them takes longer than the rest of a listing.
     text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
     headers = HeaderParser().parsestr(text.partition("\n\n")[0])
     return headers["Name"] or "unknown distribution", headers["Version"] or ""
@@ -81,7 +106,7 @@ def _label(distribution: Distribution) -> str:
 
 @dataclass(frozen=True)
 class Unmet:
-    """A requirement as ``name<2``, and the version that is installed instead; empty if there is none."""
+    """A requirement such as ``name<2``, and the version that is installed instead; empty if there is none."""
 
     requirement: str
     here: str
@@ -91,7 +116,7 @@ class Unmet:
 
 
 def unmet(name: str) -> list[Unmet]:
-    """Requirements of an installed distribution that are not met, in its own order; extras are not asked for."""
+    """Requirements of an installed distribution that are not met, in its own order, without those of extras."""
     try:
         texts = distribution(name).requires or []
     except (PackageNotFoundError, ValueError):
@@ -100,7 +125,7 @@ def unmet(name: str) -> list[Unmet]:
 
 
 def conflict(name: str) -> str:
-    """Why a distribution does not go with the Argus that is installed, and what to do; empty if it does."""
+    """Why a distribution is incompatible with the installed Argus, and what to do; empty if it is not."""
     for missing in unmet(name):
         if missing.here and canonicalize_name(Requirement(missing.requirement).name) == OWN:
             return (
@@ -110,12 +135,13 @@ def conflict(name: str) -> str:
     return ""
 
 
-def advice(name: str, missing: Sequence[Unmet]) -> str:
-    """One sentence about unmet requirements; empty if there are none."""
+def advice(name: str) -> str:
+    """One sentence about the unmet requirements of a distribution; empty if there are none."""
+    missing = unmet(name)
     if not missing:
         return ""
-    wanted = " ".join(f"'{each.requirement}'" for each in missing)
-    return f"{name} requires {', '.join(map(str, missing))}: pip install {wanted}"
+    requirements = " ".join(f"'{requirement.requirement}'" for requirement in missing)
+    return f"{name} requires {', '.join(map(str, missing))}: pip install {requirements}"
 
 
 def _check(text: str) -> Unmet | None:
@@ -126,7 +152,7 @@ def _check(text: str) -> Unmet | None:
         here = _version(wanted.name)
         met = here and wanted.specifier.contains(here, prereleases=True)
     except ValueError:
-        return None  # written by an old or odd tool: whether it is met cannot be told
+        return None  # an unusual text of an old tool, which cannot be checked
     return None if met else Unmet(f"{wanted.name}{wanted.specifier}", here)
 
 
@@ -137,41 +163,39 @@ def _version(name: str) -> str:
         return ""
 
 
-ONLY = "ARGUS_PLUGINS"
-WITHOUT = "ARGUS_DISABLE"
-
-
 @dataclass(frozen=True)
 class Selection:
-    """Names of distributions or entries: ``only`` these of strangers (None: all), ``without`` those of anybody."""
+    """Names of distributions or entries: ``only`` these of other packages (None: all), ``without`` these of any."""
 
     only: tuple[str, ...] | None = None
     without: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls) -> Selection:
-        """What the two variables say; an unset ARGUS_PLUGINS selects everything, an empty one no stranger."""
+        """The selection of the two variables; without ARGUS_PLUGINS everything, with an empty one only Argus itself."""
         only = os.environ.get(ONLY)
         return cls(None if only is None else _names(only), _names(os.environ.get(WITHOUT, "")))
 
-    def excludes(self, name: str, distribution: str) -> str:
-        """The setting that leaves this entry out, in words; empty if none does."""
-        if any(_means(each, name, distribution) for each in self.without):
+    def excludes(self, entry: Entry) -> str:
+        """The setting that leaves this entry out, in words; empty if there is none."""
+        if any(_matches(word, entry.name, entry.distribution) for word in self.without):
             return f"{WITHOUT}={','.join(self.without)}"
-        if self.only is None or distribution == OWN or any(_means(each, name, distribution) for each in self.only):
+        if self.only is None or entry.distribution == OWN:
+            return ""
+        if any(_matches(word, entry.name, entry.distribution) for word in self.only):
             return ""
         return f"{ONLY}={','.join(self.only)}, which does not name it"
 
-    def unmatched(self, entries: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Variable and name of what is named there but matches none of the ``(name, distribution)`` pairs."""
-        known = list(entries)
-        named = [*((ONLY, each) for each in self.only or ()), *((WITHOUT, each) for each in self.without)]
-        return [(variable, each) for variable, each in named if not any(_means(each, *entry) for entry in known)]
+    def unmatched(self, entries: Iterable[Entry]) -> list[tuple[str, str]]:
+        """Variable and name of every selected name that matches no entry."""
+        known = [(entry.name, entry.distribution) for entry in entries]
+        words = [*((ONLY, word) for word in self.only or ()), *((WITHOUT, word) for word in self.without)]
+        return [(variable, word) for variable, word in words if not any(_matches(word, *entry) for entry in known)]
 
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _means(word: str, name: str, distribution: str) -> bool:
+def _matches(word: str, name: str, distribution: str) -> bool:
     return word == name or canonicalize_name(word) == canonicalize_name(distribution)

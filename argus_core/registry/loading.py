@@ -1,4 +1,4 @@
-"""Imports of strangers' code: what goes wrong becomes one message, and what it prints stays out of the output."""
+"""Importing code of other packages: errors become one message, and prints stay out of the output."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from typing import Any
 from argus_core.errors import ArgusError
 
 _OURS = (str(Path(__file__).parents[1]), str(Path(importlib.__file__).parent), "<frozen importlib")
-"""Where frames lie that are no news in a traceback."""
+"""Where frames come from that a message leaves out."""
 
 
 def debugging() -> bool:
-    """Whether ARGUS_DEBUG=1 asks for errors as they are."""
+    """Whether ARGUS_DEBUG=1 asks for original errors with their tracebacks."""
     return os.environ.get("ARGUS_DEBUG") == "1"
 
 
 @contextlib.contextmanager
 def shielded(what: str, hint: Callable[[], str] = str, through: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
-    """Run a stranger's code: what it raises, sys.exit included, becomes an ArgusError that begins with ``what``.
+    """Run code of another package: what it raises, sys.exit included, becomes an ArgusError that begins with ``what``.
 
-    Errors of the types ``through`` stay as they are.
-    What it prints goes to standard error, so that standard output holds answers alone. ``hint`` is asked for
-    a further sentence if it fails. KeyboardInterrupt passes, and with ARGUS_DEBUG=1 everything does.
+    Errors of the types ``through`` stay as they are, and with ARGUS_DEBUG=1 all do. ``hint`` gives a further sentence
+    for the message. What the code prints goes to standard error, so that standard output contains only answers.
     """
     try:
         with contextlib.redirect_stdout(sys.stderr):
@@ -36,14 +35,14 @@ def shielded(what: str, hint: Callable[[], str] = str, through: tuple[type[BaseE
     except (Exception, SystemExit) as error:
         if debugging() or isinstance(error, through):
             raise
-        parts = (f"{what}: {told(error)}", hint(), "set ARGUS_DEBUG=1 for the traceback")
+        parts = (f"{what}: {describe_error(error)}", hint(), "set ARGUS_DEBUG=1 for the traceback")
         raise ArgusError("; ".join(filter(None, parts))) from error
 
 
-def told(error: BaseException, file: str | None = None) -> str:
+def describe_error(error: BaseException, file: str | None = None) -> str:
     """An error in one line: its type, its text, and the line of the module that was imported or function called.
 
-    With ``file`` that is the last line of this file that the error came through, if it did.
+    With ``file`` it is the last line of this file in the traceback instead.
     """
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg} at {error.filename}:{error.lineno}"
@@ -54,26 +53,26 @@ def told(error: BaseException, file: str | None = None) -> str:
 
 
 def home_of(target: type) -> str | None:
-    """The file of the module that defines a class, if it has one."""
+    """The file that defines a class, if there is one."""
     return getattr(sys.modules.get(target.__module__), "__file__", None)
 
 
 def import_object(value: str) -> Any:
-    """The object that an entry point's value, ``module:attribute``, leads to."""
+    """The object of an entry point's value, ``module:attribute``."""
     name, _, attribute = value.partition("[")[0].strip().partition(":")
     with _same_folder(name):
         module = loaded = importlib.import_module(name.strip())
     for part in filter(None, attribute.strip().split(".")):
         try:
             loaded = getattr(loaded, part)
-        except AttributeError as error:  # two packages may have a module of one name: say which was found
+        except AttributeError as error:  # two packages may have a module of the same name: say which one this is
             raise AttributeError(f"{error} ({getattr(module, '__file__', None) or 'no file'})") from error
     return loaded
 
 
 @contextlib.contextmanager
 def _same_folder(module: str) -> Iterator[None]:
-    """Go back to the working directory, where results are written, if an import leaves it."""
+    """Restore the working directory, where results are written, if an import changes it."""
     try:
         folder = os.getcwd()
     except FileNotFoundError:  # it was deleted
@@ -90,8 +89,8 @@ def _same_folder(module: str) -> Iterator[None]:
 def _place(error: BaseException, file: str | None) -> str:
     steps = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     if file is not None:
-        own = [line for code, line in steps if code.co_filename == file]
-        return "".join(f" at {file}:{line}" for line in own[-1:])
-    theirs = [(code, line) for code, line in steps if not code.co_filename.startswith(_OURS)]
-    modules = [(code, line) for code, line in theirs if code.co_name == "<module>"]
-    return "".join(f" at {code.co_filename}:{line}" for code, line in modules[-1:] or theirs[:1])
+        lines = [line for code, line in steps if code.co_filename == file]
+        return "".join(f" at {file}:{line}" for line in lines[-1:])
+    foreign = [(code, line) for code, line in steps if not code.co_filename.startswith(_OURS)]
+    modules = [(code, line) for code, line in foreign if code.co_name == "<module>"]
+    return "".join(f" at {code.co_filename}:{line}" for code, line in modules[-1:] or foreign[:1])

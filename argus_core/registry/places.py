@@ -1,4 +1,4 @@
-"""What lies where a user points: a saved Argus, a run, a head; told from names and headers, without torch."""
+"""Models by name or path: a built-in model, a saved Argus, a run or a head, recognised without importing torch."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from argus_core.errors import ArgusError, unknown
 from argus_core.registry.registry import MODELS
 
 DEFAULT_MODEL = "lite"
-"""The built-in model that answers where none is named."""
+"""The built-in model that is used by default."""
 ALIASES = {"softmax": ("linear",), "knn": ("knn", "prototypes")}
-"""What the classification methods of published packages are called here."""
+"""Names of classification methods in published packages, and their heads here."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 class Role(NamedTuple):
-    """What a head of a model is for: its task, and its registered name."""
+    """A head of a model: its task, and its registered name."""
 
     task: str
     head: str
@@ -54,7 +54,7 @@ def is_hub_id(text: str) -> bool:
 
 
 def folder_of(model: str | None) -> Path:
-    """Where a model lies: a path as it is, else the folder of a built-in model, by default of ``DEFAULT_MODEL``."""
+    """The path of a model: a path itself, or the folder of a built-in model, by default ``DEFAULT_MODEL``."""
     path = Path(model or DEFAULT_MODEL).expanduser()
     if model is not None and (path.exists() or all(entry.name != model for entry in MODELS.entries())):
         return path
@@ -63,10 +63,14 @@ def folder_of(model: str | None) -> Path:
 
 
 def check_model(text: str) -> None:
-    """Raise ArgusError unless this is a model, a run, a head of one, a built-in name, or may be a hub id."""
+    """Raise ArgusError unless this is a model, a run, a head of a run, a built-in name, or a possible hub id."""
     path = Path(text).expanduser()
+    if path.is_dir() and not (path / "config.json").exists() and not is_run(path):
+        raise ArgusError(
+            f"{path} holds no model; give a saved Argus (a folder with config.json), a run of `arena train` "
+            "(with HEAD/best.safetensors), or one head of it (with best.safetensors)"
+        )
     if path.exists():
-        _check_place(path)
         return
     built_in = [entry.name for entry in MODELS.entries()]
     if not is_hub_id(text) and text not in built_in:
@@ -76,34 +80,25 @@ def check_model(text: str) -> None:
         )
 
 
-def _check_place(path: Path) -> None:
-    """Raise ArgusError for a folder that holds nothing to open."""
-    if path.is_dir() and not (path / "config.json").exists() and not is_run(path):
-        raise ArgusError(
-            f"{path} holds no model; give a saved Argus (a folder with config.json), a run of `arena train` "
-            "(with HEAD/best.safetensors), or one head of it (with best.safetensors)"
-        )
-
-
-def held(path: Path) -> dict[str, Role] | None:
-    """The heads of a model or run by name; None where only opening it can tell."""
+def read_roles(path: Path) -> dict[str, Role] | None:
+    """The heads of a model or run by name; None if its files do not tell."""
     try:
         if is_run(path):
             return {file.resolve().parent.name: _role(_header(file)) for file in head_files(path)}
         heads = json.loads((path / "config.json").read_text(encoding="utf-8"))["argus"]["heads"]
         return {name: _role(entry) for name, entry in heads.items()}
-    except Exception:  # whoever opens it says what is wrong
+    except Exception:  # opening the model will report what is wrong
         return None
 
 
 def find_head(heads: Mapping[str, Role], task: str, which: str | None = None, hint: str = "") -> str:
-    """The name of the head that answers for a task: ``which`` one, or the first; ``hint`` ends a refusal."""
+    """The name of the head for a task: the one called ``which``, or the first; ``hint`` ends the error message."""
     solving = [name for name, role in heads.items() if role.task == task]
     if not solving:
         known = sorted({role.task for role in heads.values()})
         near = difflib.get_close_matches(task, [*known, *heads], n=1)
-        meant = f"did you mean {near[0]!r}?" if near else "give a --model with such a head, or train one"
-        raise ArgusError(f"no head here solves {task!r}, but {', '.join(known) or 'nothing'}; {meant}{hint}")
+        remedy = f"did you mean {near[0]!r}?" if near else "give a --model with such a head, or train one"
+        raise ArgusError(f"no head here solves {task!r}, but {', '.join(known) or 'nothing'}; {remedy}{hint}")
     if which is None:
         return solving[0]
     wanted = (which, *ALIASES.get(which, ()))
@@ -113,14 +108,14 @@ def find_head(heads: Mapping[str, Role], task: str, which: str | None = None, hi
     raise ArgusError(f"no head for {task!r} is called {which!r}; there are {', '.join(solving)}{hint}")
 
 
-def find_heads(heads: Mapping[str, Role], asked: Iterable[str], hint: str = "") -> list[str]:
-    """Heads by their own names or those of tasks."""
-    return list(dict.fromkeys(one if one in heads else find_head(heads, one, hint=hint) for one in asked))
+def find_heads(heads: Mapping[str, Role], names: Iterable[str], hint: str = "") -> list[str]:
+    """The names of heads, given by their own names or by those of tasks."""
+    return list(dict.fromkeys(name if name in heads else find_head(heads, name, hint=hint) for name in names))
 
 
 def check_asked(model: str | None, tasks: Sequence[str] | None, task: str | None, head: str | None) -> None:
-    """Raise ArgusError for heads or tasks that a model, or the default one, does not have, as far as its files tell."""
-    heads = held(folder_of(model))
+    """Raise ArgusError for heads or tasks that a model (or the default) lacks, as far as its files tell."""
+    heads = read_roles(folder_of(model))
     if heads and tasks is not None:
         find_heads(heads, tasks)
     if heads and task is not None:

@@ -1,49 +1,14 @@
-"""Things looked up by name: read from package metadata, imported only when used."""
+"""Registries of names: read from package metadata, and imported only when used."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from argus_core.common.deprecation import renamed
 from argus_core.errors import ArgusError, unknown
-from argus_core.registry.distributions import OWN, Selection, declared
-from argus_core.registry.loading import import_object, shielded
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One registered name: where its object lives and which distribution brought it."""
-
-    name: str
-    value: str
-    distribution: str
-    version: str
-    target: Any = None
-
-    def __str__(self) -> str:
-        return f"{self.name} = {self.value} ({self.origin})"
-
-    @property
-    def origin(self) -> str:
-        """The distribution and its version."""
-        return f"{self.distribution} {self.version}".strip()
-
-    def load(self) -> Any:
-        """Import and return the object; a failure names this entry and its distribution, and harms no other."""
-        if self.target is not None:
-            return self.target
-        if self.distribution == OWN:
-            with shielded(f"{self} could not be imported"):
-                return import_object(self.value)
-        from argus_core.registry.distributions import advice, conflict, unmet
-
-        if reason := conflict(self.distribution):
-            raise ArgusError(f"{self} is refused: {self.distribution} {reason}")
-        with shielded(f"{self} could not be imported", lambda: advice(self.distribution, unmet(self.distribution))):
-            return import_object(self.value)
+from argus_core.registry.distributions import OWN, Entry, Selection, find_entries
 
 
 class Registry:
@@ -55,25 +20,25 @@ class Registry:
         self._registered: dict[str, Entry] = {}
 
     def entries(self) -> list[Entry]:
-        """Every entry that takes part, duplicates included, in order of name."""
+        """All entries that are not disabled, duplicates included, in order of name."""
         selection = Selection.from_environment()
-        found = [entry for entry in self._installed() if not selection.excludes(entry.name, entry.distribution)]
-        return sorted([*found, *self._registered.values()], key=_order)
+        installed = [entry for entry in find_entries(self.group) if not selection.excludes(entry)]
+        return sorted([*installed, *self._registered.values()], key=_order)
 
     def disabled(self) -> dict[Entry, str]:
-        """Installed entries that ARGUS_PLUGINS or ARGUS_DISABLE leave out, each with the setting that does."""
+        """Installed entries that ARGUS_PLUGINS or ARGUS_DISABLE leave out, each with that setting."""
         selection = Selection.from_environment()
-        found = {entry: selection.excludes(entry.name, entry.distribution) for entry in self._installed()}
-        return {entry: why for entry, why in sorted(found.items(), key=lambda item: _order(item[0])) if why}
+        settings = {entry: selection.excludes(entry) for entry in sorted(find_entries(self.group), key=_order)}
+        return {entry: setting for entry, setting in settings.items() if setting}
 
     def register(self, name: str, target: Any, origin: str = "registered by hand") -> None:
-        """Add an object by hand, as in a notebook; ``origin`` stands where others have their distribution.
+        """Add an object by hand, as in a notebook; ``origin`` takes the place of a distribution.
 
         A name that is taken is refused, unless by an object of the same module and qualified name: a cell run again.
         """
-        named = target if hasattr(target, "__qualname__") else type(target)
-        entry = Entry(name, f"{named.__module__}:{named.__qualname__}", origin, "", target)
-        taken = next((each for each in self.entries() if each.name == name), None)
+        owner = target if hasattr(target, "__qualname__") else type(target)
+        entry = Entry(name, f"{owner.__module__}:{owner.__qualname__}", origin, "", target)
+        taken = next((entry for entry in self.entries() if entry.name == name), None)
         if taken is not None and (self._registered.get(name) != taken or taken.value != entry.value):
             raise ArgusError(f"{self.kind} name {name!r} is taken by {taken}; choose another")
         self._registered[name] = entry
@@ -87,9 +52,9 @@ class Registry:
     def find(self, name: str) -> Entry:
         """The entry called ``name``, or the only one whose part after the first dot is ``name``."""
         entries = self.entries()
-        hits = _called(name, entries)
-        if not hits and (now := renamed(self.kind, name)):
-            return self.find(now)
+        hits = _named(name, entries)
+        if not hits and (new_name := renamed(self.kind, name)):
+            return self.find(new_name)
         if not hits:
             raise self._missing(name, {entry.name for entry in entries})
         if len({entry.name for entry in hits}) > 1:
@@ -102,12 +67,9 @@ class Registry:
         """Import the object called ``name``."""
         return self.find(name).load()
 
-    def _installed(self) -> list[Entry]:
-        return [Entry(each.name, each.value, each.distribution, each.version) for each in declared(self.group)]
-
     def _missing(self, name: str, known: Iterable[str]) -> ArgusError:
         disabled = self.disabled()
-        for entry in _called(name, disabled):
+        for entry in _named(name, disabled):
             return ArgusError(f"{self.kind} {entry} is disabled by {disabled[entry]}; change or unset that variable")
         parts = {full: full.partition(".")[2] or full for full in known}
         alike = difflib.get_close_matches(name, set(parts.values()), cutoff=0.5)
@@ -124,18 +86,13 @@ def clash(entries: Sequence[Entry]) -> str:
     )
 
 
-def _called(name: str, entries: Iterable[Entry]) -> list[Entry]:
+def _named(name: str, entries: Iterable[Entry]) -> list[Entry]:
     exact = [entry for entry in entries if entry.name == name]
     return exact or [entry for entry in entries if entry.name.partition(".")[2] == name]
 
 
 def _order(entry: Entry) -> tuple[str, str]:
     return entry.name, entry.distribution
-
-
-def iter_plugins() -> Iterator[Entry]:
-    """The entries of the plugin group, in order of name."""
-    yield from PLUGINS.entries()
 
 
 HEADS = Registry("argus.heads", "head")

@@ -13,9 +13,9 @@ from PIL import Image
 from argus_core import Argus, Canvas, Classify, Depth, build_head, load_backbone
 from argus_core.cache import DType
 from argus_core.cli.early import check_dtype, check_fit
-from argus_core.cli.models import VARIANTS
+from argus_core.cli.requests import VARIANTS
 from argus_core.errors import ArgusError
-from argus_core.registry.places import Role, find_head, held
+from argus_core.registry.places import Role, find_head, read_roles
 from argus_core.saving.config import FILES
 
 RUN = """
@@ -157,7 +157,7 @@ def test_the_names_that_are_checked_early_are_those_that_hold_later():
 
 def test_what_a_place_holds_is_read_from_its_files(folder):
     roles = {"kinds": Role("classify", "classify.linear"), "metres": Role("depth", "depth.linear")}
-    assert held(folder / "m") == held(folder / "run") == roles
-    assert held(folder / "run" / "metres") == {"metres": roles["metres"]}
-    assert held(folder / "empty") is None
+    assert read_roles(folder / "m") == read_roles(folder / "run") == roles
+    assert read_roles(folder / "run" / "metres") == {"metres": roles["metres"]}
+    assert read_roles(folder / "empty") is None
     assert find_head(roles, "classify", "softmax") == "kinds"

@@ -19,7 +19,7 @@ import pytest
 
 import argus_core
 from argus_core.registry import BACKBONES, HEADS, TASKS
-from argus_core.registry.registry import iter_plugins
+from argus_core.registry.registry import PLUGINS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {
@@ -218,7 +218,7 @@ print(json.dumps({"file": argus_core.__file__, "plugins": [entry.name for entry 
     found = json.loads(done.stdout)
     assert Path(found.pop("file")).is_relative_to(wheel)
     installed = {r.group: [entry.name for entry in r.entries()] for r in (HEADS, BACKBONES, TASKS)}
-    assert found == {**installed, "plugins": [entry.name for entry in iter_plugins()]}
+    assert found == {**installed, "plugins": [entry.name for entry in PLUGINS.entries()]}
 
 
 def test_every_registered_name_leads_somewhere():

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from argus_core.errors import ArgusError, unknown
-from argus_core.registry.loading import home_of, told
+from argus_core.registry.loading import describe_error, home_of
 from argus_core.testing.kit.isolation import contained
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Kit(Generic[S]):
         except (Exception, SystemExit) as error:
             if isinstance(error, AssertionError | ArgusError):
                 return str(error) or type(error).__name__
-            return told(error, home_of(getattr(subject, "cls", type(subject))))
+            return describe_error(error, home_of(getattr(subject, "cls", type(subject))))
         return ""
 
     def outcomes(
