@@ -1,7 +1,7 @@
-"""Pictures of predictions, and the files that hold them: pure functions from arrays to RGB bytes.
+"""Pictures of predictions, and image files of them: pure functions from arrays to RGB bytes.
 
-``draw_*`` functions give a picture with its explanation beside or below it, never over it; ``paint_*`` functions give
-the same without, in the size of what they are given.
+``draw_*`` functions return a picture with its explanation beside or below it, never over it; ``paint_*`` functions
+return only the picture, in the size of their input.
 """
 
 from argus_core.draw.boxes import draw_boxes

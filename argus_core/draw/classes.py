@@ -8,29 +8,29 @@ from PIL import Image, ImageDraw, ImageFont
 
 from argus_core.draw.inputs import checked
 from argus_core.draw.palette import Color, Pixels
-from argus_core.draw.panel import INK, PAPER, attach, enlarged
+from argus_core.draw.panel import INK, PAPER, attach, enlarged, size_of
 from argus_core.draw.text import fit, font_for, length, line_of, plain, write
 
 BAR: Color = (47, 126, 216)
 TRACK: Color = (228, 232, 238)
 LEAST_EMS = 16
-"""Room for a row, in font sizes; a narrower image gets paper beside it."""
+"""Room for a row, in font sizes; a narrower image is extended with paper."""
 
 
 def draw_classes(image: Pixels, scores: Sequence[tuple[str, float]]) -> Pixels:
     """An RGB image (h, w, 3) with a row for each class below it: its name, a bar, its score.
 
-    Bars are full at 1 and empty at 0. A small image is enlarged by a whole number. Without classes only that is done.
+    Bars are full at 1 and empty at 0. A small image is enlarged by a whole number. Without classes nothing is added.
     """
     picture, _ = enlarged(checked(image))
     if not scores:
         return picture
-    face = font_for((picture.shape[0], picture.shape[1]))
+    face = font_for(size_of(picture))
     return attach(picture, score_rows(scores, picture.shape[1], face), face.size / 3, below=True)
 
 
 def score_rows(scores: Sequence[tuple[str, float]], room: int, face: ImageFont.FreeTypeFont) -> Image.Image:
-    """A panel of classes, ``room`` pixels wide or as wide as it must be."""
+    """A panel of classes, ``room`` pixels wide, or wider if it has to be."""
     em, width = round(face.size), max(room, round(LEAST_EMS * face.size))
     names = min(0.5 * width, max(length(plain(name), face) for name, _ in scores))
     texts = [f"{score:.2f}" for _, score in scores]

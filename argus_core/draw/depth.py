@@ -1,4 +1,4 @@
-"""Depth in colours with a scale in metres, and depth maps as files of whole millimetres."""
+"""Depth maps as colours with a scale in metres, and as files of whole millimetres."""
 
 from __future__ import annotations
 
@@ -12,34 +12,33 @@ from PIL import Image
 from argus_core.common.files import write_atomic
 from argus_core.draw.inputs import as_array
 from argus_core.draw.palette import GREY, Pixels
-from argus_core.draw.panel import attach, factor_for, lies, resized_map
-from argus_core.draw.scale import Scale, scale_bar
-from argus_core.draw.text import font_for
+from argus_core.draw.panel import factor_for, resized_map
+from argus_core.draw.scale import Scale, attach_scale
 from argus_core.errors import ArgusError
 
 Metres = npt.NDArray[np.float64]
 OUTLIERS = 1.0
-"""The per cent of known pixels that may lie below, and above, a range that is not given."""
+"""The per cent of known pixels below, and above, the range of a picture if none is given."""
+MOST = 65535
+"""The largest distance in millimetres that 16 bits hold."""
 
 
 def draw_depth(depth: Any, low: float | None = None, high: float | None = None, below: bool | None = None) -> Pixels:
     """``paint_depth`` with a scale bar ``below`` it or beside it, by default below a wide map.
 
-    A pointed end of the bar stands for depths beyond. Small maps are enlarged by a whole number.
+    A pointed end of the bar means that there are depths beyond it. Small maps are enlarged by a whole number.
     """
     metres = known(depth)
     scale, factor = depth_scale(metres, low, high), factor_for((metres.shape[0], metres.shape[1]))
     picture = _paint(resized_map(metres, (metres.shape[0] * factor, metres.shape[1] * factor)), scale)
-    size = (picture.shape[0], picture.shape[1])
-    under, face = lies(size) if below is None else below, font_for(size)
-    return attach(picture, scale_bar(scale, size[under], face, under), face.size / 2, under)
+    return attach_scale(picture, scale, below)
 
 
 def paint_depth(depth: Any, low: float | None = None, high: float | None = None) -> Pixels:
     """RGB bytes (h, w, 3) of metres (h, w): near is light, far is dark, unknown (0 or not finite) is grey.
 
-    Depths beyond ``low`` and ``high`` get the colours of the ends. Where they are not given they are the depths that
-    1 % and 99 % of the known pixels do not exceed.
+    Depths beyond ``low`` and ``high`` get the colours of the ends; by default these are the 1st and the 99th
+    percentile of the known depths.
     """
     metres = known(depth)
     return _paint(metres, depth_scale(metres, low, high))
@@ -71,10 +70,6 @@ def _paint(metres: Metres, scale: Scale) -> Pixels:
     colors = scale.paint(metres)
     colors[metres == 0] = GREY
     return colors
-
-
-MOST = 65535
-"""The farthest millimetre that 16 bits hold."""
 
 
 def depth_image(depth: Any) -> Image.Image:

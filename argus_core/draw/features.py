@@ -1,4 +1,4 @@
-"""What a backbone sees: tokens as colours, and where they are alike."""
+"""Tokens as pictures: their principal components as colours, and their similarity to one of them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from torch import Tensor
 
 from argus_core.draw.inputs import blend, checked, grey
 from argus_core.draw.palette import Color, Pixels
-from argus_core.draw.panel import attach, enlarged, lies
-from argus_core.draw.scale import Scale, scale_bar
+from argus_core.draw.panel import enlarged, size_of
+from argus_core.draw.scale import Scale, attach_scale
 from argus_core.draw.strokes import strokes
 from argus_core.draw.text import font_for
 from argus_core.errors import ArgusError
 
 Array = npt.NDArray[Any]
+OUTLIERS = 1.0
+"""The per cent of cells at each end of a component that share the colour of the end."""
+OPACITY = 0.7
+POINT: Color = (80, 220, 255)
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Tokens (C, h, w), float64 on the CPU, of cells of ``stride`` canvas pixels, each of which shows image.
+    """Tokens (C, h, w), float64 on the CPU, of cells of ``stride`` canvas pixels that contain some of the image.
 
-    The image ends at ``extent`` (height, width) canvas pixels, which the last cells may overhang.
+    The image ends at ``extent`` (height, width) canvas pixels; the last cells may overhang it.
     """
 
     tokens: Tensor
@@ -37,7 +41,7 @@ class Cells:
 
     @classmethod
     def of(cls, maps: Tensor, stride: int, extent: tuple[int, int] | None) -> Cells:
-        """The cells of ``maps`` within ``extent``, or all; raises ArgusError if it holds nothing or there are less."""
+        """The cells of ``maps`` within ``extent``, by default all; raises ArgusError for a wrong extent."""
         if maps.ndim != 3 or not maps.numel() or stride < 1:
             raise ArgusError(f"tokens to draw are (C, h, w) of cells of 1 or more pixels, not {tuple(maps.shape)}")
         covered = (maps.shape[1] * stride, maps.shape[2] * stride)
@@ -65,12 +69,6 @@ class Cells:
         return row, column
 
 
-OUTLIERS = 1.0
-"""The per cent of cells at each end that a component's colours do not tell apart."""
-OPACITY = 0.7
-POINT: Color = (80, 220, 255)
-
-
 def draw_pca(
     maps: Tensor,
     stride: int,
@@ -80,10 +78,10 @@ def draw_pca(
 ) -> Pixels:
     """The first three principal components of tokens (C, h, w) as red, green and blue, (height, width, 3) bytes.
 
-    Only cells within ``extent`` (height, width in canvas pixels), where the image ends, count and are shown; the
-    picture has ``size``, by default that of the extent, and shows the cells as they are unless ``smooth``. The same
-    tokens give the same colours: each component points where its largest weight is positive and fills the range from
-    1 % to 99 % of the cells.
+    Only cells within ``extent`` (height, width in canvas pixels), where the image ends, are used and shown; the picture
+    has ``size``, by default that of the extent, with interpolation between cells if ``smooth``. The same tokens give
+    the same colours: the largest weight of each component is positive, and its colours range from the 1st to the 99th
+    percentile of the cells.
     """
     cells = Cells.of(maps, stride, extent)
     size = size or cells.extent
@@ -100,17 +98,15 @@ def draw_similarity(
     """
     cells = Cells.of(maps, stride, extent)
     unit = F.normalize(cells.tokens, dim=0)
-    row, column = cells.at(point, (checked(image).shape[0], image.shape[1]))
+    row, column = cells.at(point, size_of(checked(image)))
     big, factor = enlarged(image)
-    size = (big.shape[0], big.shape[1])
     cosines = torch.einsum("chw,c->hw", unit, unit[:, row, column]).numpy()
     scale = Scale(min(float(cosines.min()), 0.99), 1.0, title="cosine")
-    heat = scale.paint(cells.enlarge(cosines, size))
-    picture, face = blend(grey(big), heat, OPACITY), font_for(size)
+    heat = scale.paint(cells.enlarge(cosines, size_of(big)))
+    picture, face = blend(grey(big), heat, OPACITY), font_for(size_of(big))
     with strokes(picture) as pen:
         pen.dot((point[0] * factor, point[1] * factor), 0.45 * face.size, POINT)
-    bar = scale_bar(scale, size[lies(size)], face, lies(size))
-    return attach(np.asarray(picture), bar, face.size / 2, lies(size))
+    return attach_scale(np.asarray(picture), scale)
 
 
 def _components(tokens: Tensor) -> Array:
@@ -127,7 +123,7 @@ def _components(tokens: Tensor) -> Array:
 
 
 def _directions(flat: Tensor) -> Tensor:
-    """(at most 3, C): unit vectors along which centred rows (N, C) vary most, from the smaller of two Gram matrices."""
+    """(at most 3, C): unit vectors along which centred rows (N, C) vary most, by the smaller of two Gram matrices."""
     if flat.shape[0] < flat.shape[1]:
         values, vectors = torch.linalg.eigh(flat @ flat.T)
         vectors = flat.T @ vectors

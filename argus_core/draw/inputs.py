@@ -1,4 +1,4 @@
-"""What may be drawn: images as RGB bytes, everything else as arrays or tensors alike."""
+"""Checks and conversions of what is drawn: images as RGB bytes, everything else as arrays or tensors."""
 
 from __future__ import annotations
 

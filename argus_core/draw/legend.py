@@ -1,4 +1,4 @@
-"""What the colours of a picture mean: a swatch, a name and a number each."""
+"""Legends: a swatch, a name and a number for each colour of a picture."""
 
 from __future__ import annotations
 
@@ -8,29 +8,36 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from argus_core.draw.palette import Color
-from argus_core.draw.panel import EDGE, INK, PAPER
-from argus_core.draw.text import fit, length, line_of, write
+from argus_core.draw.palette import Color, Pixels
+from argus_core.draw.panel import EDGE, INK, PAPER, attach, lies, size_of
+from argus_core.draw.text import fit, font_for, length, line_of, write
 
 LEAST_ROWS = 10
-"""Rows that a legend may have, however low the picture."""
+"""Rows that a legend may have beside a picture of any height."""
 MOST_COLUMNS = 2
-"""Columns beside a picture; more entries than they hold are counted in a last line."""
+"""Columns beside a picture; entries that do not fit are counted in a last line."""
 NAME_EMS = 14
 """The most room for a name, in font sizes."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a legend; without a colour it is just text."""
+    """A line of a legend; without a colour it is only text."""
 
     color: Color | None
     name: str
     value: str = ""
 
 
+def attach_legend(picture: Pixels, entries: Sequence[Entry], below: bool | None = None) -> Pixels:
+    """The picture with a legend below or beside it, by default below a wide picture."""
+    size = size_of(picture)
+    under, face = lies(size) if below is None else below, font_for(size)
+    return attach(picture, legend(entries, size[under], face, under), face.size / 2, under)
+
+
 def legend(entries: Sequence[Entry], room: int, face: ImageFont.FreeTypeFont, lying: bool) -> Image.Image:
-    """A panel to be attached to a picture, below it and ``room`` pixels wide or beside it and as high.
+    """A panel to attach to a picture: below it and ``room`` pixels wide, or beside it and as high.
 
     Entries run down its columns.
     """
@@ -59,7 +66,7 @@ def _widths(entries: Sequence[Entry], face: ImageFont.FreeTypeFont) -> tuple[int
 
 
 def _cut(entries: Sequence[Entry], room: int) -> list[Entry]:
-    """The first entries, and how many there are besides."""
+    """The first entries, and the number of the others."""
     if len(entries) <= room:
         return list(entries)
     return [*entries[: room - 1], Entry(None, f"and {len(entries) - room + 1} more")]

@@ -1,4 +1,4 @@
-"""Index masks in colours over their image, and as palette files that show in colours wherever they are opened."""
+"""Index masks as colours over their image, and as files with the colours as their palette."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from PIL import Image
 
 from argus_core.common.files import write_atomic
 from argus_core.draw.inputs import as_array, blend, checked, grey
-from argus_core.draw.legend import Entry, legend
+from argus_core.draw.legend import Entry, attach_legend
 from argus_core.draw.palette import COLORS, GREY, WHITE, Pixels, class_color, class_colors
-from argus_core.draw.panel import attach, enlarged, lies, resized_map
-from argus_core.draw.text import font_for
+from argus_core.draw.panel import enlarged, resized_map, size_of
 from argus_core.errors import ArgusError
 
 OPACITY = 0.55
 LINE = 150
-"""How opaque the white lines between classes are, of 255."""
+"""Opacity of the white lines between classes, of 255."""
+NARROW, WIDE = 255, 65535
+"""The value of a pixel without a label in 8 and in 16 bits; classes are below."""
 
 
 def draw_mask(
@@ -35,30 +36,28 @@ def draw_mask(
 ) -> Pixels:
     """``paint_mask`` with a legend ``below`` or beside it, by default below a wide picture.
 
-    It tells the classes present and their shares, the largest first; pixels without a label last. Small images are
-    enlarged by a whole number.
+    The legend shows the classes present and their shares, the largest first, and pixels without a label last. Small
+    images are enlarged by a whole number.
     """
-    values = _fitting(image, labels, len(classes), ignore)
+    values = _labels_of(image, labels, len(classes), ignore)
     big, _ = enlarged(image)
-    size = (big.shape[0], big.shape[1])
-    picture = paint_mask(big, resized_map(values, size), len(classes), ignore, opacity)
+    picture = paint_mask(big, resized_map(values, size_of(big)), len(classes), ignore, opacity)
     entries = [
         Entry(GREY if label < 0 else class_color(label), "none" if label < 0 else classes[label], _percent(share))
         for label, share in shares(values, ignore)
     ]
-    under, face = lies(size) if below is None else below, font_for(size)
-    return attach(picture, legend(entries, size[under], face, under), face.size / 2, under)
+    return attach_legend(picture, entries, below)
 
 
 def paint_mask(image: Pixels, labels: Any, classes: int, ignore: int = 255, opacity: float = OPACITY) -> Pixels:
     """A copy of an RGB image (h, w, 3) under the colours of the classes of its pixels (h, w), with light borders.
 
-    Pixels of the index ``ignore`` keep the image's brightness but lose its colours. Raises ArgusError where labels and
-    image do not have one size and for labels that are no class.
+    Pixels of the index ``ignore`` keep the image's brightness but lose its colours. Raises ArgusError for labels of
+    another size than the image and for labels without a class.
     """
-    values = _fitting(image, labels, classes, ignore)
+    values = _labels_of(image, labels, classes, ignore)
     unlabelled = values == ignore
-    # The image's own colours would mix with those of the classes, which then match no entry of the legend.
+    # Otherwise the image's colours mix with those of the classes, which then match no entry of the legend.
     pale = np.asarray(Image.blend(Image.fromarray(image), Image.fromarray(grey(image)), math.sqrt(opacity)))
     picture = blend(pale, class_colors()[values % COLORS], opacity)
     picture.paste(Image.fromarray(grey(image)), (0, 0), Image.fromarray(unlabelled.astype(np.uint8) * 255))
@@ -66,17 +65,17 @@ def paint_mask(image: Pixels, labels: Any, classes: int, ignore: int = 255, opac
     return np.array(picture)
 
 
-def _fitting(image: Pixels, labels: Any, classes: int, ignore: int) -> npt.NDArray[np.int64]:
-    """The labels of an image's pixels."""
+def _labels_of(image: Pixels, labels: Any, classes: int, ignore: int) -> npt.NDArray[np.int64]:
+    """Labels as an array; raises ArgusError if they do not fit the image or the classes."""
     values = check_labels(labels, classes, ignore)
     if values.shape != checked(image).shape[:2]:
-        sizes = [f"{one[0]}x{one[1]}" for one in (values.shape, image.shape)]
-        raise ArgusError("the mask is {} (height x width), the image {}: they must be the same".format(*sizes))
+        text = "the mask is {}x{} (height x width), the image {}x{}: they must be the same"
+        raise ArgusError(text.format(*values.shape, *size_of(image)))
     return values
 
 
 def check_labels(labels: Any, classes: int, ignore: int) -> npt.NDArray[np.int64]:
-    """Labels (h, w) as they are; raises ArgusError if one is neither ``ignore`` nor one of 0..classes - 1."""
+    """Labels (h, w) as an array; raises ArgusError for a label that is neither ``ignore`` nor in 0..classes - 1."""
     values = as_array(labels)
     if values.ndim != 2 or not values.size or values.dtype.kind not in "ui":
         raise ArgusError(f"a mask is an integer array (h, w), not {values.dtype} {values.shape}")
@@ -92,9 +91,9 @@ def check_labels(labels: Any, classes: int, ignore: int) -> npt.NDArray[np.int64
 def shares(labels: Any, ignore: int = 255) -> list[tuple[int, float]]:
     """The labels present and their shares of all pixels, largest first; -1 stands for ``ignore`` and comes last."""
     values = as_array(labels)
-    known = np.bincount(values[values != ignore].astype(np.int64))
-    rows = [(int(label), known[label] / values.size) for label in np.flatnonzero(known)]
-    rest = values.size - int(known.sum())
+    counts = np.bincount(values[values != ignore].astype(np.int64))
+    rows = [(int(label), counts[label] / values.size) for label in np.flatnonzero(counts)]
+    rest = values.size - int(counts.sum())
     return sorted(rows, key=lambda row: (-row[1], row[0])) + [(-1, rest / values.size)] * (rest > 0)
 
 
@@ -103,16 +102,12 @@ def _percent(share: float) -> str:
 
 
 def _borders(labels: npt.NDArray[np.int64]) -> Image.Image:
-    """A paste mask of where one class meets another: a line as wide as suits the size, none on thumbnails."""
+    """A paste mask of lines between classes, of a width that suits the size; thumbnails have none."""
     line, width = np.zeros(labels.shape, dtype=np.uint8), round(math.sqrt(labels.size) / 400)
     for lines, rows in ((line, labels), (line.T, labels.T)) if width else ():
         half, n = width // 2, len(rows)
         lines[half : half + n - width] |= rows[width:] != rows[:-width]
     return Image.fromarray(line * np.uint8(LINE))
-
-
-NARROW, WIDE = 255, 65535
-"""What stands for a pixel without a label, in 8 and in 16 bits; the classes lie below."""
 
 
 def index_image(labels: Any, classes: int, ignore: int = 255) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Points of two images that belong together."""
+"""Matching points of two images."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFont
+from PIL import Image
 
 from argus_core.draw.inputs import as_array, as_points, checked
-from argus_core.draw.legend import Entry, legend
+from argus_core.draw.legend import Entry, attach_legend, legend
 from argus_core.draw.palette import COLORS, GREY, Color, Pixels, class_colors
 from argus_core.draw.panel import PAPER, attach, factor_for, resized
-from argus_core.draw.scale import Scale, scale_bar
+from argus_core.draw.scale import Scale, attach_scale
 from argus_core.draw.strokes import strokes
 from argus_core.draw.text import font_for
 from argus_core.errors import ArgusError
@@ -20,7 +20,7 @@ from argus_core.errors import ArgusError
 RIGHT: Color = (66, 205, 100)
 WRONG: Color = (226, 40, 60)
 FAINT = 0.25
-"""What is left of the opacity of a match that does not lead back."""
+"""The share of its opacity that a match has which does not lead back."""
 Array = npt.NDArray[Any]
 
 
@@ -35,14 +35,15 @@ def draw_matches(
 ) -> Pixels:
     """Two RGB images side by side, small ones enlarged, with lines between their points (N, 2) x, y.
 
-    Colours tell right from wrong where ``right`` (N,) is given, else the ``scores`` (N,), else nothing but the matches
-    apart; what they mean stands below. The best scores are on top. Lines of matches that are not ``mutual`` (N,) are
-    faint, and a point whose match is nan is a grey dot. Raises ArgusError if the numbers of points, scores and answers
-    differ.
+    Colours show which matches are ``right`` (N,), or else the ``scores`` (N,), or else only separate the matches; a
+    legend below explains them. The best scores are on top. Lines of matches that are not ``mutual`` (N,) are faint, and
+    a point whose match is nan is a grey dot. Raises ArgusError if the numbers of points, scores and answers differ.
     """
     starts, ends = as_points(points_a, "points of the first image"), as_points(points_b, "points of the second image")
-    values, answers, back = (None if one is None else as_array(one).reshape(-1) for one in (scores, right, mutual))
-    counts = [len(one) for one in (starts, ends, values, answers, back) if one is not None]
+    values, answers, back = (
+        None if given is None else as_array(given).reshape(-1) for given in (scores, right, mutual)
+    )
+    counts = [len(array) for array in (starts, ends, values, answers, back) if array is not None]
     if len(set(counts)) > 1:
         raise ArgusError(f"every match needs a point in both images, a score and an answer if any: given are {counts}")
     whole: Array = np.isfinite(np.concatenate([starts, ends], axis=1)).all(axis=1)
@@ -55,18 +56,19 @@ def draw_matches(
     strength = np.ones(len(whole)) if back is None else np.where(back.astype(bool), 1.0, FAINT)
     _draw(sheet, starts[order], ends[order], colors[order], strength[order])
     picture = _caption(np.array(sheet), whole, scale, answers)
-    return (
-        picture
-        if back is None
-        else _count_mutual(picture, whole, back.astype(bool), font_for((sheet.height, sheet.width)))
-    )
+    if back is None:
+        return picture
+    face, mutual = font_for((sheet.height, sheet.width)), back.astype(bool)
+    counts = f"strong: {(whole & mutual).sum()} lead back", f"faint: {(whole & ~mutual).sum()} do not"
+    panel = legend([Entry(None, text) for text in counts], picture.shape[1], face, lying=True)
+    return attach(picture, panel, face.size / 3, below=True)
 
 
 def _join(image_a: Pixels, image_b: Pixels) -> tuple[Image.Image, list[tuple[Array, Array]]]:
-    """Both images on one sheet, and how points get there: times one x, y, plus another.
+    """Both images on one sheet, and for each the factor and the offset (x, y) of its points on the sheet.
 
-    An image is enlarged as far as it stays within the larger height and the larger width of the two, and both of them
-    by a whole number where that is small.
+    Each image is enlarged to fit the larger height and the larger width of the two, and both by a whole number if they
+    are small.
     """
     shapes = [np.array((image.shape[1], image.shape[0])) for image in (image_a, image_b)]
     most = np.maximum(*shapes)
@@ -102,7 +104,7 @@ def _colors(whole: Array, scores: Array | None, scale: Scale | None, right: Arra
 
 
 def _draw(sheet: Image.Image, starts: Array, ends: Array, colors: Pixels, strength: Array) -> None:
-    """Lines, the fainter the more there are, and over them the points, the smaller."""
+    """Draw lines, and points over them; the more there are, the fainter the lines and the smaller the points."""
     unit = font_for((sheet.height, sheet.width)).size / 12 * min(1.0, (60 / (len(starts) + 1)) ** 0.25)
     opacity = min(0.9, max(0.3, 8 / (len(starts) + 1) ** 0.5))
     rows = [
@@ -120,25 +122,13 @@ def _draw(sheet: Image.Image, starts: Array, ends: Array, colors: Pixels, streng
 
 
 def _caption(picture: Pixels, whole: Array, scale: Scale | None, right: Array | None) -> Pixels:
-    """The picture with what its colours mean below it."""
-    face = font_for((picture.shape[0], picture.shape[1]))
+    """The picture with an explanation of its colours below it."""
     if scale is not None:
-        return attach(picture, scale_bar(scale, picture.shape[1], face, lying=True), face.size / 2, below=True)
+        return attach_scale(picture, scale, below=True)
     entries = []
     if right is not None:
         good = right.astype(bool)
         entries = [Entry(RIGHT, "right", str((whole & good).sum())), Entry(WRONG, "wrong", str((whole & ~good).sum()))]
     if not whole.all():
         entries.append(Entry(GREY, "not matched", str((~whole).sum())))
-    if not entries:
-        return picture
-    return attach(picture, legend(entries, picture.shape[1], face, lying=True), face.size / 2, below=True)
-
-
-def _count_mutual(picture: Pixels, whole: Array, mutual: Array, face: ImageFont.FreeTypeFont) -> Pixels:
-    """The picture with what its faint lines mean below it."""
-    entries = [
-        Entry(None, f"strong: {(whole & mutual).sum()} lead back"),
-        Entry(None, f"faint: {(whole & ~mutual).sum()} do not"),
-    ]
-    return attach(picture, legend(entries, picture.shape[1], face, lying=True), face.size / 3, below=True)
+    return attach_legend(picture, entries, below=True) if entries else picture

@@ -9,6 +9,28 @@ import numpy as np
 import numpy.typing as npt
 
 Colors = npt.NDArray[np.floating[Any]]
+Color = tuple[int, int, int]
+Pixels = npt.NDArray[np.uint8]
+WHITE: Color = (255, 255, 255)
+BLACK: Color = (0, 0, 0)
+GREY: Color = (144, 144, 144)
+"""For what is not known, not labelled or not matched."""
+COLORS = 512
+"""Number of colours; further classes start again with the first one."""
+UNLIKE = 0.2
+"""The smallest distance of two successive colours in Oklab."""
+_FIRST = (
+    (47, 126, 216),
+    (242, 142, 43),
+    (63, 163, 77),
+    (214, 66, 91),
+    (148, 103, 201),
+    (23, 182, 196),
+    (227, 119, 184),
+    (181, 165, 28),
+    (140, 90, 60),
+    (127, 214, 160),
+)
 _TO_CONES = np.array(
     [
         [0.4122214708, 0.5363325363, 0.0514459929],
@@ -32,41 +54,17 @@ def to_oklab(rgb: Colors) -> Colors:
 
 
 def from_oklab(lab: Colors) -> Colors:
-    """sRGB values, which leave 0..1 where a screen cannot show the colour."""
+    """sRGB values, which are outside 0..1 where a screen cannot show the colour."""
     linear = (lab @ np.linalg.inv(_TO_LAB)) ** 3 @ np.linalg.inv(_TO_CONES)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0.0) ** (1 / 2.4) - 0.055)
 
 
-Color = tuple[int, int, int]
-Pixels = npt.NDArray[np.uint8]
-WHITE: Color = (255, 255, 255)
-BLACK: Color = (0, 0, 0)
-GREY: Color = (144, 144, 144)
-"""What is not known, not labelled or not matched."""
-COLORS = 512
-"""Classes beyond begin again with the first colour."""
-UNLIKE = 0.2
-"""How far apart two colours that follow each other are at least, in Oklab."""
-_FIRST = (
-    (47, 126, 216),
-    (242, 142, 43),
-    (63, 163, 77),
-    (214, 66, 91),
-    (148, 103, 201),
-    (23, 182, 196),
-    (227, 119, 184),
-    (181, 165, 28),
-    (140, 90, 60),
-    (127, 214, 160),
-)
-
-
 @cache
 def class_colors() -> Pixels:
-    """(512, 3) RGB bytes, none twice and none grey: each is as far as can be from all before it, to the eye.
+    """(512, 3) RGB bytes, all different and none grey: each is as far as possible from all before it, to the eye.
 
-    So the first K are K classes' colours for any K, and a class keeps its colour when others are added. Colours that
-    follow each other are clearly unlike, also where the late ones must be like some earlier.
+    The first K are therefore good colours of K classes for any K, and a class keeps its colour when others are added.
+    Successive colours always differ clearly, although late ones must resemble some early ones.
     """
     levels = np.arange(0, 256, 15, dtype=np.uint8)
     choice = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
@@ -75,18 +73,19 @@ def class_colors() -> Pixels:
     fit = (lab[:, 0] > 0.42) & (lab[:, 0] < 0.9) & (chroma > 0.05) & (chroma < 0.19)
     choice, lab = choice[fit], lab[fit]
     colors = [np.array(color, dtype=np.uint8) for color in _FIRST]
-    apart = np.min([_squared(lab, to_oklab(color / 255)) for color in colors], axis=0)
+    distance = np.min([_squared_distance(lab, to_oklab(color / 255)) for color in colors], axis=0)
     while len(colors) < COLORS:
-        farthest = int(np.where(_squared(lab, to_oklab(colors[-1] / 255)) > UNLIKE**2, apart, 0).argmax())
+        differs = _squared_distance(lab, to_oklab(colors[-1] / 255)) > UNLIKE**2
+        farthest = int(np.where(differs, distance, 0).argmax())
         colors.append(choice[farthest])
-        apart = np.minimum(apart, _squared(lab, lab[farthest]))
+        distance = np.minimum(distance, _squared_distance(lab, lab[farthest]))
     palette = np.stack(colors)
     palette.flags.writeable = False
     return palette
 
 
 def class_color(label: int) -> Color:
-    """The colour of a class, well apart from its neighbours'."""
+    """The colour of a class, clearly different from those of the next classes."""
     red, green, blue = class_colors()[label % COLORS].tolist()
     return red, green, blue
 
@@ -96,5 +95,5 @@ def ink_on(color: Color) -> Color:
     return BLACK if to_oklab(np.array(color) / 255)[0] > 0.65 else WHITE
 
 
-def _squared(lab: npt.NDArray[np.floating], one: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    return ((lab - one) ** 2).sum(axis=-1)
+def _squared_distance(lab: Colors, color: Colors) -> Colors:
+    return ((lab - color) ** 2).sum(axis=-1)

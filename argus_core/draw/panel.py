@@ -16,6 +16,15 @@ from argus_core.draw.text import fit, font_for, line_of, write
 PAPER: Color = WHITE
 INK: Color = (32, 32, 32)
 EDGE: Color = (120, 120, 120)
+LEAST = 360
+"""Pictures with fewer pixels than a square of this side are enlarged, so that names on them hide little."""
+MOST = 1600
+"""Pixels that no side is enlarged beyond."""
+
+
+def size_of(image: Pixels) -> tuple[int, int]:
+    """Height and width of an image."""
+    return image.shape[0], image.shape[1]
 
 
 def lies(size: tuple[int, int]) -> bool:
@@ -39,7 +48,7 @@ def attach(picture: Pixels, panel: Image.Image, gap: float, below: bool) -> Pixe
 
 def side_by_side(pictures: Sequence[Pixels], titles: Sequence[str]) -> Pixels:
     """Pictures in a row, each under its title."""
-    face = font_for((pictures[0].shape[0], pictures[0].shape[1]))
+    face = font_for(size_of(pictures[0]))
     line, gap = line_of(face), max(4, face.size // 3)
     width = sum(picture.shape[1] + gap for picture in pictures) - gap
     sheet = Image.new("RGB", (width, line + max(picture.shape[0] for picture in pictures)), PAPER)
@@ -51,20 +60,14 @@ def side_by_side(pictures: Sequence[Pixels], titles: Sequence[str]) -> Pixels:
     return np.array(sheet)
 
 
-LEAST = 360
-"""The side in pixels of a square as large as the smallest picture on which names hide little."""
-MOST = 1600
-"""Pixels that no side is enlarged beyond."""
-
-
 def factor_for(size: tuple[int, int]) -> int:
-    """The whole number by which a picture of ``size`` (height, width) pixels is enlarged before it is written on."""
+    """The whole number by which a picture of ``size`` (height, width) pixels is enlarged before text is added."""
     return max(1, min(math.ceil(LEAST / math.sqrt(size[0] * size[1])), MOST // max(size)))
 
 
 def enlarged(image: Pixels) -> tuple[Pixels, int]:
-    """An RGB image at a size at which it can be written on, and the factor it was enlarged by."""
-    factor = factor_for((image.shape[0], image.shape[1]))
+    """An RGB image, enlarged if it is too small for text, and the factor of that."""
+    factor = factor_for(size_of(image))
     return resized(image, (image.shape[0] * factor, image.shape[1] * factor)), factor
 
 
@@ -78,7 +81,7 @@ def resized(image: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def resized_map(values: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
-    """Numbers or labels (h, w) at ``size`` (height, width), each as it was: none is mixed with its neighbours."""
+    """Numbers or labels (h, w) at ``size`` (height, width), by the nearest pixel, as labels must not be mixed."""
     rows, columns = (
         np.minimum(((np.arange(new) + 0.5) * old / new).astype(np.intp), old - 1)
         for new, old in zip(size, values.shape, strict=True)

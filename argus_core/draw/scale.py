@@ -1,4 +1,4 @@
-"""A bar that tells which number each colour of a map is."""
+"""Colours for numbers, and a scale bar that explains them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from argus_core.draw.palette import GREY, Pixels, from_oklab
-from argus_core.draw.panel import EDGE, INK, PAPER
-from argus_core.draw.text import line_of
+from argus_core.draw.panel import EDGE, INK, PAPER, attach, lies, size_of
+from argus_core.draw.text import font_for, line_of
 
 STEPS = 256
 
@@ -22,7 +22,7 @@ STEPS = 256
 def ramp() -> Pixels:
     """(256, 3) RGB bytes along a half turn of hue in Oklab, with evenly rising lightness.
 
-    Computed, not copied from a table. It keeps its order in greyscale and for the colour blind.
+    It keeps its order in greyscale and for colour-blind readers.
     """
     along = np.linspace(0, 1, STEPS)
     lightness, hue = 0.18 + 0.78 * along, np.radians(280 + 185 * along)
@@ -34,7 +34,7 @@ def ramp() -> Pixels:
 
 
 def shade(share: npt.NDArray[np.floating[Any]]) -> Pixels:
-    """(..., 3) RGB bytes of numbers in 0..1; those beyond get the end's colour."""
+    """(..., 3) RGB bytes of numbers in 0..1; numbers beyond get the colour of the end."""
     return ramp()[np.rint(np.clip(share, 0, 1) * (STEPS - 1)).astype(np.intp)]
 
 
@@ -55,10 +55,10 @@ def _most_chroma(lightness: npt.NDArray[Any], hue: npt.NDArray[Any]) -> npt.NDAr
 
 @dataclass(frozen=True)
 class Scale:
-    """Numbers from ``low`` to ``high`` in a ``unit``; ``falling`` gives the low ones the light colours.
+    """Numbers from ``low`` to ``high`` in a ``unit``; with ``falling`` low numbers have light colours.
 
-    ``below`` and ``above`` say whether numbers beyond the ends were drawn, which points the bar's ends; ``unknown``
-    names the grey. ``title`` says what is measured.
+    ``below`` and ``above`` are whether there are numbers beyond the ends, which are pointed then; ``unknown`` is the
+    name of grey, ``title`` that of the quantity.
     """
 
     low: float
@@ -71,7 +71,7 @@ class Scale:
     title: str = ""
 
     def paint(self, values: npt.NDArray[Any]) -> Pixels:
-        """(..., 3) RGB bytes of numbers that are not nan; those beyond the ends get their colours."""
+        """(..., 3) RGB bytes of numbers that are not nan; numbers beyond the ends get their colours."""
         span = self.high - self.low
         inside = np.clip(values, self.low, self.high)  # first, as a quotient of huge numbers overflows
         share = (inside - self.low) / span if span > 0 else np.full(np.shape(values), 0.5)
@@ -81,7 +81,7 @@ class Scale:
 def ticks(low: float, high: float, most: int) -> tuple[list[float], int]:
     """Round numbers from ``low`` to ``high``, rising, between 1 and ``most`` (at least 5), and their decimals.
 
-    The steps are 1, 2 or 5 times a power of ten. Ends too close to tell apart give one number.
+    The steps are 1, 2 or 5 times a power of ten. Ends too close to distinguish give one number.
     """
     span = high - low
     if not span > 1e-6 * max(abs(low), abs(high)):
@@ -95,12 +95,19 @@ def ticks(low: float, high: float, most: int) -> tuple[list[float], int]:
     raise AssertionError("ten times the span has no two multiples in it")
 
 
+def attach_scale(picture: Pixels, scale: Scale, below: bool | None = None) -> Pixels:
+    """The picture with a scale bar below or beside it, by default below a wide picture."""
+    size = size_of(picture)
+    under, face = lies(size) if below is None else below, font_for(size)
+    return attach(picture, scale_bar(scale, size[under], face, under), face.size / 2, under)
+
+
 def scale_bar(scale: Scale, room: int, face: ImageFont.FreeTypeFont, lying: bool) -> Image.Image:
-    """A panel to be attached to a picture: ``room`` pixels wide below it, or as high beside it; more if it must be."""
+    """A panel to attach to a picture: ``room`` pixels wide below it, or as high beside it; larger if necessary."""
     line, em = line_of(face), round(face.size)
     rows = [row for row in (scale.title, scale.unknown) if row]
     bar = (_lying if lying else _upright)(scale, room if lying else room - line * len(rows), face)
-    indent = em // 4  # a letter's left edge would be cut at the panel's
+    indent = em // 4  # otherwise the left edge of the first letter is cut
     width = max([bar.width, *(math.ceil(2 * em + face.getlength(row)) for row in rows)])
     sheet = Image.new("RGB", (width, bar.height + line * len(rows)), PAPER)
     pen, y = ImageDraw.Draw(sheet), 0
@@ -117,7 +124,7 @@ def scale_bar(scale: Scale, room: int, face: ImageFont.FreeTypeFont, lying: bool
 
 
 def _upright(scale: Scale, room: int, face: ImageFont.FreeTypeFont) -> Image.Image:
-    """Low numbers below, high ones above, written at the right."""
+    """An upright bar with low numbers at the bottom, written at the right."""
     line, em = line_of(face), round(face.size)
     length = max(room, 7 * line)
     labels = _labels(scale, length // (2 * line))
@@ -134,7 +141,7 @@ def _upright(scale: Scale, room: int, face: ImageFont.FreeTypeFont) -> Image.Ima
 
 
 def _lying(scale: Scale, room: int, face: ImageFont.FreeTypeFont) -> Image.Image:
-    """Low numbers at the left, high ones at the right, written below."""
+    """A lying bar with low numbers at the left, written below."""
     line, em = line_of(face), round(face.size)
     length = max(room, 24 * em)
     labels = _labels(scale, length // (6 * em))
@@ -150,7 +157,7 @@ def _lying(scale: Scale, room: int, face: ImageFont.FreeTypeFont) -> Image.Image
 
 
 def _labels(scale: Scale, room: int) -> list[tuple[float, str]]:
-    """Where along the bar (0 to 1) which number is written, about ``room`` of them."""
+    """Positions along the bar (0 to 1) and the numbers written there, about ``room`` of them."""
     numbers, decimals = ticks(scale.low, scale.high, min(9, max(5, room)))
     span = scale.high - scale.low
     texts = [f"{number:.{decimals}f}" if abs(number) < 1e6 else f"{number:.3g}" for number in numbers]
@@ -159,7 +166,7 @@ def _labels(scale: Scale, room: int) -> list[tuple[float, str]]:
 
 
 def _strip(scale: Scale, length: int, width: int) -> Image.Image:
-    """The colours from the low to the high end, left to right; an end that stands for more is pointed."""
+    """The colours from the low to the high end, left to right; an end with numbers beyond it is pointed."""
     along = scale.paint(np.linspace(scale.low, scale.high, length))
     pixels = np.repeat(along[None], width, axis=0)
     slope = np.abs(np.arange(width) - (width - 1) / 2)[:, None]  # the middle row reaches farthest

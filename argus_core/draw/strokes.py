@@ -1,4 +1,4 @@
-"""Smooth lines and points on a picture: drawn larger and reduced."""
+"""Smooth lines and points on a picture: drawn at a larger scale, then reduced."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Point = tuple[float, float]
 class Strokes:
     """A pen whose coordinates are continuous x, y pixels of the picture: pixel ``i`` covers ``[i, i + 1)``.
 
-    All strokes have a rim of black or white, whichever is unlike their colour, so that they show on any image.
+    All strokes have a rim of black or white, whichever contrasts with their colour, so that any image shows them.
     """
 
     pen: ImageDraw.ImageDraw
@@ -42,7 +42,7 @@ class Strokes:
 
 @contextmanager
 def strokes(picture: Image.Image) -> Iterator[Strokes]:
-    """A pen whose strokes are laid over ``picture``, an RGB image, at the end."""
+    """A pen; at the end of the context its strokes are pasted on ``picture``, an RGB image."""
     area = picture.width * picture.height
     factor = 3 if area < 2e6 else 2 if area < 8e6 else 1
     layer = Image.new("RGBA", (picture.width * factor, picture.height * factor))
