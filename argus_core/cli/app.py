@@ -1,4 +1,4 @@
-"""What both commands share: error messages, the options before the command name, and those that commands repeat."""
+"""What both command lines share: error messages, options made of requests, and options before the command name."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ R = TypeVar("R")
 
 
 def run_command(app: typer.Typer) -> None:
-    """Run ``app``: faults the user can mend are one message and exit code 2, Ctrl-C is 130."""
+    """Run ``app``: errors that the user can fix are one message and exit code 2, Ctrl-C is exit code 130."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # files are UTF-8; what a terminal shows is up to it
+            stream.reconfigure(errors="backslashreplace")  # a terminal may not be UTF-8
     try:
         app()
     except (ArgusError, OSError) as error:
         if debugging():
             raise
         named = isinstance(error, OSError) and error.filename is not None
-        what = f"{error.filename}: {error.strerror}" if named else str(error)  # type: ignore[union-attr]
-        print(f"error: {what}", file=sys.stderr)
+        message = f"{error.filename}: {error.strerror}" if named else str(error)  # type: ignore[union-attr]
+        print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -83,12 +83,12 @@ PACKAGES = ("argus-perception", "torch", "timm")
 
 
 def take_front_options(app: typer.Typer, help: str) -> None:
-    """Give ``app`` the options; ``help`` is the command's own sentence."""
+    """Give ``app`` the options before the command name; ``help`` describes the whole command line."""
     app.callback(help=help)(before)
 
 
 def versions() -> str:
-    """What is installed, a line each, from metadata: nothing is imported."""
+    """The installed versions, a line each, read from metadata without importing anything."""
     return "\n".join([*(f"{name} {_version(name)}" for name in PACKAGES), f"python {platform.python_version()}"])
 
 
@@ -115,6 +115,6 @@ def before(
         typer.Option("--version", callback=_show_versions, is_eager=True, help="print what is installed, and stop"),
     ] = False,
 ) -> None:
-    """Register what the files define, before the command runs."""
+    """Register the plugins of files before the command runs."""
     for spec in plugin or ():
         register_all(spec)

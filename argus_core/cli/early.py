@@ -1,4 +1,4 @@
-"""Names on a command line, looked up while it is read and before torch is imported: a typo is told at once."""
+"""Checks of option values while the command line is parsed, before torch is imported: typos are reported at once."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from argus_core.registry import BACKBONES, HEADS, PROTOCOLS
 from argus_core.registry.places import head_files
 
 Check = Callable[[Any], object]
-"""Raises ArgusError for a value that cannot be meant."""
+"""Raises ArgusError for an invalid value."""
 
 
 def checked(check: Check) -> Callable[[Any], Any]:
-    """The callback of a typer option or argument that hands its value, or each of its values, to ``check``."""
+    """The callback of a typer option or argument that checks its value, or each of its values."""
 
     def callback(value: Any) -> Any:
-        for one in value if isinstance(value, list | tuple) else [value]:
-            if one is not None and one != "":
-                check(one)
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if item is not None and item != "":
+                check(item)
         return value
 
     return callback
 
 
 def one_of(kind: str, known: Iterable[str]) -> Check:
-    """The check of an option whose values are few."""
+    """The check of an option that takes one of a few values."""
     names = tuple(known)
 
     def check(value: str) -> None:
@@ -45,19 +45,19 @@ def one_of(kind: str, known: Iterable[str]) -> Check:
 
 
 def check_head(text: str) -> None:
-    """A registered head, or NAME=HEAD; heads of files are left to those who read them."""
+    """A registered head, or NAME=HEAD; heads of files are checked when the file is read."""
     if not is_file_spec(text):
         HEADS.find(text.rpartition("=")[2])
 
 
 def check_heads(text: str) -> None:
-    """``check_head``, or all."""
+    """A registered head, or ``all``."""
     if text != "all":
         check_head(text)
 
 
 def check_backbone(name: str) -> None:
-    """A registered backbone, with what its scheme makes of the rest."""
+    """A registered backbone or scheme, such as ``timm`` in ``timm:resnet18``."""
     if not is_file_spec(name):
         BACKBONES.find(name.partition(":")[0])
 
@@ -68,43 +68,41 @@ def check_protocol(name: str) -> None:
 
 
 def check_data(spec: str) -> None:
-    """A data set that an installed plugin opens, with options that it has."""
+    """A data set of an installed plugin, with options that it has."""
     from argus_core.plugins.data_spec import find_opener
 
     find_opener(spec)
 
 
 def check_device(text: str) -> None:
-    """What may be a device: whether it is here, only torch can tell."""
+    """The name of a device; whether it exists, only torch can tell."""
     if not re.fullmatch(r"(cpu|mps)|(cuda|xpu)(:\d+)?", text):
         raise ArgusError(f"unknown device {text!r}; give cpu, cuda, cuda:1, xpu or mps")
 
 
 def check_out(path: Path) -> None:
-    """Where something can be written: no address, and the nearest folder that exists takes new files."""
+    """A local path that can be written: a file, or a path whose nearest existing parent takes new files."""
     check_local(path)
-    there = next(one for one in (path, *path.absolute().parents) if one.exists())
-    if path.exists() and path.is_file():
-        there = path
-    elif not there.is_dir():
-        raise ArgusError(f"{path} cannot be written: {there} is a file; choose another --out")
-    try:  # permissions do not bind root, and say nothing of a full or foreign file system
-        with open(there, "ab") if there.is_file() else tempfile.TemporaryFile(dir=there):
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if nearest != path and not nearest.is_dir():
+        raise ArgusError(f"{path} cannot be written: {nearest} is a file; choose another --out")
+    try:  # permissions do not bind root, and say nothing about a full or foreign file system
+        with open(nearest, "ab") if nearest.is_file() else tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ArgusError(f"{path} cannot be written: {there}: {reason}; choose another --out") from error
+        raise ArgusError(f"{path} cannot be written: {nearest}: {reason}; choose another --out") from error
 
 
 def check_run(path: Path) -> None:
-    """A run, or a head of one, with its best or its last weights."""
+    """A run, or one head of it, with its best or last weights."""
     check_local(path)
     if not (path / "last.safetensors").exists() and not any(path.glob("*/last.safetensors")):
         head_files(path)
 
 
 def check_path(path: Path) -> None:
-    """A file or folder that is there, on this machine."""
+    """An existing file or folder on this machine."""
     check_local(path)
     if not path.exists():
         raise ArgusError(f"there is no file or folder {path}")

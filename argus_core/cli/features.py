@@ -1,4 +1,4 @@
-"""Write and show what the backbone sees."""
+"""Write and show the backbone's tokens."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def show_tokens(request: TokensRequest, sources: Sequence[Source], point: tuple[
 
 
 def _check_point(point: tuple[float, float], sources: Sequence[Source]) -> None:
-    """Raise ArgusError, before anything is written, if the point is not in every image; of videos the first counts."""
+    """Raise ArgusError, before anything is written, if the point is outside an image or the first frame of a video."""
     for source in sources:
         for frame in frames(source, 1, 1):
             if frame.image is None:

@@ -1,4 +1,4 @@
-"""A folder that a command writes into again and again: what an earlier run left there goes, and nothing else."""
+"""A folder that a command writes into repeatedly: stale files of earlier runs are removed, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ LISTS = {
     "features": "argus-features.txt",
     "correspond": "argus-matches.txt",
 }
-"""Where it says what the last run of a kind wrote, one path a line; a killed run is in it too."""
+"""The list of files that the last run of a kind wrote, one path a line, even if it was killed."""
 
 
 class OutFolder:
-    """A context: at a good end, files of the run before that were not written again are removed, and stderr says so.
+    """A context that removes files of the previous run that were not written again, unless there is an error.
 
-    ``inputs``, and what is in no list, are never written over and never removed. Raises ArgusError for a folder that
-    holds anything and no list.
+    ``inputs``, and files that are in no list, are never overwritten or removed. Raises ArgusError for a folder that is
+    not empty and has no list.
     """
 
     def __init__(self, out: Path, inputs: Iterable[str] = (), kind: str = "look") -> None:
         claim(out, _is_listed, "answers of an earlier call")
         self.out, self._file = out, out / LISTS[kind]
-        self._inputs = {Path(one).resolve() for one in inputs if "://" not in one}
+        self._inputs = {Path(path).resolve() for path in inputs if "://" not in path}
         self._written: dict[str, None] = {}
         self._earlier = _listed(self._file)
         self._ours = {path for name in LISTS.values() for path in _listed(out / name)}
@@ -51,7 +51,7 @@ class OutFolder:
             print(f"removed from {self.out}: {counted(len(stale), 'file')} of an earlier run", file=sys.stderr)
 
     def file(self, *parts: str) -> Path:
-        """Where to write a file; raises ArgusError if an image to look at, or a file of somebody's, lies there."""
+        """The path of a file to write; raises ArgusError if an input, or a file of no earlier run, has this path."""
         path = self.out.joinpath(*parts)
         if path.resolve() in self._inputs:
             raise ArgusError(f"{path} is an image to look at, and would be written over; choose another --out")
@@ -66,7 +66,7 @@ class OutFolder:
         return path
 
     def _remove(self, inside: str) -> bool:
-        """Whether a file was there and is gone; folders that it leaves empty go too."""
+        """Remove a file and the folders that become empty; returns whether there was a file."""
         path = self.out / inside
         root = self.out.resolve()
         if root not in path.parent.resolve().joinpath(path.name).parents or path.resolve() in self._inputs:
@@ -75,18 +75,18 @@ class OutFolder:
             path.unlink()
             while (path := path.parent).resolve() != root and not any(path.iterdir()):
                 path.rmdir()
-        except OSError:  # not there, or a folder of somebody's
+        except OSError:  # it does not exist, or is a folder
             return False
         return True
 
 
 def _is_listed(out: Path) -> bool:
-    """Whether an earlier call wrote here."""
+    """Whether an earlier run wrote into this folder."""
     return any((out / name).is_file() for name in LISTS.values())
 
 
 def _listed(file: Path) -> list[str]:
-    """The paths in a list; lines that lead out of it are nobody's."""
+    """The paths in a list, without those that lead out of the folder."""
     try:
         lines = file.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     except (OSError, ValueError):

@@ -1,13 +1,13 @@
-"""What a user points at, as images one by one: files, folders, globs, web addresses, videos, streams, webcams."""
+"""Images from files, folders, globs, web addresses, videos, streams and webcams, one by one."""
 
 from __future__ import annotations
 
 import glob
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,7 +29,7 @@ VIDEOS = {
 
 @dataclass(frozen=True)
 class Frame:
-    """An image with where it came from and a name for its files; ``fault`` instead of an image if it is unreadable."""
+    """An image, its source and a name for its files; a ``fault`` instead of the image if it is unreadable."""
 
     source: str
     name: str
@@ -39,7 +39,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Source:
-    """An image file, or something with frames; ``fault`` if nothing is there."""
+    """An image file, or a ``moving`` source with frames; ``fault`` if it does not exist."""
 
     address: str
     name: str
@@ -48,29 +48,32 @@ class Source:
 
 
 def find_sources(inputs: Sequence[str], out: Path) -> list[Source]:
-    """Everything that ``inputs`` name, in order, without what lies in ``out``; ArgusError if nothing is there.
+    """Everything that ``inputs`` name, in order, except files in ``out``; raises ArgusError if nothing is found.
 
-    What lies in folders besides images and videos is counted on stderr.
+    Other files of folders are counted on stderr.
     """
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     listings: list[Listing] = []
     for text in inputs:
         expanded = _expand(text, out, listings)
         for address, moving in expanded or ():
-            found.setdefault(address, Source(address, _stem(address), moving))
+            sources.setdefault(address, Source(address, _stem(address), moving))
         if expanded is None:
-            found[text] = Source(text, _stem(text), fault=f"there is no file or folder {text}, and nothing matches it")
-    tell_passed_over(listings)
-    missing = [source.fault for source in found.values() if source.fault]
-    if missing and len(missing) == len(found):
-        raise ArgusError(several(missing))
-    if not found:
+            fault = f"there is no file or folder {text}, and nothing matches it"
+            sources[text] = Source(text, _stem(text), fault=fault)
+    for listing in listings:
+        if listing.left_out:
+            print(f"passed over in {listing.folder}: {listing}", file=sys.stderr)
+    faults = [source.fault for source in sources.values() if source.fault]
+    if faults and len(faults) == len(sources):
+        raise ArgusError(several(faults))
+    if not sources:
         raise ArgusError(f"no images or videos in {', '.join(inputs)}; looked for {' '.join(sorted(IMAGES | VIDEOS))}")
-    return _named(list(found.values()))
+    return _named(sources.values())
 
 
 def frames(source: Source, every: int, limit: int) -> Iterator[Frame]:
-    """The image of a source, or every n-th frame, at most ``limit`` of them; what cannot be read is a fault."""
+    """The image of a source, or every n-th frame, at most ``limit`` of them; unreadable ones are faults."""
     if source.fault:
         yield Frame(source.address, source.name, None, source.fault)
         return
@@ -121,22 +124,15 @@ class Frames:
             raise typer.Exit(1)
 
 
-def tell_passed_over(listings: Sequence[Listing]) -> None:
-    """Say on stderr, in a line for each folder, what lies there besides what is looked at."""
-    for listing in listings:
-        if listing.left_out:
-            print(f"passed over in {listing.folder}: {listing}", file=sys.stderr)
-
-
 def _expand(text: str, out: Path, listings: list[Listing]) -> list[tuple[str, bool]] | None:
-    """Addresses, and whether each has frames; None if there is no ``text``; folders go into ``listings``."""
+    """Addresses, with whether each has frames; None if there is no ``text``. Folders are added to ``listings``."""
     if text.startswith(WEBCAM) or "://" in text:
         return [(text, not is_url(text) or _moves(text))]
     path = Path(text)
     if path.is_dir():
         listings.append(listing := list_images(path, IMAGES | VIDEOS))
-        inside = [one for one in listing.paths if out.resolve() not in one.resolve().parents]
-        return [(str(one), one.suffix.lower() in VIDEOS) for one in inside]
+        inputs = [inside for inside in listing.paths if out.resolve() not in inside.resolve().parents]
+        return [(str(inside), inside.suffix.lower() in VIDEOS) for inside in inputs]
     if path.exists():
         return [(text, path.suffix.lower() in VIDEOS)]
     matches = sorted(glob.glob(text, recursive=True))
@@ -144,48 +140,49 @@ def _expand(text: str, out: Path, listings: list[Listing]) -> list[tuple[str, bo
 
 
 def _moves(url: str) -> bool:
-    """Whether a web address is of a video; where its ending does not tell, the server is asked."""
+    """Whether a web address is of a video; asks the server if the suffix does not tell."""
     suffix = Path(urlsplit(url).path).suffix.lower()
     if suffix in IMAGES | VIDEOS | STREAMS:
         return suffix not in IMAGES
     try:
         return media_type(url) in ("video", "audio", "multipart", "application")
     except ArgusError:
-        return False  # told when the image is fetched
+        return False  # fetching the image reports the error
 
 
 def _stem(address: str) -> str:
-    """What files about an address are called: the last part of its path, or the host."""
+    """The name of an address: the last part of its path, or the host."""
     if not is_url(address):
         return Path(address).stem
     parts = urlsplit(address)
     return Path(parts.path).stem or parts.netloc
 
 
-def _named(sources: list[Source]) -> list[Source]:
-    """Sources whose files get names of their own: numbered where several share a stem."""
-    taken: dict[str, int] = {}
+def _named(sources: Iterable[Source]) -> list[Source]:
+    """The sources with unique names: numbered if several share a stem."""
+    candidates: dict[str, Iterator[str]] = {}
+    taken: set[str] = set()
     named = []
     for source in sources:
-        base = "".join(c if c.isalnum() or c in "-_. " else "_" for c in source.name) or "input"
-        count = taken.get(base, 0)
-        taken[base] = count + 1
-        name = base if not count else f"{base}-{count}"
-        while count and name in taken:
-            count += 1
-            name = f"{base}-{count}"
-        taken.setdefault(name, 1)
+        stem = "".join(c if c.isalnum() or c in "-_. " else "_" for c in source.name) or "input"
+        name = next(name for name in candidates.setdefault(stem, _numbered(stem)) if name not in taken)
+        taken.add(name)
         named.append(replace(source, name=name))
     return named
 
 
+def _numbered(stem: str) -> Iterator[str]:
+    yield stem
+    yield from (f"{stem}-{number}" for number in count(1))
+
+
 def _video(source: Source, every: int, limit: int) -> Iterator[Frame]:
-    video, count = Video(source.address), 0
+    video, yielded = Video(source.address), 0
     for number, image in video.frames():
         if number % every == 0:
             yield Frame(source.address, f"{source.name}-{number:06d}", image)
-            count += 1
-        if limit and count >= limit:
+            yielded += 1
+        if limit and yielded >= limit:
             return
     for fault in video.faults:
         yield Frame(source.address, source.name, None, fault)

@@ -1,4 +1,4 @@
-"""The model a command works with."""
+"""The model that a command works with."""
 
 from __future__ import annotations
 
@@ -24,33 +24,31 @@ def open_model(
     partly: bool = True,
     weights: Path | None = None,
 ) -> Argus:
-    """A saved Argus (folder or hub id), the heads of a run, or a built-in model; ``canvas`` puts all on one pass.
+    """A saved Argus (folder or hub id), the heads of a run, or a built-in model, by default ``DEFAULT_MODEL``.
 
-    Without ``model`` it is the default one, and stderr says so. With ``partly``, heads whose package is not installed
-    are left out, and stderr says so; so it does of heads that are not of the ``license`` level. ``weights`` are those
-    of a run's backbone, if they moved.
+    With ``canvas`` all heads share one pass. With ``partly``, heads whose package is not installed are left out. Heads
+    that are not of the ``license`` level are left out too. Stderr says what was chosen and left out. ``weights`` are
+    those of a run's backbone, if they moved.
     """
     if model is not None:
         check_model(model)
-    source = folder_of(model)
-    place = find_device(device)
-    argus = (
-        Argus.from_runs([source], weights=weights, device=place, allow_missing=partly)
-        if is_run(source)
-        else Argus.load(source if source.exists() else str(model), device=place, allow_missing=partly)
-    )
+    source, chosen = folder_of(model), find_device(device)
+    if is_run(source):
+        argus = Argus.from_runs([source], weights=weights, device=chosen, allow_missing=partly)
+    else:
+        argus = Argus.load(source if source.exists() else str(model), device=chosen, allow_missing=partly)
     if model is None:
         terms = argus.licenses().in_words()
         print(f"model: {DEFAULT_MODEL} (built in, backbone {argus.backbone.name}; licences: {terms})", file=sys.stderr)
     _keep_allowed(argus, license)
-    tell_missing(argus)
+    print_missing(argus)
     if canvas is not None:
         share_canvas(argus, canvas)
     return argus
 
 
 def _keep_allowed(argus: Argus, level: str | None) -> None:
-    """Leave out heads whose terms are not of a level; raises ArgusError if none is left, or the backbone's are not."""
+    """Leave out heads whose licence is not of a level; raises ArgusError for the backbone, or if no head is left."""
     refused = refused_heads(argus, level)
     if len(refused) == len(argus.heads):
         require(argus, level)
@@ -69,7 +67,7 @@ def share_canvas(argus: Argus, size: str) -> None:
 
 @contextmanager
 def on_canvas(argus: Argus, canvas: Canvas) -> Iterator[None]:
-    """All heads on one pass of a canvas, for as long as this lasts."""
+    """A context in which all heads share one pass of a canvas."""
     own, argus.canvas = argus.canvas, canvas
     try:
         yield
@@ -78,8 +76,8 @@ def on_canvas(argus: Argus, canvas: Canvas) -> Iterator[None]:
 
 
 def largest_canvas(argus: Argus) -> Canvas | None:
-    """The largest canvas of its passes that the cells of all heads fill, if one does."""
-    canvases = sorted((one.canvas for one in argus.passes()), key=lambda one: one.height * one.width, reverse=True)
+    """The largest canvas of its passes that divides into the cells of all heads, if any."""
+    canvases = sorted((group.canvas for group in argus.passes()), key=lambda c: c.height * c.width, reverse=True)
     for canvas in canvases:
         with suppress(ArgusError):
             _check_canvas(argus, canvas)
@@ -87,23 +85,23 @@ def largest_canvas(argus: Argus) -> Canvas | None:
     return None
 
 
-def tell_missing(argus: Argus) -> None:
-    """Name on stderr the heads that were left out, and what to install for each."""
+def print_missing(argus: Argus) -> None:
+    """Print the heads that were left out, and what to install for each, on stderr."""
     for name, reason in argus.missing.items():
         print(f"warning: {name} is left out: {reason}", file=sys.stderr)
 
 
 def one_head(argus: Argus, task: str, head: str | None) -> str:
-    """The head that answers for a task; where several could and none is asked for, stderr says which does."""
+    """The head that answers for a task; if several could and ``head`` names none, stderr says which one does."""
     name = argus.find(task, head)
-    able = [one for one in argus.heads if argus.head(one).task.name == task]
-    if head is None and len(able) > 1:
-        print(f"{name} answers, of {', '.join(able)}; choose with --head NAME", file=sys.stderr)
+    candidates = [other for other in argus.heads if argus.head(other).task.name == task]
+    if head is None and len(candidates) > 1:
+        print(f"{name} answers, of {', '.join(candidates)}; choose with --head NAME", file=sys.stderr)
     return name
 
 
 def _check_canvas(argus: Argus, canvas: Canvas) -> None:
-    """Raise ArgusError, with the nearest sizes, for a canvas that the backbone's cells do not fill."""
+    """Raise ArgusError, with the nearest sizes, for a canvas that does not divide into the backbone's cells."""
     strides = argus.backbone.info.strides
     cell = max(strides[layer] for layer in argus.needs.layers) if len(argus.heads) else max(strides)
     if all(side % cell == 0 for side in canvas.size):

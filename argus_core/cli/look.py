@@ -1,4 +1,4 @@
-"""Look at every image with some heads, and write what they say."""
+"""Run heads on images and write their results."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def look(request: LookRequest, sources: Sequence[Source], tasks: Sequence[str] |
 
 
 def _print(frame: Frame, results: Mapping[str, Result], pictures: Path | None) -> None:
-    """Print what every head says, in a line, and where the picture is."""
+    """Print every result in a line, and the path of the picture."""
     for name, result in results.items():
         print(f"{name}: {result.summary() or type(result).__name__}")
     if pictures is not None:
@@ -91,7 +91,7 @@ def _print(frame: Frame, results: Mapping[str, Result], pictures: Path | None) -
 
 
 class Writer:
-    """Writes each answer as soon as it is there: a line of results.jsonl, maps and pictures."""
+    """Writes results as soon as they are there: a line of results.jsonl, maps and pictures."""
 
     def __init__(self, folder: OutFolder, pictures: bool, each: bool, numbering: Numbering) -> None:
         self.folder, self.pictures, self.each, self.numbering = folder, pictures, each, numbering
@@ -108,7 +108,7 @@ class Writer:
             write_json(self.folder.file(name, "detections.json"), entries)
 
     def write(self, frame: Frame, results: dict[str, Result]) -> None:
-        """Write what the heads say about one frame."""
+        """Write the results for one frame."""
         line: dict[str, Any] = {"image_id": frame.name, "file_name": frame.source}
         for name, result in results.items():
             line[name] = self._keep(name, frame, result)
@@ -116,7 +116,7 @@ class Writer:
                 result.save_picture(self.folder.file(name, "pictures", f"{frame.name}.jpg"))
         if self.pictures:
             Perception(results, {}, {}).save_picture(self.folder.file(f"{frame.name}.png"))
-        if self._lines is None:  # not before there is an answer: an earlier run's are still good
+        if self._lines is None:  # only now: until there is a result, those of an earlier run are kept
             self._lines = self.folder.file("results.jsonl").open("w", encoding="utf-8")
         self._lines.write(json.dumps(line) + "\n")
         self._lines.flush()
@@ -140,5 +140,5 @@ class Writer:
         return result.to_dict()
 
     def _inside(self, file: Path) -> str:
-        """Where a file lies from the folder on, so that the folder can be moved."""
+        """The path of a file relative to the folder, so that the folder can be moved."""
         return file.relative_to(self.folder.out).as_posix()

@@ -1,27 +1,27 @@
-"""What a head's record says of it, in lines: scores with data set and protocol, training data, licence, limits."""
+"""A head's record as lines: scores with data set and protocol, training data, licence, limits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-SHOWN = 5
-"""Metrics of a row, the primary one first; those per class are left out."""
+SHOWN_METRICS = 5
+"""Metrics of a row that are shown, the primary one first; metrics per class are left out."""
 
 
 def record_lines(record: Mapping[str, Any], license: str) -> list[str]:
-    """The lines of ``argus info`` about a head; what nobody measured or stated is said to be so."""
+    """The lines of ``argus info`` about a head."""
     rows = [("scores", line) for line in _scores(record.get("scores"))] or [("scores", "not measured")]
     data = record.get("data")
     rows += [("data", _data(data) if data else "not stated"), ("licence", license)]
     rows += [("limits", line) for line in _texts(record.get("limits"))]
     rows += [("notes", line) for line in _texts(record.get("notes"))]
     keys = [""] + [key for key, _ in rows]
-    return [f"    {key if key != before else '':<9} {text}" for before, (key, text) in zip(keys, rows, strict=False)]
+    return [f"    {'' if key == last else key:<9} {text}" for last, (key, text) in zip(keys, rows, strict=False)]
 
 
 def _scores(scores: Any) -> Iterator[str]:
-    """Rows as the arena writes them, or plain values by name, in groups or not."""
+    """Scores as rows of the arena, or as plain values by name, with or without groups."""
     if isinstance(scores, Mapping):
         groups = {key: value for key, value in scores.items() if isinstance(value, Mapping)}
         plain = {key: value for key, value in scores.items() if key not in groups}
@@ -35,10 +35,10 @@ def _scores(scores: Any) -> Iterator[str]:
 
 
 def _row(row: Mapping[str, Any]) -> str:
-    """As in ``mIoU 0.559, mAcc 0.677 on images:camvid val, 101 images (miou-1)``."""
+    """Such as ``mIoU 0.559, mAcc 0.677 on images:camvid val, 101 images (miou-1)``."""
     metrics = {key: value for key, value in (row.get("metrics") or {}).items() if "/" not in key and value is not None}
     first = row.get("primary")
-    shown = sorted(metrics, key=lambda key: key != first)[:SHOWN]
+    shown = sorted(metrics, key=lambda key: key != first)[:SHOWN_METRICS]
     where = _split(row.get("data"), "val")
     protocol = f" ({row['protocol']})" if row.get("protocol") else ""
     return _values({key: metrics[key] for key in shown}) + (f" on {where}" if where else "") + protocol
@@ -52,7 +52,7 @@ def _data(data: Any) -> str:
 
 
 def _split(data: Any, part: str) -> str:
-    """The data set and one of its parts, as in ``coco:rooms train, 795 images``."""
+    """The data set and one of its splits, such as ``coco:rooms train, 795 images``."""
     if not isinstance(data, Mapping):
         return str(data or "")
     known = data.get(part)
@@ -68,4 +68,4 @@ def _values(values: Mapping[str, Any]) -> str:
 def _texts(value: Any) -> list[str]:
     if not value:
         return []
-    return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
+    return [str(text) for text in value] if isinstance(value, list | tuple) else [str(value)]

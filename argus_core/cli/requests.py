@@ -1,4 +1,4 @@
-"""What the commands about images are asked, with the options that say it; nothing here imports torch."""
+"""What commands are asked: one class per request, whose fields are the options. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from argus_core.cli.app import Annotations, Device
-from argus_core.cli.early import check_license, check_out, check_size, checked
+from argus_core.cli.early import check_license, check_out, check_run, check_size, check_which, checked, one_of
 from argus_core.registry.places import DEFAULT_MODEL, check_model
 
 Inputs = Annotated[
@@ -40,6 +40,17 @@ Limit = Annotated[int, typer.Option("--limit", min=0, help="stop after so many f
 License = Annotated[
     str | None,
     typer.Option("--require-license", callback=checked(check_license), help="permissive: leave out heads that are not"),
+]
+GRAPHS = ("onnx", "torch")
+FORMATS = ("bundle", "hf", *GRAPHS)
+VARIANTS = ("bf16_backbone", "heads")
+Variant = Annotated[
+    str | None,
+    typer.Option(
+        "--variant",
+        callback=checked(one_of("variant", VARIANTS)),
+        help="bf16_backbone: half the size on disk; heads: without the backbone",
+    ),
 ]
 OUT = Path("argus-out")
 
@@ -100,6 +111,42 @@ class TokensRequest:
     limit: Limit = 0
     device: Device = None
     require_license: License = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """The runs that become one model."""
+
+    runs: Annotated[
+        list[Path],
+        typer.Argument(callback=checked(check_run), help="run folders of `arena train`, or single heads of them"),
+    ]
+    out: Annotated[Path, typer.Option("--out", callback=checked(check_out), help="folder to write the model to")]
+    weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None
+    which: Annotated[str, typer.Option("--weights-of", callback=checked(check_which), help="best or last")] = "best"
+    variant: Variant = None
+    canvas: CanvasSize = None
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="write into a folder that holds something")] = False
+    require_license: License = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """The format in which a model shall be written."""
+
+    out: Annotated[Path, typer.Option("--out", callback=checked(check_out), help="folder to write")]
+    model: Model = None
+    format: Annotated[
+        str,
+        typer.Option("--format", callback=checked(one_of("export format", FORMATS)), help="bundle, hf, onnx or torch"),
+    ] = "bundle"
+    variant: Variant = None
+    verify: Annotated[bool, typer.Option(help="compare graphs with the model at six sizes")] = True
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="leave out heads whose package is not installed")
+    ] = False
+    require_license: License = None
+    tasks: Tasks = None
 
 
 def split_names(text: str | None) -> list[str] | None:

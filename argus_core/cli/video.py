@@ -1,4 +1,4 @@
-"""Frames of a video, stream or webcam as a player shows them: turned, with square pixels, and damage told in words."""
+"""Frames of a video, stream or webcam as a player shows them: upright, with square pixels; damage is reported."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from argus_core.image.array import RGB
 WEBCAM = "webcam:"
 WEBCAMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
 _SHAPES = (0.1, 10.0)
-"""How many times as wide as high a pixel may be; what a file says beyond is a mistake."""
+"""Allowed width of a pixel by its height; other values in a file are ignored as mistakes."""
 _SHORT = 0.5
-"""Seconds that may be missing at the end: sound often runs on a little."""
+"""Seconds that may be missing at the end, because sound is often a little longer."""
 _ATTACHED_PICTURE = 1 << 10
-"""FFmpeg's mark of a stream that is the cover of a song."""
+"""FFmpeg's flag of a stream that is the cover picture of a song."""
 
 
 @dataclass
 class Video:
-    """A video by its address; once ``frames`` is exhausted, ``faults`` says what could not be read."""
+    """A video; once ``frames`` is exhausted, ``faults`` lists what could not be read."""
 
     address: str
     faults: list[str] = field(default_factory=list)
     seen: int = 0
 
     def frames(self) -> Iterator[tuple[int, RGB]]:
-        """The number of each frame and its (h, w, 3) pixels, upright and square; damaged frames are left out."""
+        """The number and (h, w, 3) pixels of each frame; damaged frames are left out."""
         av = _library()
         try:
             with _open(av, self.address) as container:
@@ -50,7 +50,7 @@ class Video:
         for packet in container.demux(stream):
             try:
                 decoded = packet.decode()
-            except av.FFmpegError:  # a player goes on with the next packet
+            except av.FFmpegError:  # players continue with the next packet
                 damaged += 1
                 self.seen += 1
                 continue
@@ -69,7 +69,7 @@ class Video:
 
 
 def as_shown(frame: Any, shape: Any) -> RGB:
-    """A decoded frame as a player shows it; ``shape`` is the width of a pixel over its height, where that is known."""
+    """A decoded frame as a player shows it; ``shape`` is the width of a pixel by its height, if known."""
     width = frame.width
     if shape and _SHAPES[0] <= shape <= _SHAPES[1]:
         width = max(1, round(frame.width * shape))
@@ -78,10 +78,9 @@ def as_shown(frame: Any, shape: Any) -> RGB:
 
 
 def _turn(pixels: RGB, frame: Any) -> RGB:
-    """Turned and mirrored as the frame's display matrix says, to the nearest quarter."""
-    matrix = next(
-        (np.frombuffer(bytes(one), "=i4") for one in frame.side_data if one.type.name == "DISPLAYMATRIX"), None
-    )
+    """Turn and mirror pixels by the frame's display matrix, to the nearest quarter turn."""
+    matrices = (bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX")
+    matrix = next((np.frombuffer(data, "=i4") for data in matrices), None)
     if matrix is None or len(matrix) < 5:
         return pixels
     # The matrix takes (x, y) of the stored frame to (a x + c y, b x + d y) of the shown one.
@@ -107,7 +106,7 @@ def _open(av: Any, address: str) -> Any:
 
 
 def _stream(container: Any) -> Any:
-    """The first video stream that is no cover picture and can be decoded."""
+    """The first video stream that can be decoded and is no cover picture."""
     for stream in container.streams.video:
         if not (_is_cover(stream) or stream.codec_context is None):
             return stream
@@ -115,12 +114,12 @@ def _stream(container: Any) -> Any:
 
 
 def _is_cover(stream: Any) -> bool:
-    disposition = getattr(stream, "disposition", None)  # PyAV before 14.1 does not tell
+    disposition = getattr(stream, "disposition", None)  # PyAV before 14.1 does not have it
     return disposition is not None and bool(disposition.value & _ATTACHED_PICTURE)
 
 
 def _without_pictures(container: Any) -> str:
-    """Why nothing of a container can be shown."""
+    """Why a container has no frames to show."""
     kinds = sorted({stream.type for stream in container.streams if not (stream.type == "video" and _is_cover(stream))})
     if "video" in kinds:
         return "its video is in a format that PyAV cannot decode; convert it to H.264"
@@ -128,7 +127,7 @@ def _without_pictures(container: Any) -> str:
 
 
 def _missing(container: Any, stream: Any, end: float) -> str:
-    """How much of the stated length is not there; ``end`` is the time of the last frame in seconds."""
+    """How much of the stated length is missing, in words; ``end`` is the time of the last frame in seconds."""
     start = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
     stated = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
     alone = stream.duration or len(container.streams) == 1

@@ -99,14 +99,14 @@ def test_a_model_of_two_runs_tells_its_names_and_overwrites_only_when_told(run, 
     assert "detect_fcos" not in (tmp_path / "model" / "config.json").read_text()
 
 
-def test_nothing_to_look_at_is_an_error(run, tmp_path):
+def test_nothing_to_look_at_is_an_error(run, photos, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ArgusError, match="no images"):
         predict(run, [tmp_path / "empty"], tmp_path / "out")
     with pytest.raises(ArgusError, match="no file or folder"):
         predict(run, [tmp_path / "missing.jpg"], tmp_path / "out")
     with pytest.raises(ArgusError, match=r"best\.safetensors"):
-        predict(tmp_path / "empty", [tmp_path], tmp_path / "out")
+        predict(tmp_path / "empty", [photos], tmp_path / "out")
 
 
 def _scores(run, **decoding):
