@@ -10,8 +10,14 @@ from argus_core.registry import HEADS
 from argus_core.saving.build import build_head
 from argus_core.tasks.detect import BoxTarget, Detect
 from argus_core.tokens import FeatureInfo
-from argus_heads.analytic_person_detect import AnalyticPerson
-from argus_heads.closed_form import centre_cells, nearest_shape, shape_anchors, uncovered, window_means
+from argus_heads.analytic_person_detect import (
+    AnalyticPerson,
+    centre_cells,
+    nearest_shape,
+    shape_anchors,
+    uncovered,
+    window_means,
+)
 
 TASK = Detect.small()
 INFO = FeatureInfo.vit(24)
@@ -102,7 +108,7 @@ def test_the_regressions_are_those_of_the_boxes(head, batches):
     for features, targets in batches:
         wanted = targets[0].boxes[targets[0].labels == 1]
         at = centre_cells([wanted], features.extent, 16)
-        shape, offsets = head._answers(at, wanted)
+        shape, offsets = head._regression_targets(at, wanted)
         x = head._inputs(features, head._mask(features)).permute(0, 2, 3, 1)[at]
         told = torch.einsum("gc,gcd->gd", torch.cat([x, torch.ones(len(x), 1)], dim=1), head.refine[shape])
         residuals += [(int(a), o - t) for a, o, t in zip(shape, offsets, told, strict=True)]

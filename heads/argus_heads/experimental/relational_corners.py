@@ -1,8 +1,8 @@
-"""Boxes as pairs of corners: both corners are peaks, and a small network says which two belong together."""
+"""Boxes as pairs of corners: both corners are peaks, and a small network decides which two belong together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -34,13 +34,22 @@ from argus_core.recipe import Recipe
 from argus_core.tasks.detect import BoxTarget, Detect, Detections
 from argus_core.tokens import FeatureInfo, Features, Needs, Taps, cell_mask, default_layers
 
-RELATED = 1 << 16
-"""Pairs that are related at once."""
+TAG = 8
+"""Length of the embedding vectors that the two corners of an object share."""
+CORNERS = 100
+"""Peaks of each kind that are paired."""
+MAX_DISTANCE = 1.0
+"""Corners whose tags are farther apart are no pair; training pushes the tags of objects as far apart."""
+CHUNK = 1 << 16
+"""Pairs that the relation network reads at once."""
 
 
 @dataclass(frozen=True)
 class CornerMaps:
-    """(B, K, h, w) ``heat`` logits, (B, E, h, w) ``tag`` vectors and (B, 2, h, w) ``offset`` x, y in cells."""
+    """Maps of one kind of corner: (B, K, h, w) ``heat`` logits, (B, E, h, w) ``tag`` and (B, 2, h, w) ``offset``.
+
+    Offsets are x, y in cells.
+    """
 
     heat: Tensor
     tag: Tensor
@@ -52,22 +61,28 @@ class CornerMaps:
         return self.heat.shape[2], self.heat.shape[3]
 
     def read(self, image: int, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Of one image's flat indices (N,) into ``heat``: labels, scores, (N, E) tags, (N, 2) x, y in cells."""
+        """Labels, scores, (N, E) tags and (N, 2) x, y in cells at flat indices (N,) into the ``heat`` of an image."""
         label, cell, corner = locate(index, self.grid)
         tag, offset = (maps[image].flatten(1)[:, cell].T for maps in (self.tag, self.offset))
         return label, self.heat[image].flatten()[index].sigmoid(), tag, corner + offset
 
     def best(self, counted: Tensor, count: int) -> list[Tensor]:
-        """Per image the flat indices of its at most ``count`` best peaks where ``counted`` (B, 1, h, w), best first."""
-        found = peaks(self.heat.detach(), counted, count)
-        return [index[values > 0] for values, index in zip(*found, strict=True)]
+        """Per image the flat indices of at most ``count`` peaks where ``counted`` (B, 1, h, w), best first."""
+        scores, indices = peaks(self.heat.detach(), counted, count)
+        return [index[values > 0] for values, index in zip(scores, indices, strict=True)]
+
+
+def running_maximum(x: Tensor, inside: Tensor, dim: int, forward: bool) -> Tensor:
+    """The maximum of (B, C, h, w) over a cell and all before it along ``dim``, or else all after it; 0 outside."""
+    x = x.masked_fill(~inside, torch.finfo(x.dtype).min)
+    maximum = x.cummax(dim).values if forward else x.flip(dim).cummax(dim).values.flip(dim)
+    return maximum.masked_fill(~inside, 0)
 
 
 class CornerPool(nn.Module):
-    """What lies along the two sides that leave a corner, gathered at the corner; and a shortcut.
+    """Maxima along the two sides that meet in a corner, gathered at the corner, and a shortcut.
 
-    ``last`` is the lower right corner, whose sides run up and left; else those of the upper left one run down and
-    right.
+    The sides of the ``last`` (lower right) corner run up and left, those of the upper left one down and right.
     """
 
     def __init__(self, width: int, last: bool) -> None:
@@ -78,7 +93,7 @@ class CornerPool(nn.Module):
         self.skip = ConvGN(width, width, 1)
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
-        """Keeps (B, width, h, w); cells that are not ``inside`` (B, 1, h, w) are not gathered."""
+        """Keeps (B, width, h, w); only cells ``inside`` (B, 1, h, w) are gathered."""
         rows, columns = (
             running_maximum(conv(x), inside, dim, self.last) for conv, dim in zip(self.along, (2, 3), strict=True)
         )
@@ -101,15 +116,8 @@ class CornerBranch(nn.Module):
         return CornerMaps(self.heat(x).float(), self.tag(x).float(), self.offset(x).float())
 
 
-def running_maximum(x: Tensor, inside: Tensor, dim: int, forward: bool) -> Tensor:
-    """The maximum of (B, C, h, w) over a cell and all before it along ``dim``, or else all after it; 0 outside."""
-    x = x.masked_fill(~inside, torch.finfo(x.dtype).min)
-    top = x.cummax(dim).values if forward else x.flip(dim).cummax(dim).values.flip(dim)
-    return top.masked_fill(~inside, 0)
-
-
 class Relation(nn.Module):
-    """The logit that two corners belong together, from their tags, the box between them and their scores."""
+    """Logits that two corners belong together, from their tags, the box between them and their scores."""
 
     def __init__(self, tags: int, hidden: int = 32) -> None:
         super().__init__()
@@ -117,12 +125,12 @@ class Relation(nn.Module):
 
     def forward(self, first: Tensor, last: Tensor, sides: Tensor, scores: Tensor) -> Tensor:
         """(P,) logits of P pairs with (P, E) tags, (P, 2) sides in cells and (P,) products of scores."""
-        parts = [each.split(RELATED) for each in (first, last, sides, scores)]
-        if len(parts[0]) == 1 or not torch.is_grad_enabled():
-            return torch.cat([self._logits(*part) for part in zip(*parts, strict=True)])
-        # Of very many pairs only the inputs are kept: the rest is computed twice.
-        again = partial(checkpoint, self._logits, use_reentrant=False, preserve_rng_state=False)
-        return torch.cat([again(*part) for part in zip(*parts, strict=True)])
+        chunks = list(zip(*(x.split(CHUNK) for x in (first, last, sides, scores)), strict=True))
+        logits: Callable[..., Tensor] = self._logits
+        if len(chunks) > 1 and torch.is_grad_enabled():
+            # Training on very many pairs stores their inputs only and computes the rest twice.
+            logits = partial(checkpoint, self._logits, use_reentrant=False, preserve_rng_state=False)
+        return torch.cat([logits(*chunk) for chunk in chunks])
 
     def _logits(self, first: Tensor, last: Tensor, sides: Tensor, scores: Tensor) -> Tensor:
         log = sides.clamp(min=1e-2).log()
@@ -131,19 +139,19 @@ class Relation(nn.Module):
 
 
 def pull_push(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """How far the tags (N, E) of an image's corner pairs are from their means, and how near these are to each other."""
+    """Losses that pull the tags (N, E) of an object's corners to their mean, and the means of objects apart."""
     count, means = len(first), (first + last) / 2
     pull = ((first - means) ** 2 + (last - means) ** 2).sum() / max(count, 1)
-    one, other = torch.triu_indices(count, count, 1, device=first.device)
-    apart = torch.cdist(means, means, compute_mode="donot_use_mm_for_euclid_dist")[one, other]
-    return pull, 2 * (1 - apart).clamp(min=0).sum() / max(count * (count - 1), 1)
+    rows, columns = torch.triu_indices(count, count, 1, device=first.device)
+    distance = torch.cdist(means, means, compute_mode="donot_use_mm_for_euclid_dist")[rows, columns]
+    return pull, 2 * (1 - distance).clamp(min=0).sum() / max(count * (count - 1), 1)
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """P pairs of one image: places (P,) in the lists of first and last corners, labels, boxes (P, 4) in cells.
+    """P pairs of one image: positions (P,) in the lists of first and last corners, labels, boxes (P, 4) in cells.
 
-    ``score`` is the mean of both corners, ``apart`` the distance of their tags, ``relation`` the logit.
+    ``score`` is the mean of both corners, ``distance`` that of their tags, ``relation`` the logit.
     """
 
     first: Tensor
@@ -151,21 +159,13 @@ class Pairs:
     labels: Tensor
     boxes: Tensor
     score: Tensor
-    apart: Tensor
+    distance: Tensor
     relation: Tensor
-
-
-TAG = 8
-"""Length of the vectors by which the corners of one object know each other."""
-CORNERS = 100
-"""Peaks of each kind that are paired."""
-APART = 1.0
-"""Corners with tags farther from each other are no pair; training pushes objects as far apart."""
 
 
 @dataclass(frozen=True)
 class CornersOutput:
-    """Maps of the upper left and the lower right corners, and where images end: (B, 2) height, width in pixels."""
+    """Maps of the upper left and the lower right corners, and the ``extent`` of images: (B, 2) height, width."""
 
     first: CornerMaps
     last: CornerMaps
@@ -175,7 +175,8 @@ class CornersOutput:
 class RelationalCorners(Head):
     """Two kinds of corners at half the backbone's stride, paired by a learned relation (Law 2018, 2019; Newell 2017).
 
-    True and false pairs weigh alike in the relation's loss: there may be thousands of false ones to each true one.
+    True and false pairs have the same weight in the relation's loss, as there may be thousands of false ones to a
+    true one.
     """
 
     solves = Detect
@@ -199,15 +200,15 @@ class RelationalCorners(Head):
         return CornersOutput(self.first(x, inside), self.last(x, inside), features.extent)
 
     def pairs(self, output: CornersOutput, image: int, first: Tensor, last: Tensor) -> Pairs:
-        """All pairs of corners, given as flat indices (F,) and (L,), that are of one class and span a box."""
+        """All pairs of corners, from flat indices (F,) and (L,), that have one class and span a box."""
         label, score, tag, xy = output.first.read(image, first)
-        other, score2, tag2, xy2 = output.last.read(image, last)
-        i, j = ((label[:, None] == other) & (xy2 > xy[:, None]).all(dim=2)).nonzero(as_tuple=True)
+        label2, score2, tag2, xy2 = output.last.read(image, last)
+        i, j = ((label[:, None] == label2) & (xy2 > xy[:, None]).all(dim=2)).nonzero(as_tuple=True)
         boxes = torch.cat([xy[i], xy2[j]], dim=1).detach()
         sides, product = boxes[:, 2:] - boxes[:, :2], (score[i] * score2[j]).detach()
-        apart = torch.linalg.vector_norm(tag[i] - tag2[j], dim=1)
+        distance = torch.linalg.vector_norm(tag[i] - tag2[j], dim=1)
         relation = self.relation(tag[i], tag2[j], sides, product)
-        return Pairs(i, j, label[i], boxes, (score[i] + score2[j]) / 2, apart, relation)
+        return Pairs(i, j, label[i], boxes, (score[i] + score2[j]) / 2, distance, relation)
 
     def loss(self, output: CornersOutput, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
         """``heat`` and ``offset`` of both corners, ``pull`` and ``push`` of tags, ``pair`` of the relation."""
@@ -230,47 +231,46 @@ class RelationalCorners(Head):
     ) -> tuple[Tensor, list[Tensor]]:
         """(2,) sums of focal loss and of the offsets' error, and per image the flat indices (G,) of its corners."""
         shape = (maps.heat.shape[1], *maps.grid)
-        wanted, offset, places = [], [], []
+        heat, offset, indices = [], [], []
         for i, target in enumerate(objects):
             corners = target.boxes[:, end]
             cells = cells_of(corners, self.stride, extent[i])
-            wanted.append(draw(cells, target.boxes, target.labels, shape, self.stride))
-            places.append((target.labels * shape[1] + cells[:, 0]) * shape[2] + cells[:, 1])
-            offset.append(F.smooth_l1_loss(maps.read(i, places[i])[3], corners / self.stride, reduction="sum"))
-        return torch.stack([heat_loss(maps.heat, torch.stack(wanted), counted), torch.stack(offset).sum()]), places
+            heat.append(draw(cells, target.boxes, target.labels, shape, self.stride))
+            indices.append((target.labels * shape[1] + cells[:, 0]) * shape[2] + cells[:, 1])
+            offset.append(F.smooth_l1_loss(maps.read(i, indices[i])[3], corners / self.stride, reduction="sum"))
+        return torch.stack([heat_loss(maps.heat, torch.stack(heat), counted), torch.stack(offset).sum()]), indices
 
     def _pair_loss(
         self, output: CornersOutput, starts: Sequence[Tensor], ends: Sequence[Tensor], counted: Tensor
     ) -> Tensor:
         """Cross-entropy over the pairs of annotated corners and best peaks, of which the annotated ones are true."""
-        best = zip(output.first.best(counted, CORNERS), output.last.best(counted, CORNERS), strict=True)
+        first_peaks, last_peaks = output.first.best(counted, CORNERS), output.last.best(counted, CORNERS)
         logits, truth = [], []
-        for i, (start, end, both_peaks) in enumerate(zip(starts, ends, best, strict=True)):
-            first, last = (torch.cat(both).unique() for both in zip((start, end), both_peaks, strict=True))
-            found = self.pairs(output, i, first, last)
+        for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            first, last = torch.cat([start, first_peaks[i]]).unique(), torch.cat([end, last_peaks[i]]).unique()
+            pairs = self.pairs(output, i, first, last)
             annotated = torch.zeros(len(first), len(last), dtype=torch.bool, device=start.device)
-            annotated.index_put_(
-                (torch.searchsorted(first, start), torch.searchsorted(last, end)), annotated.new_ones(())
-            )
-            logits.append(found.relation)
-            truth.append(annotated[found.first, found.last])
-        chosen = torch.cat(truth)
-        each = F.binary_cross_entropy_with_logits(torch.cat(logits), chosen.float(), reduction="none")
-        parts = [each[mask].sum() / batch_total(mask.sum()) for mask in (chosen, ~chosen)]
-        return (parts[0] + parts[1]) / 2
+            index = torch.searchsorted(first, start), torch.searchsorted(last, end)
+            annotated.index_put_(index, annotated.new_ones(()))
+            logits.append(pairs.relation)
+            truth.append(annotated[pairs.first, pairs.last])
+        positive = torch.cat(truth)
+        losses = F.binary_cross_entropy_with_logits(torch.cat(logits), positive.float(), reduction="none")
+        true, false = (losses[mask].sum() / batch_total(mask.sum()) for mask in (positive, ~positive))
+        return (true + false) / 2
 
     @torch.no_grad()
     def decode(self, output: CornersOutput, canvas: tuple[int, int]) -> list[Detections]:
-        """Boxes between the best corners, by the mean score of both times their relation, softly suppressed."""
-        inside = cell_mask(output.extent, self.stride, output.first.grid)
-        best = zip(output.first.best(inside, CORNERS), output.last.best(inside, CORNERS), strict=True)
+        """Boxes between the best corners, scored by the mean of both times their relation, softly suppressed."""
+        visible = cell_mask(output.extent, self.stride, output.first.grid)
+        best = zip(output.first.best(visible, CORNERS), output.last.best(visible, CORNERS), strict=True)
         return [self._decode_image(output, i, *corners) for i, corners in enumerate(best)]
 
     def _decode_image(self, output: CornersOutput, image: int, first: Tensor, last: Tensor) -> Detections:
-        found = self.pairs(output, image, first, last)
-        scores = found.score * found.relation.sigmoid() * (found.apart <= APART)
+        pairs = self.pairs(output, image, first, last)
+        scores = pairs.score * pairs.relation.sigmoid() * (pairs.distance <= MAX_DISTANCE)
         scores, order = scores.topk(min(self.decoding.candidates, len(scores)))
         order = order[scores > self.decoding.score]
-        boxes = (self.stride * found.boxes[order]).clamp(min=0)
+        boxes = (self.stride * pairs.boxes[order]).clamp(min=0)
         boxes = torch.minimum(boxes, output.extent[image].flip(0).repeat(2))
-        return suppress(boxes, scores[: len(order)], found.labels[order], self.decoding)
+        return suppress(boxes, scores[: len(order)], pairs.labels[order], self.decoding)

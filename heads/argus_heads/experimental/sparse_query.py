@@ -1,4 +1,4 @@
-"""Queries where something seems to be: an objectness map chooses the few locations that a decoder looks at."""
+"""Queries at likely objects: an objectness map chooses the few cells that a decoder reads."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ from argus_core.recipe import Recipe
 from argus_core.tasks.detect import BoxTarget, Detect
 from argus_core.tokens import FeatureInfo, Features, Needs, Taps, cell_mask, default_layers
 
+LAYERS = 3
 POOLED = 10
-"""The context is this many tokens high and wide."""
+"""Height and width of the context, in tokens."""
 
 
 class ConvLN(nn.Sequential):
-    """Convolution, LayerNorm over the channels of each cell, GELU: no cell hears of another but through the kernel."""
+    """Convolution, LayerNorm over the channels of each cell, GELU: cells interact only through the kernel."""
 
     def __init__(self, channels: int, width: int, kernel: int) -> None:
         super().__init__(nn.Conv2d(channels, width, kernel, padding=kernel // 2), nn.LayerNorm(width), nn.GELU())
@@ -47,32 +48,29 @@ class ConvLN(nn.Sequential):
 
 
 def near_middles(points: Points, boxes: Tensor) -> Tensor:
-    """(N,) the box whose middle is nearest, if it is less than 1.5 strides away along both axes; or ``BACKGROUND``."""
-    away = (points.xy[:, None] - centres(boxes)).abs().amax(dim=2)  # (N, G)
-    nearest, index = away.min(dim=1)
+    """(N,) the box whose centre is nearest, if it is less than 1.5 strides away along both axes, or ``BACKGROUND``."""
+    distance = (points.xy[:, None] - centres(boxes)).abs().amax(dim=2)  # (N, G)
+    nearest, index = distance.min(dim=1)
     return torch.where(nearest < 1.5 * points.stride, index, BACKGROUND)
 
 
-def pooled(x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, P, C) means over 10 x 10 regions of the cells with image, and (B, P) whether a region has any."""
-    share = F.adaptive_avg_pool2d(inside.float(), POOLED)
-    means = F.adaptive_avg_pool2d(x * inside, POOLED) / share.clamp(min=1e-6)
+def pooled(x: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, P, C) means over 10 x 10 regions of the ``visible`` cells, and (B, P) whether a region has any."""
+    share = F.adaptive_avg_pool2d(visible.float(), POOLED)
+    means = F.adaptive_avg_pool2d(x * visible, POOLED) / share.clamp(min=1e-6)
     return means.flatten(2).transpose(1, 2), share.flatten(1) > 0
-
-
-LAYERS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class SparseOutput(SetOutput):
-    """Besides the answers, (B, 1, h, w) ``objectness`` logits of all locations and the ``chosen`` (B, Q) cells."""
+    """A ``SetOutput``, (B, 1, h, w) ``objectness`` logits of all cells, and the ``chosen`` (B, Q) ones."""
 
     objectness: Tensor
     chosen: Tensor
 
 
 class SparseLayer(nn.Module):
-    """Attention among the queries, to the pooled context if there is any, and feed-forward; norms come first."""
+    """Attention among queries and to the pooled context, if there is one, and feed-forward; norms come first."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -80,20 +78,20 @@ class SparseLayer(nn.Module):
         self.among, self.look = Attention(width), Attention(width)
         self.feed = feed_forward(width, 2 * width)
 
-    def forward(self, x: Tensor, usable: Tensor, context: Tensor | None, held: Tensor | None) -> Tensor:
-        """(B, Q, C) queries and (B, P, C) context, with (B, Q) and (B, P) saying which of them hold image."""
+    def forward(self, x: Tensor, usable: Tensor, context: Tensor | None, visible: Tensor | None) -> Tensor:
+        """New queries (B, Q, C). ``usable`` (B, Q) queries and ``visible`` (B, P) parts of the context hold image."""
         y = self.norms[0](x)
         x = x + self.among(y, y, y, usable)[0]
         if context is not None:
-            x = x + self.look(self.norms[1](x), context, context, held)[0]
+            x = x + self.look(self.norms[1](x), context, context, visible)[0]
         return x + self.feed(self.norms[2](x))
 
 
 class SparseQuery(SetHead):
-    """The ``queries`` most promising cells, or all there are, become queries; the rest is seen as 10 x 10 means.
+    """The ``queries`` cells of highest objectness become queries; the rest is only read as 10 x 10 means.
 
-    Yang 2022; Roh 2022; Zhu 2021; Sun 2021. A box is a move from its cell and two log sides, where distances to four
-    sides would force every box to hold its cell's middle, which objects smaller than a cell need not.
+    Yang 2022; Roh 2022; Zhu 2021; Sun 2021. A box is an offset from its cell and two log sides: distances to four
+    sides would force every box to contain the middle of its cell, which objects smaller than a cell may not.
     """
 
     recipe = Recipe(lr=5e-4, batch=16, epochs=24, clip=1.0)
@@ -113,19 +111,19 @@ class SparseQuery(SetHead):
         nn.init.constant_(self.classify.bias, logit(PRIOR))
 
     def forward(self, features: Features) -> SparseOutput:
-        """Answers of the chosen cells, best first, after every layer."""
+        """Predictions at the chosen cells, best first, after every layer."""
         x = self.stem(self.taps(features))
         grid = (x.shape[2], x.shape[3])
-        inside = cell_mask(features.extent, self.stride, grid)  # (B, 1, h, w)
-        x = (x + sine_code(grid, self.stride, features.size, x.shape[1], x.device)) * inside
+        visible = cell_mask(features.extent, self.stride, grid)  # (B, 1, h, w)
+        x = (x + sine_code(grid, self.stride, features.size, x.shape[1], x.device)) * visible
         objectness = self.scorer(x).float()
-        promise = objectness.masked_fill(~inside, -torch.inf).flatten(1)  # (B, N)
-        # A stable order: cells of padding are all alike, and an image may not depend on its batch.
-        chosen = promise.sort(dim=1, descending=True, stable=True).indices[:, : self.queries]
-        usable = promise.gather(1, chosen).isfinite()
+        ranks = objectness.masked_fill(~visible, -torch.inf).flatten(1)  # (B, N)
+        # A stable order: cells of padding are all equal, and an image must not depend on its batch.
+        chosen = ranks.sort(dim=1, descending=True, stable=True).indices[:, : self.queries]
+        usable = ranks.gather(1, chosen).isfinite()
         tokens = x.flatten(2).transpose(1, 2)
-        found = self.decode_queries(tokens, chosen, objectness.flatten(1), usable, *pooled(x, inside))
-        *earlier, (logits, boxes) = [(each, self._boxes(box, chosen, grid)) for each, box in found]
+        predictions = self.decode_queries(tokens, chosen, objectness.flatten(1), usable, *pooled(x, visible))
+        *earlier, (logits, boxes) = [(cls, self._boxes(box, chosen, grid)) for cls, box in predictions]
         return SparseOutput(
             logits, boxes, features.extent, usable, tuple(earlier), objectness=objectness, chosen=chosen
         )
@@ -137,41 +135,41 @@ class SparseQuery(SetHead):
         objectness: Tensor,
         usable: Tensor,
         context: Tensor | None = None,
-        held: Tensor | None = None,
+        visible: Tensor | None = None,
     ) -> list[tuple[Tensor, Tensor]]:
-        """Per layer (B, Q, K) logits and (B, Q, 4) moves and log sides of the ``chosen`` (B, Q) of (B, N, C) tokens.
+        """Per layer (B, Q, K) logits and (B, Q, 4) offsets and log sides of the ``chosen`` (B, Q) of (B, N, C) tokens.
 
-        Only these are read, and ``context`` (B, P, C). ``objectness`` (B, N) is learnt through the answers too.
+        Only these are read, and ``context`` (B, P, C) where ``visible`` (B, P). ``objectness`` (B, N) gets gradients
+        from the predictions, too.
         """
         x = tokens.gather(1, chosen[..., None].expand(-1, -1, tokens.shape[2]))
         x = x * (1 + objectness.gather(1, chosen).sigmoid()[..., None])
-        found = []
+        predictions = []
         for layer in self.layers:
-            x = layer(x, usable, context, held)
+            x = layer(x, usable, context, visible)
             normed = F.layer_norm(x, x.shape[-1:])
-            found.append((self.classify(normed).float(), self.box(normed).float()))
-        return found
+            predictions.append((self.classify(normed).float(), self.box(normed).float()))
+        return predictions
 
     def _boxes(self, box: Tensor, chosen: Tensor, grid: tuple[int, int]) -> Tensor:
         middles = grid_points([grid], [self.stride], box.device).xy[chosen]  # (B, Q, 2)
-        move, side = box.split(2, dim=-1)
-        sides = self.stride * side.clamp(-8, 8).exp()
-        return box_convert(torch.cat([middles + self.stride * move, sides], dim=-1), "cxcywh", "xyxy")
+        offset, log_sides = box.split(2, dim=-1)
+        sides = self.stride * log_sides.clamp(-8, 8).exp()
+        return box_convert(torch.cat([middles + self.stride * offset, sides], dim=-1), "cxcywh", "xyxy")
 
     def scores(self, output: SetOutput) -> Tensor:
         """The product of class score and objectness."""
         assert isinstance(output, SparseOutput)
-        promise = output.objectness.flatten(1).gather(1, output.chosen).sigmoid()
-        return output.logits.sigmoid() * promise[..., None]
+        objectness = output.objectness.flatten(1).gather(1, output.chosen).sigmoid()
+        return output.logits.sigmoid() * objectness[..., None]
 
     def extra_loss(self, output: SetOutput, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
-        """``objectness``: cells near the middle of an object are to be chosen."""
+        """``objectness``: cells near the centre of an object are positive."""
         assert isinstance(output, SparseOutput)
-        points = grid_points(
-            [(output.objectness.shape[2], output.objectness.shape[3])], [self.stride], output.extent.device
-        )
+        grid = (output.objectness.shape[2], output.objectness.shape[3])
+        points = grid_points([grid], [self.stride], output.extent.device)
         pairs = zip(targets, output.extent, strict=True)
         matched = torch.stack([assign(near_middles, points, target, extent) for target, extent in pairs])
-        used, wanted = matched != IGNORE, (matched >= 0).float()
-        focal = sigmoid_focal_loss(output.objectness.flatten(1)[used], wanted[used], 0.25, 2, reduction="sum")
-        return {"objectness": self.objectness_weight * focal / batch_total(wanted.sum())}
+        used, positive = matched != IGNORE, (matched >= 0).float()
+        focal = sigmoid_focal_loss(output.objectness.flatten(1)[used], positive[used], 0.25, 2, reduction="sum")
+        return {"objectness": self.objectness_weight * focal / batch_total(positive.sum())}

@@ -26,68 +26,70 @@ from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo, Features, Needs, Taps, default_layers
 
 ROWS = 8
-"""Rows of the matrix that are handled at once: no tensor of all products is ever held."""
+"""Rows of the matrix that are computed at once, so that memory never holds all products."""
+FAR = 3.0
+"""Initial cost of another channel, about the range of an activation, so that channels start separate."""
+REACH = 4.0
+"""Initial cells to each side: half the square in which assignment accepts a location."""
 
 
 def min_plus(x: Tensor, matrix: Tensor, temperature: float) -> Tensor:
     """(B, I, h, w) ``min_j(matrix_ij + x_j)`` of (B, J, h, w) maps and an (I, J) matrix, float32.
 
-    Gradients need rows of ``matrix`` that span less than 60 temperatures: beyond, they underflow to none.
+    Gradients need rows of ``matrix`` that span less than 60 temperatures; beyond, they underflow to zero.
     """
     with torch.no_grad():
         parts = [(x[:, None] + rows[:, :, None, None]).amin(dim=2) for rows in matrix.split(ROWS)]
         exact = torch.cat(parts, dim=1)
-    return _with_gradient(exact, _soft_min_plus(x, matrix, temperature)) if torch.is_grad_enabled() else exact
-
-
-def _soft_min_plus(x: Tensor, matrix: Tensor, temperature: float) -> Tensor:
+    if not torch.is_grad_enabled():
+        return exact
     # exp turns sums into products: the soft minimum of all pairs is one ordinary matrix product.
-    least_x = x.detach().amin(dim=1, keepdim=True)  # (B, 1, h, w)
-    least = matrix.detach().amin(dim=1, keepdim=True)  # (I, 1)
-    shares = torch.einsum("ij,bjhw->bihw", ((least - matrix) / temperature).exp(), ((least_x - x) / temperature).exp())
-    return least_x + least[:, :, None] - temperature * shares.clamp(min=1e-30).log()
+    low_x = x.detach().amin(dim=1, keepdim=True)  # (B, 1, h, w)
+    low = matrix.detach().amin(dim=1, keepdim=True)  # (I, 1)
+    shares = torch.einsum("ij,bjhw->bihw", ((low - matrix) / temperature).exp(), ((low_x - x) / temperature).exp())
+    return _with_gradient(exact, low_x + low[:, :, None] - temperature * shares.clamp(min=1e-30).log())
 
 
 def path(cost: Tensor, dim: int, temperature: float) -> Tensor:
-    """``min_{k >= 0} (k + cost(i - k))`` along ``dim``: steps back to a cell and its cost, for the best cell.
+    """``min_{k >= 0} (k + cost(i - k))`` along ``dim``: the fewest steps back to a cell plus its cost.
 
     A distance transform in one direction (Felzenszwalb & Huttenlocher 2012), in linear time.
     """
-    place = torch.arange(cost.shape[dim], device=cost.device, dtype=cost.dtype)
-    place = place.view([-1 if axis == dim % cost.ndim else 1 for axis in range(cost.ndim)])
-    exact = (cost.detach() - place).cummin(dim).values + place
+    position = torch.arange(cost.shape[dim], device=cost.device, dtype=cost.dtype)
+    position = position.view([-1 if axis == dim % cost.ndim else 1 for axis in range(cost.ndim)])
+    exact = (cost.detach() - position).cummin(dim).values + position
     if not torch.is_grad_enabled():
         return exact
-    return _with_gradient(exact, place - temperature * ((place - cost) / temperature).logcumsumexp(dim))
+    return _with_gradient(exact, position - temperature * ((position - cost) / temperature).logcumsumexp(dim))
 
 
 def rays(cost: Tensor, temperature: float) -> Tensor:
     """(B, 4, h, w) ``path`` of every cell to the left, top, right and bottom; ``cost`` has the same shape and order."""
     left, top, right, bottom = cost.unbind(1)
-    ways = (
+    paths = (
         path(left, -1, temperature),
         path(top, -2, temperature),
         path(right.flip(-1), -1, temperature).flip(-1),
         path(bottom.flip(-2), -2, temperature).flip(-2),
     )
-    return torch.stack(ways, dim=1)
+    return torch.stack(paths, dim=1)
 
 
 def _with_gradient(exact: Tensor, soft: Tensor) -> Tensor:
-    """The value of one, the gradient of the other."""
+    """The value of ``exact`` with the gradient of ``soft``."""
     return exact + (soft - soft.detach())
 
 
-FAR = 3.0
-"""What another channel costs at the start, about the range of an activation: channels begin apart."""
-REACH = 4.0
-"""Cells to a side at the start: half the square that assignment takes a location for."""
+def erode(x: Tensor, weight: Tensor) -> Tensor:
+    """``min_k(x(p + k) + weight_k)`` over 3x3 cells of each channel; cells beyond the border are infinite."""
+    windows = F.pad(x, (1, 1, 1, 1), value=torch.inf).unfold(2, 3, 1).unfold(3, 3, 1)  # (B, C, h, w, 3, 3)
+    return (windows + weight[:, None, None]).amin(dim=(-2, -1))
 
 
 class TropicalBlock(nn.Module):
-    """Erosion and dilation of 3x3 cells, the dilation's channels mixed by a min-plus product, joined linearly.
+    """Erosion and dilation of 3x3 cells, the latter with channels mixed by a min-plus product, joined linearly.
 
-    Such layers compute what networks of rectifiers do, piecewise linear functions, by minima and maxima
+    Such layers compute piecewise linear functions, as networks of rectifiers do, by minima and maxima
     (Zhang, Naitzat & Lim 2018; Maragos, Charisopoulos & Theodosis 2021).
     """
 
@@ -130,9 +132,10 @@ class PathTower(nn.Module):
 
 
 class Tropical(DenseHead):
-    """``blocks`` tropical blocks, then boxes by min-plus: a side lies where steps and boundary cost are least.
+    """``blocks`` tropical blocks, then boxes by min-plus: a side lies where steps plus boundary cost are lowest.
 
-    ``temperature`` softens gradients, not values. It stays as it is, for a head knows not how long it is trained.
+    ``temperature`` softens gradients, not values. It has no schedule, because a head does not know how long it is
+    trained.
     """
 
     recipe = Recipe(lr=1e-3, batch=16, epochs=12)
@@ -156,9 +159,3 @@ class Tropical(DenseHead):
     def forward(self, features: Features) -> DenseOutput:
         """Logits, distances and centre-ness at five levels, at ``strides`` pixels."""
         return DenseOutput(self.tower(self.pyramid(self.stem(self.taps(features)))), self.strides, features.extent)
-
-
-def erode(x: Tensor, weight: Tensor) -> Tensor:
-    """``min_k(x(p + k) + weight_k)`` over 3x3 cells of each channel; what lies beyond the border never wins."""
-    windows = F.pad(x, (1, 1, 1, 1), value=torch.inf).unfold(2, 3, 1).unfold(3, 3, 1)  # (B, C, h, w, 3, 3)
-    return (windows + weight[:, None, None]).amin(dim=(-2, -1))
