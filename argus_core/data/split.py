@@ -37,15 +37,15 @@ class Split(ABC):
 
     @abstractmethod
     def stamp(self, index: int) -> str:
-        """Something cheap that changes when the bytes do, such as size and modification time."""
+        """A cheap value that changes with the image's bytes, such as size and modification time."""
 
     @property
     @abstractmethod
     def tasks(self) -> Mapping[str, Task]:
-        """The tasks this split has annotations for, by task name, with the data set's numbers."""
+        """The tasks that this split has annotations for, by name, with the data set's numbers."""
 
     def samples(self, task: str) -> Sequence[tuple[int, ...]]:
-        """The images of each sample of a task: one, unless the task compares several, as matching does."""
+        """The images of each sample of a task: one, or several if the task compares images."""
         return [(index,) for index in range(len(self))]
 
     @abstractmethod
@@ -54,14 +54,14 @@ class Split(ABC):
 
     @abstractmethod
     def annotation_digest(self) -> str:
-        """sha256 (hex) over keys and annotations: two splits with the same digest score the same."""
+        """sha256 (hex) of keys and annotations: splits with the same digest give the same scores."""
 
     def faults(self) -> list[Fault]:
-        """What is wrong with the annotations; reading images is left to the caller."""
+        """What is wrong with the annotations; images are checked by the caller."""
         return []
 
     def left_out(self) -> str:
-        """What lies in the split's folders besides its images and annotations, and is no fault: a line with counts."""
+        """A line that counts other files in the split's folders, which are no faults."""
         return ""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from argus_core.data.check import DataRefused, check_split, findings, heed
+from argus_core.data.check import DataRefused, check_split, findings, refuse_faults
 from argus_core.errors import ArgusError, Fault
 from argus_core.plugins.data_spec import open_data
 from argus_core.plugins.hooks import load_plugins
@@ -24,7 +24,7 @@ def told(split, **how) -> tuple[str, list[str]]:
     warnings: list[str] = []
     sizes = {n: split.read(n).shape[:2] for n in range(len(split))}
     try:
-        heed(split, split.tasks, sizes, warnings.append, **how)
+        refuse_faults(split, split.tasks, sizes, warnings.append, **how)
     except DataRefused as refused:
         return str(refused), warnings
     return "", warnings
@@ -314,7 +314,7 @@ def test_pairs_that_cannot_be_meant_are_refused(tmp_path, changes, again, words)
 
 
 def test_maps_are_looked_at_in_part_and_wholly_before_they_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("argus_core.data.check.LOOKED", 2)
+    monkeypatch.setattr("argus_core.data.check.SAMPLED_MAPS", 2)
     read: list[int] = []
     for last, looked in ((1, [0, 2]), (9, [0, 2, 0, 1, 2])):
         split = masked(tmp_path, (0, 1))

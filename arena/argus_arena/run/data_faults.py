@@ -9,7 +9,7 @@ from typing import Any
 from argus_arena.run.sources import RunData
 from argus_core.cache import Cache
 from argus_core.data import Split
-from argus_core.data.check import ACCEPT, Size, heed
+from argus_core.data.check import ACCEPT, Size, refuse_faults
 from argus_core.errors import ArgusError, counted
 
 SAMPLED = 64
@@ -26,7 +26,7 @@ class DataChecks:
 
     def check(self, split: Split, tasks: Iterable[str], sizes: Mapping[int, Size], learning: bool) -> None:
         """Refuse a split or warn of it; raises DataRefused."""
-        faults = heed(split, tasks, sizes, self.warn, accept=self.accept, learning=learning)
+        faults = refuse_faults(split, tasks, sizes, self.warn, accept=self.accept, learning=learning)
         self.accepted += [fault for fault in faults if fault not in self.accepted]
 
     def warn(self, text: str) -> None:
