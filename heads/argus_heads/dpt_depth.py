@@ -15,11 +15,11 @@ from argus_core.tokens import FeatureInfo, Features, Needs
 
 
 class DPT(Head):
-    """A dense prediction transformer's decoder (Ranftl 2021) that answers with ``bins`` linear depth bins.
+    """The decoder of a dense prediction transformer (Ranftl 2021) with ``bins`` linear depth bins.
 
     Four ``layers``, by default evenly spaced ones, become maps of a quarter, a half, one and two times the
-    backbone's stride; those of a pyramid, by default of strides 4 to 32, keep the strides they have. ``double``
-    enlarges the last map once more, as published, before it is read: four times the work of that layer.
+    backbone's stride; those of a pyramid, by default of strides 4 to 32, keep their strides. ``double`` enlarges the
+    last map once more before it is read, as published: four times the work of that layer.
     """
 
     solves = Depth
@@ -27,7 +27,7 @@ class DPT(Head):
         lr=1e-4,
         weight_decay=1e-3,
         batch=16,
-        epochs=25,  # what the steps are on the 24,231 images of NYU Depth V2
+        epochs=25,  # equal to ``steps`` on the 24,231 images of NYU Depth V2
         steps=38_400,
         conditions=Conditions(canvas=(416, 416)),
     )
@@ -43,7 +43,7 @@ class DPT(Head):
         double: bool = True,
     ) -> None:
         super().__init__(info, task)
-        # Every tap has a norm of its own, so the backbone's final one, made for the last block, is left out.
+        # Every tap has its own norm, so the backbone's final norm, trained for the last block, is not applied.
         self.needs = Needs(layers=layers or four_layers(info), norm=False)
         self.low, self.high = task.low, task.high
         self.decoder = Decoder(info, self.needs, width, double)

@@ -14,7 +14,7 @@ from argus_core.tokens import FeatureInfo, Features, Needs
 
 
 class SegmentDPT(Head):
-    """A dense prediction transformer's decoder (Ranftl 2021) that answers with class logits.
+    """The decoder of a dense prediction transformer (Ranftl 2021) with class logits.
 
     ``layers`` and ``double`` are those of ``depth.dpt``. ``dropout`` drops whole channels before the last layer, as
     published. ``overlap`` is the weight of the ``jaccard`` loss beside cross entropy.

@@ -58,7 +58,7 @@ class FCOS(DenseHead):
             self.taps = Taps(info, self.needs, project=fuse == "project", stride=stride)
             self.strides = pyramid_strides(self.taps.stride)
             self.pyramid = SimplePyramid(self.taps.channels, width, slim=pyramid == "slim")
-        # Level i answers for boxes that reach 4 to 8 of its strides, as in the paper at strides 8 to 128.
+        # Level i detects boxes that reach 4 to 8 of its strides, as in the paper at strides 8 to 128.
         self.assigner = FCOSAssigner(bounds=(0, *(8 * stride for stride in self.strides[:-1]), math.inf))
         classifier = prediction(width, len(task.classes), kernel=3, prior=PRIOR)
         self.towers = DenseTowers(width, classifier, self.strides, convs=depth, kernel=3)

@@ -1,4 +1,4 @@
-"""Two settings of FCOS that stand beside it in comparisons: a narrow one, and one that reads four layers."""
+"""Two settings of FCOS for comparisons: a narrow one, and one that reads four layers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SlimFCOS(FCOS):
 
 
 class HookFCOS(FCOS):
-    """FCOS that mixes earlier ``layers`` into the last one; it starts as FCOS on that one alone.
+    """FCOS that mixes earlier ``layers`` into the last one, and starts as FCOS on the last one alone.
 
     The default is the last block of each quarter of a transformer, 2, 5, 8 and 11 of twelve, and of a pyramid the
     layers of strides 8, 16 and 32; a cache must hold all of them.
@@ -40,6 +40,6 @@ class HookFCOS(FCOS):
         layers: tuple[int, ...] = (),
         stride: int | None = None,
     ) -> None:
-        alike = len(set(info.strides)) == 1
-        layers = layers or (quarter_layers(info.depth) if alike else default_layers(info))
+        single_stride = len(set(info.strides)) == 1
+        layers = layers or (quarter_layers(info.depth) if single_stride else default_layers(info))
         super().__init__(info, task, width=width, depth=depth, layers=layers, stride=stride, fuse="project")

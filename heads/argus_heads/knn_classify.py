@@ -1,4 +1,4 @@
-"""Nearest neighbours: every training image votes, the more similar ones louder."""
+"""Nearest neighbours: the most similar training images vote, weighted by similarity."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class NearestNeighbours(Head):
     needs = Needs(maps=False, cls=True)
     recipe = Recipe(batch=256)
 
+    task: Classify
     bank: Tensor
     labels: Tensor
 
@@ -60,7 +61,7 @@ class NearestNeighbours(Head):
         self.bank, self.labels = torch.cat(bank), torch.cat(labels)
 
     def make_room(self, state: Mapping[str, Tensor]) -> None:
-        """As many rows as the saved bank has."""
+        """Give the bank as many rows as the saved one."""
         if "bank" in state and "labels" in state:
             self.bank = self.bank.new_zeros(len(state["bank"]), self.bank.shape[1])
             self.labels = self.labels.new_zeros(len(state["labels"]))
@@ -68,7 +69,7 @@ class NearestNeighbours(Head):
     def forward(self, features: Features) -> Tensor:
         """Scores (B, K) in 0..1, which sum to at most 1."""
         queries = F.normalize(features.cls[-1], dim=1)
-        scores = queries.new_zeros(len(queries), len(self._classes))
+        scores = queries.new_zeros(len(queries), len(self.task.classes))
         if not len(self.bank):
             return scores
         similarity, rows = nearest(queries, self.bank, self.neighbours)  # best first
@@ -76,10 +77,5 @@ class NearestNeighbours(Head):
         return scores.scatter_add_(1, self.labels[rows[:, : self.k]], weights[:, : self.k])
 
     def decode(self, output: Tensor, canvas: tuple[int, int]) -> list[Classes]:
-        """The scores themselves."""
+        """The scores of each image."""
         return [Classes(scores) for scores in output.float()]
-
-    @property
-    def _classes(self) -> tuple[str, ...]:
-        assert isinstance(self.task, Classify)
-        return self.task.classes

@@ -14,8 +14,8 @@ from argus_core.tokens import FeatureInfo, Features, Needs
 class LinearClassifier(Head):
     """One linear layer, zero at first, on the L2-normalised CLS token of the last layer.
 
-    Normalised inputs and zero weights ask for unusually large rates, which the recipe tries side by side.
-    ``normalize=False`` reads the token as it is, as classifiers do that a backbone was trained with.
+    Normalised inputs and zero weights need unusually large rates, which the recipe tries side by side.
+    ``normalize=False`` reads the token as it is, like the classifier that a backbone was trained with.
     """
 
     solves = Classify

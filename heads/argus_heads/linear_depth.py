@@ -1,4 +1,4 @@
-"""The linear depth probe: what the tokens alone tell about every cell's distance."""
+"""The linear depth probe: the depth of every cell from its tokens alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LinearDepth(Head):
         clip=35,
         schedule="onecycle-momentum",
         warmup=1 / 3,
-        epochs=25,  # what the steps are on the 24,231 images of NYU Depth V2
+        epochs=25,  # equal to ``steps`` on the 24,231 images of NYU Depth V2
         steps=38_400,
         batch=16,
         conditions=Conditions(canvas=(416, 544)),

@@ -1,4 +1,4 @@
-"""The linear segmenter: what the tokens alone tell about every cell."""
+"""The linear segmenter: the class of every cell from its tokens alone."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class LinearSegmenter(Head):
 
     Of a pyramid ``layers`` are by default those of strides 8, 16 and 32; all are brought to ``stride`` px.
     ``dropout`` drops whole channels before the norm. ``denominator`` ``all`` divides the loss by all pixels, ignored
-    ones included. The published probe (DINOv3, EUPE) had dropout 0.1, ``all``, and weight decay on norm and biases as
-    well: those are the card's. By default nothing is dropped and labelled pixels alone count, since with padding and
-    unlabelled pixels ``all`` weighs an image by how much of it is labelled.
+    ones included. The published probe (DINOv3, EUPE) had dropout 0.1, ``all``, and weight decay on norm and biases,
+    too: ``recipe.conditions``. By default nothing is dropped and only labelled pixels count, since with padding and
+    unlabelled pixels ``all`` would weigh an image by its labelled share.
     """
 
     solves = Segment
@@ -29,7 +29,7 @@ class LinearSegmenter(Head):
         lr=1e-3,
         weight_decay=1e-3,
         batch=16,
-        epochs=32,  # what the steps are on the 20,210 images of ADE20K
+        epochs=32,  # equal to ``steps`` on the 20,210 images of ADE20K
         steps=40_000,
         schedule="onecycle",
         warmup=1500 / 40_000,

@@ -16,10 +16,10 @@ class Match(Head):
     """Cosine similarity of features, enlarged until the canvas' longer side has ``size`` pixels.
 
     Several ``layers``, of a pyramid by default those of strides 8, 16 and 32, are brought to ``stride`` px and
-    L2-normalised cell by cell, so that all count alike (hypercolumns, Hariharan 2015).
-    Features of a 512-pixel canvas enlarged to 512 are those of the published protocol. Finer pixels only round
-    less; what is told apart is decided by the canvas. ``refine`` moves a match between the pixels; ``mutual``
-    also tells which matches lead back to where they began.
+    L2-normalised cell by cell, so that all have the same weight (hypercolumns, Hariharan 2015). The published
+    protocol enlarges the features of a 512-pixel canvas to 512. Finer pixels only round less; the resolution of the
+    features is that of the canvas. ``refine`` moves a match between the pixels; ``mutual`` also marks the matches
+    that lead back to their starting point.
     """
 
     solves = Correspond
@@ -45,8 +45,8 @@ class Match(Head):
         self.search = Search(size, refine, mutual)
 
     def forward(self, features: Features) -> DescriptorMaps:
-        """The features themselves, of several layers as one vector per cell."""
+        """The features, with several layers stacked to one vector per cell."""
         pairs = zip(features.maps, self.strides, strict=True)
         maps = [restride(x, stride, self.stride, features.extent, features.size) for x, stride in pairs]
-        one = maps[0] if len(maps) == 1 else torch.cat([F.normalize(x, dim=1) for x in maps], dim=1)
-        return DescriptorMaps(one, self.stride, features.extent, self.search)
+        stacked = maps[0] if len(maps) == 1 else torch.cat([F.normalize(x, dim=1) for x in maps], dim=1)
+        return DescriptorMaps(stacked, self.stride, features.extent, self.search)

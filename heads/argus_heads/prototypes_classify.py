@@ -15,7 +15,7 @@ from argus_core.tokens import FeatureInfo, Features, Needs
 
 
 class Prototypes(Head):
-    """The cosine of an image's CLS token to the mean of each class's L2-normalised ones (Snell 2017).
+    """The cosine of an image's CLS token to the mean of each class's L2-normalised tokens (Snell 2017).
 
     One pass over the training split, no gradient. Scores are cosines in -1..1, not probabilities; a class without
     images scores -1, and a head that was not fitted scores 0.
@@ -25,6 +25,7 @@ class Prototypes(Head):
     needs = Needs(maps=False, cls=True)
     recipe = Recipe(batch=256)
 
+    task: Classify
     prototypes: Tensor
 
     def __init__(self, info: FeatureInfo, task: Classify) -> None:
@@ -38,7 +39,7 @@ class Prototypes(Head):
         for features, targets in batches:
             labels = torch.stack([target.label for target in targets])
             sums.index_add_(0, labels, F.normalize(features.cls[-1], dim=1).double())
-        # The length of a sum does not matter to a cosine, so the mean needs no count.
+        # A cosine ignores the length of a sum, so the mean needs no count.
         self.prototypes.copy_(F.normalize(sums, dim=1))
 
     def forward(self, features: Features) -> Tensor:
@@ -48,19 +49,14 @@ class Prototypes(Head):
         return cosines.masked_fill(empty & ~empty.all(), -1.0)
 
     def notes(self) -> list[str]:
-        """The classes that had no images to be averaged."""
+        """The classes without training images."""
         empty = self._empty()
-        missing = [name for name, none in zip(self._classes, empty.tolist(), strict=True) if none]
+        missing = [name for name, is_empty in zip(self.task.classes, empty.tolist(), strict=True) if is_empty]
         return [] if empty.all() or not missing else [f"no images of the classes {', '.join(missing)}"]
 
     def _empty(self) -> Tensor:
         return ~self.prototypes.any(dim=1)
 
-    @property
-    def _classes(self) -> tuple[str, ...]:
-        assert isinstance(self.task, Classify)
-        return self.task.classes
-
     def decode(self, output: Tensor, canvas: tuple[int, int]) -> list[Classes]:
-        """The cosines themselves."""
+        """The cosines of each image."""
         return [Classes(cosines) for cosines in output.float()]

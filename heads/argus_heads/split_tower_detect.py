@@ -35,7 +35,7 @@ BANDS = 4
 class BandPyramid(nn.Module):
     """Five levels from the cofiber bands of one map: a norm per band, a shared stem, and a top-down path.
 
-    ``extra`` sine channels tell each band where on the canvas it is.
+    ``extra`` sine channels encode the position of each cell on the canvas.
     """
 
     def __init__(self, channels: int, width: int, stride: int, extra: int, mode: Mode) -> None:
@@ -49,7 +49,7 @@ class BandPyramid(nn.Module):
     def forward(self, x: Tensor, extent: Tensor, size: tuple[int, int]) -> list[Tensor]:
         """(B, C, h, w) to maps of 2h x 2w, h x w, and three of half the size each, rounded up."""
         bands = [
-            self._placed(band, self.stride * 2**k, extent, size)
+            self._with_position(band, self.stride * 2**k, extent, size)
             for k, band in enumerate(decompose(x.float(), BANDS, self.mode))
         ]
         stems = [self.stem(norm(band)) for norm, band in zip(self.norms, bands, strict=True)]
@@ -58,7 +58,7 @@ class BandPyramid(nn.Module):
             levels.insert(0, stem + upsample2(lateral(levels[0]), (stem.shape[2], stem.shape[3])))
         return [self.up(levels[0]), *levels]
 
-    def _placed(self, band: Tensor, stride: int, extent: Tensor, size: tuple[int, int]) -> Tensor:
+    def _with_position(self, band: Tensor, stride: int, extent: Tensor, size: tuple[int, int]) -> Tensor:
         if not self.extra:
             return band
         grid = (band.shape[2], band.shape[3])
@@ -69,8 +69,8 @@ class BandPyramid(nn.Module):
 class SplitTower(NamedClasses):
     """Cofiber bands, two towers of ``convs`` 3x3 and ``residuals`` depthwise blocks, classes by cosine.
 
-    ``text`` is a file of class vectors, looked up by class name; without one, seeded random vectors stand in.
-    ``text_dim`` is their length. ``classifier`` ``conv`` learns its classes instead. ``extra_channels``
+    ``text`` is a file of class vectors by class name; without one, seeded random vectors stand in. ``text_dim`` is
+    their length. ``classifier`` ``conv`` learns its classes instead. ``extra_channels``
     are sine channels, by default 64 with class vectors and none without. Several ``layers``, of a pyramid by
     default those of strides 8, 16 and 32, are brought to ``stride`` px and stacked on channels.
     """
@@ -117,7 +117,7 @@ class SplitTower(NamedClasses):
         scores = (
             CosineClassifier(width, class_vectors(task.classes, text, text_dim, "text_dim"))
             if classifier == "cosine"
-            # The name that the last stage of the recipe trains.
+            # Named like the layer of the other classifier, which the last stage of the recipe trains.
             else nn.Sequential(OrderedDict(cls_project=prediction(width, len(task.classes), prior=PRIOR)))
         )
         self.towers = DenseTowers(width, scores, self.strides, convs=convs, residuals=residuals)
