@@ -1,4 +1,4 @@
-"""How the site is built: ``make docs``."""
+"""Sphinx configuration of the site (``make docs``)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ html_show_copyright = False
 highlight_language = "none"
 default_role = "code"
 nitpicky = True
-# Types of other libraries, whose references are not here, and types in signatures that are not public.
+# Ignore types of other libraries, which have no inventory here, and types in signatures that are not public.
 nitpick_ignore_regex = [(r"py:.*", r"(?!argus_).*"), (r"py:(class|data)", r"argus_.*")]
 
 myst_heading_anchors = 3
@@ -56,30 +56,30 @@ autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 
 MARKUP = re.compile(r"(``.+?``|`.+?`)(?=(\w?))|(?<!^)([*|]|(?<=\w)_(?!\w))")
-"""Code, and what follows it; or what reStructuredText would take for markup. A star that begins a line is an item."""
+"""Code with the character after it, or characters that reStructuredText reads as markup, but not list items."""
 
 
 def write_pages(app: Sphinx, config: Config) -> None:
-    """Write the pages of texts outside and the list of modules before Sphinx looks for pages."""
+    """Write the generated pages before Sphinx looks for pages."""
     pages.write_pages(Path(app.srcdir) / "reference")
 
 
 def rebase_links(app: Sphinx, docname: str, content: list[str]) -> None:
-    """Links to texts outside lead to their pages of the site; on the code host they stay as written."""
+    """Point links to texts outside ``docs/`` at their pages of the site; the files keep the links for the code host."""
     source = Path(app.env.doc2path(docname))
     if source.suffix == ".md" and source.parent == Path(app.srcdir):
         content[0] = pages.rebased(content[0], source, source.parent)
 
 
 def keep_pages(app: Sphinx, doctree: nodes.document) -> None:
-    """A link to a whole HTML page opens it, where Sphinx would offer a download."""
+    """Make links to HTML files open them; Sphinx would offer a download."""
     for node in list(doctree.findall(addnodes.download_reference)):
         if node["reftarget"].endswith(".html"):
             node.replace_self(nodes.reference("", "", *node.children, refuri=node["reftarget"]))
 
 
 def plain_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Docstrings are plain text with code in backticks: nothing else in them is markup."""
+    """Escape markup in docstrings, which are plain text with code in backticks."""
 
     def escaped(match: re.Match[str]) -> str:
         code, after, mark = match.groups()
@@ -99,7 +99,7 @@ def variable_docstring(name: str) -> list[str]:
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the functions above."""
+    """Connect the functions above to the events of a build."""
     app.connect("config-inited", write_pages)
     app.connect("source-read", rebase_links)
     app.connect("doctree-read", keep_pages)

@@ -1,7 +1,7 @@
-"""Pages of the site that are written while it is built, into ``docs/reference/``, which is never committed.
+"""Pages that are written into ``docs/reference/`` while the site is built, and never committed.
 
-They are the texts of the repository outside ``docs/``, and the list of public modules, for each of which
-``sphinx.ext.autosummary`` writes a page from ``docs/templates/autosummary/module.rst``.
+They are the texts of the repository outside ``docs/`` and the list of public modules. ``sphinx.ext.autosummary`` adds a
+page for each of these modules, from ``docs/templates/autosummary/module.rst``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OUTSIDE = {
     "benchmarks/README.md": "benchmarks",
     "plugins/argus_lite/recipes/README.md": "built-in-model",
 }
-"""Texts of the repository, by the name of their page in ``docs/reference/``."""
+"""Texts outside ``docs/``, with the name of their page in ``docs/reference/``."""
 API: dict[str, list[str]] = json.loads((ROOT / "tests/public_api.json").read_text(encoding="utf-8"))["names"]
 """The public names of each module."""
 INDEX = """Public API
@@ -55,7 +55,7 @@ def write_pages(folder: Path) -> None:
 
 
 def rebased(text: str, source: Path, folder: Path) -> str:
-    """The Markdown of ``source`` with its links rewritten for ``folder``; links to pages of the site stay such."""
+    """The Markdown of ``source`` with its links rewritten for ``folder``."""
 
     def link(match: re.Match[str]) -> str:
         return match[1] + site_path((source.parent / match[2]).resolve(), folder)
@@ -64,7 +64,7 @@ def rebased(text: str, source: Path, folder: Path) -> str:
 
 
 def site_path(target: Path, folder: Path) -> str:
-    """The path from ``folder`` to the file ``target``, or to its page if it is one of the texts outside."""
+    """The path from ``folder`` to ``target``, or to its page if it is one of ``OUTSIDE``."""
     name = target.relative_to(ROOT).as_posix() if target.is_relative_to(ROOT) else ""
     if name in OUTSIDE:
         target = DOCS / "reference" / f"{OUTSIDE[name]}.md"
