@@ -1,4 +1,4 @@
-"""How an image is placed on the backbone's input, and the exact way back.
+"""Placing an image on the backbone's input, and the exact inverse.
 
 Coordinates are continuous: pixel ``i`` covers ``[i, i + 1)``, so an image of width ``w`` spans ``[0, w]``.
 Nothing outside this file converts between image and canvas pixels.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from PIL import Image
 from argus_core.errors import ArgusError
 
 Fit = Literal["letterbox", "stretch", "crop"]
-"""How an image fills a canvas: whole with padding, whole with its aspect given up, or cut."""
+"""How an image fills a canvas: whole with padding, whole with a changed aspect ratio, or cut."""
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 """How pixels are resampled."""
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -45,7 +45,7 @@ class Placement:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Canvas pixels (height, width), counted from the top left, that hold image."""
+        """Canvas pixels (height, width), counted from the top left, that show the image."""
         far = [round(n * s + o) for n, s, o in zip(self.image_size, self.scale, self.offset, strict=True)]
         return min(far[0], self.canvas_size[0]), min(far[1], self.canvas_size[1])
 
@@ -127,8 +127,8 @@ class Canvas:
         if self.height < 1 or self.width < 1:
             raise ArgusError(f"a canvas of {self.height}x{self.width} px holds nothing; give positive sizes")
         for field, value, allowed in (
-            ("fit", self.fit, ("letterbox", "stretch", "crop")),
-            ("interpolation", self.interpolation, tuple(_RESAMPLING)),
+            ("fit", self.fit, get_args(Fit)),
+            ("interpolation", self.interpolation, get_args(Interpolation)),
         ):
             if value not in allowed:
                 raise ArgusError(f"canvas {field} {value!r} is not one of {', '.join(allowed)}")
@@ -141,7 +141,7 @@ class Canvas:
         return self.height, self.width
 
     def place(self, height: int, width: int) -> Placement:
-        """Where an image of ``height`` x ``width`` pixels lies on this canvas."""
+        """The placement of an image of ``height`` x ``width`` pixels on this canvas."""
         if height < 1 or width < 1:
             raise ArgusError(f"an image of {height}x{width} px has no pixels")
         resized = self._resized(height, width)
@@ -152,7 +152,7 @@ class Canvas:
         return Placement((height, width), self.size, scale, (float(-y), float(-x)))
 
     def passes(self, height: int, width: int) -> tuple[Placement, ...]:
-        """The one pass that shows an image of this size."""
+        """The single pass over an image of this size."""
         return (self.place(height, width),)
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:
@@ -193,7 +193,7 @@ def render(image: npt.NDArray[np.uint8], place: Placement, interpolation: Interp
     """The canvas (H, W, 3) of RGB bytes (h, w, 3) that ``place`` describes, zero outside the image."""
     _check_image(image)
     rows, columns = place.extent
-    # Only what is seen is resized: the uncropped enlargement of a 1 x 10000 strip would be huge.
+    # Only the visible part is resized: the whole enlargement of a 1 x 10000 strip would be huge.
     upright = replace(place, mirrored=False)
     corners = upright.points_to_image(np.array([(0, 0), (columns, rows)]))
     box = tuple(np.clip(corners, 0, (image.shape[1], image.shape[0])).flat)
@@ -210,7 +210,7 @@ def _check_image(image: npt.NDArray[np.uint8]) -> None:
 
 
 def _map_boxes(boxes: FloatArray, move: Callable[[FloatArray], FloatArray], size: tuple[int, int]) -> FloatArray:
-    """Move both corners, put them in order again (a mirror swaps them) and clip to ``size``."""
+    """Move both corners, sort them (mirroring swaps them) and clip to ``size``."""
     corners = np.sort(move(np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2)), axis=1)
     return np.clip(corners, 0.0, (size[1], size[0])).reshape(-1, 4)
 

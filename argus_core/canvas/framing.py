@@ -1,9 +1,9 @@
-"""How an image becomes one or more canvases when it is scored or predicted on."""
+"""Ways to cover an image with one or more canvases for scoring and prediction."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from argus_core.canvas.canvas import Interpolation, Placement, shorten
@@ -11,7 +11,7 @@ from argus_core.errors import ArgusError
 
 
 class Framing(Protocol):
-    """The passes over an image; ``Canvas`` is the framing of a single one."""
+    """The passes over an image; ``Canvas`` is the framing with a single pass."""
 
     @property
     def interpolation(self) -> Interpolation:
@@ -19,7 +19,7 @@ class Framing(Protocol):
         ...
 
     def passes(self, height: int, width: int) -> Sequence[Placement]:
-        """Where an image of ``height`` x ``width`` pixels lies on the canvas of each pass."""
+        """The placement of an image of ``height`` x ``width`` pixels on the canvas of each pass."""
         ...
 
 
@@ -57,9 +57,9 @@ class Windows:
 
 @dataclass(frozen=True)
 class Whole:
-    """The whole image at a short side of ``short`` pixels, its aspect kept, on a canvas of ``multiple``s of pixels.
+    """The whole image at a short side of ``short`` pixels on a canvas whose sides are multiples of ``multiple``.
 
-    Images of different aspects get different canvases.
+    The aspect is kept, so images of different aspects get different canvases.
     """
 
     short: int
@@ -75,7 +75,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Flipped:
-    """Every pass of another framing, and the same of the mirrored image."""
+    """Every pass of another framing, and the same passes over the mirrored image."""
 
     framing: Framing
 
@@ -87,4 +87,4 @@ class Flipped:
     def passes(self, height: int, width: int) -> tuple[Placement, ...]:
         """The passes of the image, then those of its mirror image."""
         upright = tuple(self.framing.passes(height, width))
-        return upright + tuple(replace(place, mirrored=not place.mirrored) for place in upright)
+        return upright + tuple(place.mirror() for place in upright)

@@ -1,4 +1,4 @@
-"""Any picture a user has, read into upright RGB bytes."""
+"""Reading images of any kind into upright RGB bytes."""
 
 from argus_core.image.decode import read_numbers
 from argus_core.image.folder import IMAGES, Listing, composed, is_hidden, list_images, suffix_of

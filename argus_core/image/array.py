@@ -1,4 +1,4 @@
-"""Arrays and tensors as RGB bytes: which shapes, dtypes and ranges are an image, and which are refused."""
+"""Arrays and tensors as RGB bytes: the shapes, dtypes and ranges of images, and errors for all others."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 RGB = npt.NDArray[np.uint8]
 _SLACK = 1e-3
-"""How far rounding errors may take a share of white outside 0..1; a quarter of a byte's step."""
+"""How far values may be outside 0..1 due to rounding errors; a quarter of a byte's step."""
 
 
 def is_tensor(source: object) -> bool:
-    """Whether ``source`` is a torch tensor, found out without importing torch."""
+    """Whether ``source`` is a torch tensor, without importing torch."""
     return any(base.__module__ == "torch" and base.__name__ == "Tensor" for base in type(source).__mro__)
 
 
 def of_tensor(tensor: Tensor) -> npt.NDArray[Any]:
-    """The (h, w, channels) array of an image tensor, whose channels come first or last, whichever its shape allows."""
+    """The (h, w, channels) array of an image tensor, with channels first or last, whichever its shape allows."""
     shape = tuple(tensor.shape)
     if len(shape) == 4:
         raise ArgusError(f"a tensor of {shape} is a batch, not an image: give list(tensor)")
@@ -37,8 +37,8 @@ def of_tensor(tensor: Tensor) -> npt.NDArray[Any]:
     if not (first or last):
         raise ArgusError(f"an image tensor is (1, 3 or 4, h, w) or (h, w, 3 or 4), not {shape}")
     try:
-        still = tensor.detach().cpu()
-        values: npt.NDArray[Any] = (still.float() if still.is_floating_point() else still).numpy()
+        tensor = tensor.detach().cpu()
+        values: npt.NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
     except Exception as error:  # sparse, quantised, without data
         kind = f"{tensor.layout} tensor of {tensor.dtype} on {tensor.device}"
         raise ArgusError(f"a {kind} cannot be read as an image ({error})") from error
@@ -49,19 +49,19 @@ def of_array(values: npt.NDArray[Any]) -> RGB:
     """(h, w, 3) contiguous, writable RGB bytes of an array (h, w) or (h, w, 1, 3 or 4)."""
     if np.ma.is_masked(values):
         raise ArgusError("an image array has no masked pixels: fill them first, as with values.filled(0)")
-    values = np.asarray(values)  # matrices and the like have shapes of their own
+    values = np.asarray(values)  # np.matrix, for example, is always two-dimensional
     channels = values.shape[2] if values.ndim == 3 else 1
     if values.ndim not in (2, 3) or channels not in (1, 3, 4) or values.size == 0:
         raise ArgusError(f"an image array is (h, w) or (h, w, 1, 3 or 4), not {values.shape}")
     pixels = _to_bytes(values).reshape(*values.shape[:2], channels)
     if channels == 4:
         return flatten(Image.fromarray(np.ascontiguousarray(pixels)))
-    # Writable, because torch warns of arrays that are not.
+    # Writable, because torch warns about read-only arrays.
     return np.require(pixels if channels == 3 else np.repeat(pixels, 3, axis=2), requirements=["C", "W"])
 
 
 def flatten(image: Image.Image) -> RGB:
-    """RGB bytes of an 8-bit image, over white where it is transparent."""
+    """RGB bytes of an 8-bit image, on white where it is transparent."""
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:

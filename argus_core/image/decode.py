@@ -1,4 +1,4 @@
-"""What Pillow opened, decoded: refused where it would read past a fault, and turned upright."""
+"""Decoding images that Pillow opened: with errors where it would ignore a fault, and turned upright."""
 
 from __future__ import annotations
 
@@ -17,41 +17,8 @@ from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, PHOTOMETRIC_INTERPRETAT
 from argus_core.errors import ArgusError
 
 _END_OF_IMAGE = 0xD9
-_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # but for stuffed bytes and restarts, which lie inside a scan
+_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # except stuffed bytes and restarts, which are inside scans
 _FILLER = bytes(range(1, 255))
-
-
-def cut_short(data: bytes, image: Image.Image) -> bool:
-    """Whether pixels of ``image``, decoded from ``data``, are missing although the file has its end marker.
-
-    A whole image does not depend on bytes behind its last scan. The second decoding that shows it is spent only on
-    images whose last pixels could be filling; a gap within the last few blocks may stay unseen.
-    """
-    if not _ends_flat(image):
-        return False
-    end = _end_of_scans(data)
-    with JpegImageFile(BytesIO(data[:end] + _FILLER + data[end:])) as other:
-        return bool(other.tobytes() != image.tobytes())
-
-
-def _ends_flat(image: Image.Image) -> bool:
-    """Whether the last 16 pixels are of one brightness, up to rounding, as they are where blocks are missing."""
-    width, height = image.size
-    low, high = image.crop((max(0, width - 16), height - 1, width, height)).convert("L").getextrema()
-    assert isinstance(low, (int, float)) and isinstance(high, (int, float))
-    return high - low <= 2
-
-
-def _end_of_scans(data: bytes) -> int:
-    """Where the first image's end marker starts; thumbnails and appended images have markers of their own."""
-    at = 2
-    while found := _MARKER.search(data, at):
-        if data[found.end() - 1] == _END_OF_IMAGE:
-            return found.start()
-        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
-    return len(data)
-
-
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -62,13 +29,13 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _WIDENED = {"L;2": 85, "L;4": 17}
-"""By what Pillow multiplies grey values of 2 and 4 bits."""
+"""Factors by which Pillow multiplies grey values of 2 and 4 bits."""
 
 
 def read_numbers(path: Path) -> tuple[npt.NDArray[Any], str]:
-    """The numbers in an image file as they are, turned as its EXIF orientation says, and Pillow's mode of the image.
+    """The unconverted numbers in an image file, turned by its EXIF orientation, and Pillow's mode of the image.
 
-    For masks and depth maps: an index or a distance is no colour, so nothing is converted. Raises what decoders raise.
+    For masks and depth maps, whose values are not colours. Raises the errors of decoders.
     """
     with path.open("rb") as file, Image.open(file) as image:
         mode, step = image.mode, _WIDENED.get(_layout(image), 1)
@@ -78,9 +45,9 @@ def read_numbers(path: Path) -> tuple[npt.NDArray[Any], str]:
 
 
 def load_whole(image: Image.Image, file: IO[bytes] | None, colours: bool = True) -> None:
-    """Decode all pixels; raises where some are missing, or where Pillow is known to get them wrong.
+    """Decode all pixels; raises ArgusError if some are missing, or if Pillow is known to decode them wrongly.
 
-    ``file`` is what the image was opened from, where that is known; without ``colours`` only the numbers count.
+    ``file`` is the file of the image, if there is one; without ``colours`` only the numbers matter.
     """
     if image.format == "EPS":
         raise ArgusError("PostScript is a program, which is not run: convert it first")
@@ -96,9 +63,9 @@ def load_whole(image: Image.Image, file: IO[bytes] | None, colours: bool = True)
 
 
 def upright(image: Image.Image, name: str) -> Image.Image:
-    """The image turned as its EXIF orientation says; a record that cannot be read is a warning.
+    """The image turned by its EXIF orientation; a record that cannot be read causes a warning.
 
-    Unlike ``ImageOps.exif_transpose`` this writes no new EXIF record, which fails where other entries are odd.
+    Unlike ``ImageOps.exif_transpose`` it writes no new EXIF record, which fails for unusual entries.
     """
     try:
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
@@ -109,18 +76,18 @@ def upright(image: Image.Image, name: str) -> Image.Image:
 
 
 def _layout(image: Image.Image) -> str:
-    """How Pillow calls the order of bits in the file of an image that is not decoded yet."""
+    """Pillow's name of the bit layout in the file of an image that is not decoded yet."""
     tiles = getattr(image, "tile", [])
-    how = tiles[0][3] if tiles else ""
-    return str(how[0] if isinstance(how, tuple) and how else how)
+    layout = tiles[0][3] if tiles else ""
+    return str(layout[0] if isinstance(layout, tuple) and layout else layout)
 
 
 def _misread(image: Image.Image, colours: bool) -> str:
-    """What Pillow would silently get wrong in an image that is not decoded yet."""
+    """Why Pillow would silently decode an image wrongly; empty if it would not."""
     if not (tiles := getattr(image, "tile", [])):
         return ""
-    clear = colours and image.format == "PNG" and "transparency" in image.info
-    if clear and _layout(image) in ("L;2", "L;4", "I;16B", "RGB;16B"):
+    transparent = colours and image.format == "PNG" and "transparency" in image.info
+    if transparent and _layout(image) in ("L;2", "L;4", "I;16B", "RGB;16B"):
         return "a transparent colour in 2, 4 or 16 bits is not supported: save it with an alpha channel"
     if colours and image.format == "PNG" and image.mode == "P" and image.palette is None:
         return "its palette is missing"
@@ -132,3 +99,34 @@ def _misread(image: Image.Image, colours: bool) -> str:
     if any(have < image.tag_v2[tag] for have, tag in zip(covered, (IMAGEWIDTH, IMAGELENGTH), strict=True)):
         return "the image data end too early"
     return ""
+
+
+def cut_short(data: bytes, image: Image.Image) -> bool:
+    """Whether pixels of ``image``, decoded from ``data``, are missing although the file has an end marker.
+
+    A complete image does not depend on bytes after its last scan. As this test takes a second decoding, it is only made
+    if the last pixels could be filling; a gap within the last few blocks may go unnoticed.
+    """
+    if not _ends_flat(image):
+        return False
+    end = _end_of_scans(data)
+    with JpegImageFile(BytesIO(data[:end] + _FILLER + data[end:])) as other:
+        return bool(other.tobytes() != image.tobytes())
+
+
+def _ends_flat(image: Image.Image) -> bool:
+    """Whether the last 16 pixels have one brightness, up to rounding, as they do where blocks are missing."""
+    width, height = image.size
+    low, high = image.crop((max(0, width - 16), height - 1, width, height)).convert("L").getextrema()
+    assert isinstance(low, (int, float)) and isinstance(high, (int, float))
+    return high - low <= 2
+
+
+def _end_of_scans(data: bytes) -> int:
+    """Where the first image's end marker starts; thumbnails and appended images have markers of their own."""
+    position = 2
+    while marker := _MARKER.search(data, position):
+        if data[marker.end() - 1] == _END_OF_IMAGE:
+            return marker.start()
+        position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return len(data)

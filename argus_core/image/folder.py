@@ -1,4 +1,4 @@
-"""Which files below a folder are images, and what else lies there: one rule for data sets and commands."""
+"""The images below a folder, and the other files there: one rule for data sets and commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 
@@ -18,33 +18,33 @@ IMAGES = frozenset(
         *(".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"),
     }
 )
-"""Suffixes of images, in lower case; what such a file holds is known by its content when it is read."""
+"""Suffixes of images, in lower case; the actual format is determined by the content when a file is read."""
 UNREAD = frozenset(
     {
         *(".heic", ".heif", ".hif", ".jxl", ".psd", ".svg", ".exr", ".hdr", ".dcm", ".nii"),
         *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw"),
     }
 )
-"""Suffixes of images that are not read."""
+"""Suffixes of images that cannot be read."""
 SYSTEM = frozenset(
     {
         *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "system volume information"),
         *("__macosx", "@eadir", "#recycle", "@recycle", "lost+found", "__pycache__"),
     }
 )
-"""Names, in lower case, of files and folders that systems and servers put among those of people."""
+"""Names, in lower case, of files and folders that operating systems and servers create."""
 _FIRST_BYTES = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|P[1-6]\s+[\d#]"
     rb"|BM.{4}\0{4}.{4}[\x0c-\x7c]\0{3}|\0\0\0\x0cjP  \r\n|....ftypavi[fs]",
     re.DOTALL,
 )
-"""How JPEG, PNG, GIF, WebP, TIFF, PNM, BMP, JPEG 2000 and AVIF begin."""
+"""First bytes of JPEG, PNG, GIF, WebP, TIFF, PNM, BMP, JPEG 2000 and AVIF files."""
 _EXAMPLES = 4
-"""Names or suffixes that a message repeats for each reason."""
+"""Names or suffixes that a message gives for each reason."""
 
 
 class Reason(Enum):
-    """Why something is left out: what it is, and what to do where it may have been wanted."""
+    """Why something is left out: what it is, and what to do if it was left out by mistake."""
 
     HIDDEN = "hidden or system file", "", ""
     HIDDEN_FOLDER = "hidden or system folder", "", ""
@@ -55,16 +55,18 @@ class Reason(Enum):
     SUFFIX = "image", "under an unknown suffix", "rename by what it is, as .jpg or .png"
     CLOSED = "folder", "that cannot be opened", "allow reading it"
 
+    def __init__(self, noun: str, detail: str, remedy: str) -> None:
+        self.noun, self.detail, self.remedy = noun, detail, remedy
+
     def in_words(self, names: Counter[str]) -> str:
         """As in ``2 other files (.txt)``."""
-        noun, rest, _ = self.value
-        often = sorted(names, key=lambda name: (-names[name], name))
-        shown = ", ".join([*often[:_EXAMPLES], *(["..."] if len(often) > _EXAMPLES else [])])
-        return " ".join(filter(None, (counted(names.total(), noun), rest, f"({shown})")))
+        by_count = sorted(names, key=lambda name: (-names[name], name))
+        examples = ", ".join([*by_count[:_EXAMPLES], *(["..."] if len(by_count) > _EXAMPLES else [])])
+        return " ".join(filter(None, (counted(names.total(), self.noun), self.detail, f"({examples})")))
 
 
 class Listing:
-    """The files below ``folder`` that were looked for, in order of name, and what was left out and why."""
+    """The files of a search below ``folder``, in order of name, and those left out, by reason."""
 
     def __init__(self, folder: Path, paths: Iterable[Path], left_out: dict[Reason, Counter[str]]) -> None:
         self.folder, self.paths = folder, sorted(paths)
@@ -75,33 +77,34 @@ class Listing:
 
     @property
     def losses(self) -> list[str]:
-        """What may have been wanted, with what to do."""
-        wanted = [(reason, names) for reason, names in self.left_out.items() if reason.value[2]]
-        return [f"{reason.in_words(names)}; {reason.value[2]}" for reason, names in wanted]
+        """Files that may have been left out by mistake, with what to do."""
+        return [
+            f"{reason.in_words(names)}; {reason.remedy}" for reason, names in self.left_out.items() if reason.remedy
+        ]
 
 
 def list_images(folder: str | Path, suffixes: Collection[str] = IMAGES) -> Listing:
-    """All files below ``folder`` with one of some suffixes in any case, and files without suffix that begin as images.
+    """All files below ``folder`` with one of ``suffixes`` in any case, and images without a suffix.
 
-    Linked folders are followed, each folder is read once. Hidden and system files and folders are left out. A link to
-    a file that is not there counts as the file: reading tells that it is missing.
+    Links to folders are followed, and each folder is read once. Hidden and system files and folders are left out. A
+    broken link counts as a file: reading it will report that it is missing.
     """
     return _Walk(suffixes).listing(Path(folder))
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is hidden, the system's or a backup: .DS_Store, ._x.jpg, @eaDir, x.jpg~."""
+    """Whether a name is that of a hidden or system file, or a backup: .DS_Store, ._x.jpg, @eaDir, x.jpg~."""
     return name.startswith(".") or name.endswith("~") or name.lower() in SYSTEM
 
 
 def suffix_of(name: str) -> str:
-    """The suffix in lower case; what follows the point in ``frame.0001`` or ``1.5 m`` is none."""
+    """The suffix in lower case; ``frame.0001`` and ``1.5 m`` have none."""
     suffix = os.path.splitext(name)[1].lower()
     return suffix if re.fullmatch(r"\.(?=.*[a-z])\w{1,10}", suffix, re.ASCII) else ""
 
 
 def composed(name: str) -> str:
-    """A name as all systems can compare it: macOS splits accents from letters, others do not (Unicode NFC)."""
+    """A name in a form that can be compared across systems (Unicode NFC): macOS separates accents from letters."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -118,12 +121,12 @@ class _Walk:
         while waiting:
             for entry in self._entries(waiting.popleft()):
                 if is_hidden(entry.name):
-                    reason = Reason.HIDDEN_FOLDER if _is_folder(entry) else Reason.HIDDEN
+                    reason = Reason.HIDDEN_FOLDER if _succeeds(entry.is_dir) else Reason.HIDDEN
                     self._leave_out(reason, "._*" if entry.name.startswith("._") else entry.name)
-                elif _is_folder(entry):
-                    # Folders that really lie here come first, so that a file has its own path before that of a link.
+                elif _succeeds(entry.is_dir):
+                    # Real folders come first, so that a file is listed by its own path and not by that of a link.
                     (waiting.append if entry.is_symlink() else waiting.appendleft)(entry.path)
-                elif (why := self._why_not(entry)) is None:
+                elif (why := self._reason(entry)) is None:
                     paths.append(Path(entry.path))
                 else:
                     self._leave_out(why, suffix_of(entry.name) or entry.name)
@@ -131,22 +134,22 @@ class _Walk:
 
     def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
         try:
-            found = os.stat(folder)
+            status = os.stat(folder)
             with os.scandir(folder) as stream:
                 entries = sorted(stream, key=lambda entry: entry.name)
         except OSError:
             self._leave_out(Reason.CLOSED, os.path.basename(folder))
             return
-        if (found.st_dev, found.st_ino) in self._seen:
+        if (status.st_dev, status.st_ino) in self._seen:
             self._leave_out(Reason.AGAIN, os.path.basename(folder))
             return
-        self._seen.add((found.st_dev, found.st_ino))
+        self._seen.add((status.st_dev, status.st_ino))
         yield from entries
 
-    def _why_not(self, entry: os.DirEntry[str]) -> Reason | None:
-        """Why a file is not looked for; None if it is."""
+    def _reason(self, entry: os.DirEntry[str]) -> Reason | None:
+        """Why a file is left out; None if it is not."""
         suffix = suffix_of(entry.name)
-        if not (_is_file(entry) or entry.is_symlink()):
+        if not (_succeeds(entry.is_file) or entry.is_symlink()):
             return Reason.SPECIAL
         if suffix in self.suffixes or (not suffix and _begins_as_image(entry.path)):
             return None
@@ -154,7 +157,7 @@ class _Walk:
             return Reason.FORMAT
         if not suffix or suffix in IMAGES:
             return Reason.OTHER
-        if suffix not in self._images:  # the first of a kind is looked into, not a million text files
+        if suffix not in self._images:  # only the first file of each suffix is opened, not a million text files
             self._images[suffix] = _begins_as_image(entry.path)
         return Reason.SUFFIX if self._images[suffix] else Reason.OTHER
 
@@ -170,15 +173,9 @@ def _begins_as_image(path: str) -> bool:
         return False
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _succeeds(check: Callable[[], bool]) -> bool:
+    """The answer of a check of a file; False where it fails, as for a link to itself."""
     try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
+        return check()
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""Any image a user has, as RGB bytes, by rules that do not depend on the other pixels of the image."""
+"""Reading any image as RGB bytes; how a pixel is converted never depends on the other pixels."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 ImageSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | npt.NDArray[Any] | Tensor"
 )
-"""Whatever ``read_image`` takes."""
+"""Everything that ``read_image`` accepts."""
 
 
 def read_image(source: ImageSource) -> RGB:
     """Read a path, bytes, file, PIL image, array or tensor as (h, w, 3) RGB; ``ArgusError`` names what is unreadable.
 
-    A text that begins with http:// or https:// is fetched, up to 64 MiB; ``ARGUS_OFFLINE=1`` forbids it.
-    Files are known by their content, whatever Pillow opens except PostScript; open ones are read from their start.
-    The EXIF orientation is applied, colour profiles are not. Grey is repeated, transparency is laid over white, CMYK,
-    LAB and palettes are converted by Pillow; of several frames the first counts, of a PIL image the current one.
-    16-bit values keep their high byte (as Pillow does for 16-bit RGB); float values must lie in 0..1, finite.
+    A text that begins with http:// or https:// is fetched, up to 64 MiB; ``ARGUS_OFFLINE=1`` forbids it. Files may have
+    any format that Pillow opens, except PostScript, and any suffix; open files are read from their start. The EXIF
+    orientation is applied, colour profiles are not. Grey is repeated, transparency is shown on white, CMYK, LAB and
+    palettes are converted by Pillow; of several frames the first one is read, of a PIL image the current one. 16-bit
+    values keep their high byte (as in Pillow for 16-bit RGB); float values must be finite and within 0..1.
 
     Arrays are (h, w) or (h, w, 1, 3 or 4) of uint8, uint16 or float, tensors also (1, 3 or 4, h, w) but not (h, w),
-    and not of a shape that may be either; a uint8 RGB array is not copied.
+    and not of an ambiguous shape; a uint8 RGB array is not copied.
 
     A truncated file is an error, unless ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES`` is set; flipped bits in a format
-    without check sums are not seen. Above ``PIL.Image.MAX_IMAGE_PIXELS`` Pillow warns, above twice that reading
+    without check sums are not noticed. Above ``PIL.Image.MAX_IMAGE_PIXELS`` Pillow warns, above twice that reading
     fails: set it higher (or to None) for files you trust, lower for less memory.
     """
     if isinstance(source, np.ndarray):

@@ -1,4 +1,4 @@
-"""Where the bytes of an image come from: paths, addresses, contents and open files, with a name for messages."""
+"""Opening images from paths, addresses, bytes and files, with a name for error messages."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from argus_core.image.folder import UNREAD, suffix_of
 from argus_core.image.url import fetch, is_url
 
 _LONGEST = 300
-"""Characters of a path that a message repeats."""
+"""The most characters of a path in a message."""
 
 
 def open_source(source: Any) -> tuple[IO[bytes], str]:
-    """A seekable binary file over a path, bytes or a readable object, and its name in messages."""
+    """A seekable binary file of a path, bytes or a readable object, and its name in messages."""
     if is_url(source):
         return _not_empty(BytesIO(fetch(source)), printable(source))
     if isinstance(source, (str, os.PathLike)):
@@ -30,13 +30,13 @@ def open_source(source: Any) -> tuple[IO[bytes], str]:
         raise ArgusError(
             f"an image is a path, an address, bytes, a file, a PIL image, an array or a tensor, not {kind}"
         )
-    named = getattr(source, "name", None)
-    name = printable(named) if isinstance(named, str) else f"the given {kind}"
+    path = getattr(source, "name", None)
+    name = printable(path) if isinstance(path, str) else f"the given {kind}"
     try:
         if getattr(source, "seekable", bool)():
             source.seek(0)
         file = BytesIO(source.read())
-    except Exception as error:  # closed, opened as text, or of a stranger's making
+    except Exception as error:  # closed, opened as text, or not a real file
         raise unreadable(name, error) from error
     return _not_empty(file, name)
 
@@ -45,7 +45,7 @@ def _open_path(path: str | os.PathLike[str]) -> tuple[IO[bytes], str]:
     name = printable(path)
     try:
         mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
+        if not stat.S_ISREG(mode):  # opening a pipe could wait forever
             kind = "folder" if stat.S_ISDIR(mode) else "pipe or a device"
             raise ArgusError(f"{name}: no such file; it is a {kind}")
         return _not_empty(open(path, "rb"), name)
@@ -64,7 +64,7 @@ def _not_empty(file: IO[bytes], name: str) -> tuple[IO[bytes], str]:
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """A path as it can be printed: shortened if long, with escapes for what no terminal shows."""
+    """A path for messages: shortened if long, with escapes for characters that cannot be printed."""
     name = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fsdecode(path))
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2]}...{name[-_LONGEST // 2 :]}"
 

@@ -1,4 +1,4 @@
-"""Images at web addresses: fetched with limits of time and size, or refused in a sentence."""
+"""Fetching images from web addresses, with limits of time and size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -15,11 +15,11 @@ from argus_core.errors import ArgusError
 
 T = TypeVar("T")
 LIMIT = 64 * 2**20
-"""Bytes of an image, at most."""
+"""The most bytes of an image."""
 SILENCE = 15.0
-"""Seconds that a server may say nothing."""
+"""The most seconds without an answer from the server."""
 PATIENCE = 60.0
-"""Seconds that an image may take in all."""
+"""The most seconds that an image may take in total."""
 
 
 def is_url(source: Any) -> bool:
@@ -28,20 +28,22 @@ def is_url(source: Any) -> bool:
 
 
 def fetch(url: str) -> bytes:
-    """What lies at an address; ``ARGUS_OFFLINE=1`` forbids to ask. Raises ArgusError with the reason in a sentence."""
-    return _ask(url, _read)
+    """The content at an address; raises ArgusError with the reason, and always with ``ARGUS_OFFLINE=1``."""
+    return _request(url, _read)
 
 
 def media_type(url: str) -> str:
-    """What a server says that it has, as ``image`` or ``video``; nothing of it is read."""
-    return _ask(url, lambda response: str(response.headers.get_content_maintype()))
+    """The media type that the server states, such as ``image`` or ``video``; the content is not read."""
+    return _request(url, lambda response: str(response.headers.get_content_maintype()))
 
 
-def _ask(url: str, read: Callable[[Any], T]) -> T:
+def _request(url: str, read: Callable[[HTTPResponse], T]) -> T:
     if offline():
         raise ArgusError(f"{url}: not fetched, because ARGUS_OFFLINE forbids it; give a file")
+    agent = f"argus-perception/{version('argus-perception')} (one image for a user)"
+    request = urllib.request.Request(url, headers={"User-Agent": agent, "Accept": "image/*, */*;q=0.5"})
     try:
-        with urllib.request.urlopen(_request(url), timeout=SILENCE) as response:
+        with urllib.request.urlopen(request, timeout=SILENCE) as response:
             return read(response)
     except (OSError, HTTPException, ValueError) as error:
         if isinstance(error, urllib.error.HTTPError):
@@ -49,20 +51,15 @@ def _ask(url: str, read: Callable[[Any], T]) -> T:
         raise ArgusError(f"{url}: cannot be fetched ({_reason(error)})") from error
 
 
-def _request(url: str) -> urllib.request.Request:
-    agent = f"argus-perception/{version('argus-perception')} (one image for a user)"
-    return urllib.request.Request(url, headers={"User-Agent": agent, "Accept": "image/*, */*;q=0.5"})
-
-
-def _read(response: Any) -> bytes:
-    """All bytes, unless they are too many or take too long."""
-    began, blocks, size = time.monotonic(), [], 0
+def _read(response: HTTPResponse) -> bytes:
+    """All bytes; raises ValueError if they are too many or take too long."""
+    start, blocks, size = time.monotonic(), [], 0
     while block := response.read1(1 << 16):
         blocks.append(block)
         size += len(block)
         if size > LIMIT:
             raise ValueError(f"it is larger than {LIMIT >> 20} MiB")
-        if time.monotonic() - began > PATIENCE:
+        if time.monotonic() - start > PATIENCE:
             raise ValueError(f"it takes longer than {PATIENCE:.0f} s")
     if size < int(response.headers.get("Content-Length") or 0):
         raise ValueError("the connection broke")

@@ -1,4 +1,4 @@
-"""Class names as vectors: data with a known origin, computed once by a text encoder and shipped as a file."""
+"""Class names as vectors: computed once by a text encoder and shipped as a file that states its origin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REMEDY = "make such a file with `arena text`"
 
 @dataclass(frozen=True)
 class ClassText:
-    """Unit vectors (K, d) of K class ``names``, float32, with the model and the prompts that gave them."""
+    """Unit vectors (K, d) of K class ``names``, float32, with the model and the prompts they come from."""
 
     names: tuple[str, ...]
     vectors: Tensor
@@ -41,7 +41,7 @@ class ClassText:
         return hashlib.sha256(self.vectors.contiguous().numpy().tobytes()).hexdigest()
 
     def select(self, names: Sequence[str]) -> Tensor:
-        """The (len(names), d) vectors of ``names``; raises for a name the file lacks."""
+        """The (len(names), d) vectors of ``names``; raises ArgusError for a name that the file lacks."""
         rows = {name: row for row, name in enumerate(self.names)}
         for name in names:
             if name not in rows:
@@ -60,7 +60,7 @@ class ClassText:
 
     @classmethod
     def load(cls, path: Path) -> ClassText:
-        """Read what ``save`` wrote; raises if there is no such file or its vectors are not those it names."""
+        """Read a file written by ``save``; raises ArgusError if it is missing, damaged or altered."""
         try:
             with safe_open(path, framework="pt") as file:
                 metadata, vectors = file.metadata() or {}, file.get_tensor("embeddings").float()
@@ -74,6 +74,6 @@ class ClassText:
 
 
 def stand_in(classes: int, dim: int) -> Tensor:
-    """(classes, dim) random unit vectors, always the same, to run without text what needs class vectors."""
+    """(classes, dim) random unit vectors, always the same, in place of class vectors where there is no file."""
     generator = torch.Generator().manual_seed(0)
     return F.normalize(torch.randn(classes, dim, generator=generator), dim=1)

@@ -13,7 +13,9 @@ from argus_core.nn.planes import enlarge
 from argus_core.tokens import repeat_border
 
 FLOOR = 0.1
-"""Added to every rectified logit, so that the shares are defined and no bin is ever ruled out (DINOv2, Oquab 2023)."""
+"""Added to every rectified logit, so that the shares are defined and no bin is ever excluded (DINOv2, Oquab 2023)."""
+TINY = 1e-12
+"""Added under square roots, whose slope at zero is infinite."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,10 @@ def _weigh(logits: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
     return F.relu(logits.float()) + FLOOR, centres[:, None, None]
 
 
-TINY = 1e-12
-"""Added under square roots, whose slope at zero is infinite."""
-
-
 class SILog(nn.Module):
     """sqrt(mean(g^2) - ``focus`` * mean(g)^2) with g = log(predicted) - log(true).
 
-    ``focus`` 0 is the root mean square, 1 leaves any common factor free. The default 0.85 and the root are those of
+    ``focus`` 0 gives the root mean square, 1 ignores any common factor. The default 0.85 and the root are those of
     BTS (Lee 2019) and AdaBins (Bhat 2021), without their constant factor of 10.
     """
 
@@ -71,7 +69,7 @@ class SILog(nn.Module):
         self.focus = focus
 
     def forward(self, depth: Tensor, truth: Tensor) -> Tensor:
-        """Scalar; (B, H, W) metres each, ``depth`` positive, 0 in ``truth`` is unknown; 1e-6 if all is."""
+        """Scalar; (B, H, W) metres each, ``depth`` positive, 0 in ``truth`` is unknown; 1e-6 if everything is."""
         squares, mean, count = _moments(depth, truth, 0.0)
         return (squares / count.clamp(min=1) + (1 - self.focus) * mean.square() + TINY).sqrt()
 
@@ -79,8 +77,8 @@ class SILog(nn.Module):
 class SigLoss(nn.Module):
     """sqrt(var(g) + 0.15 mean(g)^2) with g = log(predicted + 0.001) - log(true + 0.001), var unbiased.
 
-    The first ``warmup`` calls in training leave the variance out: they settle the scale alone (BinsFormer, Li 2022,
-    as in the linear probes of DINOv2). The buffer ``calls`` counts them.
+    The first ``warmup`` calls in training omit the variance, to learn the scale first (BinsFormer, Li 2022, as in the
+    linear probes of DINOv2). The buffer ``calls`` counts them.
     """
 
     calls: Tensor
@@ -91,7 +89,7 @@ class SigLoss(nn.Module):
         self.register_buffer("calls", torch.zeros((), dtype=torch.long))
 
     def forward(self, depth: Tensor, truth: Tensor) -> Tensor:
-        """Scalar; (B, H, W) metres each, 0 in ``truth`` is unknown; 1e-6 if all is."""
+        """Scalar; (B, H, W) metres each, 0 in ``truth`` is unknown; 1e-6 if everything is."""
         squares, mean, count = _moments(depth, truth, 1e-3)
         variance = squares / (count - 1).clamp(min=1)
         loss = ((self.calls >= self.warmup) * variance + 0.15 * mean.square() + TINY).sqrt()

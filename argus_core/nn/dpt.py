@@ -1,7 +1,7 @@
-"""The parts of a dense prediction transformer (DPT, Ranftl 2021) that never look at padding.
+"""The parts of a dense prediction transformer (DPT, Ranftl 2021), independent of padding.
 
-Every convolution sees zeros in padding, and every resize the image's border repeated: so an image is answered
-alike on any canvas that holds it at the same scale.
+Convolutions see zeros in padding, and resizing sees the repeated border of the image, so that an image gives the same
+prediction on any canvas that holds it at the same scale.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Residual(nn.Module):
 class Fusion(nn.Module):
     """Adds a tap to the path from the coarser levels, refines the sum and mixes its channels.
 
-    The coarsest tap starts the path: no path comes from below it, and both residual units act on the tap.
+    The coarsest tap starts the path: it has no coarser path, and both residual units act on the tap.
     """
 
     def __init__(self, width: int) -> None:
@@ -47,14 +47,14 @@ class Fusion(nn.Module):
     def forward(self, path: Tensor | None, tap: Tensor, mask: Tensor) -> Tensor:
         """(B, width, h, w) from a path and a tap of that shape."""
         tap = self.skip(tap, mask)
-        # Mixed before it is enlarged, not after: the two commute, and this is a quarter of the work.
+        # Mixing and enlarging commute; mixing first takes a quarter of the time.
         return self.mix(self.refine(tap if path is None else path + tap, mask))
 
 
 class Reassemble(nn.Module):
     """Turns a tap of ``stride`` into a map of stride ``to`` and ``width`` channels.
 
-    A LayerNorm of its own, a linear map, a bilinear resize and a 3x3 convolution.
+    It has a LayerNorm, a linear map, a bilinear resize and a 3x3 convolution.
     """
 
     def __init__(self, channels: int, width: int, stride: int, to: int) -> None:
@@ -74,7 +74,7 @@ class Reassemble(nn.Module):
 def resize(x: Tensor, stride: int, to: int, extent: Tensor) -> Tensor:
     """A map (B, C, h, w) of ``stride`` bilinearly at the finer stride ``to``, or the coarser of twice ``stride``.
 
-    Finer grids hold ``stride / to`` cells for each one, the coarser one half of them, rounded up.
+    Per axis, finer grids have ``stride / to`` times as many cells, the coarser one half of them, rounded up.
     """
     if stride == to:
         return x
@@ -87,8 +87,8 @@ def resize(x: Tensor, stride: int, to: int, extent: Tensor) -> Tensor:
 class Decoder(nn.Module):
     """Fuses the four taps of ``needs`` from coarse to fine into one map of ``width`` channels and ``stride`` px.
 
-    Taps of one stride become maps of a quarter, a half, one and two times it; those of a pyramid keep the strides they
-    have. ``double`` enlarges the last map once more, as published.
+    Taps of equal strides become maps of a quarter, a half, one and two times that stride; those of a pyramid keep
+    theirs. ``double`` enlarges the last map once more, as published.
     """
 
     def __init__(self, info: FeatureInfo, needs: Needs, width: int, double: bool) -> None:
@@ -108,13 +108,13 @@ class Decoder(nn.Module):
     def forward(self, features: Features) -> Tensor:
         """(B, width, h, w) of the cells that begin on the canvas, zero in padding."""
         extent = features.extent
-        taps = [one(tap, extent) for one, tap in zip(self.reassemble, features.maps, strict=True)]
+        taps = [reassemble(tap, extent) for reassemble, tap in zip(self.reassemble, features.maps, strict=True)]
         path: Tensor | None = None
         for level in reversed(range(LEVELS)):
             tap = taps[level]
             if path is not None:
                 path = resize(path, self.strides[level + 1], self.strides[level], extent)
-                path = path[..., : tap.shape[2], : tap.shape[3]]  # an odd grid doubled from a rounded half
+                path = path[..., : tap.shape[2], : tap.shape[3]]  # a grid of odd size, doubled from its rounded half
             path = self.fusion[level](path, tap, cell_mask(extent, self.strides[level], (tap.shape[2], tap.shape[3])))
         assert path is not None
         path = resize(path, self.strides[0], self.stride, extent)
@@ -124,13 +124,13 @@ class Decoder(nn.Module):
 
 
 def four_layers(info: FeatureInfo) -> tuple[int, ...]:
-    """The layers that are fused by default: those of strides 4 to 32 px, or the last of each quarter."""
+    """The layers to fuse by default: those of strides 4 to 32 px, or the last layer of each quarter."""
     usual = pyramid_layers(info, USUAL)
     return usual if len(usual) == LEVELS else quarter_layers(info.depth)
 
 
 def level_strides(strides: Sequence[int]) -> tuple[int, ...]:
-    """The strides that taps of ``strides`` are resized to, each twice the one before."""
+    """The strides that taps of ``strides`` are resized to, each twice the previous one."""
     if len(strides) != LEVELS:
         raise ArgusError(f"DPT fuses four layers, not {len(strides)}")
     alike = len(set(strides)) == 1

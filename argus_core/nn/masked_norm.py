@@ -1,4 +1,4 @@
-"""Batch normalisation of maps in which only some cells hold image."""
+"""Batch normalisation of maps in which only some cells show the image."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from argus_core.nn.numerics import full_precision, total_over_processes
 
 
 class MaskedBatchNorm2d(nn.BatchNorm2d):
-    """``nn.BatchNorm2d`` with batch statistics of cells with image only, taken over all processes.
+    """``nn.BatchNorm2d`` with batch statistics over the cells that show the image, of all processes.
 
-    Where every cell counts it is ``nn.BatchNorm2d`` (``nn.SyncBatchNorm`` with several processes); its state is
-    the same, and so is eval mode. A batch with fewer than two cells is normalised as in eval mode.
+    If all cells count it equals ``nn.BatchNorm2d`` (``nn.SyncBatchNorm`` with several processes); its state and its
+    eval mode are the same. A batch with fewer than two such cells is normalised as in eval mode.
     """
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
-        """Normalise (B, C, h, w), every cell of it; ``mask`` (B, 1, h, w) bool says which cells count."""
+        """Normalise all cells of (B, C, h, w); ``mask`` (B, 1, h, w) bool marks those that count."""
         if not self.training:
             return super().forward(x)
         with full_precision(x.device):
@@ -26,14 +26,14 @@ class MaskedBatchNorm2d(nn.BatchNorm2d):
             return (x - _spread(mean)) * _spread(scale) + _spread(self.bias)
 
     def _statistics(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and biased variance (C,) of the batch, which the running ones are moved towards."""
+        """Mean and biased variance (C,) of the batch; updates the running ones."""
         count = total_over_processes(mask.sum().float())
         if count < 2:
             return self._running()
         mean = total_over_processes(torch.where(mask, x, 0).sum((0, 2, 3))) / count
         deviation = torch.where(mask, x - _spread(mean), 0)
         variance = total_over_processes(deviation.square().sum((0, 2, 3))) / count
-        self._remember(mean, variance * count / (count - 1))
+        self._update_running(mean, variance * count / (count - 1))
         return mean, variance
 
     def _running(self) -> tuple[Tensor, Tensor]:
@@ -41,7 +41,7 @@ class MaskedBatchNorm2d(nn.BatchNorm2d):
         return self.running_mean.clone(), self.running_var.clone()  # a later batch changes them in place
 
     @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
         self.num_batches_tracked += 1
         share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
@@ -50,5 +50,5 @@ class MaskedBatchNorm2d(nn.BatchNorm2d):
 
 
 def _spread(channel: Tensor) -> Tensor:
-    """(C,) against (B, C, h, w)."""
+    """(C, 1, 1), to broadcast against (B, C, h, w)."""
     return channel[:, None, None]

@@ -1,4 +1,4 @@
-"""Cosine matching in enlarged feature maps that are never made, and peaks located between pixels."""
+"""Cosine matching in enlarged feature maps without computing these maps, and peaks between pixels."""
 
 from __future__ import annotations
 
@@ -13,24 +13,32 @@ from torch import Tensor
 
 from argus_core.errors import ArgusError
 
+Refine = Literal["none", "parabola", "softargmax"]
+"""How a match is moved between pixels."""
 TEMPERATURE = 0.02
-"""Of the softmax over cosines in ``soft_argmax``: small enough that only the peak itself counts."""
+"""For the softmax over cosines in ``soft_argmax``: so small that only the peak itself counts."""
+LIMIT = 1 << 20
+"""Cosines in memory at once during a search for the best pixel."""
+CHANNELS = 64
+"""Channels per step of dot products between cells, so that the factors stay in the processor's cache."""
+EPS = 1e-12
+"""The smallest length to divide a feature by, as in ``torch.nn.functional.normalize``."""
 
 
 def parabola(values: Tensor, peaks: Tensor, reach: Sequence[int]) -> Tensor:
     """(N, 2) rows and columns, float64: per axis, the top of the parabola through a peak and ``reach`` to either side.
 
-    ``values`` are (N, H, W), ``peaks`` (N, 2) whole rows and columns; at most ``reach`` is moved, and along an axis
-    not at all if its neighbour lies outside.
+    ``values`` are (N, H, W), ``peaks`` (N, 2) whole rows and columns; a peak moves by at most ``reach``, and along an
+    axis not at all if a neighbour is outside.
     """
-    each = torch.arange(len(peaks), device=peaks.device)
-    top = values[each, peaks[:, 0], peaks[:, 1]].double()
+    rows = torch.arange(len(peaks), device=peaks.device)
+    top = values[rows, peaks[:, 0], peaks[:, 1]].double()
     moves = []
     for axis, step in enumerate(reach):
         last, to = values.shape[1 + axis] - 1, step * torch.eye(2, dtype=peaks.dtype, device=peaks.device)[axis]
         inside = (peaks[:, axis] >= step) & (peaks[:, axis] <= last - step)
         before, after = (
-            values[each, spot[:, 0], spot[:, 1]].double()
+            values[rows, spot[:, 0], spot[:, 1]].double()
             for spot in (torch.where(inside[:, None], peaks + sign * to, peaks) for sign in (-1, 1))
         )
         bend = 2 * top - before - after
@@ -44,33 +52,23 @@ def soft_argmax(values: Tensor, peaks: Tensor, reach: Sequence[int]) -> Tensor:
 
     ``values`` are (N, H, W), ``peaks`` (N, 2) whole rows and columns; the mean is over ``reach`` to either side.
     """
-    each = torch.arange(len(peaks), device=peaks.device)[:, None, None]
+    index = torch.arange(len(peaks), device=peaks.device)[:, None, None]
     spans = [
         peaks[:, axis, None] + torch.arange(-step, step + 1, device=peaks.device) for axis, step in enumerate(reach)
     ]
     known = [(span >= 0) & (span < n) for span, n in zip(spans, values.shape[1:], strict=True)]
     rows, columns = (span.clamp(0, n - 1) for span, n in zip(spans, values.shape[1:], strict=True))
-    window = values[each, rows[:, :, None], columns[:, None, :]].double() / TEMPERATURE
+    window = values[index, rows[:, :, None], columns[:, None, :]].double() / TEMPERATURE
     window = window.masked_fill(~(known[0][:, :, None] & known[1][:, None, :]), -torch.inf)
     share = window.flatten(1).softmax(dim=1).view_as(window)
     return torch.stack([(share.sum(2) * rows).sum(1), (share.sum(1) * columns).sum(1)], dim=1)
-
-
-Refine = Literal["none", "parabola", "softargmax"]
-"""How a match is moved between pixels."""
-LIMIT = 1 << 20
-"""Cosines held at once while the best pixel is looked for."""
-CHANNELS = 64
-"""Channels that dot products of cells are summed over at a time: what is multiplied stays in the processor's cache."""
-EPS = 1e-12
-"""The shortest length that a feature is divided by, as in ``torch.nn.functional.normalize``."""
 
 
 @dataclass(frozen=True)
 class Enlarged:
     """Features (C, h, w) as if enlarged to ``size`` pixels by ``F.interpolate`` (bilinear, half-pixel centres).
 
-    Only the first ``seen`` rows and columns of ``size`` hold image; cells beyond are neither read nor found.
+    Only the first ``seen`` rows and columns of ``size`` show the image; cells beyond are neither read nor matched.
     Points are continuous x, y in pixels of ``size``: pixel (row, column) has its centre at column + .5, row + .5.
     """
 
@@ -83,7 +81,7 @@ class Enlarged:
             raise ArgusError(f"seen {self.seen} is not a part of the enlarged {self.size}")
 
     def at(self, points: Tensor) -> Tensor:
-        """(N, C): the features at points (N, 2); beyond the outermost cells' centres they stay the same."""
+        """(N, C): the features at points (N, 2); they are constant beyond the centres of the outermost cells."""
         cells = self._cells
         (y, x) = (self._place(points[:, axis].double(), dim) for axis, dim in ((1, 0), (0, 1)))
         top, left = y.floor().long(), x.floor().long()
@@ -96,22 +94,22 @@ class Enlarged:
     def similarity(self, queries: Tensor) -> Tensor:
         """(N, rows, columns): cosines of features (N, C) with every seen pixel's feature.
 
-        An interpolated feature's dot product is the interpolated dot product; its length comes from ``_per_length``.
+        The dot product of an interpolated feature is interpolated too; ``_inverse_length`` is 1 / its length.
         """
         dots = F.normalize(queries, dim=1, eps=EPS) @ self._cells.flatten(1)  # (N, h w)
         rows, columns = (weight.to(dots.dtype) for weight in self._weights)
         small = dots.unflatten(1, self._cells.shape[1:])
-        return (rows @ small @ columns.T).mul_(self._per_length)
+        return (rows @ small @ columns.T).mul_(self._inverse_length)
 
     def nearest(self, queries: Tensor, refine: Refine = "none") -> tuple[Tensor, Tensor]:
         """The most similar seen pixel of each query (N, C): its centre (N, 2), float64, and its cosine (N,).
 
-        ``refine`` moves the point between the pixels by the cosines around it: a parabola through those a quarter of
-        a cell away, or the soft argmax within half a cell.
+        ``refine`` moves the point between pixels by the cosines around it: a parabola through those a quarter of a cell
+        away, or the soft argmax within half a cell.
         """
         step = max(1, LIMIT // (self.seen[0] * self.seen[1]))
-        found = [self._peaks(part, refine) for part in queries.split(step)]
-        points, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
+        chunks = [self._peaks(chunk, refine) for chunk in queries.split(step)]
+        points, scores = (torch.cat(parts) for parts in zip(*chunks, strict=True))
         return points, scores
 
     def _peaks(self, queries: Tensor, refine: Refine) -> tuple[Tensor, Tensor]:
@@ -128,7 +126,7 @@ class Enlarged:
 
     @cached_property
     def _cells(self) -> Tensor:
-        """(C, h, w): the cells that hold image."""
+        """(C, h, w): the cells that show the image."""
         rows, columns = (
             -(-seen * cells // size)
             for seen, cells, size in zip(self.seen, self.maps.shape[1:], self.size, strict=True)
@@ -136,7 +134,7 @@ class Enlarged:
         return self.maps[:, :rows, :columns]
 
     def _place(self, position: Tensor, dim: int) -> Tensor:
-        """Positions on an axis of ``size`` in cells, where cell ``i`` has its centre at ``i``."""
+        """Positions on an axis of ``size``, converted to cells: cell ``i`` has its centre at ``i``."""
         cells = position * (self.maps.shape[1 + dim] / self.size[dim]) - 0.5
         return cells.clamp(0, self._cells.shape[1 + dim] - 1)
 
@@ -149,32 +147,32 @@ class Enlarged:
         return [(1 - (place[:, None] - cell).abs()).clamp(min=0) for place, cell in zip(places, cells, strict=True)]
 
     @cached_property
-    def _per_length(self) -> Tensor:
+    def _inverse_length(self) -> Tensor:
         """(rows, columns): 1 / length of each enlarged feature, from dot products of each cell with its neighbours.
 
-        In float64, as the lengths of features that nearly cancel are small differences.
+        Computed in float64, because the lengths of features that nearly cancel are small differences.
         """
-        own, right, below, across = _products(self._cells)
+        squares, right, below, across = _products(self._cells)
         rows, columns = (weight**2 for weight in self._weights)
         row_pairs, column_pairs = (2 * weight[:, 1:] * weight[:, :-1] for weight in self._weights)
-        square = (rows @ own + row_pairs @ below) @ columns.T
+        square = (rows @ squares + row_pairs @ below) @ columns.T
         square += (rows @ right + row_pairs @ (across / 2)) @ column_pairs.T
         return square.clamp_(min=EPS**2).rsqrt_().to(self.maps.dtype)
 
 
 def _products(cells: Tensor) -> list[Tensor]:
-    """Dot products of neighbouring cells, float64: of each cell with itself, the one to its right and the one below.
+    """Dot products of neighbouring cells, float64: of each cell with itself, with its right and its lower neighbour.
 
-    The fourth (h - 1, w - 1) is the sum of the two that lie diagonally between four cells.
+    The fourth (h - 1, w - 1) is the sum of the two diagonal ones between four cells.
     """
     sums: list[Tensor] = []
     for part in cells.split(CHANNELS):
         f = part.double()
-        found = [
+        terms = [
             (f * f).sum(dim=0),
             (f[:, :, 1:] * f[:, :, :-1]).sum(dim=0),
             (f[:, 1:] * f[:, :-1]).sum(dim=0),
             (f[:, 1:, 1:] * f[:, :-1, :-1] + f[:, 1:, :-1] * f[:, :-1, 1:]).sum(dim=0),
         ]
-        sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
+        sums = [a + b for a, b in zip(sums, terms, strict=True)] if sums else terms
     return sums

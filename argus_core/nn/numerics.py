@@ -1,4 +1,4 @@
-"""Number formats, stretches that stay in float32, and sums over the processes of a run."""
+"""Number formats, contexts that stay in float32, and sums over the processes of a run."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from torch import Tensor
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """No autocast on ``device`` inside; its tensors must be float32 already."""
+    """A context without autocast on ``device``; its tensors must be float32 already."""
     # Devices without kernels, such as meta, have no autocast to turn off.
     available = torch.amp.is_autocast_available(device.type)
     return torch.autocast(device.type, enabled=False) if available else nullcontext()
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Whether ``device`` is a GPU with bfloat16 of its own; older ones emulate it, slower than float32."""
+    """Whether ``device`` is a GPU with native bfloat16; older ones emulate it, slower than float32."""
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 @contextmanager
 def without_tf32(device: torch.device) -> Iterator[None]:
-    """Products and convolutions in all 23 bits of float32 inside, whatever the process allows outside."""
+    """A context with products and convolutions in all 23 bits of float32, whatever the process allows."""
     if device.type != "cuda":
         yield
         return
@@ -47,7 +47,7 @@ def _switch_tf32(allowed: tuple[bool, bool]) -> tuple[bool, bool]:
 
 
 def total_over_processes(value: Tensor) -> Tensor:
-    """The sum of ``value`` over all processes, through which gradients flow; alone, ``value`` itself."""
+    """The sum of ``value`` over all processes, with gradients; for a single process ``value`` itself."""
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         from torch.distributed.nn.functional import all_reduce  # absent where torch is built without processes
 
@@ -56,7 +56,7 @@ def total_over_processes(value: Tensor) -> Tensor:
 
 
 def batch_total(value: Tensor) -> Tensor:
-    """A loss's normaliser over the whole batch, at least 1; with several processes the mean over them."""
+    """The normaliser of a loss over the whole batch, at least 1; the mean over several processes."""
     total = value.detach().float().clone()
     if dist.is_available() and dist.is_initialized():
         # Gradients are averaged over processes, so the mean of the totals makes the sum of losses exact.

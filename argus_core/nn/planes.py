@@ -1,4 +1,4 @@
-"""Dense maps on the canvas, and the way back to image pixels over any number of passes."""
+"""Dense maps on the canvas, and merging those of several passes into image pixels."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from argus_core.canvas import Placement
 from argus_core.errors import ArgusError
 
 STRIP, WIDE_STRIP = 1 << 18, 1 << 26
-"""Values held at once while a stack of maps is enlarged to the image: few enough to stay in a processor's cache, and
-on a GPU so many that few kernels are started (256 MB)."""
+"""Values per step of enlarging maps to the image: few enough for a processor's cache, and on a GPU so many (256 MB)
+that few kernels are started."""
 
 
 @dataclass(frozen=True)
 class Plane:
     """Maps (C, h, w) over the whole image at the scale of its passes, averaged where they overlap.
 
-    ``seen`` (h, w) is false where no pass looked, as where a crop cut the image.
+    ``seen`` (h, w) is false where no pass covers the image, for example where a crop cut it.
     """
 
     values: Tensor
@@ -31,8 +31,8 @@ class Plane:
     def strips(self) -> Iterator[tuple[slice, Tensor]]:
         """The maps at the image's pixel centres, bilinear, a strip of rows (C, r, w) at a time."""
         height, width = self.image_size
-        held = STRIP if self.values.device.type == "cpu" else WIDE_STRIP
-        rows = max(1, held // (len(self.values) * width))
+        room = STRIP if self.values.device.type == "cpu" else WIDE_STRIP
+        rows = max(1, room // (len(self.values) * width))
         for start in range(0, height, rows):
             part = slice(start, min(start + rows, height))
             yield part, _bilinear(_bilinear(self.values, height, part, dim=1), width, slice(0, width), dim=2)
@@ -42,7 +42,7 @@ class Plane:
         return torch.cat([strip for _, strip in self.strips()], dim=1)
 
     def seen_in_image(self) -> Tensor:
-        """(H, W) bool: which pixels of the image some pass looked at."""
+        """(H, W) bool: which pixels of the image a pass covers."""
         rows, columns = (
             (torch.arange(n, device=self.seen.device) * m // n)
             for n, m in zip(self.image_size, self.seen.shape, strict=True)
@@ -51,9 +51,9 @@ class Plane:
 
 
 def merge_passes(maps: Sequence[Tensor], stride: int, places: Sequence[Placement]) -> Plane:
-    """Lay the maps (C, h, w) of one image's passes over each other: enlarged to canvas pixels, then averaged.
+    """Merge the maps (C, h, w) of the passes over one image: enlarged to canvas pixels, then averaged.
 
-    ``stride`` is the canvas pixels of a map's cell. Raises ArgusError for passes of different scales.
+    ``stride`` is the size of a cell in canvas pixels. Raises ArgusError for passes of different scales.
     """
     first = places[0]
     if any(place.scale != first.scale or place.image_size != first.image_size for place in places):
@@ -65,7 +65,7 @@ def merge_passes(maps: Sequence[Tensor], stride: int, places: Sequence[Placement
         slab, rows, columns = _slab(values, stride, place, size[1])
         total[:, rows, columns] += slab
         count[rows, columns] += 1
-    return _filled(total / count.clamp(min=1), count > 0, first.image_size)
+    return _extend(total / count.clamp(min=1), count > 0, first.image_size)
 
 
 def enlarge(maps: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
@@ -77,7 +77,7 @@ def enlarge(maps: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
 
 
 def _slab(values: Tensor, stride: int, place: Placement, width: int) -> tuple[Tensor, slice, slice]:
-    """What a pass shows of the image, upright, and where it lies on the plane."""
+    """The part of the image that a pass covers, not mirrored, and its place on the plane."""
     slab = enlarge(values[None], stride, place.canvas_size)[0][:, : place.extent[0], : place.extent[1]]
     top, left = (round(-o) for o in place.offset)
     rows, columns = slice(top, top + slab.shape[1]), slice(left, left + slab.shape[2])
@@ -86,8 +86,8 @@ def _slab(values: Tensor, stride: int, place: Placement, width: int) -> tuple[Te
     return slab, rows, columns
 
 
-def _filled(values: Tensor, seen: Tensor, image_size: tuple[int, int]) -> Plane:
-    """Repeat the border of what was seen outwards, so that enlarging never mixes in the unseen."""
+def _extend(values: Tensor, seen: Tensor, image_size: tuple[int, int]) -> Plane:
+    """Extend the covered part by repeating its border, so that enlarging never mixes in what no pass covers."""
     if not seen.all():
         rows, columns = (torch.nonzero(seen.any(dim=d))[:, 0] for d in (1, 0))
         pads = (int(columns[0]), seen.shape[1] - 1 - int(columns[-1]), int(rows[0]), seen.shape[0] - 1 - int(rows[-1]))

@@ -16,9 +16,9 @@ from argus_core.registry import PROTOCOLS
 class Protocol:
     """How a task is scored on a benchmark; registered under ``argus.protocols`` by its name.
 
-    ``name`` ends with a version, raised whenever the same head would score differently. ``framing`` is how images
-    meet the backbone, ``flip`` adds the mirrored image and averages, ``metric`` are options of the task's metric,
-    ``notes`` tell what those do not: where Argus departs from the source, which split, which statistics.
+    ``name`` ends with a version, raised whenever the same head would score differently. ``framing`` is how images are
+    placed on canvases, ``flip`` averages with the mirrored image, ``metric`` are options of the task's metric, and
+    ``notes`` contain everything else: the split, the statistics, and differences from the source.
     """
 
     name: str
@@ -37,16 +37,16 @@ class Protocol:
 
     @property
     def views(self) -> tuple[str, ...]:
-        """The views a cache must hold to be scored under this protocol."""
+        """The views that a cache needs for this protocol."""
         return ("id", "hflip") if self.flip else ("id",)
 
     @property
     def canvas(self) -> Canvas | None:
-        """The one canvas of all passes, which a cache can hold; None for windows and the like."""
+        """The canvas of all passes, if there is a single one; None for windows, for example."""
         return self.framing if isinstance(self.framing, Canvas) else None
 
     def explain(self) -> dict[str, str]:
-        """Every choice in words, in the order in which they act on an image."""
+        """Every choice in words, in the order in which they are applied to an image."""
         return {
             "protocol": self.name,
             "task": self.task,
@@ -60,8 +60,8 @@ class Protocol:
 
 
 def find_protocol(name: str) -> Protocol:
-    """The protocol registered as ``name``; raises ArgusError for what is none."""
-    found = PROTOCOLS.load(name)
-    if not isinstance(found, Protocol):
-        raise ArgusError(f"{PROTOCOLS.find(name)} is {found!r}, not a Protocol")
-    return found
+    """The protocol registered as ``name``; raises ArgusError if there is none."""
+    protocol = PROTOCOLS.load(name)
+    if not isinstance(protocol, Protocol):
+        raise ArgusError(f"{PROTOCOLS.find(name)} is {protocol!r}, not a Protocol")
+    return protocol

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from argus_core.canvas import Canvas
 from argus_core.protocols.protocol import Protocol
 
@@ -16,63 +18,37 @@ NOTES = (
     "coordinates are taken as annotated; PCK@0.05 and PCK@0.15 and each category are reported beside it",
     "difference: source features are interpolated at the keypoint itself, not at the nearest whole pixel",
 )
-BOX_PER_PAIR = Protocol(
-    name="spair-box-pair-1",
-    task="correspond",
-    summary="PCK@0.1 by bounding box, per pair, images stretched to 512x512 px",
-    source="SPair-71k (Min 2019), features enlarged to 512x512 px as in the evaluation of Argus's model card",
-    framing=Canvas(512, fit="stretch"),
-    metric={"alpha": 0.1, "threshold": "box", "average": "pair"},
-    notes=(
-        "a keypoint is right within 0.1 times the longer side of the target object's bounding box (trg_bndbox)",
-        "score: mean over pairs of the share of right keypoints",
-        "easily mixed up: by image instead of box (spair-image-pair-1) the same matches score much higher",
-        *NOTES,
-    ),
-)
-"""SPair-71k, threshold by box, averaged per pair."""
-BOX_PER_POINT = Protocol(
-    name="spair-box-point-1",
-    task="correspond",
-    summary="PCK@0.1 by bounding box, per point, images stretched to 512x512 px",
-    source="SPair-71k (Min 2019), features enlarged to 512x512 px as in the evaluation of Argus's model card",
-    framing=Canvas(512, fit="stretch"),
-    metric={"alpha": 0.1, "threshold": "box", "average": "point"},
-    notes=(
-        "a keypoint is right within 0.1 times the longer side of the target object's bounding box (trg_bndbox)",
-        "score: share of right keypoints over all pairs",
-        "easily mixed up: by image instead of box (spair-image-point-1) the same matches score much higher",
-        *NOTES,
-    ),
-)
-"""SPair-71k, threshold by box, averaged per point."""
-IMAGE_PER_PAIR = Protocol(
-    name="spair-image-pair-1",
-    task="correspond",
-    summary="PCK@0.1 by image, per pair, images stretched to 512x512 px",
-    source="SPair-71k (Min 2019), features enlarged to 512x512 px as in the evaluation of Argus's model card",
-    framing=Canvas(512, fit="stretch"),
-    metric={"alpha": 0.1, "threshold": "image", "average": "pair"},
-    notes=(
-        "a keypoint is right within 0.1 times the longer side of the target image",
-        "score: mean over pairs of the share of right keypoints",
-        "easily mixed up: published SPair-71k numbers are by box (spair-box-pair-1) unless they say otherwise",
-        *NOTES,
-    ),
-)
-"""SPair-71k, threshold by image, averaged per pair."""
-IMAGE_PER_POINT = Protocol(
-    name="spair-image-point-1",
-    task="correspond",
-    summary="PCK@0.1 by image, per point, images stretched to 512x512 px",
-    source="SPair-71k (Min 2019), features enlarged to 512x512 px as in the evaluation of Argus's model card",
-    framing=Canvas(512, fit="stretch"),
-    metric={"alpha": 0.1, "threshold": "image", "average": "point"},
-    notes=(
-        "a keypoint is right within 0.1 times the longer side of the target image",
-        "score: share of right keypoints over all pairs",
-        "easily mixed up: published SPair-71k numbers are by box (spair-box-point-1) unless they say otherwise",
-        *NOTES,
-    ),
-)
-"""SPair-71k, threshold by image, averaged per point."""
+REFERENCES = {"box": "the target object's bounding box (trg_bndbox)", "image": "the target image"}
+SCORES = {
+    "pair": "mean over pairs of the share of right keypoints",
+    "point": "share of right keypoints over all pairs",
+}
+
+
+def _spair(threshold: Literal["box", "image"], average: Literal["pair", "point"]) -> Protocol:
+    mixed_up = (
+        f"by image instead of box (spair-image-{average}-1) the same matches score much higher"
+        if threshold == "box"
+        else f"published SPair-71k numbers are by box (spair-box-{average}-1) unless they say otherwise"
+    )
+    return Protocol(
+        name=f"spair-{threshold}-{average}-1",
+        task="correspond",
+        summary=f"PCK@0.1 by {'bounding box' if threshold == 'box' else 'image'}, per {average}, "
+        "images stretched to 512x512 px",
+        source="SPair-71k (Min 2019), features enlarged to 512x512 px as in the evaluation of Argus's model card",
+        framing=Canvas(512, fit="stretch"),
+        metric={"alpha": 0.1, "threshold": threshold, "average": average},
+        notes=(
+            f"a keypoint is right within 0.1 times the longer side of {REFERENCES[threshold]}",
+            f"score: {SCORES[average]}",
+            f"easily mixed up: {mixed_up}",
+            *NOTES,
+        ),
+    )
+
+
+BOX_PER_PAIR = _spair("box", "pair")
+BOX_PER_POINT = _spair("box", "point")
+IMAGE_PER_PAIR = _spair("image", "pair")
+IMAGE_PER_POINT = _spair("image", "point")
