@@ -19,9 +19,8 @@ from safetensors.torch import save_file
 from argus_arena.comparison.grouping import only
 from argus_arena.distributed import join_processes
 from argus_arena.progress import Reporter
-from argus_arena.requests import CacheRequest
+from argus_arena.requests import CacheRequest, make_request
 from argus_arena.run.config import RunConfig, resolve
-from argus_arena.run.config_file import make_request
 from argus_arena.run.folder import RunFolder
 from argus_arena.run.prepare import prepare
 from argus_arena.run.sources import open_run_data

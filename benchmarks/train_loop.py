@@ -8,9 +8,8 @@ from pathlib import Path
 
 from argus_arena.distributed import join_processes
 from argus_arena.progress import Reporter
-from argus_arena.requests import CacheRequest
+from argus_arena.requests import CacheRequest, make_request
 from argus_arena.run.config import resolve
-from argus_arena.run.config_file import make_request
 from argus_arena.run.folder import RunFolder
 from argus_arena.run.prepare import prepare
 from argus_arena.run.sources import open_run_data

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from argus_arena.requests import CacheRequest
-from argus_arena.run.config_file import make_request
+from argus_arena.requests import CacheRequest, make_request
 from argus_arena.tools.cache import build_cache
 from argus_arena.training import train
 

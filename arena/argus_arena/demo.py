@@ -55,9 +55,9 @@ def main() -> None:
     argus = Argus.load("lite")
     for name, photograph in photographs():
         picture = FOLDER / "photographs" / f"{name}.png"
-        seen = argus.perceive(photograph)
-        seen.save_picture(picture)
-        print(f"{picture}: {seen['classification'].class_name}")
+        perception = argus.perceive(photograph)
+        perception.save_picture(picture)
+        print(f"{picture}: {perception['classification'].class_name}")
     match_stereo(argus, FOLDER / "photographs" / "stereo.png")
     print(f"the built-in model took {time.perf_counter() - began:.0f} s\n")
     cache, run, picture = FOLDER / "cache", FOLDER / "run", FOLDER / "predictions.png"
@@ -86,16 +86,16 @@ def match_stereo(argus: Argus, picture: Path) -> None:
     from skimage import data
 
     left, right, disparity = data.stereo_motorcycle()
-    y, x = (each.ravel() for each in np.mgrid[30:480:40, 100:720:40])
+    y, x = (grid.ravel() for grid in np.mgrid[30:480:40, 100:720:40])
     known = np.isfinite(disparity[y, x]) & (disparity[y, x] > 0)
     x, y = x[known], y[known]
     points = np.stack([x, y], axis=1) + 0.5
-    found = argus.correspond(left, right, points)
-    found.save_picture(picture)
-    away = np.linalg.norm(np.asarray(found) - points + np.stack([disparity[y, x], 0 * x], axis=1), axis=1)
+    match = argus.correspond(left, right, points)
+    match.save_picture(picture)
+    distances = np.linalg.norm(np.asarray(match) - points + np.stack([disparity[y, x], 0 * x], axis=1), axis=1)
     print(
-        f"{picture}: {len(points)} points, median error {np.median(away):.1f} px, "
-        f"{np.mean(away < 8):.0%} within 8 px of where they truly are"
+        f"{picture}: {len(points)} points, median error {np.median(distances):.1f} px, "
+        f"{np.mean(distances < 8):.0%} within 8 px of where they truly are"
     )
 
 
@@ -111,7 +111,7 @@ def draw_predictions(run: Path, data: str, out: Path, images: Sequence[int] = (0
 def _rows(argus: Argus, split: Split, index: int) -> list[np.ndarray[Any, Any]]:
     image, tasks = split.read(index), split.tasks
     truth = {name: split.truth(index, name) for name in tasks}
-    said = argus.perceive(image)
+    perception = argus.perceive(image)
     objects, names = getattr(tasks["detect"], "classes"), getattr(tasks["segment"], "classes")  # noqa: B009
     far = float(np.percentile(truth["depth"][truth["depth"] > 0], 99))
     above = [
@@ -120,15 +120,15 @@ def _rows(argus: Argus, split: Split, index: int) -> list[np.ndarray[Any, Any]]:
         paint_depth(truth["depth"], 0, far),
     ]
     below = [
-        said["detections"].draw(),
-        paint_mask(image, said["segmentation"].labels, len(names)),
-        paint_depth(said["depth"].metres, 0, far),
+        perception["detections"].draw(),
+        paint_mask(image, perception["segmentation"].labels, len(names)),
+        paint_depth(perception["depth"].metres, 0, far),
     ]
     kinds = ["objects", "masks", "depth"]
     size = above[0].shape[:2]
     return [
-        side_by_side([resized(each, size) for each in above], [f"{kind}: truth" for kind in kinds]),
-        side_by_side([resized(each, size) for each in below], [f"{kind}: predicted" for kind in kinds]),
+        side_by_side([resized(picture, size) for picture in above], [f"{kind}: truth" for kind in kinds]),
+        side_by_side([resized(picture, size) for picture in below], [f"{kind}: predicted" for kind in kinds]),
     ]
 
 

@@ -18,20 +18,20 @@ def alike(a: Stretch, b: Stretch) -> bool:
 
 def deciding(hardware: Sequence[Stretch]) -> list[tuple[Any, ...]]:
     """What rows of one entry agree in."""
-    return [tuple(one.get(key) for key in DECIDING) for one in hardware]
+    return [tuple(stretch.get(key) for key in DECIDING) for stretch in hardware]
 
 
-def said(one: Stretch) -> str:
+def device(stretch: Stretch) -> str:
     """``cuda bf16``."""
-    return f"{one['device']} {one['precision']}"
+    return f"{stretch['device']} {stretch['precision']}"
 
 
-def in_full(one: Stretch) -> str:
+def with_tokens(stretch: Stretch) -> str:
     """``cuda bf16 (tokens fp32)``."""
-    return f"{said(one)} (tokens {one['tokens']})"
+    return f"{device(stretch)} (tokens {stretch['tokens']})"
 
 
-def each(hardware: Sequence[Stretch], words: Callable[[Stretch], str] = said) -> str:
+def listed(hardware: Sequence[Stretch], words: Callable[[Stretch], str] = device) -> str:
     """Every stretch, in order, once."""
     return ", ".join(dict.fromkeys(map(words, hardware)))
 
@@ -40,5 +40,5 @@ def moves(hardware: Sequence[Stretch]) -> list[str]:
     """A note on a run that went from one device to another."""
     if len(hardware) < 2:
         return []
-    later = [f"from step {one['from_step']} on {said(one)}" for one in hardware[1:]]
-    return [f"trained on {', '.join([said(hardware[0]), *later])}"]
+    later = [f"from step {stretch['from_step']} on {device(stretch)}" for stretch in hardware[1:]]
+    return [f"trained on {', '.join([device(hardware[0]), *later])}"]

@@ -14,7 +14,7 @@ SMOOTH = 0.9
 """Share of the shown loss that was there before each step."""
 SCORES = 6
 """Scores of an evaluation's line, the one that decides among them."""
-Found = Mapping[str, Mapping[str, Mapping[str, float]]]
+Losses = Mapping[str, Mapping[str, Mapping[str, float]]]
 """By head, by rate of its sweep: terms of the loss, their sum ``loss``, and ``lr``."""
 
 
@@ -24,7 +24,7 @@ class Reporter:
     def begin(self, start: int, total: int, steps_per_epoch: int) -> None:
         """Training starts at step ``start`` of ``total``."""
 
-    def step(self, done: int, found: Found) -> None:
+    def step(self, done: int, losses: Losses) -> None:
         """A step was finished by the heads that still train."""
 
     def evaluating(self, done: int, total: int) -> None:
@@ -61,14 +61,14 @@ class ConsoleReporter(Reporter):
         if start:
             self.say(f"resuming at step {start} of {total}")
 
-    def step(self, done: int, found: Found) -> None:
+    def step(self, done: int, losses: Losses) -> None:
         """Move the bar, with epoch, smoothed losses and rates."""
-        for head, trials in found.items():
+        for head, trials in losses.items():
             loss = min(values["loss"] for values in trials.values())
             self.losses[head] = SMOOTH * self.losses.get(head, loss) + (1 - SMOOTH) * loss
         if self.bar is not None:
             epoch = f"epoch {math.ceil(done / self.epoch)}/{self.epochs}"
-            self.bar.update(done, ", ".join([epoch, *(self._head(name, trials) for name, trials in found.items())]))
+            self.bar.update(done, ", ".join([epoch, *(self._head(name, trials) for name, trials in losses.items())]))
 
     def evaluating(self, done: int, total: int) -> None:
         """Say beside the bar what keeps it."""

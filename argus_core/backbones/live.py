@@ -1,8 +1,8 @@
-"""Tokens from a backbone that runs now: the token sources that need no disk."""
+"""Token sources that run a backbone whenever they are read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ class FramedSource:
 
     def __init__(self, backbone: Backbone, split: Split, framing: Framing, needs: Needs) -> None:
         self.info = backbone.info
-        self.skipped: dict[int, str] = {}
+        self.skipped: Mapping[int, str] = {}
         self._backbone, self._split, self._framing = backbone, split, framing
         self._needs = needs.resolve(backbone.info)
         self._sizes: dict[int, tuple[int, int]] = {}
@@ -77,7 +77,7 @@ class FramedSource:
 
 
 class LiveSource(FramedSource):
-    """The token source over a split's images; gives what a float32 cache of the same batches would, bit for bit."""
+    """The token source of a split's images; its tokens equal those of a float32 cache of the same batches, bit for bit."""
 
     def __init__(
         self, backbone: Backbone, split: Split, canvas: Canvas, needs: Needs, views: tuple[str, ...] = ("id",)
@@ -89,7 +89,7 @@ class LiveSource(FramedSource):
         self.canvas, self.views = canvas, views
 
     def _is_last(self, item: Item) -> bool:
-        return True  # the order is a shuffle: another view of the image is far away
+        return True  # items are shuffled, so another view of the image comes much later
 
     def passes(self, index: int) -> list[Item]:
         """One pass over the image as it is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,7 +44,8 @@ class CacheSource:
         self, cache: Cache, *, reuse: bool = False, positional: bool | None = None, needs: Needs | None = None
     ) -> None:
         spec = cache.manifest.spec
-        self.path, self.fingerprint, self.skipped = cache.path, cache.id, cache.skipped
+        self.path, self.fingerprint = cache.path, cache.id
+        self.skipped: Mapping[int, str] = cache.skipped
         self.info, self.canvas, self.views = cache.info(), spec.canvas, spec.views
         self.norm = cache.norm()
         self.reuse = reuse

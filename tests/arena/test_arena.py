@@ -15,8 +15,8 @@ import pytest
 from filelock import FileLock
 
 from arena_help import DATA, settings, small_cache, train_run
+from argus_arena.requests import make_request
 from argus_arena.run.config import resolve
-from argus_arena.run.config_file import make_request
 from argus_arena.scoring.rules import check_task
 from argus_arena.training.learner import Learner
 from argus_core import register

@@ -12,8 +12,7 @@ from arena_help import DATA, small_cache
 from argus_arena.comparison.compare import compare_heads
 from argus_arena.comparison.grouping import group
 from argus_arena.comparison.reproduce import differences, reproduce
-from argus_arena.requests import Comparison
-from argus_arena.run.config_file import make_request
+from argus_arena.requests import Comparison, make_request
 from argus_arena.scoring.cost import Memory, image_cost, training_memory
 from argus_core import HEADS, ArgusError, Detect, FeatureInfo, build_head
 from argus_core.saving.checkpoint import read_tensors

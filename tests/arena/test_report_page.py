@@ -18,14 +18,11 @@ from typer.testing import CliRunner
 
 from arena_help import DATA, settings, small_cache, train_run
 from argus_arena.cli import app
-from argus_arena.leaderboard.rows import read_rows
-from argus_arena.leaderboard.standings import Standing, rankings
-from argus_arena.report_page.agreement import disagreement, matched
-from argus_arena.report_page.collect import labels, ring_values, score_groups
-from argus_arena.report_page.curves import MOST, curves
-from argus_arena.report_page.look import Seen, look, spaced
+from argus_arena.leaderboard.standings import Standing, rankings, read_rows
+from argus_arena.report_page.collect import MOST, curves, labels, ring_values, score_groups
+from argus_arena.report_page.look import Predictions, look, spaced
 from argus_arena.report_page.page import fill, write_report
-from argus_arena.report_page.pictures import disagreements, predictions
+from argus_arena.report_page.pictures import disagreement, disagreements, matched, predictions
 from argus_core.errors import ArgusError
 from argus_core.tasks.detect import Boxes, Detect, Detections
 
@@ -176,8 +173,8 @@ class Drawn:
         return Boxes(np.array([[2.0, 2, 20, 20]]), np.array([1]), np.array([False]), np.array([324.0]))
 
 
-def seen(predictions, shown=(0, 1)) -> Seen:
-    return Seen(Drawn(), Detect(classes=("cat", HOSTILE)), ("a", "b"), predictions, tuple(shown))
+def seen(predictions, shown=(0, 1)) -> Predictions:
+    return Predictions(Drawn(), Detect(classes=("cat", HOSTILE)), ("a", "b"), predictions, tuple(shown))
 
 
 def decoded(tile):
@@ -208,7 +205,7 @@ def test_images_are_ordered_by_how_much_heads_differ_and_say_who_found_what():
 
 
 def test_one_head_disagrees_with_nobody():
-    alone = Seen(Drawn(), Detect(classes=("cat",)), ("a",), {0: {"a": found()}}, (0,))
+    alone = Predictions(Drawn(), Detect(classes=("cat",)), ("a",), {0: {"a": found()}}, (0,))
     assert disagreements(alone) == {"images": 1, "pairs": [], "rows": []}
 
 

@@ -12,9 +12,8 @@ from argus_arena.comparison.reproduce import differences
 from argus_arena.distributed import Distributed
 from argus_arena.leaderboard.board import print_board
 from argus_arena.leaderboard.standings import rankings
-from argus_arena.requests import EvalRequest
+from argus_arena.requests import EvalRequest, make_request
 from argus_arena.run.config import FREE, resolve
-from argus_arena.run.config_file import make_request
 from argus_arena.tools.rescore import evaluate_run
 from argus_arena.training.learner import Learner
 from argus_arena.training.train import _default_folder

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from arena_help import DATA, settings, small_cache, train_run
+from argus_arena.requests import make_request
 from argus_arena.run.config import resolve
-from argus_arena.run.config_file import make_request
 from argus_arena.run.recipes import card_recipe, natural_batch, sized, suited_recipe
 from argus_arena.training.notices import unmet
 from argus_arena.training.schedule import evaluation_steps, phases

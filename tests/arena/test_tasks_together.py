@@ -11,8 +11,7 @@ import pytest
 from arena_help import train_run
 from argus_arena.requests import CacheRequest, EvalRequest
 from argus_arena.tools.cache import build_cache
-from argus_arena.tools.explain import print_explanation
-from argus_arena.tools.rescore import evaluate_run
+from argus_arena.tools.rescore import evaluate_run, print_explanation
 from argus_core.common.tensors import tensors_sha256
 from argus_core.errors import ArgusError
 from argus_core.saving.checkpoint import load_head, read_tensors
@@ -179,7 +178,6 @@ TWO = """
 import os, pathlib, sys
 import torch.distributed as dist
 from argus_arena.cli import app
-from arena_help import train_run
 from argus_arena.requests import EvalRequest
 from argus_arena.tools.rescore import evaluate_run
 run, meet, *train = sys.argv[1:]

@@ -15,11 +15,9 @@ import typer.main
 import argus_arena
 import argus_core
 from argus_arena.cli import app, main
-from argus_arena.template.choose import choose
-from argus_arena.template.kinds import HEADS, KINDS
+from argus_arena.template.kinds import HEADS, KINDS, choose
 from argus_arena.template.names import Names
-from argus_arena.template.render import commands, render
-from argus_arena.template.write import write_project
+from argus_arena.template.render import commands, render, write_project
 from argus_core.errors import ArgusError
 
 AUTHOR = 'Ann "Ada" Lee'

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from argus_arena.cli import main as arena_main
-from argus_arena.run.config_file import read_toml
+from argus_arena.requests import read_toml
 from argus_core.cache.spec import _keys_sha256
 from argus_core.cli.folder import OutFolder
 from argus_core.common.files import read_json, write_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from argus_arena.cli import cache, check, compare, domains, listing, plugin, predict, report, train
+from argus_arena.cli import cache, check, compare, domains, plugins, predict, train
 from argus_core.cli.app import run_command, take_front_options
 
 app = typer.Typer(
@@ -14,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (listing, check, cache, train, compare, domains, report, predict, plugin):
+for module in (plugins, check, cache, train, compare, domains, predict):
     module.add_to(app)
 take_front_options(app, "Train, score and compare heads on one frozen vision backbone.")
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from argus_arena.cli.options import options_of, takes
+from argus_arena.cli.options import request_options, with_options
 from argus_arena.requests import CacheRequest, make
 from argus_core.cli.early import check_data, check_path, checked
 
@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 @cache.callback()
-@takes(options_of(CacheRequest, optional=("data", "out")))  # `arena cache info` needs neither
+@with_options(request_options(CacheRequest, optional=("data", "out")))  # `arena cache info` needs neither
 def build(context: typer.Context, **values: Any) -> None:
     """Run the backbone once over a data set and store its tokens; killed runs resume."""
     if context.invoked_subcommand is not None:

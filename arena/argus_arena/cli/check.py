@@ -58,10 +58,10 @@ def check(
 
 
 def _reasons(texts: Sequence[str] | None) -> dict[str, str]:
-    found = {}
+    reasons = {}
     for text in texts or ():
         check, equals, reason = text.partition("=")
         if not equals:
             raise ArgusError(f"{text!r} is not CHECK=REASON; say why the check must fail")
-        found[check.strip()] = reason.strip()
-    return found
+        reasons[check.strip()] = reason.strip()
+    return reasons

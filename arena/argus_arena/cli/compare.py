@@ -1,15 +1,15 @@
-"""Commands about several results: compare, board, reproduce."""
+"""Commands about several results: compare, board, reproduce, report."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from argus_arena.cli.options import Config, options_of, takes
-from argus_arena.requests import Comparison, RunRequest, make, used
-from argus_arena.run.config_file import check_names, make_request
+from argus_arena.cli.options import Config, request_options, with_options
+from argus_arena.requests import Comparison, RunRequest, check_names, make, make_request, used
 from argus_core.cli.app import Device
 from argus_core.cli.early import check_data, check_heads, check_out, check_path, checked
 
@@ -19,11 +19,13 @@ SETTLED = ("train_split", "val_split", "seed", "eval_batch", "save_every")
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (compare, board, reproduce):
+    for command in (compare, board, reproduce, report):
         app.command()(command)
 
 
-@takes(options_of(Comparison), options_of(RunRequest, without=SETTLED, optional=RunRequest.model_fields))
+@with_options(
+    request_options(Comparison), request_options(RunRequest, without=SETTLED, optional=RunRequest.model_fields)
+)
 def compare(
     heads: Annotated[
         list[str] | None,
@@ -85,3 +87,27 @@ def reproduce(
 
     if not again(row, out, device, data, cache):
         raise typer.Exit(1)
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="run folders, or folders of runs")],
+    out: Annotated[Path, typer.Option("--out", callback=checked(check_out), help="HTML file to write")] = Path(
+        "report.html"
+    ),
+    images: Annotated[int, typer.Option("--images", min=0, help="images shown per ranking; 0 runs no head")] = 8,
+    task: Annotated[str, typer.Option("--task", help="only this task")] = "",
+    threshold: Annotated[float, typer.Option("--threshold", min=0, max=1, help="lowest score of shown boxes")] = 0.3,
+    device: Device = None,
+) -> None:
+    """Write one HTML page that opens offline: rankings, cost against score, curves, predictions, disagreements."""
+    from argus_arena.leaderboard.standings import find_rows
+
+    find_rows(runs)  # before torch is imported
+    from argus_arena.report_page.page import write_report
+    from argus_core.common.progress import finished
+
+    began = time.perf_counter()
+    for ring in write_report(runs, out, images, task, threshold, device)["rings"]:
+        if ring["pictures"]["note"]:
+            print(f"{ring['protocol']}, {ring['data']}: {ring['pictures']['note']}")
+    finished("report", out, time.perf_counter() - began)

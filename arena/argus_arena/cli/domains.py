@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from argus_arena.cli.options import options_of, takes
+from argus_arena.cli.options import request_options, with_options
 from argus_arena.requests import CacheRequest, Comparison, RunRequest, make
 from argus_core.cli.early import check_heads, checked
 
@@ -21,10 +21,10 @@ def add_to(app: typer.Typer) -> None:
     app.command()(domains)
 
 
-@takes(
-    options_of(Comparison, without=["task"]),
-    options_of(CacheRequest, only=[*CACHES, *BOTH]),
-    options_of(RunRequest, only=RUNS),
+@with_options(
+    request_options(Comparison, without=["task"]),
+    request_options(CacheRequest, only=[*CACHES, *BOTH]),
+    request_options(RunRequest, only=RUNS),
 )
 def domains(
     data: Annotated[

@@ -27,7 +27,7 @@ Config = Annotated[
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
-def options_of(
+def request_options(
     model: type[BaseModel], *, only: Collection[str] = (), without: Collection[str] = (), optional: Collection[str] = ()
 ) -> list[inspect.Parameter]:
     """An option for each field of ``model``; those of ``optional`` fields are None where they are not used."""
@@ -35,31 +35,35 @@ def options_of(
     return [_parameter(name, model.model_fields[name], name in optional) for name in chosen]
 
 
-def takes(*groups: list[inspect.Parameter]) -> Callable[[Command], Command]:
-    """Give a command, which takes them as ``**values``, the options of ``groups``.
+def with_options(*groups: list[inspect.Parameter]) -> Callable[[Command], Command]:
+    """Give a command the options of ``groups``, which it takes as ``**values``.
 
     Its own parameters stay: the positional ones before these, the keyword-only ones behind them.
     """
 
     def decorate(command: Command) -> Command:
         hints = get_type_hints(command, include_extras=True)
-        own = [one.replace(annotation=hints[one.name]) for one in inspect.signature(command).parameters.values()]
-        first = [one for one in own if one.kind is one.POSITIONAL_OR_KEYWORD]
-        last = [one for one in own if one.kind is one.KEYWORD_ONLY]
-        made = {one.name: one for group in groups for one in group if one.name not in hints}
-        parameters = [one.replace(kind=one.KEYWORD_ONLY) for one in (*first, *made.values(), *last)]
+        own = inspect.signature(command).parameters
+        first = [name for name in hints if name in own and own[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+        made = {option.name: option for group in groups for option in group if option.name not in hints}
+        last = [name for name in hints if name in own and own[name].kind is inspect.Parameter.KEYWORD_ONLY]
+        parameters = [
+            *(own[name].replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY) for name in first),
+            *made.values(),
+            *(own[name].replace(annotation=hints[name]) for name in last),
+        ]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        command.__annotations__ = {option.name: option.annotation for option in parameters}
         return command
 
     return decorate
 
 
 def _parameter(name: str, field: FieldInfo, optional: bool) -> inspect.Parameter:
-    """The option of a field: what it does not say itself follows from the field's name, type and bounds."""
-    option = next((copy.copy(one) for one in field.metadata if isinstance(one, OptionInfo)), typer.Option())
+    """The option of a field; what its typer option leaves open follows from the field's name, type and bounds."""
+    option = next((copy.copy(item) for item in field.metadata if isinstance(item, OptionInfo)), typer.Option())
     option.help = field.description
-    option.min = next((one.ge for one in field.metadata if isinstance(one, Ge)), None)
+    option.min = next((item.ge for item in field.metadata if isinstance(item, Ge)), None)
     if option.default is ...:  # in an annotation this is the option's name
         option.default = f"--{name.replace('_', '-')}"
     hint: Any = field.annotation
@@ -68,7 +72,7 @@ def _parameter(name: str, field: FieldInfo, optional: bool) -> inspect.Parameter
     if kind is dict:
         hint, default, option.metavar = list[str], None, "KEY=VALUE"
     elif kind is tuple:
-        in_one_text = any(isinstance(one, BeforeValidator) for one in field.metadata)
+        in_one_text = any(isinstance(item, BeforeValidator) for item in field.metadata)
         hint, default = (str, ",".join(map(str, default))) if in_one_text else (list[str], default)
     elif kind is Literal:
         hint = str

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from argus_arena.cli.options import Config, options_of, takes
-from argus_arena.requests import EvalRequest, RunRequest, make, used
-from argus_arena.run.config_file import check_names, make_request
+from argus_arena.cli.options import Config, request_options, with_options
+from argus_arena.requests import EvalRequest, RunRequest, check_names, make, make_request, used
 from argus_core.cli.early import check_out, checked
 
 IN_FILES_ALONE = ("eval_batch", "save_every")
@@ -22,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(name="eval")(evaluate)
 
 
-@takes(options_of(RunRequest, without=IN_FILES_ALONE, optional=RunRequest.model_fields))
+@with_options(request_options(RunRequest, without=IN_FILES_ALONE, optional=RunRequest.model_fields))
 def train(
     *,
     config: Config = None,
@@ -45,7 +44,7 @@ def train(
     train_run(request, out, dry_run)
 
 
-@takes(options_of(EvalRequest))
+@with_options(request_options(EvalRequest))
 def evaluate(
     *,
     explain: Annotated[bool, typer.Option("--explain", help="print every choice behind the scores and stop")] = False,
@@ -54,7 +53,7 @@ def evaluate(
     """Score saved heads with live tokens: on a split, on other data, or under a published protocol."""
     request = make(EvalRequest, values, "the evaluation")
     if explain:
-        from argus_arena.tools.explain import print_explanation
+        from argus_arena.tools.rescore import print_explanation
 
         print_explanation(request)
     else:

@@ -11,8 +11,7 @@ from pathlib import Path
 from argus_arena.comparison.grouping import Grouping, make_groups, only
 from argus_arena.distributed import Distributed, join_processes
 from argus_arena.leaderboard.board import as_csv, as_markdown, plain, print_board
-from argus_arena.leaderboard.rows import read_rows
-from argus_arena.leaderboard.standings import Standing, rankings
+from argus_arena.leaderboard.standings import Standing, rankings, read_rows
 from argus_arena.requests import Comparison, RunRequest
 from argus_arena.run.config import FREE, RunConfig, registered_name, resolve, split_name
 from argus_arena.run.data_faults import check_run_data
@@ -92,10 +91,10 @@ def _plan(config: RunConfig, data: RunData, process: Distributed, comparison: Co
     file = comparison.out / PLAN
     identity = config.model_dump(mode="json", exclude={"request": {*FREE, "seed"}})
     if file.exists():
-        held = read_json(file, "choose another --out, or remove the folder")
-        if held["config"] != identity:
+        plan = read_json(file, "choose another --out, or remove the folder")
+        if plan["config"] != identity:
             raise ArgusError(f"{file} is of another comparison; choose another --out, or remove the folder")
-        return Grouping(tuple(map(tuple, held["groups"])), held["left_out"])
+        return Grouping(tuple(map(tuple, plan["groups"])), plan["left_out"])
     print(f"trying a step of each of {len(config.heads)} heads", file=sys.stderr)
     grouping = make_groups(config, data, process, comparison.memory)
     for name, reason in grouping.left_out.items():
@@ -109,8 +108,8 @@ def _plan(config: RunConfig, data: RunData, process: Distributed, comparison: Co
 def _is_comparison(out: Path) -> bool:
     """Whether a folder holds the plan of a comparison."""
     file = out / PLAN
-    held = read_json(file, "choose another --out, or remove the folder") if file.is_file() else {}
-    return isinstance(held, dict) and {"config", "groups"} <= held.keys()
+    plan = read_json(file, "choose another --out, or remove the folder") if file.is_file() else {}
+    return isinstance(plan, dict) and {"config", "groups"} <= plan.keys()
 
 
 def _seeded(config: RunConfig, seed: int) -> RunConfig:
@@ -135,12 +134,12 @@ def _train(
 
 def _conclude(out: Path, failures: Mapping[str, str]) -> list[Standing]:
     """Write the leaderboard as JSON, CSV and Markdown, and print it with what lost to the floor or failed."""
-    found = rankings(read_rows([out]))
-    write_json(out / "leaderboard.json", plain(found))
-    write_text(out / "leaderboard.csv", as_csv(found))
-    write_text(out / "leaderboard.md", as_markdown(found))
+    ranked = rankings(read_rows([out]))
+    write_json(out / "leaderboard.json", plain(ranked))
+    write_text(out / "leaderboard.csv", as_csv(ranked))
+    write_text(out / "leaderboard.md", as_markdown(ranked))
     print_board([out])
-    entries = [one for held in found.values() for one in held]
+    entries = [entry for standings in ranked.values() for entry in standings]
     for line in [*below_floor(entries), *(f"failed: {name}: {reason}" for name, reason in failures.items())]:
         print(line)
     return entries
@@ -155,11 +154,11 @@ def below_floor(entries: Sequence[Standing]) -> list[str]:
         if TASKS.load(floor.rows[0]["task"]).floor != floor.rows[0]["head"]:
             continue
         value, sign = floor.mean(floor.primary), 1 if floor.rows[0]["higher_is_better"] else -1
-        losers = [one.name for one in entries if one is not floor and _loses(one, value, sign)]
+        losers = [entry.name for entry in entries if entry is not floor and _loses(entry, value, sign)]
         lines.append(f"no better than {floor.name}, which takes no gradient step: {', '.join(losers) or 'none'}")
     return lines
 
 
-def _loses(one: Standing, floor: float | None, sign: int) -> bool:
-    value = one.mean(one.primary)
+def _loses(entry: Standing, floor: float | None, sign: int) -> bool:
+    value = entry.mean(entry.primary)
     return value is None or (floor is not None and sign * value <= sign * floor)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,11 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from argus_arena.comparison.compare import compare_heads
+from argus_arena.leaderboard.board import csv_text, print_table, wide_console
 from argus_arena.leaderboard.standings import Standing
 from argus_arena.requests import CacheRequest, Comparison, RunRequest
 from argus_arena.tools.cache import build_cache
@@ -59,22 +54,23 @@ class Domains:
 
     @classmethod
     def find(cls, data: Sequence[str], expected: Sequence[str]) -> Domains:
-        """Of folders whose subfolders are COCO data sets, and of ``NAME=SPEC``; ``expected`` are names or ``rf20-vl``.
+        """The domains in folders whose subfolders are COCO data sets, and those given as ``NAME=SPEC``.
 
-        Without ``expected``, all that there is. Raises ArgusError if nothing is, or a name is there twice.
+        ``expected`` are names or ``rf20-vl``; without any, all domains are taken. Raises ArgusError if there is none,
+        or a name is there twice.
         """
-        found: dict[str, str] = {}
+        there: dict[str, str] = {}
         for text in data:
             for name, spec in _specs(text).items():
-                if name in found:
-                    raise ArgusError(f"domain {name!r} is there twice: {found[name]} and {spec}")
-                found[name] = spec
+                if name in there:
+                    raise ArgusError(f"domain {name!r} is there twice: {there[name]} and {spec}")
+                there[name] = spec
         wanted = [name for text in expected for name in (RF20_VL if text == "rf20-vl" else [text])]
-        specs = {name: _match(name, found) for name in wanted} if wanted else dict(sorted(found.items()))
-        if not found:
+        specs = {name: _match(name, there) for name in wanted} if wanted else dict(sorted(there.items()))
+        if not there:
             raise ArgusError(f"no domain in {', '.join(data)}; give a folder of COCO data sets, or NAME=SPEC")
         if not any(specs.values()):
-            raise ArgusError(f"none of {', '.join(wanted)} is among the domains {', '.join(found)}")
+            raise ArgusError(f"none of {', '.join(wanted)} is among the domains {', '.join(there)}")
         return cls(specs)
 
 
@@ -89,8 +85,8 @@ def compare_domains(
     A domain that is missing or fails is named, stops no other, and leaves every mean empty. Called again, it goes on.
     """
     claim(comparison.out, _is_ours, "comparison over domains")
-    specs = _remembered(comparison.out, domains)
-    found: dict[str, list[Standing]] = {}
+    specs = _with_earlier(comparison.out, domains)
+    standings: dict[str, list[Standing]] = {}
     missing: dict[str, str] = {}
     for name, spec in specs.items():
         if spec is None:
@@ -98,10 +94,10 @@ def compare_domains(
             continue
         print(f"domain {name}: {spec}", file=sys.stderr)
         try:
-            found[name] = _compare_domain(name, spec, run, tokens, comparison)
-        except Exception as error:  # whatever one domain meets, the others go on
+            standings[name] = _compare_domain(name, spec, run, tokens, comparison)
+        except Exception as error:  # whatever fails in one domain, the others go on
             missing[name] = str(error) if isinstance(error, ArgusError) else f"{type(error).__name__}: {error}"
-    summary = summarise(specs, found, missing)
+    summary = summarise(list(specs), standings, missing)
     write_json(comparison.out / FILE, summary)
     write_text(comparison.out / "domains.csv", as_csv(summary))
     _print(summary)
@@ -109,36 +105,31 @@ def compare_domains(
 
 
 def summarise(
-    names: Sequence[str] | Mapping[str, Any], found: Mapping[str, Sequence[Standing]], missing: Mapping[str, str]
+    names: Sequence[str], standings: Mapping[str, Sequence[Standing]], missing: Mapping[str, str]
 ) -> dict[str, Any]:
     """Per head the primary score of each domain and their mean, which is None where a domain has none; best first."""
-    heads = list(dict.fromkeys(one.name for held in found.values() for one in held))
+    by_head: dict[str, dict[str, Standing]] = {}
+    for domain, entries in standings.items():
+        for entry in entries:
+            by_head.setdefault(entry.name, {}).setdefault(domain, entry)
     rows: list[dict[str, Any]] = []
-    for head in heads:
-        entries = {name: next((one for one in held if one.name == head), None) for name, held in found.items()}
-        scores = {name: entry.mean(entry.primary) if (entry := entries.get(name)) else None for name in names}
+    for head, by_domain in by_head.items():
+        scores = {name: by_domain[name].mean(by_domain[name].primary) if name in by_domain else None for name in names}
         known = [value for value in scores.values() if value is not None]
-        rows.append(
-            {
-                "head": head,
-                "mean": statistics.fmean(known) if known and len(known) == len(scores) else None,
-                "domains": scores,
-                "parameters": {name: one.rows[0]["parameters"] for name, one in entries.items() if one},
-            }
-        )
+        mean = statistics.fmean(known) if known and len(known) == len(scores) else None
+        parameters = {name: entry.rows[0]["parameters"] for name, entry in by_domain.items()}
+        rows.append({"head": head, "mean": mean, "domains": scores, "parameters": parameters})
     rows.sort(key=lambda row: (row["mean"] is None, -(row["mean"] or 0.0), row["head"]))
-    protocols = sorted({one.rows[0]["protocol"] for held in found.values() for one in held})
+    protocols = sorted({entry.rows[0]["protocol"] for entries in standings.values() for entry in entries})
     return {"domains": list(names), "missing": dict(missing), "protocols": protocols, "heads": rows}
 
 
 def as_csv(summary: Mapping[str, Any]) -> str:
     """A line per head: the mean, and every domain's score."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["head", "mean", *summary["domains"]])
-    for row in summary["heads"]:
-        writer.writerow([row["head"], row["mean"], *(row["domains"][name] for name in summary["domains"])])
-    return out.getvalue()
+    lines = [
+        [row["head"], row["mean"], *(row["domains"][name] for name in summary["domains"])] for row in summary["heads"]
+    ]
+    return csv_text([["head", "mean", *summary["domains"]], *lines])
 
 
 def _compare_domain(
@@ -153,16 +144,16 @@ def _compare_domain(
 def _is_ours(out: Path) -> bool:
     """Whether a folder holds such a comparison, or the caches of one that was begun."""
     if not (out / FILE).is_file():
-        return all(one.name == "caches" or one.name[0] == "." for one in out.iterdir())
-    held = read_json(out / FILE, "remove it, or choose another --out")
-    return isinstance(held, dict) and "domains" in held
+        return all(path.name == "caches" or path.name[0] == "." for path in out.iterdir())
+    summary = read_json(out / FILE, "remove it, or choose another --out")
+    return isinstance(summary, dict) and "domains" in summary
 
 
-def _remembered(out: Path, domains: Domains) -> dict[str, str | None]:
+def _with_earlier(out: Path, domains: Domains) -> dict[str, str | None]:
     """The domains of this call and those of an earlier one in the same folder, which must not vanish unnoticed."""
     file = out / FILE
-    before = read_json(file, "remove it, or choose another --out")["domains"] if file.exists() else []
-    return {**dict.fromkeys(before), **domains.specs}
+    earlier = read_json(file, "remove it, or choose another --out")["domains"] if file.exists() else []
+    return {**dict.fromkeys(earlier), **domains.specs}
 
 
 def _specs(text: str) -> dict[str, str]:
@@ -175,27 +166,21 @@ def _specs(text: str) -> dict[str, str]:
     return {path.name: f"coco:{quoted(str(path))}" for path in folders}
 
 
-def _match(name: str, found: Mapping[str, str]) -> str | None:
+def _match(name: str, there: Mapping[str, str]) -> str | None:
     """The data set of this name, or the only one whose name begins with it, as downloads append marks of their own."""
-    longer = [other for other in found if other.startswith(f"{name}-")]
-    if name in found:
-        return found[name]
+    longer = [other for other in there if other.startswith(f"{name}-")]
+    if name in there:
+        return there[name]
     if len(longer) > 1:
         raise ArgusError(f"domain {name!r} may be any of {', '.join(longer)}; keep one, or give {name}=SPEC")
-    return found[longer[0]] if longer else None
+    return there[longer[0]] if longer else None
 
 
 def _print(summary: Mapping[str, Any]) -> None:
-    console = Console()
-    console.width = max(console.width, 200)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("domain", no_wrap=True)
-    for row in summary["heads"]:
-        table.add_column(row["head"], justify="right", no_wrap=True)
-    for name in summary["domains"]:
-        table.add_row(name, *(_score(row["domains"][name]) for row in summary["heads"]))
-    table.add_row("mean", *(_score(row["mean"]) for row in summary["heads"]))
-    console.print(table)
+    console, heads = wide_console(), summary["heads"]
+    cells = [[name, *(_score(row["domains"][name]) for row in heads)] for name in summary["domains"]]
+    cells.append(["mean", *(_score(row["mean"]) for row in heads)])
+    print_table(console, ["domain", *(row["head"] for row in heads)], cells)
     for name, reason in summary["missing"].items():
         console.print(f"missing: {name}: {reason}")
     if summary["missing"]:

@@ -34,16 +34,16 @@ def make_groups(config: RunConfig, data: RunData, process: Distributed, memory: 
 
     A head that cannot be built or stepped on this data is left out with the reason, whatever it raises.
     """
-    found: dict[str, Memory] = {}
+    memories: dict[str, Memory] = {}
     left_out: dict[str, str] = {}
     for name in config.heads:
         try:
-            found[name] = _probe(only(config, (name,)), data, process)
+            memories[name] = _probe(only(config, (name,)), data, process)
         except Exception as error:
             left_out[name] = str(error) if isinstance(error, ArgusError) else f"{type(error).__name__}: {error}"
     budget = int(memory * 2**30) if memory else int(SHARE * free_memory(process.device))
-    batches = {name: config.heads[name].recipe.batch for name in found}
-    return Grouping(group(found, batches, budget), left_out)
+    batches = {name: config.heads[name].recipe.batch for name in memories}
+    return Grouping(group(memories, batches, budget), left_out)
 
 
 def group(memory: Mapping[str, Memory], batches: Mapping[str, int], budget: int) -> tuple[tuple[str, ...], ...]:
@@ -55,7 +55,7 @@ def group(memory: Mapping[str, Memory], batches: Mapping[str, int], budget: int)
     for batch in dict.fromkeys(batches.values()):
         last: list[str] = []
         for name in (name for name in memory if batches[name] == batch):
-            if last and _bytes([memory[one] for one in (*last, name)]) <= budget:
+            if last and _bytes([memory[other] for other in (*last, name)]) <= budget:
                 last.append(name)
             else:
                 last = [name]
@@ -66,8 +66,8 @@ def group(memory: Mapping[str, Memory], batches: Mapping[str, int], budget: int)
 def free_memory(device: torch.device) -> int:
     """Bytes that are free on a device, those included that torch holds there for tensors to come."""
     if device.type == "cuda":
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + held
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + reserved
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
@@ -93,4 +93,4 @@ def _probe(config: RunConfig, data: RunData, process: Distributed) -> Memory:
 
 
 def _bytes(parts: list[Memory]) -> int:
-    return sum(one.held for one in parts) + max(one.step for one in parts)
+    return sum(part.held for part in parts) + max(part.step for part in parts)

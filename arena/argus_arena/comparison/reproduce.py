@@ -7,8 +7,8 @@ from typing import Any
 
 from argus_arena.comparison.grouping import only
 from argus_arena.distributed import join_processes
-from argus_arena.hardware import deciding, each, in_full
-from argus_arena.leaderboard.rows import Row, read_row
+from argus_arena.hardware import deciding, listed, with_tokens
+from argus_arena.leaderboard.standings import Row, read_row
 from argus_arena.run.config import RunConfig
 from argus_arena.run.folder import RunFolder
 from argus_arena.run.sources import open_run_data
@@ -26,40 +26,40 @@ def reproduce(
     ``data`` and ``cache`` say where the same data and tokens are now, ``device`` is by default the row's.
     """
     row = row / "result.json" if row.is_dir() else row
-    held = read_row(row)
+    original = read_row(row)
     run = RunFolder(row.parent.parent)
     if row.name != "result.json" or not run.config.is_file():
         raise ArgusError(f"{row} is not RUN/HEAD/result.json of a run folder, which says how it was trained")
     config = RunConfig(**read_json(run.config, "its run cannot be repeated")["config"])
-    alone = only(config, (held["name"],))
-    device = device or next((stretch["device"] for stretch in held.get("hardware", ())[-1:]), None)
+    alone = only(config, (original["name"],))
+    device = device or next((stretch["device"] for stretch in original.get("hardware", ())[-1:]), None)
     elsewhere = {"device": device, "data": data, "cache": cache}
     update = {key: value for key, value in elsewhere.items() if value is not None}
     request = alone.request.model_copy(update=update)
     plugins = load_plugins()
     with join_processes(request.device) as process:
-        where = out or Path("reproduced") / f"{held['name']}-{held['weights_sha256'][:8]}"
+        where = out or Path("reproduced") / f"{original['name']}-{original['weights_sha256'][:8]}"
         opened = open_run_data(request, plugins)
         rows = run_config(alone.model_copy(update={"request": request}), opened, plugins, process, where)
-    again = rows[held["name"]]
-    lines = differences(held, again)
+    again = rows[original["name"]]
+    lines = differences(original, again)
     print("\n".join(lines or ["the same: every score and every weight"]))
     return not lines
 
 
-def differences(held: Row, again: Row) -> list[str]:
+def differences(original: Row, again: Row) -> list[str]:
     """A line for each score, and for weights, data, tokens, versions and device, that is not the same."""
     lines = [
         f"{key}: {_shown(value)}, again {_shown(again['metrics'].get(key))}{_apart(value, again['metrics'].get(key))}"
-        for key, value in held["metrics"].items()
+        for key, value in original["metrics"].items()
         if value != again["metrics"].get(key)
     ]
     for what in ("weights_sha256", "data", "tokens", "versions"):
-        if held.get(what) != again.get(what):
-            lines.append(f"{what}: {_where(held.get(what), again.get(what))}")
-    before, now = held.get("hardware", ()), again.get("hardware", ())
+        if original.get(what) != again.get(what):
+            lines.append(f"{what}: {_where(original.get(what), again.get(what))}")
+    before, now = original.get("hardware", ()), again.get("hardware", ())
     if deciding(before) != deciding(now):
-        lines.append(f"hardware: {each(before, in_full) or 'not said'} became {each(now, in_full)}")
+        lines.append(f"hardware: {listed(before, with_tokens) or 'not said'} became {listed(now, with_tokens)}")
     return lines
 
 

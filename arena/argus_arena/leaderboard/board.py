@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from argus_arena.leaderboard.rows import Row, read_rows
-from argus_arena.leaderboard.standings import COSTS, Ring, Standing, rankings
+from argus_arena.leaderboard.standings import COSTS, RankingKey, Rankings, Row, Standing, rankings, read_rows
 from argus_core.errors import ArgusError, counted, unknown
 
 COLUMNS = 6
@@ -38,13 +38,13 @@ def print_board(
     rows = [row for row in read_rows(folders) if _wanted(row, heads, task)]
     if not rows:
         raise ArgusError(f"no row below {', '.join(map(str, folders))} is of {' '.join([*heads, task]).strip()}")
-    found = rankings(rows, sort)
+    ranked = rankings(rows, sort)
     if format == "table":
-        _print(found)
+        _print(ranked)
     elif format == "json":
-        print(json.dumps(plain(found), indent=2))
+        print(json.dumps(plain(ranked), indent=2))
     else:
-        print(as_csv(found) if format == "csv" else as_markdown(found), end="")
+        print(as_csv(ranked) if format == "csv" else as_markdown(ranked), end="")
 
 
 def print_rows(rows: Sequence[Row]) -> None:
@@ -52,33 +52,54 @@ def print_rows(rows: Sequence[Row]) -> None:
     _print(rankings(rows))
 
 
-def as_csv(found: Mapping[Ring, Sequence[Standing]]) -> str:
-    """Every entry with all its scores (mean and deviation over seeds) and costs; the rank counts within a ring."""
-    entries = [(rank, one) for held in found.values() for rank, one in enumerate(held, 1)]
-    scores = list(dict.fromkeys(key for _, one in entries for key in one.rows[0]["metrics"]))
+def as_csv(ranked: Rankings) -> str:
+    """Every entry with all its scores (mean and deviation over seeds) and costs; the rank counts within a ranking."""
+    entries = [(rank, entry) for entries in ranked.values() for rank, entry in enumerate(entries, 1)]
+    scores = list(dict.fromkeys(key for _, entry in entries for key in entry.rows[0]["metrics"]))
+    key_columns = ["protocol", "data", "data_sha256", "images", "trained_on"]
+    score_columns = [f"{key}{suffix}" for key in scores for suffix in ("", " std")]
+    lines: list[Sequence[Any]] = [["rank", "name", "head", "seeds", *key_columns, *COSTS, *score_columns]]
+    for rank, entry in entries:
+        first, key = entry.rows[0], RankingKey.of(entry.rows[0])
+        about = [key.protocol, first["data"]["spec"], key.sha256, key.images, entry.hardware]
+        values = [number for score in scores for number in (entry.mean(score), entry.deviation(score))]
+        lines.append([rank, entry.name, first["head"], len(entry.rows), *about, *map(entry.mean, COSTS), *values])
+    return csv_text(lines)
+
+
+def csv_text(lines: Iterable[Sequence[Any]]) -> str:
+    """Lines of values as CSV."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    ring = ["protocol", "data", "data_sha256", "images", "trained_on"]
-    writer.writerow(
-        ["rank", "name", "head", "seeds", *ring, *COSTS, *(f"{k}{e}" for k in scores for e in ("", " std"))]
-    )
-    for rank, one in entries:
-        first, where = one.rows[0], Ring.of(one.rows[0])
-        about = [where.protocol, first["data"]["spec"], where.sha256, where.images, one.hardware]
-        values = [number for key in scores for number in (one.mean(key), one.deviation(key))]
-        writer.writerow([rank, one.name, first["head"], len(one.rows), *about, *map(one.mean, COSTS), *values])
+    csv.writer(out, lineterminator="\n").writerows(lines)
     return out.getvalue()
 
 
-def as_markdown(found: Mapping[Ring, Sequence[Standing]]) -> str:
-    """A table per ring, as it is printed."""
+def as_markdown(ranked: Rankings) -> str:
+    """A table per ranking, as it is printed."""
     parts = []
-    for held in found.values():
-        columns, cells = _cells(held)
+    for entries in ranked.values():
+        columns, cells = _cells(entries)
         rule = ["---" if n == 0 else "---:" for n in range(len(columns))]
         lines = ["| " + " | ".join(line) + " |" for line in (columns, rule, *cells)]
-        parts.append("\n".join([f"**{_title(held)}**", "", *lines, ""]))
+        parts.append("\n".join([f"**{_title(entries)}**", "", *lines, ""]))
     return "\n".join(parts)
+
+
+def print_table(console: Console, columns: Sequence[str], cells: Iterable[Sequence[str]], title: str = "") -> None:
+    """Print a table whose first column is text and whose others are numbers."""
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for n, column in enumerate(columns):
+        table.add_column(column, justify="right" if n else "left", no_wrap=True)
+    for line in cells:
+        table.add_row(*line)
+    console.print(table)
+
+
+def wide_console() -> Console:
+    """Standard output, at least 200 characters wide: a number that is cut is worse than a line that is wrapped."""
+    console = Console()
+    console.width = max(console.width, 200)
+    return console
 
 
 def _wanted(row: Row, heads: Sequence[str], task: str) -> bool:
@@ -86,27 +107,20 @@ def _wanted(row: Row, heads: Sequence[str], task: str) -> bool:
     return (not heads or bool(names & set(heads))) and task in ("", row["task"])
 
 
-def _print(found: Mapping[Ring, Sequence[Standing]]) -> None:
+def _print(ranked: Rankings) -> None:
     console = Console()
-    room = console.width if console.is_terminal else None
-    console.width = max(console.width, 200)  # a cut number is worse than a wrapped line
-    for held in found.values():
-        columns, cells = _cells(held)
-        kept = _fitting(columns, cells, room)
-        left_out, columns, cells = columns[kept:], columns[:kept], [line[:kept] for line in cells]
-        table = Table(title=_title(held), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for n, column in enumerate(columns):
-            table.add_column(column, justify="right" if n else "left", no_wrap=True)
-        for line in cells:
-            table.add_row(*line)
-        console.print(table)
-        if left_out:
-            print(f"no room for {', '.join(left_out)}: `arena board FOLDER --format csv` has all")
-        for one in held:
-            for note in one.to_dict()["notes"]:
-                print(f"{one.name}: {note}")
-            if one.mean(one.primary) is None:
-                print(f"{one.name}: {one.primary} is not defined: no evaluation gave a number")
+    width = console.width if console.is_terminal else None
+    for entries in ranked.values():
+        columns, cells = _cells(entries)
+        count = _fitting(columns, cells, width)
+        print_table(wide_console(), columns[:count], [line[:count] for line in cells], _title(entries))
+        if columns[count:]:
+            print(f"no room for {', '.join(columns[count:])}: `arena board FOLDER --format csv` has all")
+        for entry in entries:
+            for note in entry.to_dict()["notes"]:
+                print(f"{entry.name}: {note}")
+            if entry.mean(entry.primary) is None:
+                print(f"{entry.name}: {entry.primary} is not defined: no evaluation gave a number")
 
 
 def _fitting(columns: Sequence[str], cells: Sequence[Sequence[str]], room: int | None) -> int:
@@ -115,43 +129,42 @@ def _fitting(columns: Sequence[str], cells: Sequence[Sequence[str]], room: int |
     return sum(room is None or sum(widths[: n + 1]) + 1 <= room for n in range(len(widths)))
 
 
-def _title(held: Sequence[Standing]) -> str:
-    ring = Ring.of(held[0].rows[0])
-    return f"{ring.protocol}, {held[0].rows[0]['data']['spec']} ({ring.sha256[:8]}), {counted(ring.images, 'image')}"
+def _title(entries: Sequence[Standing]) -> str:
+    first = entries[0].rows[0]
+    key = RankingKey.of(first)
+    return f"{key.protocol}, {first['data']['spec']} ({key.sha256[:8]}), {counted(key.images, 'image')}"
 
 
-def _cells(held: Sequence[Standing]) -> tuple[list[str], list[list[str]]]:
+def _cells(entries: Sequence[Standing]) -> tuple[list[str], list[list[str]]]:
     """Headings and cells: names, seeds where there are several, the first scores, and costs that are known."""
-    scores = [key for key in held[0].rows[0]["metrics"] if "/" not in key]
-    shown = sorted(scores, key=lambda key: key != held[0].primary)[:COLUMNS]
-    costs = [key for key in UNITS if any(one.mean(key) is not None for one in held)]
-    seeds = any(len(one.rows) > 1 for one in held)
-    machines = ["trained on"] if any(one.hardware for one in held) else []
-    numbers = [*shown, *(UNITS[key][0] for key in costs), *machines, "parameters"]
-    columns = ["head", *(["seeds"] if seeds else []), *numbers]
-    return columns, [
-        [
-            one.name,
-            *([str(len(one.rows))] if seeds else []),
-            *(_score(one, key) for key in shown),
-            *(_cost(one.mean(key), UNITS[key][1]) for key in costs),
-            *([one.hardware or "-"] if machines else []),
-            f"{one.rows[0]['parameters']:,}",
-        ]
-        for one in held
-    ]
+    scores = [key for key in entries[0].rows[0]["metrics"] if "/" not in key]
+    columns: dict[str, Callable[[Standing], str]] = {"head": lambda entry: entry.name}
+    if any(len(entry.rows) > 1 for entry in entries):
+        columns["seeds"] = lambda entry: str(len(entry.rows))
+    for key in sorted(scores, key=lambda key: key != entries[0].primary)[:COLUMNS]:
+        columns[key] = partial(_score, key=key)
+    for key, (heading, unit) in UNITS.items():
+        if any(entry.mean(key) is not None for entry in entries):
+            columns[heading] = partial(_cost, key=key, unit=unit)
+    if any(entry.hardware for entry in entries):
+        columns["trained on"] = lambda entry: entry.hardware or "-"
+    columns["parameters"] = lambda entry: f"{entry.rows[0]['parameters']:,}"
+    return list(columns), [[cell(entry) for cell in columns.values()] for entry in entries]
 
 
-def _cost(value: float | None, unit: float) -> str:
-    return "-" if value is None else f"{value / unit:.3g}" if value / unit < 100 else f"{value / unit:.0f}"
-
-
-def _score(one: Standing, key: str) -> str:
-    mean, deviation = one.mean(key), one.deviation(key)
+def _score(entry: Standing, key: str) -> str:
+    mean, deviation = entry.mean(key), entry.deviation(key)
     spread = f" ±{deviation:.3f}" if deviation is not None else ""
     return "-" if mean is None else f"{mean:.3f}{spread}"
 
 
-def plain(found: Mapping[Ring, Sequence[Standing]]) -> list[dict[str, Any]]:
+def _cost(entry: Standing, key: str, unit: float) -> str:
+    value = entry.mean(key)
+    if value is None:
+        return "-"
+    return f"{value / unit:.3g}" if value / unit < 100 else f"{value / unit:.0f}"
+
+
+def plain(ranked: Rankings) -> list[dict[str, Any]]:
     """Every entry with its rank, for files."""
-    return [{"rank": rank, **one.to_dict()} for held in found.values() for rank, one in enumerate(held, 1)]
+    return [{"rank": rank, **entry.to_dict()} for entries in ranked.values() for rank, entry in enumerate(entries, 1)]

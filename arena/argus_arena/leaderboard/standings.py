@@ -1,26 +1,58 @@
-"""Rows that differ only in their seed as one entry of a ranking, and which entries share one."""
+"""Result rows below some folders; those that differ only in their seed are one entry of a ranking."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from argus_arena.hardware import deciding, each
-from argus_arena.leaderboard.rows import Row
-from argus_core.common.files import json_sha256
-from argus_core.errors import unknown
+from argus_arena.hardware import deciding, listed
+from argus_core.common.files import json_sha256, read_json
+from argus_core.errors import ArgusError, unknown
 
+Row = Mapping[str, Any]
+PATTERNS = ("result.json", "scores/*.json")
 COSTS = ("parameters", "macs", "milliseconds", "epochs", "train_seconds", "cache_bytes")
 """What a row says of the expense, beside its scores: per head; of one image; of all images."""
 SAME = ("name", "head", "options", "recipe", "decoding", "framing")
 """What rows of one entry agree in, beside data and tokens."""
 
 
+def find_rows(folders: Sequence[Path]) -> list[Path]:
+    """The files that hold rows; ArgusError without any."""
+    paths = sorted({path for folder in folders for pattern in PATTERNS for path in folder.rglob(pattern)})
+    if not paths:
+        raise ArgusError(f"no result.json below {', '.join(map(str, folders))}; finish a run first")
+    return paths
+
+
+def read_rows(folders: Sequence[Path]) -> list[Row]:
+    """Every row, with its own ``path``; files that are none are named on standard error. ArgusError without any."""
+    return [row for path in find_rows(folders) if (row := _read(path)) is not None]
+
+
+def read_row(path: Path) -> Row:
+    """One row; raises ArgusError if the file holds none."""
+    row = read_json(path, "choose a result.json of a run")
+    if not isinstance(row, dict) or not {"protocol", "data", "metrics", "primary"} <= set(row):
+        raise ArgusError(f"{path} is no result row; choose a result.json of a run")
+    return {**row, "path": str(path)}
+
+
+def _read(path: Path) -> Row | None:
+    try:
+        return read_row(path)
+    except ArgusError as error:
+        print(f"warning: {error}; it is left out", file=sys.stderr)
+        return None
+
+
 @dataclass(frozen=True)
-class Ring:
+class RankingKey:
     """What entries must share to be ranked together: rules, and the images and annotations that are scored."""
 
     protocol: str
@@ -28,8 +60,8 @@ class Ring:
     images: int
 
     @classmethod
-    def of(cls, row: Row) -> Ring:
-        """The ring of a row."""
+    def of(cls, row: Row) -> RankingKey:
+        """The key of the ranking that a row belongs to."""
         scored = row["data"]["val"]
         return cls(row["protocol"], scored["sha256"], scored["images"])
 
@@ -48,7 +80,7 @@ class Standing:
     @property
     def hardware(self) -> str:
         """What it was trained on, in words; empty where its rows do not say."""
-        return each(self.rows[0].get("hardware", ()))
+        return listed(self.rows[0].get("hardware", ()))
 
     @property
     def primary(self) -> str:
@@ -83,8 +115,11 @@ class Standing:
         }
 
 
-def rankings(rows: Sequence[Row], sort: str | None = None) -> dict[Ring, list[Standing]]:
-    """Entries by ring, the best first, by the primary score or by another score or cost; one row per seed.
+Rankings = dict[RankingKey, list[Standing]]
+
+
+def rankings(rows: Sequence[Row], sort: str | None = None) -> Rankings:
+    """Entries by ranking, the best first, by the primary score or by another score or cost; one row per seed.
 
     Raises ArgusError for a key that no row has.
     """
@@ -92,23 +127,26 @@ def rankings(rows: Sequence[Row], sort: str | None = None) -> dict[Ring, list[St
     for row in rows:
         # A training that was repeated, or copied, says nothing new: the first row of a seed stands.
         entries.setdefault(_entry(row), {}).setdefault(row.get("seed"), row)
-    rings: dict[Ring, list[Standing]] = {}
-    for held in entries.values():
-        ordered = sorted(held.values(), key=lambda row: row.get("seed") or 0)
-        rings.setdefault(Ring.of(ordered[0]), []).append(Standing(tuple(ordered)))
+    ranked: Rankings = {}
+    for by_seed in entries.values():
+        ordered = sorted(by_seed.values(), key=lambda row: row.get("seed") or 0)
+        ranked.setdefault(RankingKey.of(ordered[0]), []).append(Standing(tuple(ordered)))
     if sort is not None:
         known = {*COSTS, "name", *(key for row in rows for key in row["metrics"])}
         if sort not in known:
             raise unknown("score or cost", sort, known)
-    return {ring: sorted(held, key=lambda one: _order(one, sort or one.primary)) for ring, held in rings.items()}
+    return {
+        key: sorted(standings, key=lambda entry: _order(entry, sort or entry.primary))
+        for key, standings in ranked.items()
+    }
 
 
-def _order(one: Standing, key: str) -> tuple[bool, Any, str]:
+def _order(entry: Standing, key: str) -> tuple[bool, Any, str]:
     if key == "name":
-        return False, one.name, ""
-    value = one.mean(key)
-    falling = one.rows[0]["higher_is_better"] if key in one.rows[0]["metrics"] else False
-    return value is None, 0.0 if value is None else -value if falling else value, one.name
+        return False, entry.name, ""
+    value = entry.mean(key)
+    descending = key in entry.rows[0]["metrics"] and entry.rows[0]["higher_is_better"]
+    return value is None, 0.0 if value is None else -value if descending else value, entry.name
 
 
 def _value(row: Row, key: str) -> float | None:
@@ -124,4 +162,4 @@ def _entry(row: Row) -> str:
     same = [*(row.get(key) for key in SAME), deciding(row.get("hardware", ()))]
     seed = row.get("seed", row.get("weights_sha256"))  # a head that was scored again has no seed
     distinct = seed if "seed" not in row else None
-    return json_sha256([vars(Ring.of(row)), train, tokens, backbone, same, distinct])
+    return json_sha256([vars(RankingKey.of(row)), train, tokens, backbone, same, distinct])

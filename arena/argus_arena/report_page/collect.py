@@ -1,48 +1,54 @@
-"""Rankings as the plain values that the page draws."""
+"""Rankings as the plain values that the page draws: entries, scores, and curves from the logs of runs."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from argus_arena.leaderboard.board import COLUMNS
-from argus_arena.leaderboard.standings import COSTS, Ring, Standing
-from argus_arena.report_page.curves import curves
+from argus_arena.leaderboard.standings import COSTS, RankingKey, Row, Standing
+from argus_arena.run.folder import RunFolder
 
 SIZES = ("small", "medium", "large")
 OTHER = "Other scores"
+MOST = 300
+"""Points of a curve that are kept, evenly spaced, the last one among them."""
+
+Curve = list[tuple[float, float]]
 
 
-def ring_values(held: Sequence[Standing]) -> dict[str, Any]:
+def ring_values(standings: Sequence[Standing]) -> dict[str, Any]:
     """A ranking: what was scored, its entries best first, which scores are shown where, and curves of every entry."""
-    first = held[0].rows[0]
-    ring = Ring.of(first)
-    scores = list(dict.fromkeys(key for one in held for key in one.rows[0]["metrics"]))
+    first = standings[0].rows[0]
+    key = RankingKey.of(first)
+    scores = list(dict.fromkeys(key for entry in standings for key in entry.rows[0]["metrics"]))
     shown = [key for key in scores if "/" not in key][:COLUMNS]
     return {
-        "protocol": ring.protocol,
+        "protocol": key.protocol,
         "data": first["data"]["spec"],
-        "sha256": ring.sha256[:8],
-        "images": ring.images,
+        "sha256": key.sha256[:8],
+        "images": key.images,
         "task": first["task"],
-        "primary": held[0].primary,
+        "primary": standings[0].primary,
         "higher": first["higher_is_better"],
         "shown": shown,
         "groups": score_groups(scores, shown),
-        "entries": [_entry(one, label) for one, label in zip(held, labels(held), strict=True)],
-        "curves": [{"entry": place, **one} for place, standing in enumerate(held) for one in curves(standing)],
+        "entries": [_entry(entry, label) for entry, label in zip(standings, labels(standings), strict=True)],
+        "curves": [{"entry": place, **curve} for place, standing in enumerate(standings) for curve in curves(standing)],
     }
 
 
-def labels(held: Sequence[Standing]) -> list[str]:
+def labels(standings: Sequence[Standing]) -> list[str]:
     """A name for each entry of a ranking that no other has: of entries with one name the later are numbered."""
-    seen: Counter[str] = Counter()
-    found = []
-    for one in held:
-        seen[one.name] += 1
-        found.append(one.name if seen[one.name] == 1 else f"{one.name} ({seen[one.name]})")
-    return found
+    counts: Counter[str] = Counter()
+    names = []
+    for standing in standings:
+        counts[standing.name] += 1
+        names.append(standing.name if counts[standing.name] == 1 else f"{standing.name} ({counts[standing.name]})")
+    return names
 
 
 def score_groups(scores: Sequence[str], shown: Sequence[str]) -> list[dict[str, Any]]:
@@ -59,18 +65,58 @@ def score_groups(scores: Sequence[str], shown: Sequence[str]) -> list[dict[str, 
     return [{"title": title, "keys": groups[title], "shaded": title != OTHER} for title in order]
 
 
-def _entry(one: Standing, label: str) -> dict[str, Any]:
-    known = one.to_dict()
+def _entry(standing: Standing, label: str) -> dict[str, Any]:
+    values = standing.to_dict()
     return {
         "label": label,
-        "head": known["head"],
-        "seeds": known["seeds"],
-        "costs": {key: known["costs"][key] for key in COSTS},
-        "scores": {key: [value["mean"], value["std"]] for key, value in known["scores"].items()},
-        "options": _shown(known["options"] or {}),
-        "notes": known["notes"],
+        "head": values["head"],
+        "seeds": values["seeds"],
+        "costs": {key: values["costs"][key] for key in COSTS},
+        "scores": {key: [value["mean"], value["std"]] for key, value in values["scores"].items()},
+        "options": _shown(values["options"] or {}),
+        "notes": values["notes"],
     }
 
 
 def _shown(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in options.items())
+
+
+def curves(standing: Standing) -> list[dict[str, Any]]:
+    """For each seed with a log its ``loss`` and ``score`` as (epoch, value); of a sweep those of the best rate."""
+    by_seed = []
+    for row in standing.rows:
+        lines = list(_lines(row))
+        loss = [(line["epoch"], line["loss"]) for line in lines if "loss" in line]
+        scores = [(line["epoch"], line["eval"].get(row["primary"])) for line in lines if "eval" in line]
+        if lines:
+            by_seed.append({"seed": row.get("seed"), "loss": _thinned(loss), "score": _thinned(scores)})
+    return by_seed
+
+
+def _lines(row: Row) -> Iterator[Mapping[str, Any]]:
+    """What the log says of a row's head and of the weights that were chosen; nothing of one that was scored again."""
+    path = Path(row.get("path", ""))
+    log = RunFolder(path.parent.parent).log
+    if path.name != "result.json" or not log.is_file():
+        return
+    variant = row["selected"]["variant"]
+    for text in log.read_text(encoding="utf-8").splitlines():
+        line = _parsed(text)
+        chosen = line.get("trial", variant.removesuffix(" ema")) == variant.removesuffix(" ema")
+        if line.get("head") == row["name"] and chosen and line.get("weights", variant) == variant:
+            yield line
+
+
+def _parsed(text: str) -> Mapping[str, Any]:
+    try:
+        line = json.loads(text)
+    except ValueError:  # the line being written when a run was killed
+        return {}
+    return line if isinstance(line, dict) and "epoch" in line else {}
+
+
+def _thinned(points: list[tuple[float, float | None]]) -> Curve:
+    known = [(at, value) for at, value in points if value is not None]
+    stride = max(1, -(-len(known) // MOST))
+    return known[::-1][::stride][::-1]

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 
 from argus_arena.distributed import Distributed
-from argus_arena.leaderboard.rows import Row
-from argus_arena.leaderboard.standings import Ring, Standing
+from argus_arena.leaderboard.standings import RankingKey, Row, Standing
 from argus_arena.report_page.collect import labels
 from argus_arena.run.folder import RunFolder
 from argus_arena.scoring.evaluate import Predictor, usable
@@ -41,7 +40,7 @@ SCANNED = 100
 
 
 @dataclass(frozen=True)
-class Seen:
+class Predictions:
     """``predictions`` by image and head, in image pixels; ``shown`` are the images to draw.
 
     Of detections only those that score at least the threshold are held; ``faults`` are of heads that could not run.
@@ -70,13 +69,13 @@ class _Loaded:
 
 
 @torch.no_grad()
-def look(held: Sequence[Standing], images: int, threshold: float = 0.3, device: str | None = None) -> Seen:
+def look(standings: Sequence[Standing], images: int, threshold: float = 0.3, device: str | None = None) -> Predictions:
     """Run the best heads on cached tokens, or live where the cache is gone; one pass for heads with the same tokens.
 
     Raises ArgusError, with the reason, where that cannot be done.
     """
     faults: list[str] = []
-    loaded = _load(held, faults)
+    loaded = _load(standings, faults)
     first = next(iter(loaded.values())).row
     split = _split(first)
     task = split.tasks[first["task"]]
@@ -87,7 +86,7 @@ def look(held: Sequence[Standing], images: int, threshold: float = 0.3, device: 
     there = set.intersection(*(set(usable(scoring.source)) for _, scoring in groups))
     scanned = spaced(sorted(there), SCANNED if isinstance(task, Detect) else images)
     predictions = _predictions(groups, scanned, threshold, process)
-    return Seen(split, task, tuple(loaded), predictions, tuple(spaced(scanned, images)), tuple(faults))
+    return Predictions(split, task, tuple(loaded), predictions, tuple(spaced(scanned, images)), tuple(faults))
 
 
 def _predictions(
@@ -100,19 +99,19 @@ def _predictions(
     predictions: dict[int, dict[str, Any]] = {index: {} for index in images}
     with ProgressBar("report", len(groups) * len(images)) as bar:
         for members, scoring in groups:
-            heads = {label: one.head for label, one in members.items()}
+            heads = {label: entry.head for label, entry in members.items()}
             for start in range(0, len(images), BATCH):
                 chunk = images[start : start + BATCH]
-                for index, found in Predictor(heads, scoring, process, BATCH)(chunk).items():
-                    predictions[index] |= {label: _kept(one, threshold) for label, one in found.items()}
+                for index, by_label in Predictor(heads, scoring, process, BATCH)(chunk).items():
+                    predictions[index] |= {label: _kept(entry, threshold) for label, entry in by_label.items()}
                 bar.advance(len(chunk))
     return predictions
 
 
 def _by_origin(loaded: Mapping[str, _Loaded]) -> dict[str, dict[str, _Loaded]]:
     groups: dict[str, dict[str, _Loaded]] = {}
-    for label, one in loaded.items():
-        groups.setdefault(one.origin, {})[label] = one
+    for label, entry in loaded.items():
+        groups.setdefault(entry.origin, {})[label] = entry
     return groups
 
 
@@ -129,10 +128,10 @@ def spaced(values: Sequence[int], count: int) -> list[int]:
     return [values[(2 * place + 1) * len(values) // (2 * count)] for place in range(count)]
 
 
-def _load(held: Sequence[Standing], faults: list[str]) -> dict[str, _Loaded]:
+def _load(standings: Sequence[Standing], faults: list[str]) -> dict[str, _Loaded]:
     """The best entries that were trained and whose weights can be read, by label; what is wrong joins ``faults``."""
     loaded: dict[str, _Loaded] = {}
-    for label, standing in zip(labels(held), held, strict=True):
+    for label, standing in zip(labels(standings), standings, strict=True):
         trained = [row for row in standing.rows if Path(row.get("path", "")).name == "result.json"]
         if not trained or len(loaded) == BEST:
             continue
@@ -156,35 +155,35 @@ def _split(row: Row) -> Split:
     """The split a row was scored on; raises ArgusError if it is gone or was changed."""
     spec = row["data"]["spec"]
     split = split_of(open_data(spec, load_plugins()), row["data"]["val"]["split"])
-    if split.annotation_digest() != Ring.of(row).sha256:
+    if split.annotation_digest() != RankingKey.of(row).sha256:
         raise ArgusError(f"the annotations of {spec} have changed since the heads were scored")
     return split
 
 
 def _scoring(members: Mapping[str, _Loaded], split: Split, process: Distributed) -> Scoring:
     """How heads with the same tokens were scored."""
-    one = next(iter(members.values()))
+    first = next(iter(members.values()))
     heads = {label: member.head.to(process.device) for label, member in members.items()}
     for head in heads.values():
         check_task(head, split)
-    name = one.request["protocol"]
+    name = first.request["protocol"]
     protocol = find_protocol(name) if name else None
-    source: Source | None = _cached(one, split, heads)
+    source: Source | None = _cached(first, split, heads)
     if source is None:
-        framing = protocol.passes if protocol else canvas_of(one.row)
-        backbone = backbone_of(one.row, None, str(process.device))
+        framing = protocol.passes if protocol else canvas_of(first.row)
+        backbone = backbone_of(first.row, None, str(process.device))
         source = FramedSource(backbone, split, framing, merged_needs(heads))
     return Scoring(source, split, protocol=protocol)
 
 
-def _cached(one: _Loaded, split: Split, heads: Mapping[str, Head]) -> CacheSource | None:
+def _cached(entry: _Loaded, split: Split, heads: Mapping[str, Head]) -> CacheSource | None:
     """The cache that was read in training; None if there was none, or it is gone or another one by now."""
-    if one.request["cache"] is None:
+    if entry.request["cache"] is None:
         return None
     try:
-        cache = Cache.open(Path(one.request["cache"]) / split.name)
+        cache = Cache.open(Path(entry.request["cache"]) / split.name)
         cache.require(merged_needs(heads))
         cache.check_images(split)
     except (ArgusError, OSError):
         return None
-    return CacheSource(cache) if cache.id == one.row["tokens"]["val"] else None
+    return CacheSource(cache) if cache.id == entry.row["tokens"]["val"] else None

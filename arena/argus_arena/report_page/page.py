@@ -14,8 +14,7 @@ from string import Template
 from typing import Any
 
 from argus_arena.comparison.compare import FAILURES, below_floor
-from argus_arena.leaderboard.rows import read_rows
-from argus_arena.leaderboard.standings import Standing, rankings
+from argus_arena.leaderboard.standings import Standing, rankings, read_rows
 from argus_arena.report_page.collect import ring_values
 from argus_arena.report_page.look import look
 from argus_arena.report_page.pictures import disagreements, predictions
@@ -50,7 +49,7 @@ def write_report(
         "version": version("argus-perception"),
         "threshold": threshold,
         "failures": [line for folder in folders for line in _failures(folder)],
-        "rings": [_ring(held, images, threshold, device) for held in rankings(rows).values()],
+        "rings": [_ring(standings, images, threshold, device) for standings in rankings(rows).values()],
     }
     write_text(out, fill(values))
     return values
@@ -76,18 +75,18 @@ def _is_page(file: Path) -> bool:
         return f"<title>{TITLE}</title>".encode() in stream.read(4096)
 
 
-def _ring(held: Sequence[Standing], images: int, threshold: float, device: str | None) -> dict[str, Any]:
-    values = ring_values(held)
+def _ring(standings: Sequence[Standing], images: int, threshold: float, device: str | None) -> dict[str, Any]:
+    values = ring_values(standings)
     pictures: dict[str, Any] = {"note": "no pictures were asked for", "predictions": [], "disagreements": None}
     if images:
         try:
-            seen = look(held, images, threshold, device)
-            pictures = {"note": "; ".join(seen.faults), "predictions": predictions(seen), "disagreements": None}
-            if isinstance(seen.task, Detect):
-                pictures["disagreements"] = disagreements(seen)
+            results = look(standings, images, threshold, device)
+            pictures = {"note": "; ".join(results.faults), "predictions": predictions(results), "disagreements": None}
+            if isinstance(results.task, Detect):
+                pictures["disagreements"] = disagreements(results)
         except (ArgusError, OSError) as error:
             pictures["note"] = f"there are no pictures: {error}"
-    return {**values, "floor": below_floor(held), "pictures": pictures}
+    return {**values, "floor": below_floor(standings), "pictures": pictures}
 
 
 def _failures(folder: Path) -> list[str]:

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from argus_arena.hardware import Stretch, alike, in_full
+from argus_arena.hardware import Stretch, alike, with_tokens
 from argus_core.common.files import read_json, write_atomic, write_json, write_text
 from argus_core.common.folders import claim
 from argus_core.errors import ArgusError
@@ -79,31 +79,32 @@ class RunFolder:
         """
         claim(self.path, self._is_ours, "run")
         if self.config.exists() and (self.state.exists() or self.log.exists()):  # else nothing was done under it
-            held = read_json(self.config, "choose another --out, or remove the folder")
-            name = _difference(held["identity"], record["identity"])
+            earlier = read_json(self.config, "choose another --out, or remove the folder")
+            name = _difference(earlier["identity"], record["identity"])
             if name:
                 raise ArgusError(
                     f"{self.path} holds a run with another {name}; choose another --out, or remove the folder"
                 )
-            return self._hardware(held, record["record"]["hardware"], steps, new_device)
+            return self._hardware(earlier, record["record"]["hardware"], steps, new_device)
         write_json(self.config, record)
         return list(record["record"]["hardware"])
 
-    def _hardware(self, held: Any, here: list[Stretch], steps: int, new_device: bool) -> list[Stretch]:
+    def _hardware(self, earlier: Any, here: list[Stretch], steps: int, new_device: bool) -> list[Stretch]:
         """What a run in this folder was computed on so far, and is from now on."""
-        done, before = self._saved_step(), held["record"].get("hardware", here)
+        done, before = self._saved_step(), earlier["record"].get("hardware", here)
         if done is None:
             before = here
         elif done < steps and not alike(before[-1], here[0]):
             if not new_device:
+                then, now = with_tokens(before[-1]), with_tokens(here[0])
                 raise ArgusError(
-                    f"{self.path} was trained on {in_full(before[-1])} so far; here it would be {in_full(here[0])}, "
-                    f"and its scores of neither: give --device {before[-1]['device']} to continue as before, "
+                    f"{self.path} was trained on {then} so far; here it would be {now}, and its scores of neither: "
+                    f"give --device {before[-1]['device']} to continue as before, "
                     "--new-device to continue here (its rows will say so), or another --out"
                 )
-            earlier = [one for one in before if one["from_step"] < max(done, 1)]
-            before = [*earlier, {**here[0], "from_step": done}]
-        write_json(self.config, {**held, "record": {**held["record"], "hardware": before}})
+            kept = [stretch for stretch in before if stretch["from_step"] < max(done, 1)]
+            before = [*kept, {**here[0], "from_step": done}]
+        write_json(self.config, {**earlier, "record": {**earlier["record"], "hardware": before}})
         return before
 
     def _saved_step(self) -> int | None:
@@ -135,9 +136,9 @@ class RunFolder:
     def _is_ours(self, path: Path) -> bool:
         """Whether the folder holds a run, or what one leaves that was refused in its first moments: its lock."""
         if not self.config.exists():
-            return all(one.name == LOCK or one.name[0] == "." for one in path.iterdir())
-        held = read_json(self.config, "choose another --out, or remove the folder")
-        return isinstance(held, dict) and {"identity", "config"} <= held.keys()
+            return all(file.name == LOCK or file.name[0] == "." for file in path.iterdir())
+        record = read_json(self.config, "choose another --out, or remove the folder")
+        return isinstance(record, dict) and {"identity", "config"} <= record.keys()
 
     def _rewind(self, step: int) -> None:
         if not self.log.exists():
@@ -153,13 +154,13 @@ def _before(line: str, step: int) -> bool:
         return False  # the line being written when the run was killed
 
 
-def _difference(held: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:
-    for key in [*held, *(k for k in wanted if k not in held)]:
-        a, b = held.get(key), wanted.get(key)
+def _difference(earlier: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:
+    for key in [*earlier, *(k for k in wanted if k not in earlier)]:
+        a, b = earlier.get(key), wanted.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found = _difference(a, b, f"{prefix}{key}.")
-            if found:
-                return found
+            difference = _difference(a, b, f"{prefix}{key}.")
+            if difference:
+                return difference
         elif a != b:
             return f"{prefix}{key} ({a!r}, now {b!r})"
     return ""

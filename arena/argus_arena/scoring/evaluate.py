@@ -11,7 +11,7 @@ import torch
 
 from argus_arena.distributed import Distributed
 from argus_arena.scoring.pool import Pool
-from argus_arena.scoring.rules import ImageTokens, Scoring, check_scoring
+from argus_arena.scoring.rules import ImageTokens, Scoring, Source, check_scoring
 from argus_core.head import Head
 from argus_core.model.composition import run_passes
 from argus_core.tasks import Metric
@@ -23,7 +23,7 @@ KEPT = 256
 """Images whose predictions are kept for later samples, as images of many pairs are."""
 
 
-def usable(source: TokenSource) -> list[int]:
+def usable(source: TokenSource | Source) -> list[int]:
     """Images of the split that have tokens."""
     return [index for index in range(len(source)) if index not in source.skipped]
 

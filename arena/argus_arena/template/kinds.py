@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from argus_core.errors import ArgusError, unknown
+
 SCENES = "scenes:images=256,val=64,size=128"
 LIVE = "--backbone tiny --canvas 128 --out runs/$module"
 
@@ -93,3 +95,18 @@ KINDS = {
     ),
 }
 """The kinds that are not heads."""
+
+
+def choose(kind: str, task: str | None) -> Kind:
+    """The template of a kind, for heads of a task; raises ArgusError for what there is no template of."""
+    if kind != "head":
+        if kind not in KINDS:
+            raise unknown("kind of plugin", kind, ["head", *KINDS])
+        if task is not None:
+            raise ArgusError(f"--task {task} is for heads only; leave it out for --kind {kind}")
+        return KINDS[kind]
+    if task is None:
+        raise ArgusError(f"a head solves a task: give --task {', '.join(HEADS)}")
+    if task not in HEADS:
+        raise ArgusError(f"there is no template of a head for task {task!r}; there is one for {', '.join(HEADS)}")
+    return HEADS[task]

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 
+from argus_arena.template.kinds import Kind
 from argus_core.errors import ArgusError
+from argus_core.plugins.hooks import load_plugins
+from argus_core.registry import Registry
 
 PROJECT = re.compile(r"[A-Z0-9]([A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE)
 """A project's name as PEP 508 has it."""
@@ -59,8 +62,8 @@ def _unusable(names: Names) -> str:
 
 def _importable(module: str) -> bool:
     """Whether there is such a module; a mere folder of that name, as where a project lies, is none."""
-    found = find_spec(module)
-    return found is not None and found.origin is not None
+    spec = find_spec(module)
+    return spec is not None and spec.origin is not None
 
 
 def _installed(project: str) -> bool:
@@ -69,3 +72,15 @@ def _installed(project: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
+
+
+def check_free(kind: Kind, names: Names) -> None:
+    """Raise ArgusError if an installed package has one of the names that the new one would register."""
+    instead = f"choose another name than {names.project!r}"
+    for group, (name, _) in kind.points.items():
+        wanted = name.replace("$module", names.module)
+        for entry in Registry(group, "").entries():
+            if entry.name == wanted:
+                raise ArgusError(f"the name {wanted!r} is taken by {entry}; {instead}")
+    if kind.offers_data and names.module in load_plugins().datasets():
+        raise ArgusError(f"there is a data set {names.module!r} already; {instead}")

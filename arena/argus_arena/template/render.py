@@ -1,12 +1,15 @@
-"""The files of a new package as texts: templates of ``files/`` with the names put in."""
+"""The files of a new package: templates of ``files/`` with the names put in, written whole or not at all."""
 
 from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import shutil
+import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from string import Template
@@ -88,3 +91,33 @@ def _check_bindings(path: str, text: str, names: Names) -> None:
             raise ArgusError(
                 f"{names.project!r} gives {name!r}, which {path} has for something else; choose another name"
             )
+
+
+def write_project(folder: Path, files: Mapping[str, str]) -> None:
+    """Write ``files`` (text by path) as ``folder``; raises ArgusError if it is there and holds anything."""
+    if folder.exists() and not folder.is_dir():
+        raise ArgusError(f"{folder} is a file; give another place with --out DIR")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ArgusError(f"{folder} is not empty; remove it, or give another place with --out DIR")
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        for path, text in files.items():
+            target = temporary / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8", newline="\n")
+        if folder.is_dir():
+            folder.rmdir()  # empty; not every system renames onto a folder
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def git_author() -> str:
+    """The name in git's configuration; empty if there is none, or no git."""
+    try:
+        done = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip()

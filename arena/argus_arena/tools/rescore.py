@@ -1,7 +1,8 @@
-"""Score saved heads again: on another split, other data, or under another protocol."""
+"""Score saved heads again, on another split, other data or under another protocol, and explain such scores."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +15,11 @@ from argus_arena.run.data_faults import DataChecks, sizes_of, undefined
 from argus_arena.run.folder import versions
 from argus_arena.scoring.evaluate import evaluate
 from argus_arena.scoring.rules import Scoring, check_protocol, check_scoring, own_options
-from argus_arena.tools.trained_heads import open_run
 from argus_arena.training.checkpoints import finite
+from argus_arena.training.result import head_fields
 from argus_core.backbones.live import FramedSource
 from argus_core.common.files import json_sha256, write_json
+from argus_core.common.options import options_model
 from argus_core.common.progress import finished
 from argus_core.common.tensors import tensors_sha256
 from argus_core.data import Split
@@ -26,8 +28,8 @@ from argus_core.head import Head
 from argus_core.model.composition import merged_needs
 from argus_core.plugins.data_spec import open_data, split_of
 from argus_core.plugins.hooks import load_plugins
-from argus_core.protocols import find_protocol
-from argus_core.saving.runs import backbone_of, canvas_of, set_decoding
+from argus_core.protocols import Protocol, find_protocol
+from argus_core.saving.runs import backbone_of, canvas_of, load_run, set_decoding
 from argus_core.tasks import Metric
 
 Rows = dict[str, dict[str, Any]]
@@ -36,10 +38,7 @@ Rows = dict[str, dict[str, Any]]
 def evaluate_run(request: EvalRequest) -> Rows:
     """Score the saved heads of a run with live tokens; writes and returns a result row per head, and prints scores."""
     began = time.perf_counter()
-    heads, record = open_run(request.run, request.which)
-    protocol = find_protocol(request.protocol) if request.protocol else None
-    for head in heads.values():
-        check_protocol(head, protocol)
+    heads, record, protocol = _open_run(request)
     spec = request.data or record["data"]["spec"]
     with join_processes(request.device) as process:
         backbone = backbone_of(record, request.weights, str(process.device))
@@ -76,6 +75,18 @@ def evaluate_run(request: EvalRequest) -> Rows:
     return rows
 
 
+def _open_run(request: EvalRequest) -> tuple[dict[str, Head], dict[str, Any], Protocol | None]:
+    """The heads of a run, their record, and the protocol; heads whose code is not installed are left out."""
+    missing: dict[str, str] = {}
+    heads, record = load_run(request.run, request.which, missing)
+    for name, reason in missing.items():
+        print(f"warning: {name} is left out: {reason}", file=sys.stderr)
+    protocol = find_protocol(request.protocol) if request.protocol else None
+    for head in heads.values():
+        check_protocol(head, protocol)
+    return heads, record, protocol
+
+
 def _open_split(request: EvalRequest, spec: str) -> Split:
     """The split to score; where the data are the run's own and are gone, the error says how to name others."""
     try:
@@ -110,16 +121,9 @@ def _row(
 ) -> dict[str, Any]:
     """What a row says of one head; ``record`` is of its training."""
     return {
-        "name": name,
-        "head": head.name,
-        "task": head.task.name,
-        "protocol": protocol,
-        "primary": metric.primary,
-        "higher_is_better": metric.higher_is_better,
+        **head_fields(name, head, metric, protocol),
         "metrics": finite(metric.compute()),
         "selected": record["weights"],
-        "parameters": sum(p.numel() for p in head.parameters()),
-        "options": head.options,
         "weights_sha256": tensors_sha256(head.state_dict()),
         "notes": [*head.notes(), *notes],
         "trained_on": record["data"],
@@ -151,3 +155,34 @@ def _tag(request: EvalRequest, head: Head) -> str:
         "metric": own_options(head.task, request.metric),
     }
     return json_sha256({key: str(value) for key, value in values.items()})[:8]
+
+
+def print_explanation(request: EvalRequest) -> None:
+    """Print how `arena eval` would score the heads of a run."""
+    heads, record, protocol = _open_run(request)
+    for name, head in heads.items():
+        print(f"{name}:")
+        for key, value in explain(head, head.record or record, request, protocol).items():
+            print(f"  {key}: {value}")
+
+
+def explain(head: Head, record: dict[str, Any], request: EvalRequest, protocol: Protocol | None) -> dict[str, str]:
+    """The choices for one head, in the order in which they act."""
+    backbone = record["tokens"]["backbone"]
+    options = own_options(head.task, {**(protocol.metric if protocol else {}), **request.metric})
+    metric = head.task.metric(**options)
+    defaults = {key: field.default for key, field in options_model(head.task.metric).model_fields.items()}
+    framing = {"framing": repr(canvas_of(record)), "test-time augmentation": "none"}
+    return {
+        **({} if protocol else {"protocol": metric.protocol, "task": head.task.name, **framing}),
+        **(protocol.explain() if protocol else {}),
+        "data": f"{request.data or record['data']['spec']}, split {request.split}",
+        "backbone": f"{backbone['name']}, weights {backbone['sha256'][:12]}, frozen and in eval mode",
+        "precision": "float32",
+        "reads": repr(head.needs),
+        "head": f"{head.name} {head.options}",
+        "weights": f"{request.which}: {record['weights']}",
+        "decoding": str(getattr(head, "decoding", "as the task decodes")),
+        **{f"metric {key}": str(options.get(key, value)) for key, value in defaults.items()},
+        "ranked by": f"{metric.primary} ({'higher' if metric.higher_is_better else 'lower'} is better)",
+    }

@@ -76,17 +76,17 @@ class Learner:
         A trial whose loss is not finite stops; the head fails when none is left.
         """
         began = time.perf_counter()
-        features, found = tokens.features(self.head.needs), {}
+        features, terms = tokens.features(self.head.needs), {}
         for trial in self.running():
             # Noise inside a head depends on the step and the process, not on the head's neighbours.
             torch.manual_seed((self.seed * 1_000_003 + step) * self.process.size + self.process.rank)
-            found[trial.label] = self.process.mean(trial.step(step, features, targets))
-            loss = found[trial.label]["loss"]
+            terms[trial.label] = self.process.mean(trial.step(step, features, targets))
+            loss = terms[trial.label]["loss"]
             if not math.isfinite(loss):
                 trial.failure = f"the loss became {loss} at step {step}; try a smaller lr"
                 self.failure = "" if self.running() else trial.failure
         self.seconds += time.perf_counter() - began
-        return found
+        return terms
 
     def running(self) -> list[Trial]:
         """The trials that have not failed."""

@@ -155,7 +155,7 @@ class Loop:
         self._score([learner for learner in self._active(done - 1) if done in self.evaluations[learner.name]], done)
 
     def _score(self, due: Sequence[Learner], done: int) -> None:
-        heads = {f"{one.name}/{variant}": head for one in due for variant, head in one.variants().items()}
+        heads = {f"{learner.name}/{variant}": head for learner in due for variant, head in learner.variants().items()}
         if not heads:
             return
         try:
@@ -182,9 +182,12 @@ class Loop:
     def _save(self, done: int) -> None:
         if not self.process.main:
             return
-        tensors = {f"{one.name}/{key}": value for one in self.learners for key, value in one.state().items()}
+        tensors = {
+            f"{learner.name}/{key}": value for learner in self.learners for key, value in learner.state().items()
+        }
         failures = {
-            one.name: {"": one.failure, **{trial.label: trial.failure for trial in one.trials}} for one in self.learners
+            learner.name: {"": learner.failure, **{trial.label: trial.failure for trial in learner.trials}}
+            for learner in self.learners
         }
         scores = {"heads": self.checkpoints.scores, "failures": failures, "read_seconds": self.read_seconds}
         self.folder.save_state(done, scores, tensors)

@@ -14,6 +14,21 @@ from argus_arena.training.learner import Learner
 from argus_arena.training.notices import unmet
 from argus_core.common.tensors import tensors_sha256
 from argus_core.head import Head
+from argus_core.tasks import Metric
+
+
+def head_fields(name: str, head: Head, metric: Metric, protocol: str) -> dict[str, Any]:
+    """What every row says of a head and of how it is scored."""
+    return {
+        "name": name,
+        "head": head.name,
+        "task": head.task.name,
+        "protocol": protocol,
+        "primary": metric.primary,
+        "higher_is_better": metric.higher_is_better,
+        "parameters": sum(p.numel() for p in head.parameters()),
+        "options": head.options,
+    }
 
 
 def result_row(
@@ -26,21 +41,13 @@ def result_row(
 ) -> dict[str, Any]:
     """The row of a head that was scored; ``notes`` and ``record`` are what all rows of its run say."""
     head, best = learner.head, scores["best"]
-    metric = scoring.metric(head.task)
     return {
-        "name": learner.name,
-        "head": head.name,
-        "task": head.task.name,
-        "protocol": scoring.rules(head.task),
-        "primary": metric.primary,
-        "higher_is_better": metric.higher_is_better,
+        **head_fields(learner.name, head, scoring.metric(head.task), scoring.rules(head.task)),
         "metrics": best["metrics"],
         "selected": {"step": best["step"], "variant": best["variant"], "best_of": scores["evaluations"]},
         "last": scores["last"],
         **({"sweep": scores["sweep"]} if "sweep" in scores else {}),
-        "parameters": sum(p.numel() for p in head.parameters()),
         **({} if learner.failure else _image_cost(scoring, head)),
-        "options": head.options,
         "recipe": learner.recipe.model_dump(mode="json"),
         "steps": learner.steps,
         "epochs": learner.epochs,

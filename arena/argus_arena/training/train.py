@@ -150,8 +150,8 @@ def _open_folder(
             "identity": _identity(config, record, process.size),
             "config": config.model_dump(mode="json"),
             "record": record,
-            "parameters": {one.name: sum(p.numel() for p in one.head.parameters()) for one in learners},
-            "notes": {one.name: one.head.notes() for one in learners},
+            "parameters": {learner.name: sum(p.numel() for p in learner.head.parameters()) for learner in learners},
+            "notes": {learner.name: learner.head.notes() for learner in learners},
         }
         steps = max(learner.steps for learner in learners)
         hardware = folder.open(description, steps, config.request.new_device)

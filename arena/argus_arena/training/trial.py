@@ -80,11 +80,11 @@ class Trial:
 
     def variants(self) -> dict[str, Head]:
         """The weights to evaluate: ``live``, and ``ema`` where the recipe averages; a sweep's say their rate."""
-        found = {self.label or "live": self.head}
+        variants = {self.label or "live": self.head}
         if self.average is not None:
             assert isinstance(self.average.module, Head)
-            found[f"{self.label} ema".strip()] = self.average.module
-        return found
+            variants[f"{self.label} ema".strip()] = self.average.module
+        return variants
 
     def state(self) -> dict[str, Tensor]:
         """Everything a resumed run needs, as tensors by name."""
@@ -166,6 +166,6 @@ class Average(AveragedModel):
         # An average of few steps must forget its random start faster.
         share = min(self.decay, (1 + count) / (10 + count)) if count else 0.0
         torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), 1 - share)
-        for held, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
-            held.copy_(buffer)
+        for average, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
+            average.copy_(buffer)
         self.n_averaged += 1

@@ -1,4 +1,4 @@
-"""Commands that answer from metadata: heads, backbones, plugins."""
+"""Commands about plugins: heads, backbones, protocols, plugins, plugin new."""
 
 from __future__ import annotations
 
@@ -7,54 +7,53 @@ import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from argus_core.cli.early import check_out, checked
 from argus_core.errors import ArgusError
-from argus_core.registry import Entry
+from argus_core.registry import BACKBONES, HEADS, PROTOCOLS, Entry
 
 if TYPE_CHECKING:
     from argus_core.plugins.inventory import Package
 
 
+plugin = typer.Typer(help="Write your own plugins.", no_args_is_help=True)
+
+
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    app.command()(heads)
-    app.command()(backbones)
-    app.command()(protocols)
-    app.command()(plugins)
+    for command in (heads, backbones, protocols, plugins):
+        app.command()(command)
+    app.add_typer(plugin, name="plugin")
 
 
 def heads() -> None:
     """List every installed head and who brought it."""
-    from argus_core.registry import HEADS
-
     _show(HEADS.entries())
 
 
 def backbones() -> None:
     """List every installed backbone and who brought it."""
-    from argus_core.registry import BACKBONES
-
     _show(BACKBONES.entries())
 
 
 def protocols() -> None:
     """List the published protocols that heads can be scored under; exit code 1 if one cannot be loaded."""
     from argus_core.protocols import find_protocol
-    from argus_core.registry import PROTOCOLS
 
     entries = PROTOCOLS.entries()
     width = max((len(entry.name) for entry in entries), default=0)
     faults = []
     for entry in entries:
         try:
-            found = find_protocol(entry.name)
+            protocol = find_protocol(entry.name)
         except ArgusError as error:
             faults.append(f"FAILED {error}")
         else:
-            print(f"{entry.name:<{width}}  {found.task:<10}  {found.summary}")
+            print(f"{entry.name:<{width}}  {protocol.task:<10}  {protocol.summary}")
     if faults:
         print(*faults, sep="\n")
         raise typer.Exit(1)
@@ -69,14 +68,14 @@ def plugins(
     """List what each installed distribution provides, then what fails and why; exit code 1 if anything does."""
     from argus_core.plugins.inventory import take_inventory
 
-    found = take_inventory(load)
+    inventory = take_inventory(load)
     if as_json:
-        print(json.dumps(asdict(found), indent=2))
+        print(json.dumps(asdict(inventory), indent=2))
     else:
-        for package in found.packages:
+        for package in inventory.packages:
             _show_package(package)
-        _show_faults("", found.failed, found.warnings)
-    if not found.sound:
+        _show_faults("", inventory.failed, inventory.warnings)
+    if not inventory.sound:
         raise typer.Exit(1)
 
 
@@ -114,3 +113,34 @@ def _show_faults(indent: str, failed: Mapping[str, str], warnings: Sequence[str]
         print(f"{indent}FAILED {name}: {reason}")
     for warning in warnings:
         print(f"{indent}warning: {warning}")
+
+
+@plugin.callback()
+def group() -> None:
+    """Write your own plugins."""
+
+
+@plugin.command()
+def new(
+    name: Annotated[str, typer.Argument(help="name of the package, as on PyPI, such as my-head")],
+    kind: Annotated[str, typer.Option("--kind", help="head, task, backbone, data or listener")] = "head",
+    task: Annotated[
+        str | None, typer.Option("--task", help="of a head: classify, segment, depth, detect or correspond")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", callback=checked(check_out), help="folder to write; default: NAME")
+    ] = None,
+    author: Annotated[str | None, typer.Option("--author", help="default: the name in git's configuration")] = None,
+) -> None:
+    """Write a complete package that works: code, tests, README, licence and workflow, to be changed from there."""
+    from argus_arena.template.kinds import choose
+    from argus_arena.template.names import Names, check_free
+    from argus_arena.template.render import commands, git_author, render, write_project
+
+    chosen, names = choose(kind, task), Names.of(name)
+    check_free(chosen, names)
+    folder = out or Path(name)
+    write_project(folder, render(chosen, names, author or git_author() or f"The {name} authors"))
+    print(f"{folder} is written: a {kind} that works. Next:\n")
+    for line in (f"cd {folder}", "pip install -e '.[dev]'", "pytest", *commands(chosen, names)):
+        print(f"    {line}")
