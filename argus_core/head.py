@@ -1,4 +1,4 @@
-"""The contract of a head: state what you need, map features to an output."""
+"""The contract of a head: it states which features it needs, and maps them to an output."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from argus_core.tokens import FeatureInfo, Features, Needs
 __all__ = ["Head"]
 
 
-class _Unsaid:
-    """Stands where a head class must say which task it solves, so that its author reads what is missing."""
+class _Missing:
+    """The value of ``solves`` in a head class that does not set it: reading it raises an error with a remedy."""
 
     def __get__(self, instance: object, owner: type) -> type[Task]:
         raise ArgusError(
@@ -29,26 +29,29 @@ class _Unsaid:
 class Head(nn.Module, ABC):
     """A small network on frozen features. Options are the keyword-only parameters of ``__init__``.
 
-    ``forward`` is all that must be written. ``needs`` may be set on the class or, from an option, in ``__init__``.
+    A subclass must define ``solves`` and ``forward``. ``needs`` may be set on the class, or in ``__init__`` if it
+    depends on options.
     """
 
-    solves: ClassVar[type[Task]] = cast("type[Task]", _Unsaid())
+    solves: ClassVar[type[Task]] = cast("type[Task]", _Missing())
     needs: Needs = Needs()
     recipe: ClassVar[Recipe] = Recipe()
+    name: str = ""
+    """The registered name; ``build_head`` sets it and ``options``, which a checkpoint needs to build the head again."""
+    options: dict[str, Any]
+    canvas: Canvas | None = None
+    """The canvas it was trained on, if known; ``load_head`` sets it, and it may be changed."""
+    backbone_sha256: str | None = None
+    """The identity of the backbone it was trained on, if known; set by ``load_head``."""
+    record: dict[str, Any]
+    """How it was trained and scored, and its terms: plain JSON values that are saved with it; set by ``load_head``."""
 
     def __init__(self, info: FeatureInfo, task: Task) -> None:
         super().__init__()
         self.info = info
         self.task = task
-        # Set by ``load_head``: what the head was trained on, where that is known.
-        self.canvas: Canvas | None = None
-        # Set by ``load_head``: the identity of the backbone that gave it tokens then, where that is known.
-        self.backbone_sha256: str | None = None
-        # Set by ``load_head``: how it was trained and scored, and its terms; plain JSON values that travel with it.
-        self.record: dict[str, Any] = {}
-        # Set by ``build_head``: what a checkpoint needs to build the same head again.
-        self.name = ""
-        self.options: dict[str, Any] = {}
+        self.record = {}
+        self.options = {}
 
     @abstractmethod
     def forward(self, features: Features) -> Any:
@@ -63,10 +66,10 @@ class Head(nn.Module, ABC):
         return self.task.decode(output, canvas)
 
     def fit(self, batches: Iterable[tuple[Features, Sequence[Any]]]) -> None:
-        """Solve or remember in closed form, from features and targets of the training split; before any gradient step.
+        """Learn in closed form from features and targets of the training split, before any gradient step.
 
-        ``batches`` may be gone through several times, always in one order; targets may be kept, features must be
-        copied to be kept. Override it to be called.
+        It is only called if it is overridden. ``batches`` can be iterated several times, always in the same order;
+        targets may be kept, features only as copies.
         """
         raise NotImplementedError(f"head {self.name!r} is not fitted")
 
@@ -77,17 +80,17 @@ class Head(nn.Module, ABC):
 
     @property
     def trained(self) -> bool:
-        """Whether the head has parameters that gradients move."""
+        """Whether the head has parameters that are trained by gradients."""
         return any(parameter.requires_grad for parameter in self.parameters())
 
     def make_room(self, state: Mapping[str, Tensor]) -> None:
-        """Reshape buffers whose size depends on the data, before the weights ``state`` are loaded."""
+        """Resize buffers whose size depends on the data, before the weights ``state`` are loaded."""
 
     @classmethod
     def restore_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The options that rebuild a saved head, whose buffers already hold what files gave when it was made."""
+        """The options to rebuild a saved head, without those of files whose content its buffers already hold."""
         return dict(options)
 
     def notes(self) -> list[str]:
-        """What a reader of the results must know of this instance, such as stand-in data; goes into the run record."""
+        """What readers of its results must know, such as stand-in data; it becomes part of the run record."""
         return []

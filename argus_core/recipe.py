@@ -1,4 +1,4 @@
-"""How a head is trained by default: one frozen description shared by heads, command line and run record."""
+"""The default training of a head, as shared by heads, command line and run record."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Conditions", "Recipe", "Stage"]
 
 
 class Stage(BaseModel):
-    """The last ``epochs`` of a training, with a rate of their own and from the best weights so far.
+    """The last ``epochs`` of a training, with a separate rate and from the best weights so far.
 
-    It trains the parameters whose dotted name has one of ``only`` among its parts, or all of them. Modules without such
-    a parameter are in eval mode meanwhile: their running statistics stay, and their dropout is off.
+    It trains the parameters with one of ``only`` among the parts of their dotted names, or all of them. Modules without
+    such a parameter are in eval mode: their running statistics stay, and their dropout is off.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,11 +25,10 @@ class Stage(BaseModel):
 
 
 class Conditions(BaseModel):
-    """What a published training stood on beside its recipe: canvas (height, width) in pixels, and views of an image.
+    """Conditions of a published training besides its recipe: canvas (height, width) in pixels, and views of an image.
 
-    ``options`` are those of the head that need something from outside, each with how to get it. ``settings`` are fields
-    of the recipe and options of the head that the published training had and that are not the default here: with the
-    card they hold unless others are set.
+    ``options`` are options of the head that need external files, each with how to get them. ``settings`` are fields of
+    the recipe and options of the head that differ from the defaults here: with the card they apply unless they are set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,9 +42,9 @@ class Conditions(BaseModel):
 class Recipe(BaseModel):
     """Optimiser, schedule, averaging, batch and length of one head's training.
 
-    Every field but ``conditions`` can be set from the command line. What a head's class says is its *card*, the recipe
-    of its published result; the arena suits batch, rate, warm-up and length to the size of the data unless it is asked
-    for the card.
+    Every field except ``conditions`` can be set from the command line. The recipe of a head's class is its *card*, that
+    of its published result; the arena adapts batch, rate, warm-up and length to the size of the data unless the card is
+    requested.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""Names that moved or were given up: they work until a stated version, with a warning that says what to use instead."""
+"""Renamed names: they work until a stated version, with a warning that says what to use instead."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["ArgusDeprecationWarning", "Moved", "moved"]
 
 
 class ArgusDeprecationWarning(FutureWarning):
-    """Something will be gone in a stated version; shown by default, as those who must act run other people's code."""
+    """Something will be removed in a stated version; shown by default, unlike DeprecationWarning."""
 
 
 @dataclass(frozen=True)
 class Moved:
-    """Where a name went: ``to`` is a name beside it or ``package.module:name``; versions are of argus-perception.
+    """The new place of a name: ``to`` is a name beside it or ``package.module:name``; versions are of argus-perception.
 
-    Between ``since`` and ``removed_in`` lie two minor versions or more: docs/versions.md.
+    Between ``since`` and ``removed_in`` are two minor versions or more: docs/versions.md.
     """
 
     to: str
@@ -28,14 +28,14 @@ class Moved:
     removed_in: str
 
 
-def deprecated(what: str, gone: Moved, stacklevel: int = 1) -> None:
-    """Warn that ``what`` was renamed; ``stacklevel`` 1 blames whoever called the caller."""
-    text = f"{what} is deprecated since argus-perception {gone.since} and gone in {gone.removed_in}; use {gone.to}"
-    warnings.warn(text, ArgusDeprecationWarning, stacklevel=stacklevel + 2)
+def _warn(what: str, new: Moved) -> None:
+    """Warn that ``what`` was renamed, at the place that called the caller."""
+    text = f"{what} is deprecated since argus-perception {new.since} and gone in {new.removed_in}; use {new.to}"
+    warnings.warn(text, ArgusDeprecationWarning, stacklevel=3)
 
 
 class MovedNames:
-    """A module's ``__getattr__``; ``names`` is what it answers for."""
+    """The ``__getattr__`` of a module for its renamed ``names``."""
 
     def __init__(self, module: str, names: Mapping[str, Moved]) -> None:
         self.module, self.names = module, MappingProxyType(dict(names))
@@ -43,7 +43,7 @@ class MovedNames:
     def __call__(self, name: str) -> Any:
         if name not in self.names:
             raise AttributeError(f"module {self.module!r} has no attribute {name!r}")
-        deprecated(f"{self.module}.{name}", self.names[name])
+        _warn(f"{self.module}.{name}", self.names[name])
         home, _, target = self.names[name].to.rpartition(":")
         return getattr(import_module(home or self.module), target)
 
@@ -58,10 +58,10 @@ RENAMED: Mapping[str, Mapping[str, Moved]] = {"head": {}, "task": {}, "backbone"
 
 
 def renamed(kind: str, name: str) -> str | None:
-    """The full name that took the place of ``name``, which warns; None for a name that was never another's."""
+    """The new full name of a renamed one, with a warning; None for a name that was not renamed."""
     names = RENAMED.get(kind, {})
     old = name if name in names else next((full for full in names if full.partition(".")[2] == name), None)
     if old is None:
         return None
-    deprecated(f"{kind} {old!r}", names[old])
+    _warn(f"{kind} {old!r}", names[old])
     return names[old].to

@@ -1,4 +1,4 @@
-"""Libraries that come with an extra, imported when asked for."""
+"""Optional libraries of the extras, imported when they are needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from argus_core.errors import ArgusError
 
 
 def need(module: str, extra: str) -> Any:
-    """The module; raises ArgusError with what to install where it is missing."""
+    """Import a module; raises ArgusError with what to install if it is missing."""
     try:
         return import_module(module)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, their digests, and JSON files that notice a changed byte."""
+"""Writing files atomically, their digests, and JSON files with a checksum."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from argus_core.errors import ArgusError
 
@@ -31,7 +31,7 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically; a file name in it that is no valid UTF-8 keeps its bytes."""
+    """Write ``text`` as UTF-8, atomically; file names in it that are not valid UTF-8 keep their bytes."""
     write_atomic(path, lambda to: to.write_text(text, encoding="utf-8", errors="surrogateescape"))
 
 
@@ -41,9 +41,9 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def read_json(path: Path, remedy: str) -> Any:
-    """Plain values of a JSON file; raises ArgusError with what to do if it is damaged or not there."""
+    """Plain values of a JSON file; raises ArgusError with what to do if it is damaged or missing."""
     try:
-        return json.loads(path.read_bytes())  # which tells a byte-order mark
+        return json.loads(path.read_bytes())  # bytes, so that a byte-order mark is recognised
     except (OSError, ValueError) as error:
         raise ArgusError(f"{path} cannot be read as JSON ({error}); {remedy}") from error
 
@@ -59,7 +59,7 @@ def json_sha256(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _blocks(stream: Any) -> str:
+def _blocks(stream: BinaryIO) -> str:
     digest = hashlib.sha256()
     while block := stream.read(1 << 20):
         digest.update(block)
@@ -75,13 +75,13 @@ def _flush(path: Path) -> None:
 
 
 def write_sealed(path: Path, values: dict[str, Any]) -> None:
-    """Write ``values`` atomically, headed by the sha256 of all that follows."""
+    """Write ``values`` as JSON atomically, beginning with the sha256 of everything that follows."""
     body = json.dumps(values, allow_nan=False)[1:].encode() + b"\n"
     write_atomic(path, lambda temporary: temporary.write_bytes(_seal(body) + body))
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """Read what ``write_sealed`` wrote; raises ArgusError if the file is missing or any byte differs."""
+    """Read a file of ``write_sealed``; raises ArgusError if it is missing or any byte differs."""
     try:
         raw = path.read_bytes()
     except OSError as error:

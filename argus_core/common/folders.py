@@ -1,4 +1,4 @@
-"""Where something may be written: folders of this machine that are empty or ours; nothing of anybody's is replaced."""
+"""Checks of output folders: on this machine, and empty or created by Argus, so that no other files are replaced."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)  # two let
 
 
 def check_local(path: str | Path) -> None:
-    """Raise ArgusError for an address such as s3://BUCKET/X, which would be a folder called ``s3:``, and odd bytes."""
-    found = _ADDRESS.fullmatch(str(path))
-    if found:
-        scheme, rest = found.groups()
+    """Raise ArgusError for an address such as s3://BUCKET/X, and for a path that is not valid UTF-8."""
+    if address := _ADDRESS.fullmatch(str(path)):
+        scheme, rest = address.groups()
         raise ArgusError(
             f"{scheme}://{rest} is an address, and this is written and read on this machine only; give a folder here, "
             f"and copy it to or from {scheme}:// with the tools of that store, or mount it"
@@ -26,19 +25,19 @@ def check_local(path: str | Path) -> None:
 
 
 def claim(folder: Path, ours: Callable[[Path], bool], what: str, remedy: str = ELSEWHERE) -> None:
-    """Raise ArgusError for a folder that holds anything and is not ``ours``; ``what`` is missing from it.
+    """Raise ArgusError for a folder that is neither empty nor ``ours``; ``what`` names the content of ours.
 
-    Hidden files, such as a fresh clone of a repository has, are no contents: nothing here writes any.
+    Hidden files, such as those of a new clone of a repository, do not count: Argus writes none.
     """
     check_local(folder)
     if folder.exists() and not folder.is_dir():
         raise ArgusError(f"{folder} is a file; {remedy}")
-    if folder.is_dir() and any(one.name[0] != "." for one in folder.iterdir()) and not ours(folder):
+    if folder.is_dir() and any(entry.name[0] != "." for entry in folder.iterdir()) and not ours(folder):
         raise ArgusError(f"{folder} is not empty and holds no {what}; {remedy}")
 
 
 def claim_file(path: Path, ours: Callable[[Path], bool], what: str, remedy: str = ELSEWHERE) -> None:
-    """Raise ArgusError for a file that is there and is not ``ours``, and for a folder in its place."""
+    """Raise ArgusError for an existing file that is not ``ours``, and for a folder in its place."""
     check_local(path)
     if path.is_dir():
         raise ArgusError(f"{path} is a folder; {remedy}")

@@ -1,4 +1,4 @@
-"""Which terms the code, the weights and everything computed from them are under."""
+"""The licences of code, weights and data, and of everything computed from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["License", "Licenses", "find_license", "most_restrictive", "require"]
 
 @dataclass(frozen=True)
 class License:
-    """One set of terms; ``outputs_covered``: they bind what is computed or trained from the work too."""
+    """A licence; with ``outputs_covered`` it also applies to what is computed or trained from the work."""
 
     id: str
     name: str
@@ -52,13 +52,13 @@ UNKNOWN = License(
     "Nobody stated the terms; find them out before passing anything on.",
 )
 LEVELS = ("permissive",)
-"""What ``require`` can hold a work to."""
+"""Levels that ``require`` knows."""
 _ALL = (APACHE, MIT, BSD, PUBLIC, ATTRIBUTION, NONCOMMERCIAL, EUPE, RESEARCH, UNKNOWN)
 _KNOWN = {record.id: record for record in _ALL}
 
 
 def find_license(id: str | None) -> License:
-    """The record of a licence identifier as model hubs write it; unlisted terms count as non-commercial."""
+    """The licence of an identifier as model hubs write it; unknown ones count as non-commercial."""
     if not id:
         return UNKNOWN
     unlisted = License(id.lower(), id, False, True, "Argus does not know these terms; read them.")
@@ -66,12 +66,12 @@ def find_license(id: str | None) -> License:
 
 
 def most_restrictive(licenses: Iterable[License]) -> License:
-    """The terms that bind a work made from all of these; the first of equals, Apache-2.0 of none."""
+    """The licence of a work made from all of these: the first of equals, Apache-2.0 without any."""
     return min(licenses, key=lambda terms: (terms.commercial, not terms.outputs_covered), default=APACHE)
 
 
 class Licenses(Mapping[str, License]):
-    """The terms of every part of a work, by the part's name; printed once each, those that bind the whole last."""
+    """The licence of every part of a work, by the name of the part; the text ends with the one of the whole."""
 
     def __init__(self, parts: Mapping[str, License]) -> None:
         self._parts = dict(parts)
@@ -87,15 +87,15 @@ class Licenses(Mapping[str, License]):
 
     @property
     def binding(self) -> License:
-        """The terms that the whole is under."""
+        """The licence of the whole."""
         return most_restrictive(self.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: the identifier of every part, and the binding terms in full."""
+        """Plain JSON values: the identifier of every part, and the binding licence in full."""
         return {"parts": {part: terms.id for part, terms in self.items()}, "binding": asdict(self.binding)}
 
     def by_terms(self) -> dict[License, list[str]]:
-        """The parts that each set of terms binds."""
+        """The parts under each licence."""
         parts: dict[License, list[str]] = {}
         for part, terms in self.items():
             parts.setdefault(terms, []).append(part)
@@ -113,7 +113,7 @@ class Licenses(Mapping[str, License]):
 
 
 def _listed(parts: Iterable[str]) -> str:
-    """As in ``backbone, heads kinds and masks``: heads, and data of heads, together."""
+    """As in ``backbone, heads kinds and masks``: with heads together, and data of heads too."""
     groups: dict[str, list[str]] = {}
     for part in parts:
         kind, space, name = part.rpartition(" ")
@@ -129,24 +129,23 @@ def _grouped(kind: str, names: Sequence[str]) -> str:
 
 
 class Licensed(Protocol):
-    """Whatever can tell the terms of its parts, such as an Argus."""
+    """Anything with licences, such as an Argus."""
 
     def licenses(self) -> Mapping[str, License]:
-        """Terms by part."""
+        """The licence of every part."""
         ...
 
 
 def work_licenses(backbone: str, heads: Mapping[str, Mapping[str, Any]]) -> Licenses:
-    """The terms of code, backbone and heads, from the backbone's licence identifier and the heads' records.
+    """The licences of code, backbone and heads, from the backbone's licence identifier and the heads' records.
 
-    A head is under the terms of the weights it was trained on, by default the backbone's, and of its training data,
-    a part of its own where the record states them.
+    A head has the licence of the weights it was trained on, by default the backbone's. Its training data are a separate
+    part if the record states their licence.
     """
     parts = {"code": APACHE, "backbone": find_license(backbone)}
     for name, record in heads.items():
-        parts[f"head {name}"] = find_license(_stated(record) or backbone)
-        data = _stated(record.get("data"))
-        if data:
+        parts[f"head {name}"] = find_license(_license_id(record) or backbone)
+        if data := _license_id(record.get("data")):
             parts[f"data of {name}"] = find_license(data)
     return Licenses(parts)
 
@@ -158,25 +157,25 @@ def check_level(level: str) -> None:
 
 
 def require(work: Licensed | Mapping[str, License | Mapping[str, Any]], level: str | None) -> None:
-    """Raise ArgusError, naming every part, unless all terms are of a ``level``; None allows any.
+    """Raise ArgusError, naming the parts, unless all licences have a ``level``; None allows any.
 
-    ``permissive`` are terms that allow commercial use. ``work`` is an Argus, or by part either terms or a record
-    that states them under ``license``.
+    ``permissive`` licences allow commercial use. ``work`` is an Argus, or maps parts to licences or to records with a
+    ``license``.
     """
     if level is None:
         return
     check_level(level)
     groups = _refused(work).by_terms().items()
     if groups:
-        named = [f"{_listed(bound)}: {terms.name} ({terms.id})" for terms, bound in groups]
+        parts = [f"{_listed(names)}: {terms.name} ({terms.id})" for terms, names in groups]
         raise ArgusError(
-            f"not permissive: {'; '.join(named)}; choose other weights, heads or data, "
+            f"not permissive: {'; '.join(parts)}; choose other weights, heads or data, "
             "or leave out --require-license if these terms allow what you do"
         )
 
 
 def refused_heads(work: Licensed, level: str | None) -> dict[str, str]:
-    """The heads that ``require`` would refuse, each with why; empty if what they all stand on is refused too."""
+    """The heads that ``require`` would refuse, each with the reason; empty if code or backbone are refused too."""
     if level is None:
         return {}
     check_level(level)
@@ -187,16 +186,16 @@ def refused_heads(work: Licensed, level: str | None) -> dict[str, str]:
 
 
 def _refused(work: Licensed | Mapping[str, License | Mapping[str, Any]]) -> Licenses:
-    """The parts whose terms allow no commercial use."""
+    """The parts whose licences forbid commercial use."""
     parts = work if isinstance(work, Mapping) else work.licenses()
-    found = Licenses(
-        {part: terms if isinstance(terms, License) else find_license(_stated(terms)) for part, terms in parts.items()}
-    )
-    return Licenses({part: terms for part, terms in found.items() if not terms.commercial})
+    licenses = {
+        part: terms if isinstance(terms, License) else find_license(_license_id(terms)) for part, terms in parts.items()
+    }
+    return Licenses({part: terms for part, terms in licenses.items() if not terms.commercial})
 
 
-def _stated(record: Any) -> str | None:
-    """The identifier of the terms that a record states, as text or as a record of a License."""
+def _license_id(record: Any) -> str | None:
+    """The identifier of the licence in a record, where it is a text or the record of a License."""
     terms = record.get("license") if isinstance(record, Mapping) else None
-    stated = terms.get("id") if isinstance(terms, Mapping) else terms
-    return str(stated) if stated else None
+    identifier = terms.get("id") if isinstance(terms, Mapping) else terms
+    return str(identifier) if identifier else None

@@ -1,4 +1,4 @@
-"""Whether the network is to be left alone."""
+"""Whether the network may be used."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import os
 
 
 def offline() -> bool:
-    """Whether ARGUS_OFFLINE forbids to ask anything of the network."""
+    """Whether ARGUS_OFFLINE forbids any use of the network."""
     return os.environ.get("ARGUS_OFFLINE", "") not in ("", "0")

@@ -16,28 +16,28 @@ from argus_core.errors import ArgusError, unknown
 def options_model(target: Callable[..., Any]) -> type[BaseModel]:
     """A frozen pydantic model with one field per keyword-only parameter of ``target``.
 
-    Parameters of types that no text can give, such as modules, which a subclass hands to its parent, are no options:
-    they keep their defaults. Raises ArgusError for one without a default.
+    Parameters of types that cannot be written as text, such as modules that a subclass passes to its parent, are not
+    options: they keep their defaults. Raises ArgusError for such a parameter without a default.
     """
     function = target.__init__ if inspect.isclass(target) else target
-    parameters = inspect.signature(function).parameters.values()
-    wanted = [each for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY]
-    hints = _hints(function, wanted)
-    fields: dict[str, Any] = {}
-    for parameter in wanted:
-        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-        fields[parameter.name] = (hints.get(parameter.name, Any), default)
+    parameters = [
+        p for p in inspect.signature(function).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+    hints = _hints(function, parameters)
+    fields: dict[str, Any] = {
+        p.name: (hints.get(p.name, Any), ... if p.default is inspect.Parameter.empty else p.default) for p in parameters
+    }
     name = f"{getattr(target, '__name__', 'target')}Options"
     config = ConfigDict(frozen=True, extra="forbid")
     try:
         return create_model(name, __config__=config, **fields)
     except PydanticSchemaGenerationError:
-        return create_model(name, __config__=config, **_given_as_text(fields, function.__qualname__))
+        return create_model(name, __config__=config, **_textual(fields, function.__qualname__))
 
 
-def _given_as_text(fields: Mapping[str, tuple[Any, Any]], owner: str) -> dict[str, Any]:
+def _textual(fields: Mapping[str, tuple[Any, Any]], owner: str) -> dict[str, Any]:
     """The fields of types that pydantic knows."""
-    found = {}
+    known = {}
     for name, (hint, default) in fields.items():
         try:
             TypeAdapter(hint)
@@ -48,21 +48,21 @@ def _given_as_text(fields: Mapping[str, tuple[Any, Any]], owner: str) -> dict[st
                     "such as int, float, str, bool, Path, Literal or a tuple of these"
                 ) from error
         else:
-            found[name] = (hint, default)
-    return found
+            known[name] = (hint, default)
+    return known
 
 
 def _hints(function: Callable[..., Any], parameters: Iterable[inspect.Parameter]) -> dict[str, Any]:
-    # Of these parameters only: others may name types that are imported for type checkers alone.
-    written = {each.name: each.annotation for each in parameters if each.annotation is not inspect.Parameter.empty}
+    # Only of these parameters: others may have types that are only imported for type checkers.
+    annotations = {p.name: p.annotation for p in parameters if p.annotation is not inspect.Parameter.empty}
     try:
-        return get_type_hints(SimpleNamespace(__annotations__=written), getattr(function, "__globals__", {}))
+        return get_type_hints(SimpleNamespace(__annotations__=annotations), getattr(function, "__globals__", {}))
     except NameError as error:
         raise ArgusError(f"the type of an option of {function.__qualname__} is unknown at run time: {error}") from error
 
 
 def check_options(model: type[BaseModel], values: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """All fields of ``model`` with ``values`` put in; raises ArgusError with one line per fault."""
+    """All fields of ``model`` after setting ``values``; raises ArgusError with one line per fault."""
     for key in values:
         if key not in model.model_fields:
             raise unknown(f"option of {what}", key, model.model_fields)
@@ -75,7 +75,7 @@ def check_options(model: type[BaseModel], values: Mapping[str, Any], what: str) 
 
 
 def _listed(hint: Any, value: Any) -> Any:
-    """A lone value as a list where one is wanted: ``layers=-1``."""
+    """A single value as a list where the type is one: ``layers=-1``."""
     return [value] if get_origin(hint) in (tuple, list) and isinstance(value, int | float | str) else value
 
 
@@ -86,16 +86,16 @@ def parse_value(text: str) -> Any:
     except json.JSONDecodeError:
         pass
     parts = text.split(",")
-    several = len(parts) > 1
-    if several and not parts[-1].strip():  # "11," as Python writes tuples
+    is_list = len(parts) > 1
+    if is_list and not parts[-1].strip():  # "11," as Python writes tuples
         parts.pop()
-    if several and all(_is_number(part) for part in parts):
+    if is_list and all(_is_number(part) for part in parts):
         return [json.loads(part) for part in parts]
     return text
 
 
 LARGEST = 16384
-"""Pixels of a side that a command line may ask for: the pixels alone take 0.75 GiB then."""
+"""The largest side in pixels that commands accept: such an image takes 0.75 GiB."""
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""How far a long command is: a bar on a terminal, a plain line now and then in a log, and one line at the end."""
+"""Progress of long commands: a bar on a terminal, a plain line now and then in a log, and a line at the end."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ EVERY = 10.0
 
 
 class ProgressBar:
-    """A bar on standard error with count, times and a note, which goes when it is done; used as a context.
+    """A bar on standard error with count, times and a note, which disappears at the end; used as a context manager.
 
-    Where standard error is no terminal it prints a line at most every ``every`` seconds: done of total, rate, time
-    left, note. ``what`` names the work, ``unit`` what is counted (in the plural), ``done`` what was there before.
+    If standard error is not a terminal it prints a line at most every ``every`` seconds: done of total, rate, time
+    left, note. ``what`` names the work, ``unit`` the counted things (in the plural), ``done`` how many exist already.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class ProgressBar:
             self._bar.stop()
 
     def stage(self, what: str, total: int | None = None, unit: str = "images", done: int = 0) -> None:
-        """Other work begins, such as scoring between two epochs: rate and time left start anew."""
+        """Start other work, such as scoring between two epochs: rate and time left start again."""
         self.what, self.total, self.unit = what, total, unit
         self.done = self._before = done
         self._began = time.monotonic()
-        if self._task is None:  # a stage that begins does not put off the next line
+        if self._task is None:  # a new stage does not delay the next line
             self._printed = self._began
         if self._bar is None:
             self._task = 0
@@ -63,11 +63,11 @@ class ProgressBar:
         self._task = self._bar.add_task(what, total=total, completed=done, note="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """So many more are done."""
+        """Add ``count`` to what is done."""
         self.update(self.done + count, note)
 
     def update(self, done: int, note: str = "", total: int | None = None) -> None:
-        """So many are done; ``note`` stands behind, such as ``epoch 2/5, loss 0.31``."""
+        """Set what is done; ``note`` is shown after it, such as ``epoch 2/5, loss 0.31``."""
         self.done = done
         self.total = self.total if total is None else total
         if self._bar is not None:
@@ -77,52 +77,52 @@ class ProgressBar:
             self.print(self.line(note))
 
     def print(self, text: str) -> None:
-        """A line of its own, above the bar; never wrapped, so that a log keeps it in one piece."""
+        """Print a line above the bar, never wrapped, so that a log keeps it in one piece."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def line(self, note: str = "") -> str:
-        """What a log shows, such as ``cache train: 40/200 images, 20%, 3.4/s, 47 s left``."""
+        """A line for a log, such as ``cache train: 40/200 images, 20%, 3.4/s, 47 s left``."""
         parts = [f"{self.what}: {self.done}" + (f"/{self.total}" if self.total else "") + f" {self.unit}"]
         if self.total:
             parts.append(f"{self.done / self.total:.0%}")
-        new, took = self.done - self._before, time.monotonic() - self._began
-        if new > 0 and took > 0:
-            parts.append(_rate(new / took))
+        new, seconds = self.done - self._before, time.monotonic() - self._began
+        if new > 0 and seconds > 0:
+            parts.append(_rate(new / seconds))
             if self.total:
-                parts.append(f"{duration((self.total - self.done) * took / new)} left")
+                parts.append(f"{duration((self.total - self.done) * seconds / new)} left")
         return ", ".join([*parts, *([note] if note else [])])
 
 
 @contextmanager
 def working(what: str, *, console: Console | None = None, every: float = EVERY) -> Iterator[None]:
-    """Work that is not counted: a spinner on a terminal, elsewhere a line now and then with the time so far."""
-    shown = console or Console(stderr=True)
-    if shown.is_terminal:
-        with shown.status(what, spinner="dots" if shown.encoding.startswith("utf") else "line"):
+    """Show work without a count: a spinner on a terminal, or a line now and then with the time so far."""
+    console = console or Console(stderr=True)
+    if console.is_terminal:
+        with console.status(what, spinner="dots" if console.encoding.startswith("utf") else "line"):
             yield
         return
-    done, began = threading.Event(), time.monotonic()
+    done, start = threading.Event(), time.monotonic()
 
-    def tell() -> None:
+    def report() -> None:
         while not done.wait(every):
-            shown.print(f"{what}: {duration(time.monotonic() - began)} so far", markup=False, soft_wrap=True)
+            console.print(f"{what}: {duration(time.monotonic() - start)} so far", markup=False, soft_wrap=True)
 
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
+    reporter = threading.Thread(target=report, daemon=True)
+    reporter.start()
     try:
         yield
     finally:
         done.set()
-        teller.join()
+        reporter.join()
 
 
 def finished(what: str, where: object, seconds: float) -> None:
-    """Say on standard output what was written, where, and how long it took."""
+    """Print on standard output what was written, where, and how long it took."""
     print(f"{what}: {where} ({duration(seconds)})", flush=True)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    """Seconds in readable form: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -134,7 +134,7 @@ def duration(seconds: float) -> str:
 
 
 def _rate(per_second: float) -> str:
-    """As in ``3.4/s``; of slow work how long each takes."""
+    """As in ``3.4/s``, or the time of each for slow work."""
     return f"{per_second:.3g}/s" if per_second >= 0.5 else f"{duration(1 / per_second)} each"
 
 

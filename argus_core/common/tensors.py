@@ -1,4 +1,4 @@
-"""The identity of a set of weights, and writing it."""
+"""The identity of a set of weights, and writing them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from argus_core.common.files import write_atomic
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 (hex) over names, dtypes, shapes and bytes, in order of name; batch counters do not count."""
+    """sha256 (hex) over names, dtypes, shapes and bytes, in order of name; batch counters are left out."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         if name.endswith("num_batches_tracked"):
@@ -27,12 +27,12 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file atomically; tensors are cloned, because safetensors refuses any that share memory."""
-    held = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    copies = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
 
     def write(to: Path) -> None:
         to.touch()
         mode = to.stat().st_mode
-        save_file(held, to, dict(metadata))
-        to.chmod(mode)  # safetensors lets nobody else read its files
+        save_file(copies, to, dict(metadata))
+        to.chmod(mode)  # safetensors creates files that only their owner can read
 
     write_atomic(path, write)
