@@ -1,4 +1,4 @@
-"""Frozen backbones by name, and tokens computed by one that runs now."""
+"""Frozen backbones by name, and live tokens: computed when they are read."""
 
 from argus_core.backbones.base import Backbone, Precision, fit_to_grid
 from argus_core.backbones.load import load_backbone

@@ -1,4 +1,4 @@
-"""The frozen backbone: pixels in, raw tokens out, the same whatever the network."""
+"""The frozen backbone: pixels in, raw tokens out, with the same interface for every network."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from argus_core.nn import computes_bf16, without_tf32
 from argus_core.tokens import FeatureInfo, FinalNorm, Needs, PlacedTokens, Tokens, cell_mask
 
 Precision = Literal["auto", "fp32"]
-"""``fp32``, or ``auto``: half precision where the device computes it faster."""
+"""``fp32``, or ``auto``: half precision on devices that are faster with it."""
 Triple = tuple[float, float, float]
 Rendered = tuple[npt.NDArray[np.uint8], Placement]
 """A canvas (H, W, 3) of RGB bytes, and where the image lies on it."""
 
 
 class Backbone(nn.Module):
-    """A network that never trains: always in eval mode, no gradients, nothing drifts.
+    """A network that never trains: always in eval mode and without gradients.
 
-    ``model`` must offer timm's ``forward_intermediates``. ``weights_sha256`` covers every tensor that
-    shapes the output, ``license`` is the identifier of the weights' terms. ``precision`` "auto" means bf16
-    autocast on GPUs that compute it; float32 is all of it, without TF32.
+    ``model`` must have timm's ``forward_intermediates``. ``weights_sha256`` covers every tensor that affects the
+    output, ``license`` identifies the terms of the weights. ``precision`` "auto" means bf16 autocast on GPUs that
+    support it; "fp32" is plain float32, without TF32. ``options`` are those of the factory, besides the weights;
+    ``rounded_from`` is the sha256 that weights had before they were rounded for storage.
     """
 
     def __init__(
@@ -53,9 +54,7 @@ class Backbone(nn.Module):
         self.model = model.eval().requires_grad_(False)
         self.info, self.name, self.mean, self.std = info, name, mean, std
         self.license, self._low = license, precision == "auto"
-        # Set by ``load_backbone``: what the factory was told besides the weights.
         self.options: dict[str, Any] = {}
-        # Set where stored weights were rounded: the identity they had before.
         self.rounded_from: str | None = None
         self._periods = {key: value.clone() for key, value in rope_periods(model).items()}
         self.weights_sha256 = tensors_sha256({**model.state_dict(), **self._periods})
@@ -67,38 +66,38 @@ class Backbone(nn.Module):
 
     @property
     def precision(self) -> str:
-        """What the network computes in where it is now: ``bf16`` or ``fp32``."""
+        """The precision on the current device: ``bf16`` or ``fp32``."""
         return "bf16" if self._low and computes_bf16(self.device) else "fp32"
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.model.parameters()).device
 
     @property
     def norm(self) -> FinalNorm | None:
-        """The live final LayerNorm, for every layer of a plain transformer, else the last; None if absent."""
+        """The final LayerNorm, for all layers of a plain transformer, else for the last; None if there is none."""
         layer = _final_norm(self.model)
         if layer is None:
             return None
         weight = torch.ones(layer.normalized_shape) if layer.weight is None else layer.weight.detach().float()
         bias = torch.zeros_like(weight) if layer.bias is None else layer.bias.detach().float()
-        alike = len({*zip(self.info.channels, self.info.strides, strict=True)}) == 1
+        plain = len({*zip(self.info.channels, self.info.strides, strict=True)}) == 1
         depth = self.info.depth
-        return FinalNorm(weight, bias, layer.eps, tuple(range(depth)) if alike else (depth - 1,))
+        return FinalNorm(weight, bias, layer.eps, tuple(range(depth)) if plain else (depth - 1,))
 
     def train(self, mode: bool = True) -> Backbone:
-        """Do nothing: a parent's ``train()`` must not wake batch statistics, dropout or position noise."""
+        """Do nothing: a parent's ``train()`` must not enable batch statistics, dropout or position noise."""
         return self
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Run the network through ``torch.compile`` from now on; arguments are passed to it."""
+        """Run the network through ``torch.compile`` from now on, with these arguments."""
         self._compiled = torch.compile(self._network, *args, **kwargs)
 
     def encode(self, canvases: Tensor, extent: Tensor, needs: Needs) -> Tokens:
-        """Tokens of RGB bytes (B, H, W, 3) whose image ends at ``extent`` (B, 2: height, width).
+        """Tokens of RGB bytes (B, H, W, 3) whose images end at ``extent`` (B, 2: height, width).
 
-        Computed where the weights are. Padding is zero after normalising, whatever bytes it holds.
+        Computed on the device of the weights. Padding becomes zero after normalisation, whatever bytes it holds.
         """
         if canvases.dtype != torch.uint8 or canvases.ndim != 4 or canvases.shape[-1] != 3:
             raise ArgusError(
@@ -114,9 +113,9 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor, needs: Needs, extent: Tensor | None = None) -> Tokens:
-        """Raw float32 tokens of normalised (B, 3, H, W) images; without ``extent`` the whole input is image.
+        """Raw float32 tokens of normalised (B, 3, H, W) images; without ``extent`` there is no padding.
 
-        H and W must be multiples of the coarsest needed stride, else ArgusError (see ``fit_to_grid``).
+        Raises ArgusError unless H and W are multiples of the largest stride of the needed layers, see ``fit_to_grid``.
         """
         needs = needs.resolve(self.info)
         layers = sorted(set(needs.layers))
@@ -132,7 +131,7 @@ class Backbone(nn.Module):
         return Tokens(maps if needs.maps else {}, prefix if needs.cls else {}, extent, size, self.info, self.norm)
 
     def _taps(self, images: Tensor, layers: Sequence[int]) -> list[tuple[Tensor, Tensor | None]]:
-        """Block outputs (B, C, h, w) and, of transformers, the tokens before the patches (B, P, C)."""
+        """The output (B, C, h, w) of each layer, and of transformers the tokens before the patches (B, P, C)."""
         weight = next(self.model.parameters())
         run = self._compiled or self._network
         low = self.precision == "bf16"
@@ -144,19 +143,18 @@ class Backbone(nn.Module):
         return [(self._as_map(tap, size, layer), extra) for layer, (tap, extra) in zip(layers, pairs, strict=True)]
 
     def _call_options(self) -> dict[str, Any]:
-        offered = inspect.signature(self._network).parameters
-        tokens = "return_prefix_tokens" in offered
-        wanted = {
+        parameters = inspect.signature(self._network).parameters
+        options = {
             "norm": False,
             "stop_early": True,
             "intermediates_only": True,
-            "output_fmt": "NLC" if tokens else "NCHW",
+            "output_fmt": "NLC" if "return_prefix_tokens" in parameters else "NCHW",
             "return_prefix_tokens": bool(getattr(self.model, "num_prefix_tokens", 0)),
         }
-        return {key: value for key, value in wanted.items() if key in offered}
+        return {key: value for key, value in options.items() if key in parameters}
 
     def _as_map(self, tap: Tensor, size: tuple[int, int], layer: int) -> Tensor:
-        """(B, N, C) or (B, C, h, w) to (B, C, h, w), of tokens as a channels-last view."""
+        """(B, N, C) or (B, C, h, w) to (B, C, h, w); tokens become a channels-last view."""
         rows, cols = self.info.grid(size, layer)
         shape = (len(tap), self.info.channels[layer], rows, cols)
         out = tap.unflatten(1, (rows, cols)).permute(0, 3, 1, 2) if tap.ndim == 3 else tap
@@ -165,7 +163,7 @@ class Backbone(nn.Module):
         return out
 
     def _prefix(self, tap: Tensor, mask: Tensor, extra: Tensor | None) -> Tensor:
-        """(B, P, C) with CLS first; the mean over image cells stands in where a network has no CLS."""
+        """(B, P, C) with CLS first; of networks without CLS the mean over image cells."""
         if extra is not None and extra.shape[1] == self.info.prefix:
             return extra.float()
         mean = (tap.sum((2, 3)) / mask.sum((2, 3)).clamp(min=1))[:, None]  # (B, 1, C)
@@ -173,7 +171,7 @@ class Backbone(nn.Module):
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Backbone:
         super()._apply(fn, recurse)
-        # timm recomputes RoPE periods after a change of dtype; official files may hold rounded ones.
+        # timm recomputes RoPE periods when the dtype changes, but official files may hold rounded ones.
         for key, live in rope_periods(self.model).items():
             owner = self.model.get_submodule(key.rpartition(".")[0])
             owner.periods = self._periods[key].to(live.device)
@@ -188,7 +186,7 @@ def encode_rendered(backbone: Backbone, rendered: Sequence[Rendered], needs: Nee
 
 
 def check_grid(size: tuple[int, int], multiple: int) -> None:
-    """Raise ArgusError, with the nearest good sizes, unless ``size`` divides into ``multiple`` px cells."""
+    """Raise ArgusError, with the nearest valid sizes, unless ``size`` divides into cells of ``multiple`` px."""
     if all(n > 0 and n % multiple == 0 for n in size):
         return
     low = " x ".join(str(max(n // multiple, 1) * multiple) for n in size)
@@ -200,7 +198,7 @@ def check_grid(size: tuple[int, int], multiple: int) -> None:
 
 
 def fit_to_grid(images: Tensor, multiple: int, how: Literal["crop", "pad"]) -> Tensor:
-    """Cut or zero-pad (B, C, H, W) at the bottom and right to multiples of ``multiple`` px."""
+    """Crop or zero-pad (B, C, H, W) at the bottom and right to multiples of ``multiple`` px."""
     height, width = images.shape[-2:]
     if how == "pad":
         return F.pad(images, (0, -width % multiple, 0, -height % multiple))

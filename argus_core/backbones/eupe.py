@@ -22,7 +22,7 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Variant:
-    """One model: timm's name, the official file's stem, final channels, a ConvNeXt's third-stage blocks."""
+    """A model: timm's name, the stem of the official file, final channels, and blocks of a ConvNeXt's third stage."""
 
     timm: str
     official: str
@@ -87,16 +87,16 @@ def _eupe(name: str, weights: str | Path | None, precision: Precision = "auto", 
     if weights is None:
         weights = published_weights(tag, f"{variant.official}.pt from facebook/{variant.official}")
     tensors = from_official(read_tensors(weights), weights)
-    found = identify(tensors)
-    if found not in (None, name):
-        raise ArgusError(f"{weights} looks like {found}, not {name}; use --backbone {found} or another file")
+    actual = identify(tensors)
+    if actual not in (None, name):
+        raise ArgusError(f"{weights} looks like {actual}, not {name}; use --backbone {actual} or another file")
     model = build(tag, **options)
     load_strict(model, tensors, weights, ignore=("head.fc",))
     return wrap(model, name, license=EUPE.id, precision=precision)
 
 
 def identify(tensors: Tensors) -> str | None:
-    """The name of the EUPE model that tensors in timm's names have the shapes of, if any."""
+    """The EUPE model that tensors under timm's names have the shapes of, if any."""
     norm = tensors.get("norm.weight", tensors.get("head.norm.weight"))
     blocks = sum(bool(re.fullmatch(r"stages\.2\.blocks\.\d+\.gamma", key)) for key in tensors)
     shape = (0 if norm is None else len(norm), blocks)
@@ -104,7 +104,7 @@ def identify(tensors: Tensors) -> str | None:
 
 
 def from_official(tensors: Tensors, source: str | Path) -> Tensors:
-    """Official names and layout (github.com/facebookresearch/EUPE) to timm's; timm's own pass unchanged."""
+    """Tensors under timm's names, converted from official ones (github.com/facebookresearch/EUPE) if needed."""
     convnext = any(key.startswith("downsample_layers.") for key in tensors)
     if not convnext and "storage_tokens" not in tensors:
         return tensors

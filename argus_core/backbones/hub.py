@@ -1,4 +1,4 @@
-"""What is published on the hub: found in the local cache, else fetched, else an error that says what to fetch."""
+"""Files on the Hugging Face hub: from the local cache, else downloaded, else an error that says what to fetch."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _FILE = "model.safetensors"
 
 
 def published_weights(name: str, official: str = "") -> Path:
-    """The file with timm's weights of ``name``; ``official`` names another file that serves as well.
+    """The file with timm's weights of ``name``; ``official`` describes another file that could be used.
 
-    ARGUS_OFFLINE=1 leaves the network alone. Raises ArgusError, soon, when the file cannot be had.
+    With ARGUS_OFFLINE=1 the network is not used. Raises ArgusError, without a long wait, if there is no file.
     """
     config = get_pretrained_cfg(name)
     repository = config.hf_hub_id if config else None
@@ -32,18 +32,18 @@ def published_weights(name: str, official: str = "") -> Path:
     if isinstance(cached, str):
         return Path(cached)
     if offline():
-        raise _not_here(repository, official, "ARGUS_OFFLINE forbids fetching them")
+        raise _not_available(repository, official, "ARGUS_OFFLINE forbids fetching them")
     try:
-        _knock()
+        _check_reachable()
         return Path(huggingface_hub.hf_hub_download(repository, _FILE))
-    except Exception as error:  # the client passes on its transport library's own errors
-        raise _not_here(repository, official, f"fetching them failed: {error}") from error
+    except Exception as error:  # the client raises errors of its transport library too
+        raise _not_available(repository, official, f"fetching them failed: {error}") from error
 
 
 def published_folder(repository: str, files: Sequence[str], revision: str | None = None) -> Path:
-    """A folder with ``files`` of a repository, all of one revision; what is cached is not asked for again.
+    """A folder with ``files`` of a repository, all of one revision; cached files are not requested again.
 
-    ARGUS_OFFLINE=1 leaves the network alone. Raises ArgusError, soon, when the files cannot be had.
+    With ARGUS_OFFLINE=1 the network is not used. Raises ArgusError, without a long wait, if files are missing.
     """
     fetch = partial(huggingface_hub.snapshot_download, repository, revision=revision, allow_patterns=list(files))
     try:
@@ -58,9 +58,9 @@ def published_folder(repository: str, files: Sequence[str], revision: str | None
     if offline():
         raise ArgusError(f"{wanted} are not on this machine and ARGUS_OFFLINE forbids fetching them")
     try:
-        _knock()
+        _check_reachable()
         folder = Path(fetch())
-    except Exception as error:  # the client passes on its transport library's own errors
+    except Exception as error:  # the client raises errors of its transport library too
         raise ArgusError(f"fetching {wanted} failed: {error}; check the name, or fetch them by hand") from error
     absent = [file for file in files if not (folder / file).is_file()]
     if absent:
@@ -68,12 +68,12 @@ def published_folder(repository: str, files: Sequence[str], revision: str | None
     return folder
 
 
-def _knock() -> None:
-    """Raise at once if the hub cannot be reached: its client repeats a failed request for most of a minute."""
+def _check_reachable() -> None:
+    """Raise at once if the hub cannot be reached; its client would retry for most of a minute."""
     get_session().head(huggingface_hub.constants.ENDPOINT, timeout=5)
 
 
-def _not_here(repository: str, official: str, reason: str) -> ArgusError:
+def _not_available(repository: str, official: str, reason: str) -> ArgusError:
     either = f"{official} or " if official else ""
     return ArgusError(
         f"the weights are not on this machine and {reason}; fetch {either}{_FILE} from "

@@ -77,7 +77,7 @@ class FramedSource:
 
 
 class LiveSource(FramedSource):
-    """The token source of a split's images; its tokens equal those of a float32 cache of the same batches, bit for bit."""
+    """The token source of a split's images; bit for bit the tokens of a float32 cache of the same batches."""
 
     def __init__(
         self, backbone: Backbone, split: Split, canvas: Canvas, needs: Needs, views: tuple[str, ...] = ("id",)

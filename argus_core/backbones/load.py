@@ -22,17 +22,17 @@ def load_backbone(
 ) -> Backbone:
     """The backbone ``name`` (or ``SCHEME:NAME``, such as ``timm:resnet18``) with its own or a file's weights.
 
-    ``options`` go to the backbone's factory. Raises ArgusError for an unknown name and
-    for weights that cannot be had.
+    ``options`` go to the backbone's factory. Raises ArgusError for an unknown name and for weights that are not
+    available.
     """
     scheme, _, inner = name.partition(":")
     factory = BACKBONES.load(scheme)
-    arguments = ([inner] if inner else [], {"weights": weights, **options})
+    positional, keywords = [inner] if inner else [], {"weights": weights, **options}
     try:
-        inspect.signature(factory).bind(*arguments[0], **arguments[1])
+        inspect.signature(factory).bind(*positional, **keywords)
     except TypeError as error:
         raise ArgusError(f"backbone {name!r}: {error}; timm models are written timm:NAME") from error
-    backbone: Backbone = factory(*arguments[0], **arguments[1])
+    backbone: Backbone = factory(*positional, **keywords)
     backbone.options = dict(options)
     if device is not None:
         backbone = backbone.to(device)

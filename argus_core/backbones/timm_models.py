@@ -1,4 +1,4 @@
-"""Any timm model that can give its intermediate outputs, as a backbone."""
+"""Any timm model with intermediate outputs as a backbone."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def timm_backbone(
     precision: Precision = "auto",
     **model_options: Any,
 ) -> Backbone:
-    """The timm model ``name`` with a local file in timm's own names, else with timm's published weights.
+    """The timm model ``name`` with the weights of a local file under timm's names, else with the published weights.
 
-    ``mean`` and ``std`` default to those of the published weights, ``license`` to theirs, or to ``unknown``
-    for a local file. ``model_options`` go to the network, such as ``pad_type="same"``.
+    ``mean`` and ``std`` default to those of the published weights, ``license`` to theirs, or to ``unknown`` for a local
+    file. ``model_options`` such as ``pad_type="same"`` go to the network.
     """
     if not timm.is_model(name):
         raise unknown("timm model", name.split(".")[0], timm.list_models())
@@ -46,10 +46,10 @@ def timm_backbone(
 
 
 def build(name: str, weights: Path | None = None, **options: Any) -> nn.Module:
-    """A timm network without classifier, for any input size if it can, with published ``weights``."""
+    """A timm network without classifier, with dynamic input size if it supports that, and published ``weights``."""
     options = {"num_classes": 0, **options}
     if weights is not None:
-        # Some models are published as arrays of another framework, which older timm then expects of any file.
+        # Some models are published as JAX arrays, and older timm expects these of any file of such a model.
         overlay = {"file": str(weights), "custom_load": False}
         options |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
     try:
@@ -67,7 +67,7 @@ def wrap(
     std: Sequence[float] | None = None,
     precision: Precision = "auto",
 ) -> Backbone:
-    """A backbone around a loaded timm network; what is not given comes from the network's configuration."""
+    """A backbone of a loaded timm network; other values default to those of the network's configuration."""
     config: dict[str, Any] = getattr(model, "pretrained_cfg", {})
     return Backbone(
         model,
@@ -81,7 +81,7 @@ def wrap(
 
 
 def feature_info(model: nn.Module, name: str) -> FeatureInfo:
-    """What a timm network announces of its layers; raises ArgusError if it gives no intermediate outputs."""
+    """Channels and strides of a timm network; raises ArgusError if it has no intermediate outputs."""
     stages = getattr(model, "feature_info", None)
     if not hasattr(model, "forward_intermediates") or not stages:
         raise ArgusError(f"{name} has no forward_intermediates in this timm, so heads cannot read it; use another")

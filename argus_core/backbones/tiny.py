@@ -1,4 +1,4 @@
-"""A download-free twin of the EUPE transformers: their architecture, narrow, with fixed random weights."""
+"""A narrow EUPE transformer with fixed random weights, which needs no download."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from argus_core.common.license import APACHE
 
 
 def tiny(weights: str | Path | None = None, *, precision: Precision = "auto") -> Backbone:
-    """12 blocks of 96 channels, stride 16, 5 prefix tokens; the same weights everywhere if no file is given.
+    """12 blocks of 96 channels, stride 16, 5 prefix tokens; without a file the same weights on all machines.
 
-    Random features keep local colour and texture linearly readable, so heads learn something on them.
+    Local colour and texture can be read linearly from random features, so heads learn something on them.
     """
     model = build("vit_small_patch16_dinov3_qkvb", embed_dim=96, num_heads=3)
     if weights is not None:
@@ -30,7 +30,7 @@ def tiny(weights: str | Path | None = None, *, precision: Precision = "auto") ->
 
 
 def _fixed(key: str, like: Tensor) -> Tensor:
-    """The value of one tensor, from its name alone: ``torch.rand`` is bit-identical on all machines."""
+    """The value of a tensor, from its name alone; ``torch.rand`` is bit-identical on all machines."""
     if key.endswith("periods"):
         return like.bfloat16().float()  # pow() differs in the last bit between machines
     generator = torch.Generator().manual_seed(zlib.crc32(f"argus tiny {key}".encode()))

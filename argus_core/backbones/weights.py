@@ -1,4 +1,4 @@
-"""Weight files without pickled code: reading, unwrapping, strict loading, hashing."""
+"""Weight files without pickled code: reading, unwrapping, strict loading."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PREFIXES = ("module.", "teacher.", "backbone.")
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """All tensors of a ``.safetensors`` or PyTorch file, taken out of the usual wrappers and prefixes.
+    """All tensors of a ``.safetensors`` or PyTorch file, without the usual wrappers and prefixes.
 
     Raises ArgusError for a file that is missing, damaged, or holds anything but data.
     """
@@ -51,16 +51,16 @@ def _unwrap(content: object, path: Path) -> dict[str, Tensor]:
 def load_strict(
     model: nn.Module, tensors: Mapping[str, Tensor], source: str | Path, ignore: Sequence[str] = ()
 ) -> None:
-    """Copy ``tensors`` into ``model`` in place, RoPE periods included; every name must match.
+    """Copy ``tensors``, RoPE periods included, into ``model`` in place; every name must match.
 
-    Only batch counters may be missing, and only modules named in ``ignore`` (a classifier) may be too many.
+    Only batch counters may be missing, and only modules in ``ignore`` (a classifier) may be unexpected.
     """
     tensors = {k: v for k, v in tensors.items() if not any(k.startswith(f"{module}.") for module in ignore)}
     periods = rope_periods(model)
-    given = {key: tensors.pop(key) for key in periods if key in tensors}
+    new_periods = {key: tensors.pop(key) for key in periods if key in tensors}
     try:
         missing, unexpected = model.load_state_dict(tensors, strict=False)
-        for key, value in given.items():
+        for key, value in new_periods.items():
             periods[key].copy_(value)
     except RuntimeError as error:
         first = " ".join(str(error).split()[:60])

@@ -1,4 +1,4 @@
-"""What a backbone gives and a head reads: token grids, what a head needs of them, and where they come from."""
+"""Tokens, which backbones compute and heads read: their values, what a head needs, and sources of them."""
 
 from argus_core.tokens.border import repeat_border
 from argus_core.tokens.source import Item, PlacedTokens, TokenSource

@@ -1,4 +1,4 @@
-"""Maps whose padding repeats the image's border, so that enlarging them never mixes padding in."""
+"""Padding that repeats the image's border, so that enlarging a map never mixes padding in."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def repeat_border(maps: Tensor, stride: int, extent: Tensor) -> Tensor:
-    """(B, C, h, w) maps of cells of ``stride`` canvas pixels, padding replaced by the last row and column with image.
+    """Replace the padding of (B, C, h, w) maps of ``stride`` px by the last row and column that hold image.
 
-    ``extent`` (B, 2) is where the images end, in canvas pixels. A bilinear resize then gives inside the image what
-    it gives without any padding.
+    ``extent`` (B, 2) is where the images end, in canvas pixels. Resized bilinearly, the inside of the image is then
+    the same as without padding.
     """
     for dim in (2, 3):
         last = (extent[:, dim - 2] - 1).div(stride, rounding_mode="floor").clamp(min=0)

@@ -1,4 +1,4 @@
-"""Where tokens come from: a cache on disk or a backbone running live give the same thing."""
+"""The interface of token sources: a cache on disk, or a backbone that runs live."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The taps of a head as one map, whatever strides they have."""
+"""The layers that a head reads as one map, whatever their strides."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from argus_core.tokens.border import repeat_border
 from argus_core.tokens.types import FeatureInfo, Features, Needs, cell_mask
 
 T = TypeVar("T")
-USUAL = (8, 16, 32)
+PYRAMID_STRIDES = (8, 16, 32)
 """Strides in pixels of the maps that dense heads read from a pyramid by default."""
 QUARTERS = 4
-AIM = 16
-"""Taps are brought to the stride nearest to this one, in pixels."""
+PREFERRED_STRIDE = 16
+"""In pixels; maps are resampled to the stride among theirs that is nearest to it."""
 
 
 class Taps(nn.Module):
-    """The taps of a head as one (B, ``channels``, h, w) map: stacked, or if ``project`` mixed into the last.
+    """The maps of a head's layers as one (B, ``channels``, h, w) map: stacked, or with ``project`` mixed into the last.
 
-    Taps of several strides are brought to one, ``stride`` px, by default that of theirs which is nearest to 16: coarser
-    ones bilinearly, finer ones by means, see ``restride``. ``project`` puts a LayerNorm on all taps but the last and a
-    1x1 convolution on the stack. It starts as a copy of the last tap, so that training decides what the others add.
+    Maps of several strides are resampled to one, ``stride`` px, by default the one of theirs that is nearest to 16, see
+    ``restride``. ``project`` adds a LayerNorm to all maps but the last, and a 1x1 convolution of the stack that starts
+    as a copy of the last map, so that training decides what the others contribute.
     """
 
     def __init__(self, info: FeatureInfo, needs: Needs, project: bool = False, stride: int | None = None) -> None:
@@ -46,7 +46,7 @@ class Taps(nn.Module):
             self.mix.weight.data[:, -widths[-1] :, 0, 0].fill_diagonal_(1)
 
     def forward(self, features: Features) -> Tensor:
-        """One map of a head's features; zero where there is padding, but for what ``project`` puts there."""
+        """One map of a head's features; zero in padding unless ``project`` changes that."""
         maps: Sequence[Tensor] = features.maps
         if self.norms is not None:
             normed = [_channel_norm(norm, x) for norm, x in zip(self.norms, maps[:-1], strict=True)]
@@ -57,7 +57,7 @@ class Taps(nn.Module):
         return self.mix(torch.cat(list(maps), dim=1))
 
     def view(self, features: Features) -> Features:
-        """The same features with that map alone."""
+        """The features with only that map."""
         return replace(features, maps=(self(features),))
 
     def views(self, batches: Iterable[tuple[Features, T]]) -> Iterator[tuple[Features, T]]:
@@ -66,11 +66,11 @@ class Taps(nn.Module):
 
 
 def restride(x: Tensor, stride: int, to: int, extent: Tensor, size: tuple[int, int]) -> Tensor:
-    """A (B, C, h, w) map of cells of ``stride`` px as one of cells of ``to`` px, zero where there is padding.
+    """Resample a (B, C, h, w) map from cells of ``stride`` px to cells of ``to`` px; padding becomes zero.
 
-    Enlarged bilinearly as if the image ended with its last cell, or reduced to the mean of the cells that hold image:
-    padding never counts. One stride must be a multiple of the other. ``extent`` (B, 2) is where the images end and
-    ``size`` how large the canvas is, both height, width in canvas pixels.
+    Maps are enlarged bilinearly, or reduced to the mean of the cells that hold image; padding has no influence. One
+    stride must be a multiple of the other. ``extent`` (B, 2) is where the images end and ``size`` the size of the
+    canvas, both height, width in canvas pixels.
     """
     if to == stride:
         return x
@@ -82,10 +82,10 @@ def restride(x: Tensor, stride: int, to: int, extent: Tensor, size: tuple[int, i
 
 
 def _mean(x: Tensor, stride: int, step: int, extent: Tensor) -> Tensor:
-    """Means of ``step`` x ``step`` cells, of those that hold image."""
+    """Means over blocks of ``step`` x ``step`` cells, of those that hold image."""
     mask = cell_mask(extent, stride, (x.shape[2], x.shape[3]))
-    even = (0, -x.shape[3] % step, 0, -x.shape[2] % step)
-    total, count = (F.avg_pool2d(F.pad(part, even), step) for part in (x * mask, mask.to(x.dtype)))
+    padding = (0, -x.shape[3] % step, 0, -x.shape[2] % step)
+    total, count = (F.avg_pool2d(F.pad(part, padding), step) for part in (x * mask, mask.to(x.dtype)))
     return total / count.clamp(min=0.5 / step**2)  # without image both are 0
 
 
@@ -94,35 +94,35 @@ def _channel_norm(norm: nn.Module, x: Tensor) -> Tensor:
 
 
 def common_stride(info: FeatureInfo, needs: Needs, stride: int | None = None) -> int:
-    """The stride in pixels that taps are brought to: ``stride``, or that of theirs which is nearest to 16.
+    """The stride in pixels that maps are resampled to: ``stride``, or the one of theirs that is nearest to 16.
 
-    Raises ArgusError where a tap cannot be brought there, as its stride is neither a multiple nor a divisor.
+    Raises ArgusError unless it is a multiple or a divisor of the stride of every map.
     """
-    held = sorted({info.strides[layer] for layer in needs.resolve(info).layers})
-    to = min(held, key=lambda one: abs(math.log2(one / AIM))) if stride is None else stride
-    if to < 1 or any(max(one, to) % min(one, to) for one in held):
+    strides = sorted({info.strides[layer] for layer in needs.resolve(info).layers})
+    to = min(strides, key=lambda own: abs(math.log2(own / PREFERRED_STRIDE))) if stride is None else stride
+    if to < 1 or any(max(own, to) % min(own, to) for own in strides):
         raise ArgusError(
-            f"layers {list(needs.layers)} have strides {held}, which cannot be brought to {to} px; "
+            f"layers {list(needs.layers)} have strides {strides}, which cannot be brought to {to} px; "
             "choose layers, or a stride, of which each is a multiple of the other"
         )
     return to
 
 
 def default_layers(info: FeatureInfo) -> tuple[int, ...]:
-    """What a dense head reads if nobody says: the last layer, or of a pyramid those of strides 8, 16 and 32."""
+    """The default layers of a dense head: the last one, or of a pyramid those of strides 8, 16 and 32."""
     if len(set(info.strides)) == 1:
         return (-1,)
-    return pyramid_layers(info, USUAL) or (-1,)
+    return pyramid_layers(info, PYRAMID_STRIDES) or (-1,)
 
 
 def pyramid_layers(info: FeatureInfo, strides: Sequence[int]) -> tuple[int, ...]:
-    """For each of ``strides`` that the backbone has, the last stage of it."""
+    """The last stage of each of the ``strides`` that the backbone has."""
     last = {stride: layer for layer, stride in enumerate(info.strides[: info.stages])}
     return tuple(last[stride] for stride in strides if stride in last)
 
 
 def quarter_layers(depth: int) -> tuple[int, ...]:
-    """The last layer of each quarter of a backbone of ``depth`` layers: 2, 5, 8, 11 of twelve."""
+    """The last layer of each quarter of a backbone, such as 2, 5, 8 and 11 of twelve."""
     if depth < QUARTERS:
         raise ArgusError(f"four layers are read, the backbone has {depth}; name layers that it has")
     return tuple(-(-depth * quarter // QUARTERS) - 1 for quarter in range(1, QUARTERS + 1))

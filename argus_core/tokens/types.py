@@ -1,4 +1,4 @@
-"""What a backbone hands to heads: raw tokens, and one head's own view of them."""
+"""Raw tokens of a backbone, and the view of them that a head reads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from argus_core.errors import ArgusError
@@ -14,7 +15,7 @@ from argus_core.errors import ArgusError
 
 @dataclass(frozen=True)
 class Needs:
-    """Which taps a head reads; ``a | b`` is what a backbone must give to serve both.
+    """Which layers a head reads; ``a | b`` is what a backbone must give to serve both.
 
     ``layers`` are 0-based block (ViT) or stage (ConvNet) outputs, negative ones count from the last.
     ``norm`` applies the backbone's final norm to the layers it is defined for.
@@ -26,7 +27,7 @@ class Needs:
     cls: bool = False
 
     def resolve(self, info: FeatureInfo) -> Needs:
-        """The same needs with layers counted from the first; raises for a layer the backbone lacks."""
+        """The same needs with layers counted from the first; raises ArgusError for a layer that does not exist."""
         for layer in self.layers:
             if not -info.depth <= layer < info.depth:
                 raise ArgusError(
@@ -42,11 +43,11 @@ class Needs:
 
 @dataclass(frozen=True)
 class FeatureInfo:
-    """What is known of a backbone's tokens before any tensor: per layer channels and stride in pixels.
+    """Channels, and stride in pixels, of each layer of a backbone.
 
-    ``prefix`` counts the tokens before the patches, CLS first; a backbone without any gives its mean as CLS. The first
-    ``stages`` layers, by default all, are those that dense heads choose from if nobody says which; a map behind them,
-    widened for the classifier, is read for CLS or where it is asked for.
+    ``prefix`` counts the tokens before the patches, CLS first; a backbone without any gives its mean as CLS. Dense
+    heads choose their default layers from the first ``stages``, by default all; a layer behind these, widened for the
+    classifier, is read for CLS or if it is requested.
     """
 
     channels: tuple[int, ...]
@@ -61,7 +62,7 @@ class FeatureInfo:
 
     @property
     def depth(self) -> int:
-        """Number of layers that can be tapped."""
+        """Number of layers."""
         return len(self.channels)
 
     def grid(self, size: tuple[int, int], layer: int) -> tuple[int, int]:
@@ -71,23 +72,21 @@ class FeatureInfo:
 
     def to_dict(self) -> dict[str, object]:
         """Plain JSON values; ``FeatureInfo.from_dict`` is the inverse."""
-        held = {"channels": list(self.channels), "strides": list(self.strides), "prefix": self.prefix}
-        return held if self.stages is None else {**held, "stages": self.stages}
+        values: dict[str, object] = _FEATURE_INFO.dump_python(self, mode="json", exclude_none=True)
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> FeatureInfo:
         """Rebuild from ``to_dict``."""
-        channels, strides = values["channels"], values["strides"]
-        assert isinstance(channels, list) and isinstance(strides, list)
-        stages = values.get("stages")
-        return cls(
-            tuple(channels), tuple(strides), int(str(values["prefix"])), None if stages is None else int(str(stages))
-        )
+        return _FEATURE_INFO.validate_python(values)
+
+
+_FEATURE_INFO = TypeAdapter(FeatureInfo)
 
 
 @dataclass(frozen=True)
 class FinalNorm:
-    """The backbone's last LayerNorm over channels, applied after the cache so that one cache serves every head."""
+    """The backbone's last LayerNorm over channels. It is not applied to cached tokens, so a cache serves all heads."""
 
     weight: Tensor
     bias: Tensor
@@ -124,10 +123,10 @@ class Features:
 
 @dataclass(frozen=True)
 class Tokens:
-    """A batch of raw block outputs, before the final norm; live and cached ones are the same type.
+    """A batch of raw layer outputs, before the final norm, live or cached.
 
-    ``maps[layer]`` is (B, C, h, w) and zero in cells that hold no image; ``prefix[layer]`` is (B, P, C), CLS first, of
-    a cache CLS alone.
+    ``maps[layer]`` is (B, C, h, w) and zero in cells without image; ``prefix[layer]`` is (B, P, C), CLS first, and of a
+    cache CLS alone.
     """
 
     maps: Mapping[int, Tensor]
@@ -160,12 +159,12 @@ class Tokens:
         )
 
     def features(self, needs: Needs) -> Features:
-        """The view that ``needs`` asks for; raises if a needed layer was not computed or cached."""
+        """The view for ``needs``; raises ArgusError if a needed layer was not computed or cached."""
         needs = needs.resolve(self.info)
-        for held, wanted, what in ((self.maps, needs.maps, "maps"), (self.prefix, needs.cls, "CLS tokens")):
-            missing = [layer for layer in needs.layers if wanted and layer not in held]
+        for tensors, needed, what in ((self.maps, needs.maps, "maps"), (self.prefix, needs.cls, "CLS tokens")):
+            missing = [layer for layer in needs.layers if needed and layer not in tensors]
             if missing:
-                raise ArgusError(f"the tokens lack the {what} of layers {missing}; they hold {sorted(held)}")
+                raise ArgusError(f"the tokens lack the {what} of layers {missing}; they hold {sorted(tensors)}")
         return Features(
             tuple(self._map(layer, needs.norm) for layer in needs.layers) if needs.maps else (),
             tuple(self._cls(layer, needs.norm) for layer in needs.layers) if needs.cls else (),
@@ -180,8 +179,8 @@ class Tokens:
         raw = self.maps[layer].float()  # (B, C, h, w)
         out = self._normed(raw.permute(0, 2, 3, 1), layer, norm).permute(0, 3, 1, 2)
         if out.data_ptr() == raw.data_ptr():
-            return out.clone()  # a head may not reach the tokens its neighbours share
-        # The norm's bias would fill padding cells again.
+            return out.clone()  # other heads read the same tokens, and a head may write into its own
+        # The bias of the norm made padding cells non-zero.
         return out * cell_mask(self.extent, self.info.strides[layer], (raw.shape[2], raw.shape[3]))
 
     def _cls(self, layer: int, norm: bool) -> Tensor:
@@ -189,7 +188,7 @@ class Tokens:
 
 
 def cell_mask(extent: Tensor, stride: int, grid: tuple[int, int]) -> Tensor:
-    """(B, 1, h, w) bool: which cells of a stride-``stride`` grid hold at least one pixel of image."""
+    """(B, 1, h, w) bool: which cells of a grid of ``stride`` px hold at least one pixel of image."""
     rows = torch.arange(grid[0], device=extent.device) * stride < extent[:, :1]
     cols = torch.arange(grid[1], device=extent.device) * stride < extent[:, 1:]
     return (rows[:, :, None] & cols[:, None, :])[:, None]
