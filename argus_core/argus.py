@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,6 +13,7 @@ from argus_core.model.questions import Questions
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from argus_core.export.folder import ExportReport
     from argus_core.model.plan import Plan
 
 __all__ = ["Argus"]
@@ -61,13 +62,13 @@ class Argus(Questions):
 
         export_hf(self, folder, variant)
 
-    def export_onnx(self, folder: str | Path, verify: bool = True) -> dict[str, Any]:
+    def export_onnx(self, folder: str | Path, verify: bool = True) -> ExportReport:
         """Write ONNX graphs for any batch, height and width, see ``export.onnx``; needs the extra ``onnx``."""
         from argus_core.export.onnx import export_onnx
 
         return export_onnx(self, folder, verify)
 
-    def export_torch(self, folder: str | Path, verify: bool = True) -> dict[str, Any]:
+    def export_torch(self, folder: str | Path, verify: bool = True) -> ExportReport:
         """Write exported PyTorch programs of the same graphs, see ``export.program``."""
         from argus_core.export.program import export_torch
 

@@ -1,4 +1,4 @@
-"""Detections of a whole batch in tensors of fixed sizes: what eager decoding finds, without data-dependent shapes."""
+"""Detections of a whole batch in tensors of fixed sizes: the results of eager decoding, without its varying shapes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from argus_core.detection import DecodeOptions, DenseOutput, Level, Points, ltrb
 from argus_core.detection.postprocess import SOFT_FLOOR
 
 FEW = 1000
-"""Up to so many boxes torchvision suppresses all classes at once, shifted apart, which rounds a little otherwise."""
+"""Up to so many boxes torchvision suppresses all classes at once, shifted apart, which rounds slightly differently."""
 Candidates = tuple[Tensor, Tensor, Tensor]
 Step = Callable[[Tensor, Tensor], tuple[Tensor, tuple[Tensor, Tensor]]]
 
@@ -22,11 +22,11 @@ def decode(output: DenseOutput, options: DecodeOptions) -> dict[str, Tensor]:
 
     Beyond an image's ``count``, boxes and scores are 0 and labels -1.
     """
-    levels = [_points(level, stride) for level, stride in zip(output.levels, output.strides, strict=True)]
-    found = [
-        candidates(level, points, output.extent, options) for level, points in zip(output.levels, levels, strict=True)
+    levels = [
+        candidates(level, _points(level, stride), output.extent, options)
+        for level, stride in zip(output.levels, output.strides, strict=True)
     ]
-    boxes, scores, labels = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
+    boxes, scores, labels = (torch.cat(parts, dim=1) for parts in zip(*levels, strict=True))
     return suppress(boxes, scores, labels, options)
 
 
@@ -35,7 +35,7 @@ def candidates(level: Level, points: Points, extent: Tensor, options: DecodeOpti
     inside = points.within(extent)  # (B, N)
     quality = level.quality.float().flatten(2).sigmoid() * inside[:, None]
     scores = (level.cls.float().flatten(2).sigmoid() * quality).sqrt().transpose(1, 2)  # (B, N, K)
-    # As many of no score are added as are kept, as a level may have fewer.
+    # Padded with as many candidates without score as are kept, as a level may have fewer.
     flat = F.pad(torch.where(scores > options.score, scores, -1.0).flatten(1), (0, options.candidates), value=-1.0)
     values, order = flat.topk(options.candidates, dim=1)
     classes = level.cls.shape[1]
@@ -46,10 +46,10 @@ def candidates(level: Level, points: Points, extent: Tensor, options: DecodeOpti
 
 
 def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, options: DecodeOptions) -> dict[str, Tensor]:
-    """The non-redundant boxes among (B, M, 4), (B, M), (B, M), as ``decode`` gives them; scores of -1 are none."""
+    """The non-redundant boxes among (B, M, 4), (B, M), (B, M), as in ``decode``; a score of -1 marks an empty place."""
     boxes, scores = boxes.detach(), scores.detach()
     step = _step(boxes if options.soft else _apart(boxes, scores, labels), labels, options)
-    values, picks = (found.T for found in _repeat(step, scores, options.limit))  # (B, limit)
+    values, picks = (rounds.T for rounds in _repeat(step, scores, options.limit))  # (B, limit)
     real = values >= (SOFT_FLOOR if options.soft else 0.0)
     return {
         "boxes": torch.where(real[:, :, None], boxes.gather(1, picks[:, :, None].expand(-1, -1, 4)), 0.0),
@@ -75,22 +75,22 @@ def _step(boxes: Tensor, labels: Tensor, options: DecodeOptions) -> Step:
 
 
 def _repeat(step: Step, scores: Tensor, rounds: int) -> tuple[Tensor, Tensor]:
-    """(rounds, B) best scores and their indices; a graph keeps the loop as one."""
+    """(rounds, B) best scores and their indices; in a graph this stays a loop."""
     turns = torch.arange(rounds, device=scores.device)
     if torch.compiler.is_exporting():
         from torch._higher_order_ops.scan import scan
 
         return scan(step, scores, turns)[1]
-    found = []
+    results = []
     for turn in turns:
-        scores, pick = step(scores, turn)
-        found.append(pick)
-    values, picks = zip(*found, strict=True)
+        scores, best = step(scores, turn)
+        results.append(best)
+    values, picks = zip(*results, strict=True)
     return torch.stack(values), torch.stack(picks)
 
 
 def _apart(boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
-    """Boxes moved so that classes do not overlap where torchvision does so, so that rounding decides alike."""
+    """Move boxes of different classes apart where torchvision does, so that both round alike."""
     real = scores >= 0
     far = torch.where(real[:, :, None], boxes, 0.0).amax(dim=(1, 2)) + 1
     few = real.sum(dim=1) <= FEW

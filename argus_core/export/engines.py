@@ -25,8 +25,8 @@ A = TypeVar("A", bound=Composition)
 def quantize_int8(argus: A) -> A:
     """Hold the weights of the backbone's linear layers as int8 with a scale per output channel, in place.
 
-    Heads, convolutions, norms and the ``qkv`` of EVA's and DINOv3's attention stay as they are. There is no way back
-    but loading again; what is quantised can be neither saved nor exported. Needs the extra ``quant``.
+    Heads, convolutions, norms and the ``qkv`` of EVA's and DINOv3's attention stay as they are. The only way back is
+    to load the Argus again; it can be neither saved nor exported. Needs the extra ``quant``.
     """
     if quantized(argus):
         return argus
@@ -44,18 +44,14 @@ def quantize_int8(argus: A) -> A:
 
 
 def quantized(argus: Composition) -> bool:
-    """Whether ``quantize_int8`` was here."""
-    return any(_foreign(parameter) for parameter in argus.parameters())
-
-
-def _foreign(parameter: Any) -> bool:
-    return type(parameter.data).__module__.partition(".")[0] == "torchao"
+    """Whether ``quantize_int8`` was called before."""
+    return any(type(p.data).__module__.partition(".")[0] == "torchao" for p in argus.parameters())
 
 
 class OpenVINONetwork:
-    """What ``forward_intermediates`` of a timm network gives, by graphs for any size: one per set of layers.
+    """``forward_intermediates`` of a timm network, computed by OpenVINO: one graph of any size per set of layers.
 
-    The first question after layers of its own takes the seconds of tracing; sizes cost nothing. Computes in float32,
+    The first call for a set of layers takes seconds, as it is traced then; new sizes cost nothing. Computes in float32,
     with as many threads as PyTorch had then; ``int8`` rounds the weights of products (nncf, no calibration).
     """
 
@@ -66,11 +62,11 @@ class OpenVINONetwork:
         self._compiled = lru_cache(maxsize=None)(self._compile)
 
     def __call__(self, images: Tensor, **options: Any) -> list[Any]:
-        """Called as timm's method: taps, or pairs of a tap and the tokens before it."""
-        fixed = tuple((key, tuple(value) if isinstance(value, list) else value) for key, value in options.items())
-        request = self._compiled(fixed)
-        found = [torch.from_numpy(value.copy()) for value in request([images.contiguous().numpy()]).to_tuple()]
-        return [*zip(found[::2], found[1::2], strict=True)] if options.get("return_prefix_tokens") else found
+        """Called as timm's method: taps, or pairs of a tap and its prefix tokens."""
+        key = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in options.items())
+        values = self._compiled(key)([images.contiguous().numpy()]).to_tuple()
+        outputs = [torch.from_numpy(value.copy()) for value in values]
+        return [*zip(outputs[::2], outputs[1::2], strict=True)] if options.get("return_prefix_tokens") else outputs
 
     def _compile(self, options: tuple[tuple[str, Any], ...]) -> Any:
         named = dict(options)
@@ -87,7 +83,7 @@ class OpenVINONetwork:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the tables and bars that nncf prints."""
+    """Suppress the tables and progress bars of nncf."""
     logger = logging.getLogger("nncf")
     level = logger.level
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
@@ -107,8 +103,8 @@ class _Taps(nn.Module):
         self.model, self.options = model, {**options, "indices": list(options["indices"])}
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        found = self.model.forward_intermediates(images, **self.options)  # type: ignore[operator]
-        return [tensor for one in found for tensor in (one if isinstance(one, tuple) else (one,))]
+        taps = self.model.forward_intermediates(images, **self.options)  # type: ignore[operator]
+        return [tensor for tap in taps for tensor in (tap if isinstance(tap, tuple) else (tap,))]
 
 
 ENGINES = ("eager", "inductor", "openvino")
@@ -128,7 +124,6 @@ def compile_backbone(argus: A, engine: str = "inductor", int8: bool = False) -> 
     if engine == "openvino":
         if backbone.device.type != "cpu":
             raise ArgusError(f"OpenVINO runs on the CPU, the backbone is on {backbone.device}: argus.to('cpu') first")
-
         backbone._compiled = OpenVINONetwork(backbone, int8)
     elif engine == "inductor":
         # Weights as constants, which a frozen backbone's are, let the compiler lay them out for products on a CPU.

@@ -1,4 +1,4 @@
-"""The folder an export goes to, whole or as it was, and the metadata of its graphs."""
+"""The folder of an export: graphs with a record of each, checked, and written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from argus_core.common.files import read_json, write_json
 from argus_core.common.folders import claim
 from argus_core.errors import ArgusError
-from argus_core.export.parts import Part, Parts
-from argus_core.export.verify import Report
+from argus_core.export.parts import Part, Parts, at_rest, take_apart
+from argus_core.export.verify import Run, check_graphs
 from argus_core.model import Composition
 from argus_core.saving.config import is_bundle
 
 KEY = "argus"
 """The metadata property, or extra file, that holds the record as JSON."""
 FORMAT = "argus-export-1"
+REPORT = "export.json"
+STAGE = ".export-"
 MEANINGS = {
     "images": "RGB bytes (batch, 3, height, width), resized to the canvas; normalised inside",
     "extent": "where each image ends on its canvas (batch, 2: height, width); 0 for all of it; the rest is padding",
@@ -43,73 +45,54 @@ MEANINGS = {
 }
 
 
-def describe(argus: Composition, parts: Parts, name: str, part: Part) -> dict[str, Any]:
-    """The record of one graph as plain JSON values."""
-    backbone = argus.backbone
-    return {
-        "format": FORMAT,
-        "graph": name,
-        "versions": {package: version(package) for package in ("argus-perception", "torch", "timm")},
-        "backbone": {"name": backbone.name, "weights_sha256": backbone.weights_sha256},
-        "preprocessing": {
-            "colours": "RGB",
-            "mean": list(backbone.mean),
-            "std": list(backbone.std),
-            "scale": 1 / 255,
-            "inside": True,
-            "multiple": parts.unit,
-        },
-        "canvas": argus.canvas and argus.canvas.to_dict(),
-        "heads": {key: _head(argus, key) for key in argus.heads},
-        "inputs": {key: _meaning(key) for key in part.inputs},
-        "outputs": {key: _output(part, key) for key in part.outputs},
-        "licenses": argus.licenses().to_dict(),
-    }
+class _Written(TypedDict):
+    files: dict[str, Path]
+    licenses: dict[str, Any]
 
 
-def as_text(record: Mapping[str, Any]) -> str:
-    """JSON on one line."""
-    return json.dumps(record, ensure_ascii=False)
+class ExportReport(_Written, total=False):
+    """The files by graph, their terms, and, if they were verified, their differences from the Argus.
+
+    ``differences`` are by graph, output and shape of the images, ``largest`` by graph and output.
+    """
+
+    limit: float
+    largest: dict[str, dict[str, float]]
+    differences: dict[str, dict[str, dict[str, float]]]
 
 
-def _head(argus: Composition, name: str) -> dict[str, Any]:
-    head = argus.head(name)
-    canvas = argus.canvas or head.canvas
-    return {
-        "head": head.name,
-        "task": head.task.name,
-        "numbers": head.task.model_dump(mode="json"),
-        "canvas": canvas and canvas.to_dict(),
-    }
-
-
-def _output(part: Part, key: str) -> dict[str, Any]:
-    known = {"meaning": _meaning(key)}
-    return {**known, "stride": part.strides[key]} if key in part.strides else known
-
-
-def _meaning(name: str) -> str:
-    """What an input or output of a graph is, by its name, which the whole graph puts a head's in front of."""
-    kind, _, layer = name.rpartition("_")
-    if kind in ("map", "prefix") and layer.isdigit():
-        return f"raw tokens of layer {layer}, before the final norm"
-    return MEANINGS[name if name in MEANINGS else layer]
-
-
-REPORT = "export.json"
-STAGE = ".export-"
+def export_graphs(
+    argus: Composition,
+    folder: Path,
+    write: Callable[[Composition, Parts, Path], dict[str, Path]],
+    open_graph: Callable[[Path], Run],
+    verify: bool,
+    limit: float,
+) -> ExportReport:
+    """Let ``write`` put the graphs of an Argus into ``folder``, and with ``verify`` run and compare each of them."""
+    with at_rest(argus), staged(folder) as stage:
+        parts = take_apart(argus)
+        files = write(argus, parts, stage)
+        report = ExportReport(
+            files={name: folder / path.name for name, path in files.items()}, licenses=argus.licenses().to_dict()
+        )
+        if verify:
+            checked = check_graphs(argus, parts, {name: open_graph(path) for name, path in files.items()}, limit)
+            report |= {"limit": limit, "largest": checked.largest(), "differences": checked.differences}
+        write_json(stage / REPORT, {**report, "files": {name: path.name for name, path in files.items()}})
+        return report
 
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """A folder in ``folder`` whose files move there when all is done; after an error nothing of it is left.
+    """A folder in ``folder`` whose files move there at the end; after an error none of them is left.
 
     Raises ArgusError for a folder that holds anything but an export or a saved Argus.
     """
     claim(folder, is_export, "export")
     fresh = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.iterdir():  # of a killed one, as tempfile names it
+    for left in folder.iterdir():  # by an export that was killed, named by tempfile
         if re.fullmatch(rf"{re.escape(STAGE)}[a-z0-9_]{{8}}", left.name):
             shutil.rmtree(left, ignore_errors=True)
     try:
@@ -127,18 +110,51 @@ def is_export(folder: Path) -> bool:
     if is_bundle(folder):
         return True
     with suppress(ArgusError):
-        held = read_json(folder / REPORT, "")
-        return isinstance(held, dict) and {"files", "licenses"} <= held.keys()
+        report = read_json(folder / REPORT, "")
+        return isinstance(report, dict) and {"files", "licenses"} <= report.keys()
     return False
 
 
-def record(
-    argus: Composition, files: Mapping[str, Path], found: Report | None, folder: Path, stage: Path
-) -> dict[str, Any]:
-    """Where the files will be, under which terms, and how far they are off; also written as ``export.json``."""
-    report: dict[str, Any] = {"files": {name: path.name for name, path in files.items()}}
-    report["licenses"] = argus.licenses().to_dict()
-    if found:
-        report |= {"limit": found.limit, "largest": found.largest(), "differences": found.differences}
-    write_json(stage / REPORT, report)
-    return {**report, "files": {name: folder / path.name for name, path in files.items()}}
+def describe(argus: Composition, parts: Parts, name: str, part: Part) -> str:
+    """The record of one graph as JSON on one line."""
+    backbone = argus.backbone
+    strides = {key: {"stride": stride} for key, stride in part.strides.items()}
+    record = {
+        "format": FORMAT,
+        "graph": name,
+        "versions": {package: version(package) for package in ("argus-perception", "torch", "timm")},
+        "backbone": {"name": backbone.name, "weights_sha256": backbone.weights_sha256},
+        "preprocessing": {
+            "colours": "RGB",
+            "mean": list(backbone.mean),
+            "std": list(backbone.std),
+            "scale": 1 / 255,
+            "inside": True,
+            "multiple": parts.unit,
+        },
+        "canvas": argus.canvas and argus.canvas.to_dict(),
+        "heads": {key: _describe_head(argus, key) for key in argus.heads},
+        "inputs": {key: _meaning(key) for key in part.inputs},
+        "outputs": {key: {"meaning": _meaning(key), **strides.get(key, {})} for key in part.outputs},
+        "licenses": argus.licenses().to_dict(),
+    }
+    return json.dumps(record, ensure_ascii=False)
+
+
+def _describe_head(argus: Composition, name: str) -> dict[str, Any]:
+    head = argus.head(name)
+    canvas = argus.canvas or head.canvas
+    return {
+        "head": head.name,
+        "task": head.task.name,
+        "numbers": head.task.model_dump(mode="json"),
+        "canvas": canvas and canvas.to_dict(),
+    }
+
+
+def _meaning(name: str) -> str:
+    """The meaning of an input or output by its name, which the whole graph prefixes with the head's."""
+    kind, _, layer = name.rpartition("_")
+    if kind in ("map", "prefix") and layer.isdigit():
+        return f"raw tokens of layer {layer}, before the final norm"
+    return MEANINGS[name if name in MEANINGS else layer]

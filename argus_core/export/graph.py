@@ -1,4 +1,4 @@
-"""The modules that are traced: pixels to tokens, tokens to the batched answers of one head, and all of it in one."""
+"""The modules that are traced: pixels to tokens, tokens to the answers of a head, and both in one."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from argus_core.tokens import Features, FinalNorm, Needs, Tokens, cell_mask, rep
 
 
 def answers(head: Head, output: Any, size: tuple[int, int]) -> dict[str, Tensor]:
-    """Named tensors (B, ...) that hold what ``head.decode(output, size)`` says of each image.
+    """The contents of ``head.decode(output, size)`` as tensors (B, ...) by name.
 
-    Raises ArgusError for an output of a kind that is not known.
+    Raises ArgusError for an output of an unknown type.
     """
     task = head.task
     if isinstance(task, Classify) and isinstance(output, Tensor):
@@ -48,12 +48,12 @@ def answers(head: Head, output: Any, size: tuple[int, int]) -> dict[str, Tensor]
 
 
 def stride_of(output: Any) -> int | None:
-    """Canvas pixels of a cell of a dense answer; None of one that is not dense."""
+    """Canvas pixels of a cell of a dense answer; None if it is not dense."""
     return output.stride if isinstance(output, DenseLogits | BinLogits | DescriptorMaps) else None
 
 
 FAR = 1 << 30
-"""Pixels that no canvas has."""
+"""More pixels than any canvas has."""
 
 
 class Encode(nn.Module):
@@ -68,8 +68,8 @@ class Encode(nn.Module):
 
         ``images`` are RGB bytes (B, 3, H, W); ``extent`` (B, 2) says where they end (height, width), 0 for the canvas.
         """
-        known = torch.where(extent > 0, extent, FAR)
-        ends = [known[:, axis].clamp(max=images.shape[2 + axis]) for axis in (0, 1)]
+        limits = torch.where(extent > 0, extent, FAR)
+        ends = [limits[:, axis].clamp(max=images.shape[2 + axis]) for axis in (0, 1)]
         tokens = self.backbone.encode(images.permute(0, 2, 3, 1), torch.stack(ends, dim=1), self.needs)
         maps = {f"map_{layer}": tokens.maps[layer] for layer in tokens.maps}
         prefix = {f"prefix_{layer}": tokens.prefix[layer] for layer in tokens.prefix}
@@ -77,7 +77,7 @@ class Encode(nn.Module):
 
 
 class Answer(nn.Module):
-    """A head as a graph: the tokens it needs, by the names that ``Encode`` gives them, to what it answers.
+    """A head as a graph: the tokens it needs, by the names that ``Encode`` gives them, to its answers.
 
     The backbone's final ``norm`` is part of it, as tokens are raw.
     """
@@ -95,17 +95,18 @@ class Answer(nn.Module):
     @property
     def inputs(self) -> list[str]:
         """The names of the tokens that are read."""
-        maps = [f"map_{layer}" for layer in dict.fromkeys(self.needs.layers) if self.needs.maps]
-        prefix = [f"prefix_{layer}" for layer in dict.fromkeys(self.needs.layers) if self.needs.cls]
+        layers = dict.fromkeys(self.needs.layers)
+        maps = [f"map_{layer}" for layer in layers if self.needs.maps]
+        prefix = [f"prefix_{layer}" for layer in layers if self.needs.cls]
         return [*maps, *prefix, *(["ends"] if maps else [])]
 
     def forward(self, tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The head's answers by name, in canvas pixels."""
-        seen = self.view(tokens)
-        return answers(self.head, self.head(seen), seen.size)
+        features = self.view(tokens)
+        return answers(self.head, self.head(features), features.size)
 
     def view(self, tokens: Mapping[str, Tensor]) -> Features:
-        """What the head sees."""
+        """The features that the head reads."""
         layers = self.needs.layers
         maps = {layer: tokens[f"map_{layer}"] for layer in layers if self.needs.maps}
         prefix = {layer: tokens[f"prefix_{layer}"] for layer in layers if self.needs.cls}
@@ -132,7 +133,7 @@ class Whole(nn.Module):
 
 @dataclass(frozen=True)
 class _Traced(Tokens):
-    """Tokens without the copies that shield one head from another, which ask where tensors lie in memory."""
+    """Tokens without the copies that protect heads from each other: copying looks at the layout in memory."""
 
     def _map(self, layer: int, norm: bool) -> Tensor:
         raw = self.maps[layer]

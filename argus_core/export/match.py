@@ -1,4 +1,4 @@
-"""Matching as a graph: what ``argus_core.nn.matching`` does, with sizes that are tensors."""
+"""Matching as a graph: the computation of ``argus_core.nn.matching``, with sizes that are tensors."""
 
 from __future__ import annotations
 
@@ -55,8 +55,7 @@ class Matcher(nn.Module):
         whole where 0.
         """
         here, there = (self._axes(maps, end) for maps, end in ((first, extents[0]), (second, extents[1])))
-        queries = _read(first, here, points.double())
-        cosines = self._similarity(second, there, queries)  # (N, size, size)
+        cosines = self._similarity(second, there, _read(first, here, points.double()))  # (N, size, size)
         scores, index = cosines.flatten(1).max(dim=1)
         pixels = torch.stack([index % self.size, index // self.size], dim=1).double() + 0.5
         fine = torch.stack([there[1].fine, there[0].fine])
@@ -78,17 +77,17 @@ class Matcher(nn.Module):
         return self._axis(maps, 0, whole, scale, ends), self._axis(maps, 1, whole, scale, ends)
 
     def _axis(self, maps: Tensor, dim: int, whole: Tensor, scale: Tensor, ends: Tensor) -> Axis:
-        covered, cells = whole[dim], maps.shape[1 + dim]
-        size = (covered * scale).round().clamp(min=1)
-        seen = torch.minimum((ends[dim] * size / covered - 0.5).ceil().clamp(min=1), size)
+        pixels, cells = whole[dim], maps.shape[1 + dim]
+        size = (pixels * scale).round().clamp(min=1)
+        seen = torch.minimum((ends[dim] * size / pixels - 0.5).ceil().clamp(min=1), size)
         last = (seen * cells / size).ceil() - 1
-        return Axis(cells, size, seen, last, size / covered)
+        return Axis(cells, size, seen, last, size / pixels)
 
 
 def matcher(head: Head, output: DescriptorMaps) -> Matcher:
-    """The graph by which a head's descriptors are matched; raises ArgusError for a search that it cannot do.
+    """The graph that matches a head's descriptors; raises ArgusError for a search that it cannot do.
 
-    Whether a match leads back is no part of it: the same graph from the second image to the first tells.
+    It does not check whether a match leads back: run it from the second image to the first for that.
     """
     search = output.search
     if search.refine != "none":

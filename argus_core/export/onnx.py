@@ -14,10 +14,10 @@ from torch import Tensor
 
 from argus_core.common.extras import need
 from argus_core.errors import ArgusError
-from argus_core.export.folder import KEY, as_text, describe, record, staged
-from argus_core.export.parts import Part, Parts, at_rest, take_apart
+from argus_core.export.folder import KEY, ExportReport, describe, export_graphs
+from argus_core.export.parts import Part, Parts
 from argus_core.export.trace import trace
-from argus_core.export.verify import LIMIT, Run, check_graphs
+from argus_core.export.verify import LIMIT, Run
 from argus_core.model import Composition
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch.onnx import ONNXProgram
 
 
-def export_onnx(argus: Composition, folder: str | Path, verify: bool = True, limit: float = LIMIT) -> dict[str, Any]:
+def export_onnx(argus: Composition, folder: str | Path, verify: bool = True, limit: float = LIMIT) -> ExportReport:
     """Write ``argus.onnx`` and a file per part to ``folder``, and return where they are and how far they are off.
 
     Batch, height and width are free. With ``verify`` each is run in ONNX Runtime at six other sizes. Raises
@@ -34,11 +34,7 @@ def export_onnx(argus: Composition, folder: str | Path, verify: bool = True, lim
     """
     for module in ("onnx", "onnxscript", *(["onnxruntime"] if verify else [])):
         need(module, "onnx")
-    with at_rest(argus), staged(Path(folder)) as stage:
-        parts = take_apart(argus)
-        files = _write(argus, parts, stage)
-        found = check_graphs(argus, parts, {k: open_graph(v) for k, v in files.items()}, limit) if verify else None
-        return record(argus, files, found, Path(folder), stage)
+    return export_graphs(argus, Path(folder), _write, open_graph, verify, limit)
 
 
 def _write(argus: Composition, parts: Parts, folder: Path) -> dict[str, Path]:
@@ -53,6 +49,12 @@ def _write(argus: Composition, parts: Parts, folder: Path) -> dict[str, Path]:
     return files
 
 
+def _save(program: ONNXProgram, path: Path, record: str) -> None:
+    """One file with its record; weights go into a second one only beyond the format's 2 GB."""
+    program.model.metadata_props[KEY] = record
+    program.save(path)
+
+
 def convert(part: Part, name: str) -> ONNXProgram:
     """One part as an ONNX program whose free axes have names."""
     program = trace(part.module, part.example, part.axes, name)
@@ -62,7 +64,7 @@ def convert(part: Part, name: str) -> ONNXProgram:
             converted = torch.onnx.export(
                 program, dynamo=True, verbose=False, input_names=part.inputs, output_names=part.outputs
             )
-    except Exception as error:  # of many kinds, which PyTorch does not promise
+    except Exception as error:  # PyTorch does not promise any type
         reason = str(error.__cause__ or error).strip().splitlines()[-1][:300]
         raise ArgusError(f"{name} has no form in ONNX: {reason}; leave that head out, or export_torch") from error
     assert converted is not None
@@ -71,7 +73,7 @@ def convert(part: Part, name: str) -> ONNXProgram:
 
 
 def _axis_names(part: Part, program: ONNXProgram) -> dict[str | onnx_ir.SymbolicDim, str]:
-    """The names of the symbols that the free axes became."""
+    """The symbols of the free axes in a program, with their names."""
     names: dict[str | onnx_ir.SymbolicDim, str] = {}
     axes = part.axes[0].values() if isinstance(part.axes[0], dict) and isinstance(part.example[0], dict) else part.axes
     for value, free in zip(program.model.graph.inputs, axes, strict=True):
@@ -83,29 +85,14 @@ def _axis_names(part: Part, program: ONNXProgram) -> dict[str | onnx_ir.Symbolic
 
 
 def _join(backbone: ONNXProgram, heads: Mapping[str, ONNXProgram]) -> ONNXProgram:
-    """The heads' graphs put behind the backbone's, which is changed; what several compute is computed once."""
-    import onnx_ir
+    """Append the heads' graphs to the backbone's, in place; computations that several share are done once."""
     from onnx_ir.passes import common
 
     graph = backbone.model.graph
-    tokens = {value.name: value for value in graph.outputs}
+    tokens = {str(value.name): value for value in graph.outputs}
     graph.outputs.clear()
     for name, head in heads.items():
-        own = head.model.graph
-        for value in [*own.inputs]:
-            onnx_ir.convenience.replace_all_uses_with(value, tokens[value.name])
-        for value in [*own.initializers.values()]:
-            own.initializers.pop(str(value.name))
-            value.name = f"{name}/{value.name}"
-            graph.register_initializer(value)
-        _rename_inside(own, name)
-        answers, nodes = [*own.outputs], [*own]
-        own.outputs.clear()
-        own.remove(nodes)
-        graph.extend(nodes)
-        for value in answers:
-            value.name = f"{name}_{value.name}"
-        graph.outputs.extend(answers)
+        _append(graph, tokens, name, head.model.graph)
     for step in (
         common.NameFixPass(),
         common.DeduplicateInitializersPass(),
@@ -116,8 +103,28 @@ def _join(backbone: ONNXProgram, heads: Mapping[str, ONNXProgram]) -> ONNXProgra
     return backbone
 
 
+def _append(graph: onnx_ir.Graph, tokens: Mapping[str, onnx_ir.Value], name: str, head: onnx_ir.Graph) -> None:
+    """Move the nodes of a head's graph to ``graph``, where they read ``tokens``; answers get the head's ``name``."""
+    import onnx_ir
+
+    for value in [*head.inputs]:
+        onnx_ir.convenience.replace_all_uses_with(value, tokens[str(value.name)])
+    for value in [*head.initializers.values()]:
+        head.initializers.pop(str(value.name))
+        value.name = f"{name}/{value.name}"
+        graph.register_initializer(value)
+    _rename_inside(head, name)
+    answers, nodes = [*head.outputs], [*head]
+    head.outputs.clear()
+    head.remove(nodes)
+    graph.extend(nodes)
+    for value in answers:
+        value.name = f"{name}_{value.name}"
+    graph.outputs.extend(answers)
+
+
 def _rename_inside(graph: onnx_ir.Graph, prefix: str) -> None:
-    """Names of their own for all that a graph computes, loop bodies included, which share names with no other graph."""
+    """Prefix the names of all values that a graph computes, loop bodies included, so that no other graph has them."""
     import onnx_ir
 
     def rename(body: Any) -> None:
@@ -125,17 +132,11 @@ def _rename_inside(graph: onnx_ir.Graph, prefix: str) -> None:
             for value in body.inputs:
                 value.name = f"{prefix}/{value.name}"
 
-    keep = {id(value) for value in graph.outputs}
+    outputs = {id(value) for value in graph.outputs}
     for node in onnx_ir.traversal.RecursiveGraphIterator(graph, enter_graph=rename):
         for value in node.outputs:
-            if id(value) not in keep:
+            if id(value) not in outputs:
                 value.name = f"{prefix}/{value.name}"
-
-
-def _save(program: ONNXProgram, path: Path, record: Mapping[str, Any]) -> None:
-    """One file with its record; weights go into a second one only beyond the format's 2 GB."""
-    program.model.metadata_props[KEY] = as_text(record)
-    program.save(path)
 
 
 def open_graph(path: Path) -> Run:
@@ -146,6 +147,6 @@ def open_graph(path: Path) -> Run:
 
     def run(**inputs: Tensor) -> dict[str, Tensor]:
         arrays = {name: np.ascontiguousarray(value.numpy()) for name, value in inputs.items()}
-        return {name: torch.from_numpy(found) for name, found in zip(names, session.run(None, arrays), strict=True)}
+        return {name: torch.from_numpy(value) for name, value in zip(names, session.run(None, arrays), strict=True)}
 
     return run

@@ -26,9 +26,9 @@ POINTS = 5
 
 @dataclass(frozen=True)
 class Part:
-    """One graph: the module that is traced, on which example, which axes are free, and what goes in and out by name.
+    """One graph: the module, the example it is traced on, its free axes, and the names of inputs and outputs.
 
-    ``strides`` are canvas pixels of a cell, of those outputs that are maps.
+    ``strides`` are the canvas pixels of a cell, of those outputs that are maps.
     """
 
     module: nn.Module
@@ -44,7 +44,7 @@ class Parts:
     """An Argus as graphs: the whole of it, and each of its parts by name.
 
     Parts are ``backbone``, ``head_NAME`` of every head, and ``match_NAME`` of heads whose descriptors are matched.
-    ``unit`` is the number of pixels of which a canvas must hold whole numbers.
+    The sides of a canvas must be multiples of ``unit`` pixels.
     """
 
     whole: Part
@@ -67,20 +67,21 @@ def take_apart(argus: Composition) -> Parts:
             raise ArgusError(f"head {name!r} cannot name a file; add it under a name of letters, digits and _")
         heads[name] = Answer(argus.head(name), argus.backbone.norm)
         parts |= _head_parts(name, heads[name], tokens)
-    own = {name: parts[f"head_{name}"] for name in heads}
-    outputs = tuple(f"{name}_{key}" for name, part in own.items() for key in part.outputs)
-    strides = {f"{name}_{key}": stride for name, part in own.items() for key, stride in part.strides.items()}
+    graphs = {name: parts[f"head_{name}"] for name in heads}
+    outputs = tuple(f"{name}_{key}" for name, part in graphs.items() for key in part.outputs)
+    strides = {f"{name}_{key}": stride for name, part in graphs.items() for key, stride in part.strides.items()}
     whole = Part(Whole(encode, heads), example, axes, ("images", "extent"), outputs, strides)
     return Parts(whole, parts, unit)
 
 
 def _head_parts(name: str, answer: Answer, tokens: Mapping[str, Tensor]) -> dict[str, Part]:
     """A head's graph, and that of matching where it describes images."""
-    seen = {key: tokens[key] for key in answer.inputs}
-    output, found = answer.head(answer.view(seen)), answer(seen)
-    strides = {key: stride for key in found if (stride := stride_of(output))}
+    example = {key: tokens[key] for key in answer.inputs}
+    output, names = answer.head(answer.view(example)), tuple(answer(example))
+    stride = stride_of(output)
+    strides = dict.fromkeys(names, stride) if stride else {}
     axes = token_axes(answer.inputs, answer.head.info.strides)
-    parts = {f"head_{name}": Part(answer, (seen,), (axes,), tuple(seen), tuple(found), strides)}
+    parts = {f"head_{name}": Part(answer, (example,), (axes,), tuple(example), names, strides)}
     if isinstance(output, DescriptorMaps):
         parts[f"match_{name}"] = _match_part(answer, output)
     return parts
@@ -101,7 +102,7 @@ def _match_part(answer: Answer, output: DescriptorMaps) -> Part:
 
 @contextmanager
 def at_rest(argus: Composition) -> Iterator[None]:
-    """An Argus on the CPU, in eval mode and not compiled, for as long as it is traced."""
+    """Put an Argus on the CPU, in eval mode and not compiled, while it is traced."""
     if quantized(argus):
         raise ArgusError("quantised weights cannot be exported: export before quantize_int8()")
     device, compiled = argus.backbone.device, argus.backbone._compiled

@@ -20,9 +20,9 @@ from argus_core.tasks.detect import Detections
 SHAPES = ((1, 14, 14), (2, 10, 17), (3, 9, 6), (1, 24, 11), (2, 6, 21), (1, 18, 28))
 """Batches, rows and columns of cells that graphs are run at; they are traced at another."""
 LIMIT = 1e-4
-"""Of an output's largest value: the largest difference that is rounding."""
+"""The largest difference that counts as rounding, as a share of an output's largest value."""
 MISSED = 0.02
-"""Of all detections: those that rounding may let win or lose against another."""
+"""The share of detections that may win or lose against another by rounding."""
 Answers = dict[str, Tensor]
 Run = Callable[..., Mapping[str, Tensor]]
 
@@ -31,17 +31,17 @@ Run = Callable[..., Mapping[str, Tensor]]
 class Report:
     """The largest absolute difference of every output of every graph, by the shape of the images.
 
-    Of detections those of pairs that show the same, and as ``missed`` the share of those without a partner.
+    Detections are compared in pairs that show the same object; ``missed`` is the share of those without a partner.
     """
 
     limit: float = LIMIT
     differences: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
 
-    def compare(self, graph: str, shape: str, expected: Mapping[str, Any], found: Mapping[str, Tensor]) -> None:
-        """Note the differences of one run; raises ArgusError for one beyond the limit."""
-        for name, difference, allowed in _differences(expected, found, self.limit):
+    def compare(self, graph: str, shape: str, expected: Mapping[str, Any], actual: Mapping[str, Tensor]) -> None:
+        """Add the differences of one run; raises ArgusError for one beyond the limit."""
+        for name, difference, allowed in _differences(expected, actual, self.limit):
             self.differences.setdefault(graph, {}).setdefault(name, {})[shape] = difference
-            if not difference <= allowed:  # what is no number is not small either
+            if not difference <= allowed:  # nan fails too
                 raise ArgusError(
                     f"output {name!r} of the exported graph {graph!r} differs by {difference:.3g} at {shape} "
                     f"(batch x height x width), which is more than {allowed:.3g}: do not use these files"
@@ -68,14 +68,14 @@ def check_graphs(
         report.compare("backbone", shape, expected["backbone"], tokens)
         for name in argus.heads:
             part = parts.parts[f"head_{name}"]
-            found = graphs[f"head_{name}"](**{key: tokens[key] for key in part.inputs})
-            report.compare(f"head_{name}", shape, expected[name], found)
+            answers = graphs[f"head_{name}"](**{key: tokens[key] for key in part.inputs})
+            report.compare(f"head_{name}", shape, expected[name], answers)
             if f"match_{name}" in graphs:
                 _compare_matching(report, name, shape, expected[name], extent, graphs[f"match_{name}"])
         together = graphs["argus"](images=images, extent=extent)
         for name in argus.heads:
-            own = {key: together[f"{name}_{key}"] for key in parts.parts[f"head_{name}"].outputs}
-            report.compare(f"argus/{name}", shape, expected[name], own)
+            answers = {key: together[f"{name}_{key}"] for key in parts.parts[f"head_{name}"].outputs}
+            report.compare(f"argus/{name}", shape, expected[name], answers)
     return report
 
 
@@ -91,12 +91,12 @@ def _cases(unit: int, shapes: Sequence[tuple[int, int, int]]) -> Iterator[tuple[
 
 
 def _eager(argus: Composition, images: Tensor, extent: Tensor) -> dict[str, dict[str, Any]]:
-    """What the Argus says, under the names of the graphs' outputs."""
+    """The answers of the Argus itself, by the names of the graphs' outputs."""
     tokens = argus.backbone.encode(images.permute(0, 2, 3, 1), extent, argus.needs)
     maps = {f"map_{layer}": value for layer, value in tokens.maps.items()}
     prefix = {f"prefix_{layer}": value for layer, value in tokens.prefix.items()}
-    said = {name: run_head(argus.head(name), tokens) for name in argus.heads}
-    return {"backbone": {**maps, **prefix}, **{name: _stacked(found) for name, found in said.items()}}
+    heads = {name: _stacked(run_head(argus.head(name), tokens)) for name in argus.heads}
+    return {"backbone": {**maps, **prefix}, **heads}
 
 
 def _stacked(predictions: Sequence[Any]) -> dict[str, Any]:
@@ -104,20 +104,20 @@ def _stacked(predictions: Sequence[Any]) -> dict[str, Any]:
     if isinstance(predictions[0], Detections):
         return {"detections": predictions}
     if isinstance(predictions[0], Described):
-        return {"descriptors": torch.stack([one.maps for one in predictions]), "described": predictions}
-    tensors = [{key: value for key, value in vars(one).items() if isinstance(value, Tensor)} for one in predictions]
-    return {key: torch.stack([one[key] for one in tensors]) for key in tensors[0]}
+        return {"descriptors": torch.stack([prediction.maps for prediction in predictions]), "described": predictions}
+    keys = [key for key, value in vars(predictions[0]).items() if isinstance(value, Tensor)]
+    return {key: torch.stack([getattr(prediction, key) for prediction in predictions]) for key in keys}
 
 
 def _differences(
-    expected: Mapping[str, Any], found: Mapping[str, Tensor], limit: float
+    expected: Mapping[str, Any], actual: Mapping[str, Tensor], limit: float
 ) -> Iterator[tuple[str, float, float]]:
-    """Name, largest absolute difference and what is allowed, of every output."""
+    """Name, largest absolute difference and allowed difference of every output."""
     if "detections" in expected:
-        yield from _of_detections(expected["detections"], found, limit)
+        yield from _of_detections(expected["detections"], actual, limit)
     for name, value in expected.items():
         if isinstance(value, Tensor):
-            yield name, _apart(value, found[name]), limit * max(1.0, float(value.abs().max()))
+            yield name, _apart(value, actual[name]), limit * max(1.0, float(value.abs().max()))
 
 
 def _apart(a: Tensor, b: Tensor) -> float:
@@ -127,17 +127,17 @@ def _apart(a: Tensor, b: Tensor) -> float:
 
 
 def _of_detections(
-    expected: Sequence[Detections], found: Mapping[str, Tensor], limit: float
+    expected: Sequence[Detections], actual: Mapping[str, Tensor], limit: float
 ) -> Iterator[tuple[str, float, float]]:
     """Boxes and scores of pairs of one class, and the share of detections that have no partner."""
     boxes, scores, alone, total = 0.0, 0.0, 0, 0
     for index, one in enumerate(expected):
-        count = int(found["count"][index])
-        other = Detections(*(found[key][index, :count] for key in ("boxes", "scores", "labels")))
-        same = _pairs(one, other, limit)
-        boxes = max(boxes, _apart(one.boxes[same[0]], other.boxes[same[1]]))
-        scores = max(scores, _apart(one.scores[same[0]], other.scores[same[1]]))
-        alone += max(len(one.scores), count) - len(same[0])
+        count = int(actual["count"][index])
+        other = Detections(*(actual[key][index, :count] for key in ("boxes", "scores", "labels")))
+        ours, theirs = _pairs(one, other, limit)
+        boxes = max(boxes, _apart(one.boxes[ours], other.boxes[theirs]))
+        scores = max(scores, _apart(one.scores[ours], other.scores[theirs]))
+        alone += max(len(one.scores), count) - len(ours)
         total += max(len(one.scores), count)
     reach = max((float(one.boxes.max()) for one in expected if len(one.boxes)), default=1.0)
     yield "boxes", boxes, limit * reach
@@ -146,28 +146,28 @@ def _of_detections(
 
 
 def _pairs(one: Detections, other: Detections, limit: float) -> tuple[Tensor, Tensor]:
-    """The indices of detections in both that show the same."""
+    """The indices in both of detections that show the same object."""
     if not len(one.scores) or not len(other.scores):
         return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)
     alike = (one.labels[:, None] == other.labels) & ((one.scores[:, None] - other.scores).abs() <= limit)
     overlap, partner = torch.where(alike, box_iou(one.boxes, other.boxes), 0.0).max(dim=1)
-    kept = (overlap > 0.99).nonzero()[:, 0]
-    return kept, partner[kept]
+    paired = (overlap > 0.99).nonzero()[:, 0]
+    return paired, partner[paired]
 
 
 def _compare_matching(
     report: Report, name: str, shape: str, expected: Mapping[str, Any], extent: Tensor, graph: Run
 ) -> None:
-    """Matches of points of the first image in the last one: their cosines, and those of the places that were found.
+    """Compare the cosines of matches of the first image's points in the last image, and those at the matched places.
 
-    Places themselves are not compared: neighbouring pixels may be alike to rounding.
+    The places themselves are not compared: neighbouring pixels may be alike up to rounding.
     """
     first, last = expected["described"][0], expected["described"][-1]
     points = torch.rand(7, 2, generator=torch.Generator().manual_seed(1)) * extent[0].flip(0)
     _, cosines = first._find(last, points.double())
-    found = graph(first=first.maps, second=last.maps, points=points, extents=extent[[0, -1]])
+    matched = graph(first=first.maps, second=last.maps, points=points, extents=extent[[0, -1]])
     queries = first.enlarged.at(points.double() * first._fine)
-    there = last.enlarged.at(found["matches"].double() * last._fine)
+    places = last.enlarged.at(matched["matches"].double() * last._fine)
     expected = {"scores": cosines, "matches": cosines}
-    reached = torch.cosine_similarity(queries, there)
-    report.compare(f"match_{name}", shape, expected, {"scores": found["scores"], "matches": reached})
+    actual = {"scores": matched["scores"], "matches": torch.cosine_similarity(queries, places)}
+    report.compare(f"match_{name}", shape, expected, actual)

@@ -86,7 +86,7 @@ def _backbone(config: BundleConfig, path: Path) -> Backbone:
         )
     _check_info(entry, backbone, path)
     if path.name == FILES[None] and sha256 != entry.weights_sha256:
-        raise ArgusError(f"config.json beside {path} tells of two backbones in one file; fetch or save both again")
+        raise ArgusError(f"config.json beside {path} describes two backbones in one file; fetch or save both again")
     if sha256 != entry.weights_sha256:
         backbone.rounded_from = entry.weights_sha256
     backbone.mean, backbone.std, backbone.license = entry.mean, entry.std, entry.license
@@ -137,7 +137,7 @@ def _missing(entry: HeadEntry) -> str | None:
 def _needed(folder: Path, missing: Mapping[str, str]) -> str:
     listed = "; ".join(f"{name!r} is {reason}" for name, reason in missing.items())
     return (
-        f"{folder} holds heads that cannot be built here: {listed}. Do what is said, or leave these heads out "
+        f"{folder} holds heads that cannot be built here: {listed}. Follow this advice, or leave these heads out "
         "with allow_missing=True (--allow-missing)"
     )
 
@@ -151,7 +151,7 @@ def _head(name: str, entry: HeadEntry, backbone: BackboneEntry, state: Mapping[s
         advice = f" It was {other}: install that, or train it again" if other else ""
         raise ArgusError(f"head {name!r}: {error}{advice}") from error
     if tensors_sha256(state) != entry.weights_sha256:
-        raise ArgusError(f"head {name!r} in {path} is not the one config.json tells of; fetch or save both again")
+        raise ArgusError(f"head {name!r} in {path} is not the one that config.json describes; fetch or save both again")
     if entry.decoding is not None:
         set_decoding(head, entry.decoding)
     head.canvas, head.record = entry.canvas, entry.record

@@ -128,7 +128,7 @@ def _tokens(record: Mapping[str, Any], owner: str = "the head") -> Mapping[str, 
     tokens = record.get("tokens")
     if not isinstance(tokens, Mapping) or not {"backbone", "canvas"} <= tokens.keys():
         raise ArgusError(
-            f"{owner} was saved without a record of backbone and canvas, so nobody knows what it sees; "
+            f"{owner} was saved without a record of backbone and canvas, so its input is unknown; "
             "put it together in Python: Argus(backbone, {'mine': load_head(FILE)[0]}, canvas)"
         )
     return tokens

@@ -241,7 +241,9 @@ def test_a_graph_with_frozen_positions_is_refused(tmp_path, monkeypatch):
     """Sizes as Python numbers, as timm takes them, become those of the traced grid: no error but wrong answers."""
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    monkeypatch.setattr("argus_core.export.rope._rotary", lambda rope, *args: type(rope)._create_embed(rope, *args))
+    monkeypatch.setattr(
+        "argus_core.export.stand_ins._rotary", lambda rope, *args: type(rope)._create_embed(rope, *args)
+    )
     argus = small_argus(rotary(1), "masks")
     onnx_export.convert(take_apart(argus).parts["backbone"], "backbone").save(tmp_path / "backbone.onnx")
     images, extent = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8), torch.tensor([[224, 224]])

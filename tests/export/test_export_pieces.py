@@ -19,7 +19,7 @@ from argus_core.errors import ArgusError
 from argus_core.export.detections import decode, suppress
 from argus_core.export.graph import answers
 from argus_core.export.match import Matcher, matcher
-from argus_core.export.rope import cubic_weights, dynamic_positions, replaced, symbolic_len
+from argus_core.export.stand_ins import cubic_weights, dynamic_positions, replaced, symbolic_len
 from argus_core.export.verify import Report
 from argus_core.nn import neighbours
 from argus_core.saving.build import build_head

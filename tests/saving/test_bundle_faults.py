@@ -64,7 +64,7 @@ def edit(folder, change):
             r"head 'knn': .*bank is \(7, 5\), the head has \(7, 96\)",
         ),
         (lambda t: [t.pop(k) for k in list(t) if "metres" in k], "head 'metres': .*and .* more"),
-        (lambda t: t["heads.boxes.towers.scales"].add_(1), "head 'boxes' in .* is not the one config.json tells of"),
+        (lambda t: t["heads.boxes.towers.scales"].add_(1), "head 'boxes' in .* is not the one that config.json describes"),
         (lambda t: t.update({"heads.ghost.a": torch.zeros(1)}), r"tensors of \['ghost'\]"),
         (lambda t: t.update({"stray": torch.zeros(1)}), "holds stray, of neither backbone nor head"),
         (lambda t: t.pop("backbone.norm.weight"), r"1 missing \(norm.weight\)"),

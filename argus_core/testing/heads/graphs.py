@@ -86,12 +86,10 @@ class Forward(nn.Module):
 
 
 def _export(subject: Subject, forward: Forward) -> Graph:
-    from torch.export import Dim
-
-    from argus_core.export.trace import LEAST, trace
+    from argus_core.export.trace import free_axes, trace
 
     inputs = maps, cls, _ = _inputs(subject, forward.head, *TRACED)
-    batch, rows, columns = Dim("batch", min=1), Dim("rows", min=LEAST), Dim("columns", min=LEAST)
+    batch, rows, columns = free_axes()
     axes = ([{0: batch, 2: rows, 3: columns} for _ in maps], [{0: batch} for _ in cls], {0: batch})
     return trace(forward, inputs, axes, "forward").module()
 

@@ -1,4 +1,4 @@
-"""Position codes that follow the grid while a network is traced: timm's own would keep the traced grid's."""
+"""Replacements while a network is traced: the usual functions would freeze the sizes of the traced example."""
 
 from __future__ import annotations
 
@@ -13,31 +13,41 @@ import torch
 from torch import Tensor, nn
 
 from argus_core.errors import ArgusError
+from argus_core.nn import nearest
 
 Functions = Mapping[Callable[..., Any], Callable[..., Any]]
+SHARPNESS = -0.5
+"""Of the cubic kernel that PyTorch resizes with when it averages (Keys 1981)."""
+
+
+@contextmanager
+def stand_ins(module: nn.Module) -> Iterator[None]:
+    """All replacements for a module that is traced."""
+    with dynamic_positions(module), replaced({nearest: _nearest}), symbolic_len(*module.modules()):
+        yield
 
 
 @contextmanager
 def replaced(functions: Functions) -> Iterator[None]:
-    """Let every loaded module that imported one of ``functions`` under its own name find its stand-in."""
-    found = [
+    """Replace ``functions`` in every loaded module that imported one of them under its own name."""
+    places = [
         (module, original.__name__, original)
         for module in [*sys.modules.values()]
         for original in functions
         if getattr(module, "__dict__", {}).get(original.__name__) is original
     ]
     try:
-        for module, name, original in found:
+        for module, name, original in places:
             setattr(module, name, functions[original])
         yield
     finally:
-        for module, name, original in found:
+        for module, name, original in places:
             setattr(module, name, original)
 
 
 @contextmanager
 def symbolic_len(*modules: nn.Module) -> Iterator[None]:
-    """Let ``len(tensor)`` be a symbol in the packages of these modules; the number that Python asks for is frozen."""
+    """Let ``len(tensor)`` be a symbol in the packages of these modules; Python's own ``len`` gives a fixed number."""
     packages = {"argus_core"} | {
         base.__module__.partition(".")[0] for module in modules for base in type(module).__mro__[:-1]
     } - {"torch"}
@@ -59,15 +69,17 @@ def _len(value: Any) -> Any:
     return value.shape[0] if isinstance(value, Tensor) else builtins.len(value)
 
 
-SHARPNESS = -0.5
-"""Of the cubic kernel that PyTorch enlarges with when it averages (Keys 1981)."""
+def _nearest(queries: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The result of ``argus_core.nn.nearest``, from all similarities at once."""
+    values, rows = (queries @ bank.to(queries.dtype).T).topk(min(k, bank.shape[0]), dim=1)
+    return values, rows
 
 
 @contextmanager
 def dynamic_positions(model: nn.Module) -> Iterator[None]:
-    """While it lasts, rotary and learned position codes of a timm network are functions of the grid's symbols.
+    """Make rotary and learned position codes of a timm network functions of the grid's symbols.
 
-    Numbers stay what they were: rotary codes to the bit, resampled learned ones to rounding.
+    Numbers stay the same: rotary codes to the bit, resampled learned ones to rounding.
     """
     with ExitStack() as stack:
         stack.enter_context(replaced(_resamplers(model)))
@@ -79,7 +91,7 @@ def dynamic_positions(model: nn.Module) -> Iterator[None]:
 
 
 def _rotary(self: Any, feat_shape: Sequence[int], no_aug: bool = False) -> Tensor:
-    """(h w, 2 dim) sines and cosines of a grid: what timm computes from the sizes as Python numbers."""
+    """(h w, 2 dim) sines and cosines of a grid, which timm computes from the sizes as Python numbers."""
     if self.normalize_coords != "separate" or self.grid_indexing != "ij":
         raise ArgusError(
             f"rotary positions with normalize_coords={self.normalize_coords!r}, grid_indexing={self.grid_indexing!r} "
@@ -91,11 +103,11 @@ def _rotary(self: Any, feat_shape: Sequence[int], no_aug: bool = False) -> Tenso
     return torch.cat(self._get_pos_embed_from_coords(grid.flatten(0, -2)), dim=-1)
 
 
-def _resamplers(model: nn.Module) -> dict[Callable[..., Any], Callable[..., Any]]:
+def _resamplers(model: nn.Module) -> Functions:
     """The function by which timm resamples learned position codes, where a network uses it, and its stand-in."""
     homes = {base.__module__ for module in model.modules() for base in type(module).__mro__}
-    found = (getattr(sys.modules.get(home), "resample_abs_pos_embed", None) for home in homes)
-    return {function: _resample for function in found if function is not None}
+    functions = (getattr(sys.modules.get(home), "resample_abs_pos_embed", None) for home in homes)
+    return {function: _resample for function in functions if function is not None}
 
 
 def _resample(
@@ -129,13 +141,12 @@ def cubic_weights(cells: int, to: int, device: torch.device | None = None) -> Te
     low = (centre - 2 * wide + 0.5).floor().clamp(min=0)[:, None]
     high = (centre + 2 * wide + 0.5).floor().clamp(max=cells)[:, None]
     cell = torch.arange(cells, device=device).float()
-    weights = _keys((cell - centre[:, None] + 0.5) / wide)
+    weights = _cubic_kernel((cell - centre[:, None] + 0.5) / wide)
     weights = torch.where((cell >= low) & (cell < high), weights, 0.0)
     return weights / weights.sum(dim=1, keepdim=True)
 
 
-def _keys(x: Tensor) -> Tensor:
-    """The cubic convolution kernel."""
+def _cubic_kernel(x: Tensor) -> Tensor:
     a, x = SHARPNESS, x.abs()
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * a
