@@ -1,4 +1,4 @@
-"""What a head costs: multiply-accumulates and milliseconds of an image, bytes while it trains."""
+"""The cost of a head: multiply-accumulates and milliseconds per image, memory while it trains."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ def image_cost(head: Head, tokens: Tokens) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes a head takes while it trains: ``held`` all the time, ``step`` during its own steps."""
+    """Bytes that a head takes while it trains: ``held`` all the time, ``step`` during its own steps."""
 
     held: int
     step: int
 
 
 def training_memory(head: Head, tokens: Tokens, targets: Sequence[Any]) -> Memory:
-    """Bytes of parameters with all that training keeps of them, and of what one step saves for its gradients."""
+    """Bytes of parameters with their copies, and of what one training step saves for its gradients."""
     held = sum(t.numel() * t.element_size() for t in (*head.parameters(), *head.buffers()))
     if not head.trained:
         return Memory(held, 0)
-    seen: dict[int, int] = {}
+    sizes: dict[int, int] = {}
 
-    def note(saved: Tensor) -> Tensor:
+    def record(saved: Tensor) -> Tensor:
         storage = saved.untyped_storage()
-        seen[storage.data_ptr()] = storage.nbytes()
+        sizes[storage.data_ptr()] = storage.nbytes()
         return saved
 
     features = tokens.features(head.needs)
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
+    with torch.autograd.graph.saved_tensors_hooks(record, lambda saved: saved):
         total = torch.stack([*head.train().loss(head(features), targets).values()]).sum()
     total.backward()
     head.zero_grad(set_to_none=True)
-    return Memory(held * STATE, sum(seen.values()))
+    return Memory(held * STATE, sum(sizes.values()))
 
 
 def _laps(head: Head, tokens: Tokens) -> list[float]:
     laps = []
     for _ in range(ROUNDS):
         _wait(tokens)
-        began = time.perf_counter()
+        start = time.perf_counter()
         run_head(head, tokens)
         _wait(tokens)
-        laps.append(1e3 * (time.perf_counter() - began))
+        laps.append(1e3 * (time.perf_counter() - start))
     return laps
 
 

@@ -1,4 +1,4 @@
-"""Images that wait until there are enough of them to run a head on."""
+"""Images that are collected until there are enough of them to run a head on."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from argus_core.tokens import PlacedTokens
 MAX_PASSES = 2048
 """Passes over images that a head of vectors is run on at once."""
 MAX_BYTES = 64 << 20
-"""Bytes of vectors that wait, at most and but for one batch."""
+"""Bytes of vectors that are collected, exceeded by one batch at most."""
 
 
 class Pool:
-    """Scores the heads that read vectors alone on many images at once, whatever the batch that tokens come in.
+    """Scores heads that read only vectors on many images at once, whatever the batch size of the tokens.
 
-    A search among all training images, as ``classify.knn`` is, reads all of them at every call. Heads that read maps,
-    or whose samples are several images, are left to the others: ``heads`` are those it scores.
+    A search among all training images, such as ``classify.knn``, reads all of them at every call. ``heads`` are those
+    that are scored here: not heads that read maps, or whose samples are several images.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class Pool:
         self._bytes += sum(vector.nbytes for vector in vectors.values())
 
     def score_many(self) -> None:
-        """``score`` if enough passes wait for it; to be called when all passes over an image were added."""
+        """``score`` if there are enough passes; to be called when all passes over an image were added."""
         if self._passes >= MAX_PASSES or self._bytes >= MAX_BYTES:
             self.score()
 
     def score(self) -> None:
-        """Run the heads on what waits, and give their predictions to the metrics."""
+        """Run the heads on the collected images, and give their predictions to the metrics."""
         batches = [_joined(parts) for parts in self._batches.values()]
         self._clear()
         for index, predictions in sorted(run_passes(self.heads, batches).items()):

@@ -1,4 +1,4 @@
-"""How a split is scored: which passes over each image, under which protocol, with which options of the metric."""
+"""How a split is scored: the passes over each image, the protocol, and the options of the metric."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ImageTokens = tuple[list[int], PlacedTokens]
 
 @dataclass(frozen=True)
 class Scoring:
-    """A split, the tokens of its images, and the rules; without a protocol each image is one pass as it is."""
+    """A split, the tokens of its images, and the rules; without a protocol each image takes one plain pass."""
 
     source: Source
     split: Split
@@ -49,7 +49,7 @@ class Scoring:
                 yield [index for index, _ in batch], self.source.read(batch)
 
     def samples(self, task: str) -> list[tuple[int, tuple[int, ...]]]:
-        """Number and images of each sample of a task whose images all have tokens."""
+        """Number and images of each sample of a task, if all its images have tokens."""
         return [
             (number, images)
             for number, images in enumerate(self.split.samples(task))
@@ -57,22 +57,22 @@ class Scoring:
         ]
 
     def key(self, number: int, images: Sequence[int]) -> str:
-        """A name of a sample that is unique in the split."""
+        """A unique name of a sample."""
         keys = [self.split.key(index) for index in images]
         return keys[0] if len(keys) == 1 else f"{number}: {' '.join(keys)}"
 
     def metric(self, task: Task) -> Metric:
-        """A fresh metric of a task, with those options that it has."""
+        """A fresh metric of a task, with the options that apply to it."""
         own = own_options(task, {**(self.protocol.metric if self.protocol else {}), **self.options})
         return task.metric(**check_options(options_model(task.metric), own, f"the metric of {task.name}"))
 
     def rules(self, task: Task) -> str:
-        """The identifier under which scores of a task may be compared."""
+        """The identifier under which scores of a task are comparable."""
         return self.protocol.name if self.protocol else self.metric(task).protocol
 
 
 def check_scoring(heads: Mapping[str, Head], scoring: Scoring) -> None:
-    """Raise ArgusError unless the split, the protocol and every option of the metric fit the heads."""
+    """Raise ArgusError unless the split, the protocol and all options of the metric fit the heads."""
     known: set[str] = set()
     for head in heads.values():
         check_task(head, scoring.split)
@@ -87,13 +87,13 @@ def check_scoring(heads: Mapping[str, Head], scoring: Scoring) -> None:
 
 
 def own_options(task: Task, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of some scoring options that the task's metric has."""
+    """The scoring options that the task's metric has."""
     known = options_model(task.metric).model_fields
     return {key: value for key, value in options.items() if key in known}
 
 
 def check_protocol(head: Head, protocol: Protocol | None) -> None:
-    """Raise ArgusError, with the protocols that fit, for one that is for another task than the head's."""
+    """Raise ArgusError, with the protocols that fit, if the protocol is for another task than the head's."""
     if protocol is None or protocol.task == head.task.name:
         return
     task = head.task.name
@@ -106,32 +106,33 @@ def check_protocol(head: Head, protocol: Protocol | None) -> None:
 
 
 def check_task(head: Head, split: Split) -> None:
-    """Raise ArgusError unless the split is annotated for the head's task, with the same numbers (such as classes)."""
+    """Raise ArgusError unless the split is annotated for the head's task with the same classes and other numbers."""
     task = task_for(split, head.task.name)
     if task != head.task:
-        made = {key: getattr(head.task, key) for key in type(task).model_fields}
-        counting = [key for key in made if task.model_copy(update={key: made[key]}) != task]
-        wrong = [_difference(key, made[key], getattr(task, key)) for key in counting]
+        own = {key: getattr(head.task, key) for key in type(task).model_fields}
+        # Not all fields count when tasks are compared.
+        different = [key for key in own if task.model_copy(update={key: own[key]}) != task]
+        differences = [_difference(key, own[key], getattr(task, key)) for key in different]
         raise ArgusError(
-            f"head {head.name!r} and split {split.name!r} do not fit: {'; '.join(filter(None, wrong))}. "
+            f"head {head.name!r} and split {split.name!r} do not fit: {'; '.join(filter(None, differences))}. "
             "Score the head on data like those it was trained on"
         )
 
 
-def _difference(field: str, made: Any, given: Any) -> str:
-    """How a number of a head's task is another in a split; of names the counts and the first three that differ."""
-    if made == given:
+def _difference(field: str, head: Any, split: Any) -> str:
+    """How a field differs between a head's task and a split; of names the counts and the first three."""
+    if head == split:
         return ""
-    if not isinstance(made, tuple) or not isinstance(given, tuple):
-        return f"{field} of the head {made!r}, of the split {given!r}"
-    pairs = [(n, a, b) for n, (a, b) in enumerate(zip_longest(made, given, fillvalue="nothing")) if a != b]
+    if not isinstance(head, tuple) or not isinstance(split, tuple):
+        return f"{field} of the head {head!r}, of the split {split!r}"
+    pairs = [(n, a, b) for n, (a, b) in enumerate(zip_longest(head, split, fillvalue="nothing")) if a != b]
     shown = ", ".join(f"{n}: {a} and {b}" for n, a, b in pairs[:3])
-    where = f"differing in {counted(len(pairs), 'place')} ({shown})"
-    return f"{len(made)} {field} of the head, {len(given)} of the split, {where}"
+    places = f"differing in {counted(len(pairs), 'place')} ({shown})"
+    return f"{len(head)} {field} of the head, {len(split)} of the split, {places}"
 
 
 def check_cache(source: CacheSource, protocol: Protocol) -> None:
-    """Raise ArgusError unless the cache holds what a protocol looks at."""
+    """Raise ArgusError unless the cache holds the canvas and views of a protocol."""
     if protocol.canvas is None:
         raise ArgusError(
             f"protocol {protocol.name!r} takes several or differing canvases per image, which a cache does not hold; "
