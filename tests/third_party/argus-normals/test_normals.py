@@ -26,33 +26,33 @@ def test_a_truth_on_the_canvas_and_back_is_itself(truth, canvas, flip):
     target = task.target(truth, place)
     back = task.to_image(CellNormals(target.normals, 1), place)
     metric = task.metric()
-    seen = back.normals.numpy().any(axis=0)[..., None]
-    metric.update("one", back, truth * seen)
-    found = metric.compute()
-    assert found["median"] < 0.5 and found["within_11"] > 0.9, found
-    assert seen.mean() > 0.55
+    covered = back.normals.numpy().any(axis=0)[..., None]
+    metric.update("one", back, truth * covered)
+    scores = metric.compute()
+    assert scores["median"] < 0.5 and scores["within_11"] > 0.9, scores
+    assert covered.mean() > 0.55
 
 
 def test_a_mirrored_pass_agrees_with_an_upright_one(truth):
     task, place = Normals(), Canvas(48, 80).place(48, 80)
-    both = [CellNormals(task.target(truth, one).normals, 1) for one in (place, place.mirror())]
+    both = [CellNormals(task.target(truth, placement).normals, 1) for placement in (place, place.mirror())]
     assert (both[0].normals - both[1].normals.flip(2)).abs().max() > 0.1
     merged = task.merge(both, [place, place.mirror()]).normals
     assert torch.allclose(merged, task.to_image(both[0], place).normals, atol=1e-5)
 
 
 def test_scores_of_known_angles():
-    turned = np.radians([0.0, 10.0, 20.0, 29.0, 60.0])
-    found = np.stack([np.sin(turned), 0 * turned, -np.cos(turned)])[:, None].astype(np.float32)  # (3, 1, 5)
+    angles = np.radians([0.0, 10.0, 20.0, 29.0, 60.0])
+    normals = np.stack([np.sin(angles), 0 * angles, -np.cos(angles)])[:, None].astype(np.float32)  # (3, 1, 5)
     truth = np.zeros((1, 5, 3), dtype=np.float32)
     truth[..., 2] = -1
     metric = NormalMetric()
-    metric.update("one", NormalMap(torch.from_numpy(found)), truth)
+    metric.update("one", NormalMap(torch.from_numpy(normals)), truth)
     scores = metric.compute()
     assert scores["mean"] == pytest.approx(23.8, abs=1e-4) and scores["median"] == pytest.approx(20, abs=0.01)
     assert (scores["within_11"], scores["within_22"], scores["within_30"]) == (0.4, 0.6, 0.8)
     other = NormalMetric()
-    other.update("two", NormalMap(torch.from_numpy(found[:, :, :2])), truth[:, :2])
+    other.update("two", NormalMap(torch.from_numpy(normals[:, :, :2])), truth[:, :2])
     whole = NormalMetric()
     whole.merge([metric.state(), other.state()])
     assert whole.compute()["mean"] == pytest.approx((119 + 10) / 7, abs=1e-4)
@@ -70,14 +70,14 @@ def test_scores_of_known_angles():
         (lambda t: t * (1, -1, -1), "away from the camera"),
     ],
 )
-def test_truths_that_are_none(truth, change, words):
+def test_wrong_truths_are_refused(truth, change, words):
     wrong = change(truth)
     assert words in Normals().fault(wrong, (48, 80))
     with pytest.raises(ArgusError, match=words):
         Normals().target(wrong, Canvas(96).place(48, 80))
 
 
-def test_an_image_without_known_normals_is_told_of_and_costs_nothing(truth):
+def test_an_image_without_known_normals_is_a_fault_and_adds_no_loss(truth):
     assert "no pixel" in Normals().fault(truth * 0, (48, 80))
     assert not Normals().target(truth * 0, Canvas(96).place(48, 80)).normals.any()
     solids = open_data("normal_scenes:images=3,val=1,size=48x80,seed=2,ground=false")["train"].truth(1, "normals")

@@ -18,7 +18,7 @@ GRID = torch.logspace(-4, 2, 25, dtype=torch.float64)
 
 
 class Ridge(Head):
-    """Ridge regression of one-hot targets on the CLS token, and with ``pool`` on the mean of the cells too.
+    """Ridge regression of one-hot targets on the CLS token and, with ``pool``, on the mean of the cells.
 
     ``penalty`` is in units of the features' mean variance, per image; 0 chooses it by generalised cross-validation.
     The loss, cross-entropy with label ``smoothing``, trains one number: the temperature of the probabilities.
@@ -46,7 +46,7 @@ class Ridge(Head):
         self.log_scale = nn.Parameter(torch.zeros(1))
 
     def fit(self, batches: Iterable[tuple[Features, Sequence[ClassTarget]]]) -> None:
-        """One pass for the sums, in float64 so that the order of images does not matter; then the solution."""
+        """Sum in one pass, in float64 so that the order of images does not matter, and solve."""
         channels, classes = self.weight.shape
         sums = _Sums.zeros(channels, classes, self.weight.device)
         for features, targets in batches:
@@ -62,7 +62,7 @@ class Ridge(Head):
         return self.log_scale.exp() * (self.vectors(features) @ self.weight + self.bias)
 
     def vectors(self, features: Features) -> Tensor:
-        """(B, C): the CLS token, and beside it the mean over the cells with image, if there are maps."""
+        """(B, C): the CLS token and, if there are maps, the mean over the cells with image."""
         if not features.maps:
             return features.cls[-1]
         grid = (features.map.shape[2], features.map.shape[3])
@@ -75,7 +75,7 @@ class Ridge(Head):
         return {"cross_entropy": F.cross_entropy(output.float(), labels, label_smoothing=self.smoothing)}
 
     def notes(self) -> list[str]:
-        """The penalty that was used."""
+        """The penalty of the solution."""
         return (
             [f"ridge penalty {self.used:.3g} of the mean variance"] if self.used else ["not fitted: all classes alike"]
         )
@@ -83,7 +83,7 @@ class Ridge(Head):
 
 @dataclass
 class _Sums:
-    """What the solution depends on: number of images, sums and products of vectors x (C) and one-hot targets y (K)."""
+    """Sums over images that determine the solution: of vectors x (C), one-hot targets y (K), and products."""
 
     count: int
     x: Tensor
@@ -93,7 +93,7 @@ class _Sums:
 
     @classmethod
     def zeros(cls, channels: int, classes: int, device: torch.device) -> _Sums:
-        """Of no images."""
+        """The sums over no images."""
         shapes = ((channels,), (classes,), (channels, channels), (channels, classes))
         return cls(0, *(torch.zeros(shape, dtype=torch.float64, device=device) for shape in shapes))
 
@@ -115,22 +115,22 @@ def solve(sums: _Sums, penalty: float) -> tuple[Tensor, Tensor, float]:
     xy = sums.xy - sums.count * torch.outer(mean_x, mean_y)
     yy = (sums.count * mean_y * (1 - mean_y)).sum()
     values, basis = torch.linalg.eigh(xx)
-    values, turned = values.clamp(min=0), basis.T @ xy
+    values, rotated = values.clamp(min=0), basis.T @ xy
     unit = values.mean().clamp(min=1e-12)
-    used = penalty or cross_validated(values / unit, turned / unit.sqrt(), float(yy), sums.count)
-    weight = basis @ (turned / (values + used * unit)[:, None])
+    used = penalty or cross_validated(values / unit, rotated / unit.sqrt(), float(yy), sums.count)
+    weight = basis @ (rotated / (values + used * unit)[:, None])
     return weight, mean_y - mean_x @ weight, used
 
 
-def cross_validated(values: Tensor, turned: Tensor, yy: float, count: int) -> float:
+def cross_validated(values: Tensor, rotated: Tensor, yy: float, count: int) -> float:
     """The penalty of ``GRID`` with the least generalised cross-validation error (Golub, Heath and Wahba 1979).
 
-    ``values`` (C,) are eigenvalues of the features' covariance, ``turned`` (C, K) their products with the targets in
-    its eigenvectors, ``yy`` the targets' sum of squares.
+    ``values`` (C,) are eigenvalues of the features' covariance, ``rotated`` (C, K) their products with the targets
+    in the basis of its eigenvectors, ``yy`` the targets' sum of squares.
     """
     grid = GRID.to(values.device)[:, None]
     inverse = 1 / (values + grid)  # (penalties, C)
-    residual = yy - (turned.square().sum(dim=1) * inverse * (1 + grid * inverse)).sum(dim=1)
-    # Written by what is given up, not by what is kept, which may be all of it up to rounding.
+    residual = yy - (rotated.square().sum(dim=1) * inverse * (1 + grid * inverse)).sum(dim=1)
+    # From the share that is lost, not from the share that remains, which may be all of it up to rounding.
     freedom = count - 1 - len(values) + (grid * inverse).sum(dim=1)
     return float(GRID[(residual.clamp(min=0) / freedom.clamp(min=1e-9).square()).argmin()])

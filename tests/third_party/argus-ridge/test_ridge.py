@@ -17,10 +17,10 @@ def data(count, seed=0):
 
 
 def sums(x, y):
-    found = _Sums.zeros(7, 3, torch.device("cpu"))
+    total = _Sums.zeros(7, 3, torch.device("cpu"))
     for part in np.array_split(np.arange(len(x)), 4):
-        found.add(torch.from_numpy(x[part]), torch.from_numpy(y[part]))
-    return found
+        total.add(torch.from_numpy(x[part]), torch.from_numpy(y[part]))
+    return total
 
 
 def test_the_solution_is_that_of_scikit_learn():
@@ -39,7 +39,7 @@ def test_the_chosen_penalty_is_about_that_of_leaving_one_out():
     unit = np.linalg.eigvalsh(xs.T @ xs).mean()
     used = solve(sums(x, y), 0.0)[2]
 
-    def left_out(penalty):
+    def leave_one_out_error(penalty):
         errors = []
         for i in range(len(x)):
             kept = np.arange(len(x)) != i
@@ -48,14 +48,14 @@ def test_the_chosen_penalty_is_about_that_of_leaving_one_out():
         return np.mean(errors)
 
     grid = np.logspace(-3, 1, 17)
-    assert left_out(used) < 1.02 * min(left_out(penalty) for penalty in grid)
+    assert leave_one_out_error(used) < 1.02 * min(leave_one_out_error(penalty) for penalty in grid)
 
 
 def _unit(x):
     return np.linalg.eigvalsh((x - x.mean(0)).T @ (x - x.mean(0))).mean()
 
 
-def test_options_that_make_no_head():
+def test_invalid_options_are_refused():
     info, task = FeatureInfo.vit(8), Classify.small()
     for options, words in (({"penalty": -1}, "penalty=-1"), ({"smoothing": 1}, "smoothing=1")):
         with pytest.raises(ArgusError, match=words):

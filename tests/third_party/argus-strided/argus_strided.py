@@ -23,23 +23,23 @@ def resnet_dilated(
 ) -> Backbone:
     """Five layers of strides 2, 4, 8, 8, 8 (16, 16 for ``output_stride`` 16) of timm's ResNet of ``depth`` layers.
 
-    ``weights`` is a file in timm's names, whose terms are then unknown; without one the weights are a fixed recipe.
+    ``weights`` is a file with timm's names, whose licence is then unknown; by default weights are fixed random numbers.
     """
     model = build(f"resnet{depth}", output_stride=output_stride)
     if weights is None:
-        state = {key: _fixed(key, value) for key, value in model.state_dict().items()}
-        load_strict(model, state, "the fixed recipe")
+        state = {key: _fixed_weights(key, value) for key, value in model.state_dict().items()}
+        load_strict(model, state, "the fixed weights")
     else:
         load_strict(model, read_tensors(weights), weights, ignore=("fc",))
     return wrap(model, "resnet_dilated", license="unknown" if weights else "apache-2.0", precision=precision)
 
 
-def _fixed(key: str, like: Tensor) -> Tensor:
-    """The value of one tensor, from its name and shape alone: a random network whose activations keep their scale."""
+def _fixed_weights(key: str, like: Tensor) -> Tensor:
+    """Random values that depend on the name and shape of a tensor alone and preserve the scale of activations."""
     if key.endswith("num_batches_tracked"):
         return torch.zeros_like(like)
     if like.ndim == 1:
-        # Blocks add to what they get: halved, so that twenty of them do not blow it up.
+        # Blocks add to their input: with half the scale, twenty of them do not make it explode.
         halved = key.endswith((".bn2.weight", ".bn3.weight"))
         scale = 0.5 if halved else float(key.endswith(("weight", "running_var")))
         return torch.full_like(like, scale)

@@ -8,7 +8,7 @@ from argus_core.testing import backbone_suite
 test_backbone = backbone_suite("resnet_dilated", options={"output_stride": 16})
 
 
-def test_the_last_layers_keep_a_cell_for_eight_pixels():
+def test_the_last_layers_have_a_stride_of_eight_pixels():
     backbone = resnet_dilated()
     assert backbone.info.strides == (2, 4, 8, 8, 8) and backbone.info.channels[-1] == 512
     tokens = backbone(torch.randn(2, 3, 64, 96), Needs(layers=(2, 4), cls=True))
@@ -28,8 +28,8 @@ def test_weights_do_not_depend_on_the_random_state():
 def test_a_file_of_timm_with_its_classifier_is_read(tmp_path, depth):
     from safetensors.torch import save_file
 
-    made = resnet_dilated(depth=depth)
-    state = {key: 2 * value for key, value in made.model.state_dict().items()}
+    backbone = resnet_dilated(depth=depth)
+    state = {key: 2 * value for key, value in backbone.model.state_dict().items()}
     save_file({**state, "fc.weight": torch.zeros(3, 2), "fc.bias": torch.zeros(3)}, tmp_path / "resnet.safetensors")
-    read = resnet_dilated(tmp_path / "resnet.safetensors", depth=depth)
-    assert read.license == "unknown" and read.weights_sha256 != made.weights_sha256
+    loaded = resnet_dilated(tmp_path / "resnet.safetensors", depth=depth)
+    assert loaded.license == "unknown" and loaded.weights_sha256 != backbone.weights_sha256

@@ -13,10 +13,10 @@ from argus_core.tokens import repeat_border
 
 
 class TwoTaps(Head):
-    """A gated unit (Arevalo 2017) of two layers: each cell and channel is ``g * a + (1 - g) * b``, g of both.
+    """A gated unit (Arevalo 2017) of two layers: ``g * a + (1 - g) * b`` in every cell and channel, g from both.
 
     ``layers`` are any two; negative ones count from the last. The coarser is enlarged to the grid of the finer.
-    ``width`` is the number of channels they are projected to, ``dropout`` the share of those that training drops.
+    ``width`` is the number of channels they are projected to, ``dropout`` the share of these that training drops.
     """
 
     solves = Segment
@@ -45,20 +45,21 @@ class TwoTaps(Head):
 
     def forward(self, features: Features) -> DenseLogits:
         """Logits of every cell of the finer grid."""
-        first, second = features.maps
-        one, other = torch.tanh(self.first(_alike(first))), torch.tanh(self.second(_alike(second)))
-        stride = min(self.strides)
-        finer = first if self.strides[0] == stride else second
-        grid = (finer.shape[2], finer.shape[3])
-        one, other = (
-            enlarge(repeat_border(x, own, features.extent), own // stride, grid) if own > stride else x
-            for x, own in zip((one, other), self.strides, strict=True)
-        )
-        gate = self.gate(torch.cat([one, other], dim=1)).sigmoid()
-        mixed = self.dropout(gate * one + (1 - gate) * other)
-        return DenseLogits(self.classify(mixed), stride, features.extent)
+        finest = min(self.strides)
+        finer_map = features.maps[self.strides.index(finest)]
+        grid = (finer_map.shape[2], finer_map.shape[3])
+        projected = []
+        for x, project, stride in zip(features.maps, (self.first, self.second), self.strides, strict=True):
+            x = torch.tanh(project(_standardised(x)))
+            if stride > finest:
+                x = enlarge(repeat_border(x, stride, features.extent), stride // finest, grid)
+            projected.append(x)
+        first, second = projected
+        gate = self.gate(torch.cat([first, second], dim=1)).sigmoid()
+        mixed = self.dropout(gate * first + (1 - gate) * second)
+        return DenseLogits(self.classify(mixed), finest, features.extent)
 
 
-def _alike(x: Tensor) -> Tensor:
-    """Every cell (B, C, h, w) at mean 0 and variance 1 over its channels, whatever its layer's scale."""
+def _standardised(x: Tensor) -> Tensor:
+    """Every cell (B, C, h, w) with mean 0 and variance 1 over its channels, whatever the scale of its layer."""
     return F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)

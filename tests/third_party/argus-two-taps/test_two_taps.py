@@ -23,6 +23,6 @@ def test_layers_of_different_strides_meet_on_the_finer_grid(layers):
     assert head.loss(output, targets)["cross_entropy"].isfinite()
 
 
-def test_options_that_make_no_head():
+def test_invalid_options_are_refused():
     with pytest.raises(ArgusError, match="dropout=1"):
         TwoTaps(CONVNET, Segment.small(), dropout=1)

@@ -5,7 +5,7 @@ from PIL import Image
 from argus_core import ArgusError, open_data
 from argus_core.testing import check_data
 
-THING = "<object><name>{}</name><difficult>{}</difficult><bndbox>{}</bndbox></object>"
+OBJECT = "<object><name>{}</name><difficult>{}</difficult><bndbox>{}</bndbox></object>"
 
 
 def box(*corners):
@@ -14,9 +14,9 @@ def box(*corners):
     )
 
 
-def write(root, key, *things, head=""):
+def write(root, key, *objects, head=""):
     (root / "Annotations" / f"{key}.xml").write_text(
-        f"{head}<annotation><size><width>60</width><height>40</height></size>{''.join(things)}</annotation>"
+        f"{head}<annotation><size><width>60</width><height>40</height></size>{''.join(objects)}</annotation>"
     )
 
 
@@ -28,7 +28,9 @@ def make(folder):
     for n in range(4):
         pixels = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(root / "JPEGImages" / f"00000{n}.jpg")
-        write(root, f"00000{n}", THING.format("cat", 0, box(1, 1, 60, 40)), THING.format("dog", 1, box(11, 6, 20, 15)))
+        write(
+            root, f"00000{n}", OBJECT.format("cat", 0, box(1, 1, 60, 40)), OBJECT.format("dog", 1, box(11, 6, 20, 15))
+        )
     (root / "ImageSets/Main/train.txt").write_text("000000\n000001\n000002\n")
     (root / "ImageSets/Main/val.txt").write_text("000003  1\n")
     return root
@@ -59,17 +61,17 @@ def test_options(root):
     assert open_data(f"voc:{root}")["train"].annotation_digest() != data["train"].annotation_digest()
 
 
-def test_other_classes_are_taken_as_they_come(root):
-    write(root, "000000", THING.format("zebra", 0, box(1, 1, 9, 9)))
+def test_other_classes_are_read_from_the_annotations(root):
+    write(root, "000000", OBJECT.format("zebra", 0, box(1, 1, 9, 9)))
     assert open_data(f"voc:{root}")["val"].tasks["detect"].classes == ("cat", "dog", "zebra")
 
 
-def test_objects_that_are_no_use_are_left_out_and_told(root):
-    useless = [("cat", box(70, 1, 80, 9)), ("cat", "<xmin>a</xmin>"), ("", box(1, 1, 2, 2)), ("cat", box(9, 9, 2, 2))]
-    write(root, "000000", *(THING.format(name, 0, corners) for name, corners in useless))
+def test_unusable_objects_are_left_out_and_reported(root):
+    unusable = [("cat", box(70, 1, 80, 9)), ("cat", "<xmin>a</xmin>"), ("", box(1, 1, 2, 2)), ("cat", box(9, 9, 2, 2))]
+    write(root, "000000", *(OBJECT.format(name, 0, corners) for name, corners in unusable))
     split = open_data(f"voc:{root}")["train"]
-    told = [str(fault) for fault in split.faults()]
-    assert len(told) == 4 and all("000000.xml" in one and "left out" in one for one in told)
+    faults = [str(fault) for fault in split.faults()]
+    assert len(faults) == 4 and all("000000.xml" in fault and "left out" in fault for fault in faults)
     assert split.truth(0, "detect").boxes.shape == (0, 4)
 
 
@@ -93,12 +95,12 @@ BOMB = '<!DOCTYPE annotation [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a
         (lambda root: (root.parent / "VOC2012").symlink_to(root), "VOC2007 and VOC2012"),
     ],
 )
-def test_damage_is_named(root, damage, words):
+def test_damage_is_reported(root, damage, words):
     damage(root)
     with pytest.raises(ArgusError, match=words):
         open_data(f"voc:{root.parent}")
 
 
-def test_it_is_a_data_set_to_the_kit(root):
+def test_it_passes_the_kit(root):
     faults = check_data(f"voc:{root}")
     assert not any(faults.values()), faults

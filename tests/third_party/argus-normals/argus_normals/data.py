@@ -15,11 +15,11 @@ from argus_data.scenes import SceneSplit, open_scenes
 from argus_normals.task import Normals
 
 VERSION = 1
-"""To be raised whenever the same scenes give other normals."""
+"""Raise it whenever the same scenes give other normals."""
 
 
 class NormalScenes(Split):
-    """A split of scenes, all its tasks, and the normals of what is seen, with those of the ground or without."""
+    """A split of scenes with all its tasks, and normals with or without those of the ground."""
 
     def __init__(self, scenes: SceneSplit, ground: bool) -> None:
         self.name = scenes.name
@@ -33,7 +33,7 @@ class NormalScenes(Split):
         return len(self._scenes)
 
     def key(self, index: int) -> str:
-        """As the scenes call it."""
+        """The key of the scene."""
         return self._scenes.key(index)
 
     def read(self, index: int) -> npt.NDArray[np.uint8]:
@@ -45,7 +45,7 @@ class NormalScenes(Split):
         return self._scenes.digest(index)
 
     def stamp(self, index: int) -> str:
-        """As the scenes give it."""
+        """The stamp of the scene."""
         return self._scenes.stamp(index)
 
     @property
@@ -54,7 +54,7 @@ class NormalScenes(Split):
         return {**self._scenes.tasks, Normals.name: Normals()}
 
     def truth(self, sample: int, task: str) -> Any:
-        """The annotation of one scene; normals are remembered, because every epoch asks for them."""
+        """The annotation of one scene; normals stay in memory, because every epoch asks for them."""
         if task != Normals.name:
             return self._scenes.truth(sample, task)
         if sample not in self._normals:

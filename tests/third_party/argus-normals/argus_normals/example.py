@@ -1,4 +1,4 @@
-"""Learnable tokens for normals: cells that tell linearly which way a rolling surface faces."""
+"""Learnable tokens for normals: cells are linear functions of the normals of a rolling surface."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def draw_normals(canvas: tuple[int, int], extent: Tensor, generator: torch.Gener
 
 
 def paint(normals: Tensor, extent: Tensor, info: FeatureInfo, layer: int, generator: torch.Generator) -> Tensor:
-    """(B, C, h, w): a random linear image of each cell's mean normal, plus noise; 0 in padding."""
+    """(B, C, h, w): a random linear map of the mean normal of each cell, plus noise; 0 in padding."""
     stride = info.strides[layer]
     grid = info.grid((normals.shape[2], normals.shape[3]), layer)
     cells = F.adaptive_avg_pool2d(normals, grid)

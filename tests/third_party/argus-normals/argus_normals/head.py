@@ -1,4 +1,4 @@
-"""The linear probe: what the tokens alone tell about which way surfaces face."""
+"""The linear probe: surface normals from the tokens of each cell alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LinearNormals(Head):
         self.predict = nn.Conv2d(self.taps.channels, 3, 1)
 
     def forward(self, features: Features) -> RawNormals:
-        """A vector of every cell, of any length."""
+        """A vector of any length for every cell."""
         x = self.taps(features)  # (B, C, h, w)
         mask = cell_mask(features.extent, self.taps.stride, (x.shape[2], x.shape[3]))
         return RawNormals(self.predict(self.norm(x, mask)), self.taps.stride, features.extent)

@@ -1,4 +1,4 @@
-"""How far predicted normals are turned from the true ones (Fouhey 2013; Eigen and Fergus 2015)."""
+"""Angles between predicted and true normals (Fouhey 2013; Eigen and Fergus 2015)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from argus_normals.vectors import NormalMap
 
 WITHIN = (11.25, 22.5, 30.0)
 BINS = 18_000
-"""Of 0.01 degrees each, from which the median is read."""
+"""Bins of 0.01 degrees, from which the median is computed."""
 
 State = tuple[dict[str, list[float]], list[int]]
 
@@ -22,7 +22,7 @@ State = tuple[dict[str, list[float]], list[int]]
 class NormalMetric(Metric):
     """Angles in degrees between predicted and true normals, over all known pixels of all images.
 
-    ``within_11`` and so on are shares of pixels. The median is exact to 0.01 degrees. Pixels that no pass looked at
+    ``within_11`` and so on are shares of pixels. The median is exact to 0.01 degrees. Pixels without a prediction
     count as 90 degrees.
     """
 
@@ -38,20 +38,20 @@ class NormalMetric(Metric):
         """Add one image: predicted (3, H, W) and true (H, W, 3) unit vectors."""
         if key in self._images:
             raise ArgusError(f"image {key!r} is counted twice; give each image once")
-        found = prediction.normals.permute(1, 2, 0).double().cpu().numpy()
-        if found.shape != truth.shape:
-            raise ArgusError(f"image {key!r}: normals are predicted as {found.shape}, known as {truth.shape}")
+        normals = prediction.normals.permute(1, 2, 0).double().cpu().numpy()
+        if normals.shape != truth.shape:
+            raise ArgusError(f"image {key!r}: normals are predicted as {normals.shape}, known as {truth.shape}")
         known = truth.any(axis=-1)
-        angle = angles(found[known], truth[known].astype(np.float64))
+        angle = angles(normals[known], truth[known].astype(np.float64))
         sums = [len(angle), angle.sum(), np.square(angle).sum(), *((angle < limit).sum() for limit in WITHIN)]
         self._images[key] = [float(value) for value in sums]
-        place = np.minimum(angle * (BINS / 180), BINS - 1).astype(np.int64)
-        self._histogram += np.bincount(place, minlength=BINS)
+        bins = np.minimum(angle * (BINS / 180), BINS - 1).astype(np.int64)
+        self._histogram += np.bincount(bins, minlength=BINS)
 
     def compute(self) -> dict[str, float]:
         """All scores; nan where no pixel is known."""
         names = ("mean", "median", "rmse", "within_11", "within_22", "within_30")
-        # In order of key, so that no score depends on who counted which image.
+        # In order of key, so that no score depends on how images were divided among processes.
         sums = np.sum([self._images[key] for key in sorted(self._images)], axis=0, initial=0.0)
         if not np.any(sums):
             return dict.fromkeys(names, math.nan)
@@ -65,7 +65,7 @@ class NormalMetric(Metric):
         return {key: list(values) for key, values in self._images.items()}, self._histogram.tolist()
 
     def merge(self, states: Sequence[State]) -> None:
-        """Replace what was added by the union of ``states``; an image in two of them raises ArgusError."""
+        """Replace the content by the union of ``states``; ArgusError for an image in two of them."""
         self._images, self._histogram = {}, np.zeros(BINS, dtype=np.int64)
         for images, histogram in states:
             if twice := sorted(images.keys() & self._images.keys()):
@@ -74,8 +74,8 @@ class NormalMetric(Metric):
             self._histogram += np.array(histogram, dtype=np.int64)
 
 
-def angles(found: npt.NDArray[np.float64], truth: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Degrees (N,) between vectors (N, 3); by the tangent, which keeps small angles exact."""
-    cross = np.linalg.norm(np.cross(found, truth), axis=-1)
-    degrees: npt.NDArray[np.float64] = np.degrees(np.arctan2(cross, (found * truth).sum(axis=-1)))
-    return np.where(found.any(axis=-1), degrees, 90.0)
+def angles(normals: npt.NDArray[np.float64], truth: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Degrees (N,) between vectors (N, 3); computed from the tangent, which is exact for small angles."""
+    cross = np.linalg.norm(np.cross(normals, truth), axis=-1)
+    degrees: npt.NDArray[np.float64] = np.degrees(np.arctan2(cross, (normals * truth).sum(axis=-1)))
+    return np.where(normals.any(axis=-1), degrees, 90.0)

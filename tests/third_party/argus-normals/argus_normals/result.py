@@ -1,4 +1,4 @@
-"""What a user gets: vectors, and the usual picture of them."""
+"""The result for users: vectors, and the usual picture of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class NormalsResult(Result):
-    """``normals`` (h, w, 3): unit vectors in camera axes (x right, y down, z forward); 0 where nothing is claimed."""
+    """``normals`` (h, w, 3): unit vectors in camera axes (x right, y down, z forward); 0 where nothing is predicted."""
 
     normals: npt.NDArray[np.float32] = field(repr=False)
 
@@ -27,7 +27,7 @@ class NormalsResult(Result):
         return {"normals": self.normals.astype(np.float64).round(4).tolist()}
 
     def draw(self) -> Pixels:
-        """Red to the right, green up, blue towards the camera: (n + 1) / 2; what is not claimed is grey."""
+        """Red to the right, green up, blue towards the camera: (n + 1) / 2; pixels without a prediction are grey."""
         shares = (self.normals * (1, -1, -1) + 1) / 2
         picture: Pixels = np.rint(255 * shares).astype(np.uint8)
         return picture

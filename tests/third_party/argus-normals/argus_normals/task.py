@@ -1,4 +1,4 @@
-"""The task: which way every surface faces."""
+"""The task: the direction that every surface faces."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ Vectors = npt.NDArray[np.float32]
 
 
 class Normals(Task):
-    """Tell which way the surface at every pixel faces.
+    """Predict the direction that the surface at every pixel faces.
 
     A truth is a float array (h, w, 3) of unit vectors out of the surface in camera axes, x right, y down, z forward;
-    pixels of three zeros are not known.
+    three zeros mark unknown pixels.
     """
 
     name: ClassVar[str] = "normals"
 
     def target(self, truth: Vectors, placement: Placement) -> NormalTarget:
         """The nearest normal at every canvas pixel; a mirrored view turns left into right."""
-        if wrong := _misfit(truth, placement.image_size):
-            raise ArgusError(f"a map of normals cannot be used: {wrong}")
+        if problem := _problem(truth, placement.image_size):
+            raise ArgusError(f"a map of normals cannot be used: {problem}")
         moved = placement.map_to_canvas(np.moveaxis(truth, -1, 0), 0.0, nearest=True)
         normals = torch.from_numpy(np.ascontiguousarray(moved, dtype=np.float32))
         return NormalTarget(mirrored(normals) if placement.mirrored else normals)
@@ -44,24 +44,24 @@ class Normals(Task):
         with torch.autocast(truth.device.type, enabled=False):
             vectors = repeat_border(output.vectors.float(), output.stride, output.extent)
             size = (truth.shape[2], truth.shape[3])
-            found = unit(enlarge(unit(vectors, dim=1), output.stride, size), dim=1)
+            normals = unit(enlarge(unit(vectors, dim=1), output.stride, size), dim=1)
             known = truth.any(dim=1)
-            return {"cosine": (1 - (found * truth).sum(dim=1))[known].sum() / batch_total(known.sum())}
+            return {"cosine": (1 - (normals * truth).sum(dim=1))[known].sum() / batch_total(known.sum())}
 
     def decode(self, output: RawNormals, canvas: tuple[int, int]) -> list[CellNormals]:
-        """Each cell's unit vector; padding repeats the image's border."""
+        """The unit vector of every cell; padding repeats the border of the image."""
         normals = repeat_border(unit(output.vectors, dim=1), output.stride, output.extent)
-        return [CellNormals(one, output.stride) for one in normals]
+        return [CellNormals(vectors, output.stride) for vectors in normals]
 
     def to_image(self, prediction: CellNormals, placement: Placement) -> NormalMap:
-        """Bilinear between cells, and of length 1 again."""
+        """Interpolated bilinearly between cells and normalised again."""
         return self.merge([prediction], [placement])
 
     def merge(self, predictions: Sequence[CellNormals], placements: Sequence[Placement]) -> NormalMap:
-        """The direction of the passes' mean vector at image pixels, on the CPU."""
+        """The direction of the mean vector of all passes at image pixels, on the CPU."""
         maps = [
-            mirrored(one.normals) if place.mirrored else one.normals
-            for one, place in zip(predictions, placements, strict=True)
+            mirrored(prediction.normals) if placement.mirrored else prediction.normals
+            for prediction, placement in zip(predictions, placements, strict=True)
         ]
         plane = merge_passes(maps, predictions[0].stride, placements)
         return NormalMap((unit(plane.to_image(), dim=0) * plane.seen_in_image()).cpu())
@@ -75,7 +75,7 @@ class Normals(Task):
         return NormalMetric()
 
     def check(self, prediction: CellNormals, canvas: tuple[int, int]) -> None:
-        """Finite unit vectors on a grid that covers the canvas and no cell more."""
+        """Finite unit vectors on the smallest grid that covers the canvas."""
         normals, stride = prediction.normals, prediction.stride
         shape = (3, *(-(-n // stride) for n in canvas))
         assert normals.shape == shape, f"normals are {tuple(normals.shape)}, expected {shape} at stride {stride}"
@@ -89,7 +89,7 @@ class Normals(Task):
 
     def fault(self, truth: Any, size: tuple[int, int]) -> str:
         """What is wrong with a map of normals: type, shape, length, axes, or nothing known."""
-        return _misfit(truth, size) or ("" if truth.any() else "no pixel has a known normal")
+        return _problem(truth, size) or ("" if truth.any() else "no pixel has a known normal")
 
     def summary(self, truths: Iterable[Vectors]) -> dict[str, Any]:
         """The share of known pixels, and the mean normal."""
@@ -115,7 +115,7 @@ class Normals(Task):
         for layer in sorted({layer % info.depth for layer in layers}):
             maps[layer] = paint(normals, extent, info, layer, generator)
             prefix[layer] = torch.randn(images, max(1, info.prefix), info.channels[layer], generator=generator)
-        return Tokens(maps, prefix, extent, canvas, info), [NormalTarget(one) for one in normals]
+        return Tokens(maps, prefix, extent, canvas, info), [NormalTarget(image) for image in normals]
 
     def example_truth(self, size: tuple[int, int], generator: torch.Generator) -> Vectors:
         """Normals of a rolling surface, a tenth of them unknown."""
@@ -128,17 +128,17 @@ class Normals(Task):
 
     @classmethod
     def small(cls) -> Normals:
-        """It has no numbers."""
+        """The task; it has no settings."""
         return cls()
 
 
-def _misfit(truth: Any, size: tuple[int, int]) -> str:
-    """Why an array is no map of normals of an image of ``size``."""
+def _problem(truth: Any, size: tuple[int, int]) -> str:
+    """Why an array is not a map of normals for an image of ``size``; empty if it is one."""
     if not isinstance(truth, np.ndarray) or truth.dtype.kind != "f" or truth.shape != (*size, 3):
         kind = f"{truth.dtype} {truth.shape}" if isinstance(truth, np.ndarray) else type(truth).__name__
         return f"it is {kind}, not a float array of shape {(*size, 3)}: height, width, vector"
     known = truth[truth.any(axis=-1)]
-    # Written this way round, a length of nan is wrong too.
+    # Negated, so that a length of nan is wrong, too.
     if not (np.abs(np.linalg.norm(known, axis=-1) - 1) < 0.02).all():
         return "vectors have lengths other than 1; unknown ones are three zeros"
     if np.count_nonzero(known[:, 2] > 0) > len(known) / 2:

@@ -1,4 +1,4 @@
-"""What travels between head, task and metric: maps of vectors and how they are made unit vectors."""
+"""Values that head, task and metric exchange: maps of vectors, and their normalisation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AXES = (0.0, 0.0, -1.0)
 
 @dataclass(frozen=True)
 class NormalTarget:
-    """Unit vectors (3, H, W) at every canvas pixel; 0 where nothing is known, as in padding."""
+    """Unit vectors (3, H, W) at every canvas pixel; 0 where unknown, as in padding."""
 
     normals: Tensor
 
@@ -24,7 +24,7 @@ class NormalTarget:
 
 @dataclass(frozen=True)
 class RawNormals:
-    """A head's output: vectors (B, 3, h, w) of any length, of cells of ``stride`` canvas pixels.
+    """A head's output: vectors (B, 3, h, w) of any length, in cells of ``stride`` canvas pixels.
 
     ``extent`` (B, 2) is where the images end, in canvas pixels.
     """
@@ -36,7 +36,7 @@ class RawNormals:
 
 @dataclass(frozen=True)
 class CellNormals:
-    """Unit vectors (3, h, w) of one canvas, of cells of ``stride`` canvas pixels."""
+    """Unit vectors (3, h, w) of one canvas, in cells of ``stride`` canvas pixels."""
 
     normals: Tensor
     stride: int
@@ -44,13 +44,13 @@ class CellNormals:
 
 @dataclass(frozen=True)
 class NormalMap:
-    """Unit vectors (3, H, W) at every image pixel; 0 where no pass looked, as where a crop cut the image."""
+    """Unit vectors (3, H, W) at every image pixel; 0 where no pass covered the image, as outside a crop."""
 
     normals: Tensor
 
 
 def unit(vectors: Tensor, dim: int) -> Tensor:
-    """Vectors along ``dim`` at length 1, in float32; those without direction face the camera."""
+    """Vectors along ``dim`` normalised to length 1, in float32; zero vectors face the camera."""
     vectors = vectors.float()
     length = vectors.norm(dim=dim, keepdim=True)
     shape = [1] * vectors.ndim
@@ -60,5 +60,5 @@ def unit(vectors: Tensor, dim: int) -> Tensor:
 
 
 def mirrored(vectors: Tensor) -> Tensor:
-    """The vectors (3, ...) of a mirrored image: left is right."""
+    """The vectors (3, ...) of the mirrored image."""
     return torch.cat([-vectors[:1], vectors[1:]])

@@ -1,4 +1,4 @@
-"""One annotation file: its objects, and what is wrong with them."""
+"""One annotation file: its objects and its faults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Thing:
+class Object:
     """An object: its class, its box x1, y1, x2, y2 in continuous pixels, and whether it is marked difficult."""
 
     name: str
@@ -26,22 +26,24 @@ class Thing:
 class Annotation:
     """The usable objects of one image, and the faults of the file."""
 
-    things: tuple[Thing, ...]
+    objects: tuple[Object, ...]
     faults: tuple[Fault, ...]
 
 
 def read_annotation(path: Path, first: int) -> Annotation:
-    """Parse a file whose pixels count from ``first``; raises ArgusError if it is no annotation."""
+    """Parse a file whose pixels count from ``first``; raises ArgusError if it is not an annotation."""
     root = read_xml(path)
     if root.tag != "annotation":
         raise ArgusError(f"{path} is no Pascal VOC annotation: its root is <{root.tag}>, not <annotation>")
     size = _size(root)
     faults: list[Fault] = []
-    things = [_thing(one, f"{path.name}, object {n}", size, first, faults) for n, one in enumerate(root.iter("object"))]
-    return Annotation(tuple(thing for thing in things if thing), tuple(faults))
+    objects = [
+        _object(entry, f"{path.name}, object {n}", size, first, faults) for n, entry in enumerate(root.iter("object"))
+    ]
+    return Annotation(tuple(entry for entry in objects if entry), tuple(faults))
 
 
-def _thing(entry: Element, where: str, size: tuple[float, float], first: int, faults: list[Fault]) -> Thing | None:
+def _object(entry: Element, where: str, size: tuple[float, float], first: int, faults: list[Fault]) -> Object | None:
     """The object of an entry; None, with a fault, if it cannot be used."""
     name = (entry.findtext("name") or "").strip()
     corners = [_number(entry.findtext(f"bndbox/{corner}")) for corner in ("xmin", "ymin", "xmax", "ymax")]
@@ -56,11 +58,11 @@ def _thing(entry: Element, where: str, size: tuple[float, float], first: int, fa
         return None
     if box != (left, top, right, bottom):
         faults.append(Fault(where, f"its box {[left, top, right, bottom]} leaves the image"))
-    return Thing(name, box, (entry.findtext("difficult") or "").strip() == "1")
+    return Object(name, box, (entry.findtext("difficult") or "").strip() == "1")
 
 
 def _size(root: Element) -> tuple[float, float]:
-    """Width and height; without limit where the file does not say."""
+    """Width and height, infinite where the file does not give them."""
     width, height = (_number(root.findtext(f"size/{side}")) for side in ("width", "height"))
     return (width if width > 0 else math.inf), (height if height > 0 else math.inf)
 

@@ -29,21 +29,26 @@ class VOCSplit(Split):
     """The images of one list; keys are the names in the list."""
 
     def __init__(
-        self, name: str, images: Mapping[str, Path], notes: Sequence[Annotation], classes: Sequence[str], forgive: bool
+        self,
+        name: str,
+        images: Mapping[str, Path],
+        annotations: Sequence[Annotation],
+        classes: Sequence[str],
+        difficult_is_crowd: bool,
     ) -> None:
         self.name = name
         self._keys, self._paths = tuple(images), tuple(images.values())
-        self._notes, self._classes, self._forgive = notes, tuple(classes), forgive
+        self._annotations, self._classes, self._difficult_is_crowd = annotations, tuple(classes), difficult_is_crowd
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def key(self, index: int) -> str:
-        """As the list has it, such as ``2007_000027``."""
+        """The name in the list, such as ``2007_000027``."""
         return self._keys[index]
 
     def path(self, index: int) -> Path:
-        """Where the image lies."""
+        """The image file."""
         return self._paths[index]
 
     def read(self, index: int) -> npt.NDArray[np.uint8]:
@@ -60,10 +65,10 @@ class VOCSplit(Split):
     def stamp(self, index: int) -> str:
         """Size and modification time of the image file."""
         try:
-            found = self.path(index).stat()
+            status = self.path(index).stat()
         except OSError as error:
             raise ArgusError(f"{self.path(index)}: cannot be read: {error.strerror or error}") from error
-        return f"{found.st_size}-{found.st_mtime_ns}"
+        return f"{status.st_size}-{status.st_mtime_ns}"
 
     @property
     def tasks(self) -> Mapping[str, Detect]:
@@ -74,20 +79,21 @@ class VOCSplit(Split):
         """The boxes of one image."""
         if task != "detect":
             raise ArgusError(f"Pascal VOC's folders have annotations for 'detect', not for {task!r}")
-        things = self._notes[sample].things
-        boxes = np.array([thing.box for thing in things], dtype=np.float64).reshape(-1, 4)
-        labels = np.array([self._classes.index(thing.name) for thing in things], dtype=np.int64)
-        crowd = np.array([self._forgive and thing.difficult for thing in things], dtype=np.bool_)
+        objects = self._annotations[sample].objects
+        boxes = np.array([entry.box for entry in objects], dtype=np.float64).reshape(-1, 4)
+        labels = np.array([self._classes.index(entry.name) for entry in objects], dtype=np.int64)
+        crowd = np.array([self._difficult_is_crowd and entry.difficult for entry in objects], dtype=np.bool_)
         return Boxes(boxes, labels, crowd, (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
 
     def annotation_digest(self) -> str:
         """sha256 (hex) over classes, keys, boxes and marks."""
-        things = [[(t.name, t.box, self._forgive and t.difficult) for t in note.things] for note in self._notes]
-        return json_sha256([self._classes, self._keys, things])
+        crowd = self._difficult_is_crowd
+        objects = [[(o.name, o.box, crowd and o.difficult) for o in file.objects] for file in self._annotations]
+        return json_sha256([self._classes, self._keys, objects])
 
     def faults(self) -> list[Fault]:
         """What is wrong with the annotation files."""
-        return [fault for note in self._notes for fault in note.faults]
+        return [fault for annotation in self._annotations for fault in annotation.faults]
 
 
 def open_voc(
@@ -101,38 +107,39 @@ def open_voc(
 ) -> dict[str, VOCSplit]:
     """Splits ``train`` and ``val`` of a folder with JPEGImages, Annotations and ImageSets/Main.
 
-    ``train`` and ``val`` name lists of ImageSets/Main. ``difficult`` objects are crowd regions, or objects as any
-    other. ``first`` is the number of the first pixel. ``limit`` keeps the first images of each list; 0 keeps all.
+    ``train`` and ``val`` name lists of ImageSets/Main. ``difficult`` objects are crowd regions, or ordinary
+    objects. ``first`` is the number of the first pixel. ``limit`` keeps the first images of each list; 0 keeps all.
     Raises ArgusError for a folder without these parts and for images or annotations that are not there.
     """
     if limit < 0:
         raise ArgusError(f"option limit={limit} must be 0 (all images) or the number of images to keep")
     root = _root(Path(path).expanduser())
-    images = {split: _listed(root, name, limit) for split, name in {"train": train, "val": val}.items()}
-    notes = {
-        split: [read_annotation(root / "Annotations" / f"{key}.xml", first) for key in found]
-        for split, found in images.items()
+    images = {split: _images(root, name, limit) for split, name in {"train": train, "val": val}.items()}
+    annotations = {
+        split: [read_annotation(root / "Annotations" / f"{key}.xml", first) for key in keys]
+        for split, keys in images.items()
     }
-    used = {thing.name for split in notes.values() for note in split for thing in note.things}
+    used = {entry.name for split in annotations.values() for file in split for entry in file.objects}
     classes = CLASSES if used <= set(CLASSES) else tuple(sorted(used))
-    return {split: VOCSplit(split, images[split], notes[split], classes, difficult == "crowd") for split in images}
+    crowd = difficult == "crowd"
+    return {split: VOCSplit(split, images[split], annotations[split], classes, crowd) for split in images}
 
 
 def _root(folder: Path) -> Path:
     """The folder that holds the parts: this one, or the only one in it that does."""
-    within = sorted(folder.iterdir()) if folder.is_dir() else []
-    found = [one for one in (folder, *within) if all((one / part).is_dir() for part in PARTS)]
-    if len(found) == 1 or found[:1] == [folder]:
-        return found[0]
-    if found:
-        raise ArgusError(f"{folder} holds {' and '.join(one.name for one in found)}; give one of them")
+    children = sorted(folder.iterdir()) if folder.is_dir() else []
+    roots = [root for root in (folder, *children) if all((root / part).is_dir() for part in PARTS)]
+    if len(roots) == 1 or roots[:1] == [folder]:
+        return roots[0]
+    if roots:
+        raise ArgusError(f"{folder} holds {' and '.join(root.name for root in roots)}; give one of them")
     raise ArgusError(f"{folder} is no Pascal VOC folder: there is no {', '.join(PARTS)} in it")
 
 
-def _listed(root: Path, name: str, limit: int) -> dict[str, Path]:
+def _images(root: Path, name: str, limit: int) -> dict[str, Path]:
     """The images of a list by key, in its order."""
     file = root / "ImageSets" / "Main" / f"{name}.txt"
-    lists = sorted(each.stem for each in file.parent.glob("*.txt"))
+    lists = sorted(path.stem for path in file.parent.glob("*.txt"))
     if name not in lists:
         raise ArgusError(f"{file.parent} has no list {name!r}; it has {', '.join(lists) or 'none'}")
     lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]

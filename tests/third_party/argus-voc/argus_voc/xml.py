@@ -1,4 +1,4 @@
-"""XML of strangers as a tree, without a document type: there can be no entities to expand or fetch."""
+"""Untrusted XML as a tree. Document types are refused, so there are no entities to expand or fetch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from argus_core import ArgusError
 
 
 def read_xml(path: Path) -> Element:
-    """The root element of a file; raises ArgusError, naming the file, for what is no plain XML."""
+    """The root element of a file; raises ArgusError, naming the file, if it is not plain XML."""
     try:
         return _parse(path.read_bytes())
     except OSError as error:
