@@ -16,6 +16,7 @@ from typer.models import OptionInfo
 
 from argus_core.canvas import Fit, Interpolation
 from argus_core.cli.early import (
+    Check,
     check_backbone,
     check_data,
     check_device,
@@ -65,6 +66,11 @@ def integers(values: str | Sequence[Any]) -> tuple[int, ...]:
         raise ArgusError(f"{texts!r} are not whole numbers, such as 2,5,8,11") from error
 
 
+def option(check: Check, *names: str) -> Any:
+    """An option whose values are checked while the command line is read."""
+    return Option(*names, callback=checked(check))
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(names)]
 Integers = Annotated[tuple[int, ...], BeforeValidator(integers)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(pairs)]
@@ -72,26 +78,26 @@ Pairs = Annotated[dict[str, Any], BeforeValidator(pairs)]
 # Fields that several requests have.
 Data = Annotated[
     str,
-    Option(callback=checked(check_data)),
+    option(check_data),
     Field(description="data spec, such as coco:PATH, folder:PATH or images:PATH,masks=DIR"),
 ]
-Backbone = Annotated[str, Option(callback=checked(check_backbone)), Field(description="registered backbone")]
+Backbone = Annotated[str, option(check_backbone), Field(description="registered backbone")]
 Weights = Annotated[Path | None, Field(description="weights file of the backbone")]
 BackboneOptions = Annotated[Pairs, Option("--backbone-set"), Field(description="option of the backbone, e.g. mean=0.5")]
 Device = Annotated[
     str | None,
-    Option(callback=checked(check_device)),
+    option(check_device),
     Field(description="cpu, cuda, cuda:1; default: a GPU where there is one"),
 ]
 Metric = Annotated[Pairs, Field(description="option of the scoring, e.g. backend=faster")]
 Protocol = Annotated[
     str | None,
-    Option(callback=checked(check_protocol)),
+    option(check_protocol),
     Field(description="score under a published protocol; `arena protocols` lists them"),
 ]
 RequireLicense = Annotated[
     str | None,
-    Option(callback=checked(check_license)),
+    option(check_license),
     Field(description="permissive: refuse weights under any other terms"),
 ]
 AcceptFaults = Annotated[bool, Field(description="go on with data whose faults would make the result wrong")]
@@ -107,28 +113,28 @@ class Request(BaseModel):
 class RunRequest(Request):
     """``arena train``."""
 
-    heads: Annotated[tuple[str, ...], Option("--head", callback=checked(check_heads))] = Field(
+    heads: Annotated[tuple[str, ...], option(check_heads, "--head")] = Field(
         min_length=1, description="registered head such as depth.linear, FILE.py:CLASS, or NAME=HEAD; repeatable"
     )
     data: Data
-    cache: Annotated[Path | None, Option(callback=checked(check_path))] = Field(
+    cache: Annotated[Path | None, option(check_path)] = Field(
         default=None, description="folder written by `arena cache`"
     )
-    backbone: Annotated[str | None, Option(callback=checked(check_backbone))] = Field(
+    backbone: Annotated[str | None, option(check_backbone)] = Field(
         default=None, description="train on live tokens of this backbone"
     )
     weights: Weights = None
     backbone_options: BackboneOptions = Field(default_factory=dict)
-    canvas: Annotated[str | None, Option(callback=checked(check_size))] = Field(
+    canvas: Annotated[str | None, option(check_size)] = Field(
         default=None, description="SIZE or HEIGHTxWIDTH in pixels, for live tokens; default: the protocol's, or 640"
     )
-    fit: Annotated[Fit, Option(callback=checked(check_fit))] = Field(
+    fit: Annotated[Fit, option(check_fit)] = Field(
         default="letterbox", description="letterbox, stretch or crop, for live tokens"
     )
     views: Names = Field(
         default=(), description="views to train on, such as id,hflip; default: all that the cache holds"
     )
-    recipe: Annotated[Literal["auto", "card"], Option(callback=checked(one_of("recipe", ("auto", "card"))))] = Field(
+    recipe: Annotated[Literal["auto", "card"], option(one_of("recipe", ("auto", "card")))] = Field(
         default="auto", description="auto: suited to the size of the data; card: as published"
     )
     train_split: str = Field(default="train", description="split that is trained on")
@@ -154,9 +160,7 @@ class RunRequest(Request):
 class Comparison(Request):
     """What ``arena compare`` is told beside what ``arena train`` is."""
 
-    out: Annotated[Path, Option(callback=checked(check_out))] = Field(
-        description="folder of the comparison; the same command resumes it"
-    )
+    out: Annotated[Path, option(check_out)] = Field(description="folder of the comparison; the same command resumes it")
     seeds: int = Field(default=1, ge=1, description="trainings of every head, with seeds 0, 1, ...")
     memory: float | None = Field(
         default=None, ge=0.001, description="GiB for heads side by side; default: half of what is free"
@@ -168,30 +172,26 @@ class CacheRequest(Request):
     """``arena cache``."""
 
     data: Data
-    out: Annotated[Path, Option(callback=checked(check_out))] = Field(
-        description="folder to write; the same command resumes it"
-    )
+    out: Annotated[Path, option(check_out)] = Field(description="folder to write; the same command resumes it")
     backbone: Backbone = "eupe_vitb16"
     weights: Weights = None
     backbone_options: BackboneOptions = Field(default_factory=dict)
-    canvas: Annotated[str, Option(callback=checked(check_size))] = Field(
+    canvas: Annotated[str, option(check_size)] = Field(
         default="640", description="SIZE or HEIGHTxWIDTH of the backbone's input in pixels"
     )
-    fit: Annotated[Fit, Option(callback=checked(check_fit))] = Field(
-        default="letterbox", description="letterbox, stretch or crop"
-    )
-    interpolation: Annotated[Interpolation, Option(callback=checked(check_interpolation))] = Field(
+    fit: Annotated[Fit, option(check_fit)] = Field(default="letterbox", description="letterbox, stretch or crop")
+    interpolation: Annotated[Interpolation, option(check_interpolation)] = Field(
         default="bilinear", description="bilinear, bicubic or nearest"
     )
     short: int = Field(default=0, description="with fit crop: short side in pixels before the crop")
-    protocol: Annotated[str | None, Option(callback=checked(check_protocol))] = Field(
+    protocol: Annotated[str | None, option(check_protocol)] = Field(
         default=None, description="take canvas and views from a published protocol, for all splits"
     )
     layers: Integers = Field(default=(-1,), description="blocks to store, such as 2,5,8,11; -1 is the last")
     cls: bool = Field(default=False, description="also store the CLS token")
     maps: Annotated[bool, Option("--maps/--no-maps")] = Field(default=True, description="store the patch tokens")
     views: Names = Field(default=("id",), description="true passes of the training split: id or id,hflip")
-    dtype: Annotated[Literal["fp16", "bf16", "fp32", "int8"], Option(callback=checked(check_dtype))] = Field(
+    dtype: Annotated[Literal["fp16", "bf16", "fp32", "int8"], option(check_dtype)] = Field(
         default="fp16", description="fp16, bf16, fp32 or int8"
     )
     splits: Names = Field(default=("train", "val"), description="splits to cache")
@@ -206,16 +206,10 @@ class CacheRequest(Request):
 class EvalRequest(Request):
     """``arena eval``."""
 
-    run: Annotated[Path, Option(callback=checked(check_run))] = Field(
-        description="run folder, or one head's folder inside it"
-    )
-    data: Annotated[str | None, Option(callback=checked(check_data))] = Field(
-        default=None, description="other data than the run's"
-    )
+    run: Annotated[Path, option(check_run)] = Field(description="run folder, or one head's folder inside it")
+    data: Annotated[str | None, option(check_data)] = Field(default=None, description="other data than the run's")
     split: str = Field(default="val", description="split that is scored")
-    which: Annotated[str, Option("--weights-of", callback=checked(check_which))] = Field(
-        default="best", description="best or last"
-    )
+    which: Annotated[str, option(check_which, "--weights-of")] = Field(default="best", description="best or last")
     protocol: Protocol = None
     settings: Annotated[Pairs, Option("--set")] = Field(
         default_factory=dict, description="decoding option, e.g. soft=true"

@@ -17,12 +17,6 @@ cache = typer.Typer(help="Store a frozen backbone's tokens.", invoke_without_com
 data = typer.Typer(help="Look at data sets.", no_args_is_help=True)
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    app.add_typer(cache, name="cache")
-    app.add_typer(data, name="data")
-
-
 @cache.callback()
 @with_options(request_options(CacheRequest, optional=("data", "out")))  # `arena cache info` needs neither
 def build(context: typer.Context, **values: Any) -> None:

@@ -16,11 +16,6 @@ from argus_core.errors import ArgusError
 from argus_core.plugins.files import is_file_spec
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(check)
-
-
 def check(
     name: Annotated[str, typer.Argument(help="head, task or backbone; a data spec; or FILE.py:OBJECT")],
     kind: Annotated[

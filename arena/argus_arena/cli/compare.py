@@ -17,12 +17,6 @@ SETTLED = ("train_split", "val_split", "seed", "eval_batch", "save_every")
 """Fields of a run that are no options of a comparison."""
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    for command in (compare, board, reproduce, report):
-        app.command()(command)
-
-
 @with_options(
     request_options(Comparison), request_options(RunRequest, without=SETTLED, optional=RunRequest.model_fields)
 )

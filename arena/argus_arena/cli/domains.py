@@ -16,11 +16,6 @@ RUNS = ("recipe", "settings", "new_device")
 """Fields of the requests for the caches, for the runs, and for both, that are options here."""
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(domains)
-
-
 @with_options(
     request_options(Comparison, without=["task"]),
     request_options(CacheRequest, only=[*CACHES, *BOTH]),

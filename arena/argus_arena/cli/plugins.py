@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 plugin = typer.Typer(help="Write your own plugins.", no_args_is_help=True)
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    for command in (heads, backbones, protocols, plugins):
-        app.command()(command)
-    app.add_typer(plugin, name="plugin")
-
-
 def heads() -> None:
     """List every installed head and who brought it."""
     _show(HEADS.entries())

@@ -15,12 +15,6 @@ from argus_core.cli.requests import Batch, Inputs, LookRequest, Out, Threshold
 from argus_core.errors import ArgusError
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    app.command()(predict)
-    app.command()(text)
-
-
 def predict(
     images: Inputs,
     run: RunPath,

@@ -15,12 +15,6 @@ IN_FILES_ALONE = ("eval_batch", "save_every")
 """Fields of a run that a configuration file may set, and no option."""
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    app.command()(train)
-    app.command(name="eval")(evaluate)
-
-
 @with_options(request_options(RunRequest, without=IN_FILES_ALONE, optional=RunRequest.model_fields))
 def train(
     *,

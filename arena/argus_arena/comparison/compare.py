@@ -13,9 +13,8 @@ from argus_arena.distributed import Distributed, join_processes
 from argus_arena.leaderboard.board import as_csv, as_markdown, plain, print_board
 from argus_arena.leaderboard.standings import Standing, rankings, read_rows
 from argus_arena.requests import Comparison, RunRequest
-from argus_arena.run.config import FREE, RunConfig, registered_name, resolve, split_name
+from argus_arena.run.config import FREE, RunConfig, registered_name, resolve, sized, split_name
 from argus_arena.run.data_faults import check_run_data
-from argus_arena.run.recipes import sized
 from argus_arena.run.sources import RunData, open_run_data
 from argus_arena.training.train import HeadsFailed, open_plugins, run_config
 from argus_core.common.files import read_json, write_json, write_text

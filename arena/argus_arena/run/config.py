@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from argus_arena.requests import RunRequest
+from argus_arena.run.recipes import FIELDS as RECIPE_FIELDS
+from argus_arena.run.recipes import card_recipe, suited_recipe
 from argus_core.common.options import check_options, options_model
 from argus_core.errors import ArgusError, unknown
 from argus_core.plugins.files import is_file_spec, source_of
@@ -16,8 +18,6 @@ from argus_core.recipe import Recipe
 from argus_core.registry import HEADS
 from argus_core.saving.build import head_class, head_options
 
-RECIPE_FIELDS = tuple(field for field in Recipe.model_fields if field != "conditions")
-"""The fields of a recipe that settings may change."""
 FREE = ("device", "workers", "eval_batch", "save_every", "require_license", "accept_faults", "new_device")
 """Request fields that may change when a run is continued: they do not say what it computes.
 
@@ -52,7 +52,7 @@ class HeadConfig(BaseModel):
 class RunConfig(BaseModel):
     """A resolved run: the request, and its heads by their names in the run.
 
-    ``resolve`` gives heads the recipes of their classes with the settings, ``recipes.sized`` those they are trained by.
+    ``resolve`` gives heads the recipes of their classes with the settings, ``sized`` those they are trained by.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,6 +75,49 @@ def resolve(request: RunRequest) -> RunConfig:
         recipe = _recipe(head, fields)
         heads[name] = HeadConfig(head=head, options=head_options(head, options), recipe=recipe, file=_file(head))
     return RunConfig(request=request, heads=heads)
+
+
+def sized(config: RunConfig, images: int) -> RunConfig:
+    """The run with the recipes that its heads train by, and the canvas and views that cards ask of live tokens."""
+    card = config.request.recipe == "card"
+    recipe_for = card_recipe if card else suited_recipe
+    settings = settings_by_head(config.request)
+    heads = {}
+    for name, head in config.heads.items():
+        fields, options = settings[name]
+        recipe = recipe_for(head_class(head.head).recipe, head.recipe, fields, images)
+        update = {"recipe": recipe, "options": _card_options(head, options) if card else head.options}
+        heads[name] = head.model_copy(update=update)
+    return _with_conditions(config.model_copy(update={"heads": heads}))
+
+
+def _card_options(head: HeadConfig, settings: Collection[str]) -> dict[str, Any]:
+    """A head's options with those of its card, but for the ones in ``settings``."""
+    card = head_class(head.head).recipe.conditions
+    conditions = card.settings if card else {}
+    update = {key: value for key, value in conditions.items() if key not in RECIPE_FIELDS and key not in settings}
+    return head_options(head.head, {**head.options, **update})
+
+
+def _with_conditions(config: RunConfig) -> RunConfig:
+    """Live tokens on the canvas and in the views of the cards, where the request leaves them open."""
+    request = config.request
+    cards = {name: head.recipe.conditions for name, head in config.heads.items() if head.recipe.conditions}
+    if request.cache is not None:
+        return config
+    update: dict[str, Any] = {}
+    canvases = {name: card.canvas for name, card in cards.items() if card.canvas}
+    if request.canvas is None and canvases:
+        if len(set(canvases.values())) > 1:
+            shown = ", ".join(f"{name} {height}x{width}" for name, (height, width) in canvases.items())
+            raise ArgusError(
+                f"heads side by side share one canvas, and their cards have {shown}; say which with --canvas"
+            )
+        update["canvas"] = "{}x{}".format(*next(iter(canvases.values())))
+    views = [card.views for card in cards.values() if card.views]
+    if not request.views and views:
+        update["views"] = max(views, key=len)
+    return config.model_copy(update={"request": request.model_copy(update=update)})
 
 
 def settings_by_head(request: RunRequest) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from argus_arena.requests import CacheRequest
 from argus_arena.run.data_faults import DataChecks, sizes_of
 from argus_arena.run.sources import backbone_record
+from argus_core.cache import Cache, CacheSpec, estimate, info, verify, write_cache
 from argus_core.canvas import Canvas
 from argus_core.common.device import find_device
 from argus_core.common.files import read_sealed, write_sealed
@@ -18,6 +19,7 @@ from argus_core.common.license import find_license, require
 from argus_core.common.options import parse_size
 from argus_core.common.progress import ProgressBar, duration, finished
 from argus_core.data import Split
+from argus_core.data import check as data_check
 from argus_core.errors import ArgusError, counted
 from argus_core.plugins.data_spec import open_data, split_of
 from argus_core.plugins.hooks import load_plugins
@@ -26,7 +28,6 @@ from argus_core.tokens import Needs
 
 if TYPE_CHECKING:
     from argus_core.backbones import Backbone
-    from argus_core.cache import CacheSpec
 
 
 SHOWN = 20
@@ -38,8 +39,7 @@ def build_cache(request: CacheRequest) -> None:
 
     Views other than ``id`` are cached for the first split, and for all if a protocol looks at them.
     """
-    from argus_core.backbones import load_backbone
-    from argus_core.cache import Cache, CacheSpec
+    from argus_core.backbones import load_backbone  # imports timm, which the other commands here do without
 
     began = time.perf_counter()
     claim(request.out, _holds_caches, "caches")
@@ -66,16 +66,14 @@ def build_cache(request: CacheRequest) -> None:
 
 
 def _write_split(request: CacheRequest, backbone: Backbone, split: Split, spec: CacheSpec, out: Path) -> None:
-    from argus_core.cache import Cache, estimate, write_cache
-
     size, free = estimate(split, backbone.info, spec), shutil.disk_usage(_existing(request.out)).free
     shape, about = "x".join(map(str, spec.canvas.size)), f"{size / 1e9:.2f} GB of {free / 1e9:.0f} GB free"
     with ProgressBar(f"cache {split.name}", len(split)) as bar:
         bar.print(
             f"{split.name}: {counted(len(split), 'image')} on {shape}, views {','.join(spec.views)}, about {about}"
         )
-        if left := split.left_out():
-            bar.print(f"{split.name}: passed over {left}")
+        if left_out := split.left_out():
+            bar.print(f"{split.name}: passed over {left_out}")
         began = time.perf_counter()
         write_cache(
             out,
@@ -106,30 +104,26 @@ def _framing(request: CacheRequest, first: bool) -> tuple[Canvas, tuple[str, ...
 
 def _holds_caches(folder: Path) -> bool:
     """Whether caches were written below a folder, or begun."""
-    return any(one.is_file() for one in (folder / "backbone.json", *folder.glob("*/manifest.json")))
+    return any(file.is_file() for file in (folder / "backbone.json", *folder.glob("*/manifest.json")))
 
 
 def caches_below(folder: Path) -> list[Path]:
     """``folder`` itself if it is a cache, else the caches in it."""
     if (folder / "manifest.json").exists():
         return [folder]
-    found = sorted(path.parent for path in folder.glob("*/manifest.json"))
-    if not found:
+    caches = sorted(path.parent for path in folder.glob("*/manifest.json"))
+    if not caches:
         raise ArgusError(f"{folder} holds no cache; write one with `arena cache --out {folder}`")
-    return found
+    return caches
 
 
 def cache_info(folder: Path) -> dict[str, Any]:
     """What the caches below ``folder`` hold, by name."""
-    from argus_core.cache import info
-
     return {path.name: info(path) for path in caches_below(folder)}
 
 
 def verify_cache(folder: Path) -> list[str]:
     """Every fault of the caches below ``folder``."""
-    from argus_core.cache import verify
-
     faults = [fault for path in caches_below(folder) for fault in verify(path)]
     if (folder / "manifest.json").exists():
         return faults
@@ -142,14 +136,12 @@ def verify_cache(folder: Path) -> list[str]:
 
 def check_data(spec: str) -> int:
     """Print the faults and counts of every split; returns the number of faults."""
-    from argus_core.data import check as data_check
-
     data = open_data(spec, load_plugins())
     reports = data_check.check_data(data)
     for name, report in reports.items():
         print(f"{name}: " + ", ".join(f"{key} {_shown(value)}" for key, value in report.summary.items()))
-        if left := data[name].left_out():
-            print(f"  passed over: {left}")
+        if left_out := data[name].left_out():
+            print(f"  passed over: {left_out}")
         for finding in data_check.findings(name, report.faults):
             print(f"  {'refused' if finding.wrong else 'doubtful'}: {finding.what}")
             for fault in finding.faults[:SHOWN] if len(finding.faults) > 1 else []:
@@ -162,11 +154,11 @@ def check_data(spec: str) -> int:
 
 
 def _shown(value: Any) -> str:
-    """Counts and shares as a reader wants them."""
+    """A count, a share or several of them, as text."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_shown(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_shown(part)}" for key, part in value.items()) + "}"
     return str(value)
 
 

@@ -14,11 +14,10 @@ from argus_arena.hardware import moves
 from argus_arena.leaderboard.board import print_rows
 from argus_arena.progress import ConsoleReporter, Reporter
 from argus_arena.requests import RunRequest
-from argus_arena.run.config import FREE, RunConfig, check_files, resolve
+from argus_arena.run.config import FREE, RunConfig, check_files, resolve, sized
 from argus_arena.run.data_faults import check_run_data, undefined
 from argus_arena.run.folder import RunFolder
 from argus_arena.run.prepare import PreparedRun, prepare
-from argus_arena.run.recipes import sized
 from argus_arena.run.sources import RunData, open_run_data
 from argus_arena.training.checkpoints import Checkpoints
 from argus_arena.training.learner import Learner
