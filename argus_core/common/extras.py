@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from types import ModuleType
 
 from argus_core.errors import ArgusError
 
 
-def need(module: str, extra: str) -> Any:
+def need(module: str, extra: str) -> ModuleType:
     """Import a module; raises ArgusError with what to install if it is missing."""
     try:
         return import_module(module)

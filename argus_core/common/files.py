@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from argus_core.errors import ArgusError
 
@@ -50,20 +50,16 @@ def read_json(path: Path, remedy: str) -> Any:
 
 def file_sha256(path: Path) -> str:
     """sha256 (hex) of a file's bytes, read in blocks."""
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _blocks(stream)
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def json_sha256(values: Any) -> str:
     """sha256 (hex) of plain JSON values, independent of key order."""
     return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _blocks(stream: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def _flush(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -70,20 +70,8 @@ def most_restrictive(licenses: Iterable[License]) -> License:
     return min(licenses, key=lambda terms: (terms.commercial, not terms.outputs_covered), default=APACHE)
 
 
-class Licenses(Mapping[str, License]):
+class Licenses(dict[str, License]):
     """The licence of every part of a work, by the name of the part; the text ends with the one of the whole."""
-
-    def __init__(self, parts: Mapping[str, License]) -> None:
-        self._parts = dict(parts)
-
-    def __getitem__(self, part: str) -> License:
-        return self._parts[part]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._parts)
-
-    def __len__(self) -> int:
-        return len(self._parts)
 
     @property
     def binding(self) -> License:

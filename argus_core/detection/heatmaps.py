@@ -77,15 +77,15 @@ def counted_cells(targets: Sequence[BoxTarget], extent: Tensor, stride: int, gri
     return cell_mask(extent, stride, grid) & ~torch.stack(crowds)[:, None]
 
 
-def heat_loss(logits: Tensor, wanted: Tensor, counted: Tensor) -> Tensor:
+def heat_loss(logits: Tensor, heat: Tensor, counted: Tensor) -> Tensor:
     """The sum over (B, K, h, w) of the penalty-reduced focal loss; divide it by the number of objects.
 
     Cells at 1 are positive wherever they are, others count where ``counted`` (B, 1, h, w), less near a peak.
     """
     yes, no = F.logsigmoid(logits), F.logsigmoid(-logits)
-    positive = wanted == 1
+    positive = heat == 1
     missed = no.exp() ** 2 * yes
-    invented = (1 - wanted) ** 4 * yes.exp() ** 2 * no
+    invented = (1 - heat) ** 4 * yes.exp() ** 2 * no
     return -torch.where(positive, missed, torch.where(counted, invented, 0)).sum()
 
 

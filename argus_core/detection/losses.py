@@ -52,9 +52,9 @@ def dense_losses(
     objects, considered = positions(positive, count), positions(used, counted)
     image, point = objects // matched.shape[1], objects % matched.shape[1]
     boxes, labels = _matched_targets(matched, image, point, targets)
-    wanted = torch.zeros_like(cls)
-    wanted.index_put_((image, point, labels), wanted.new_ones(()))
-    logits_and_goals = (x.flatten(0, 1)[considered] for x in (cls, wanted))
+    goals = torch.zeros_like(cls)
+    goals.index_put_((image, point, labels), goals.new_ones(()))
+    logits_and_goals = (x.flatten(0, 1)[considered] for x in (cls, goals))
     predicted = ltrb_to_boxes(xy[point], ltrb[image, point])
     giou = giou_loss(predicted, boxes)
     central = centerness(boxes_to_ltrb(xy[point], boxes))

@@ -126,9 +126,9 @@ class SetHead(Head):
 
     def _cost(self, logits: Tensor, boxes: Tensor, target: BoxTarget, extent: Tensor) -> Tensor:
         """(Q, G) cost of every query for every object of an image."""
-        wanted = logits[:, target.labels]  # (Q, G)
-        yes = ALPHA * wanted.sigmoid().neg().add(1) ** GAMMA * -F.logsigmoid(wanted)
-        no = (1 - ALPHA) * wanted.sigmoid() ** GAMMA * -F.logsigmoid(-wanted)
+        own = logits[:, target.labels]  # (Q, G)
+        yes = ALPHA * own.sigmoid().neg().add(1) ** GAMMA * -F.logsigmoid(own)
+        no = (1 - ALPHA) * own.sigmoid() ** GAMMA * -F.logsigmoid(-own)
         l1 = torch.cdist(_shares(boxes, extent), _shares(target.boxes, extent), p=1)
         giou = generalized_box_iou(boxes, target.boxes)
         return self.cls_weight * (yes - no) + self.l1_weight * l1 - self.giou_weight * giou
@@ -147,11 +147,11 @@ class SetHead(Head):
             torch.cat([getattr(t, name)[index] for t, (_, index) in zip(targets, pairs, strict=True)])
             for name in ("boxes", "labels")
         )
-        wanted = torch.zeros_like(logits)
-        wanted.index_put_((image, query, labels), wanted.new_ones(()))
+        goals = torch.zeros_like(logits)
+        goals.index_put_((image, query, labels), goals.new_ones(()))
         predicted, extent = boxes[image, query], output.extent[image]
         total = object_total(targets)
-        focal = sigmoid_focal_loss(logits, wanted, ALPHA, GAMMA)
+        focal = sigmoid_focal_loss(logits, goals, ALPHA, GAMMA)
         focal = torch.where(output.mask()[..., None], focal, 0).sum()
         l1 = (_shares(predicted, extent) - _shares(true, extent)).abs().sum()
         giou = giou_loss(predicted, true).sum()

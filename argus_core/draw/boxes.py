@@ -5,22 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 from torchvision.ops import box_iou, nms
 
-from argus_core.draw.inputs import as_array, checked
+from argus_core.draw.inputs import Values, as_array, checked
 from argus_core.draw.palette import Color, Pixels, class_color, ink_on
 from argus_core.draw.panel import enlarged
 from argus_core.draw.text import fit, font_for, length, write
 from argus_core.errors import ArgusError
 
-Values: TypeAlias = "npt.NDArray[Any] | Tensor"
 Corners = npt.NDArray[np.float64]
 Rectangle = tuple[int, int, int, int]
 """Pixels x1, y1, x2, y2; the last ones are not part of it."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from argus_core.common.files import write_atomic
-from argus_core.draw.inputs import as_array
+from argus_core.draw.inputs import Values, as_array
 from argus_core.draw.palette import GREY, Pixels
 from argus_core.draw.panel import factor_for, resized_map
 from argus_core.draw.scale import Scale, attach_scale
@@ -23,7 +22,7 @@ MOST = 65535
 """The largest distance in millimetres that 16 bits hold."""
 
 
-def draw_depth(depth: Any, low: float | None = None, high: float | None = None, below: bool | None = None) -> Pixels:
+def draw_depth(depth: Values, low: float | None = None, high: float | None = None, below: bool | None = None) -> Pixels:
     """``paint_depth`` with a scale bar ``below`` it or beside it, by default below a wide map.
 
     A pointed end of the bar means that there are depths beyond it. Small maps are enlarged by a whole number.
@@ -34,7 +33,7 @@ def draw_depth(depth: Any, low: float | None = None, high: float | None = None, 
     return attach_scale(picture, scale, below)
 
 
-def paint_depth(depth: Any, low: float | None = None, high: float | None = None) -> Pixels:
+def paint_depth(depth: Values, low: float | None = None, high: float | None = None) -> Pixels:
     """RGB bytes (h, w, 3) of metres (h, w): near is light, far is dark, unknown (0 or not finite) is grey.
 
     Depths beyond ``low`` and ``high`` get the colours of the ends; by default these are the 1st and the 99th
@@ -57,7 +56,7 @@ def depth_scale(metres: Metres, low: float | None = None, high: float | None = N
     return Scale(float(low), float(high), "m", True, *beyond, "unknown" if len(values) < metres.size else "")
 
 
-def known(depth: Any) -> Metres:
+def known(depth: Values) -> Metres:
     """Metres (h, w) with 0 where the depth is 0, negative or not finite, which is unknown."""
     values = as_array(depth)
     if values.ndim != 2 or not values.size or values.dtype.kind not in "fui":
@@ -72,7 +71,7 @@ def _paint(metres: Metres, scale: Scale) -> Pixels:
     return colors
 
 
-def depth_image(depth: Any) -> Image.Image:
+def depth_image(depth: Values) -> Image.Image:
     """Metres (h, w) as a 16-bit image of millimetres, rounded; 0 where the depth is 0, negative or not finite.
 
     Known depths stay known: below half a millimetre they become 1, above 65.535 m they become 65535.
@@ -82,7 +81,7 @@ def depth_image(depth: Any) -> Image.Image:
     return Image.fromarray(np.where(metres > 0, millimetres, 0).astype(np.uint16))
 
 
-def write_depth_png(path: Path, depth: Any) -> None:
+def write_depth_png(path: Path, depth: Values) -> None:
     """Write ``depth_image`` as PNG, atomically."""
     image = depth_image(depth)
     write_atomic(path, lambda temporary: image.save(temporary, format="PNG"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from argus_core.draw.palette import Pixels
 from argus_core.errors import ArgusError
+
+Values: TypeAlias = "npt.ArrayLike | Tensor"
+"""Numbers as an array, a tensor, or anything that NumPy can convert."""
 
 
 def checked(image: Pixels) -> Pixels:
@@ -24,7 +27,7 @@ def checked(image: Pixels) -> Pixels:
     return image
 
 
-def as_array(values: Any) -> npt.NDArray[Any]:
+def as_array(values: Values) -> npt.NDArray[Any]:
     """A tensor of any device and precision, or anything array-like, as an array."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
@@ -32,7 +35,7 @@ def as_array(values: Any) -> npt.NDArray[Any]:
     return np.asarray(values)
 
 
-def as_points(values: Any, what: str) -> npt.NDArray[np.float64]:
+def as_points(values: Values, what: str) -> npt.NDArray[np.float64]:
     """(N, 2) x, y; raises ArgusError for any other shape. No points may have any empty shape."""
     points = as_array(values).astype(np.float64)
     if not points.size:

@@ -6,14 +6,13 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from argus_core.common.files import write_atomic
-from argus_core.draw.inputs import as_array, blend, checked, grey
+from argus_core.draw.inputs import Values, as_array, blend, checked, grey
 from argus_core.draw.legend import Entry, attach_legend
 from argus_core.draw.palette import COLORS, GREY, WHITE, Pixels, class_color, class_colors
 from argus_core.draw.panel import enlarged, resized_map, size_of
@@ -28,7 +27,7 @@ NARROW, WIDE = 255, 65535
 
 def draw_mask(
     image: Pixels,
-    labels: Any,
+    labels: Values,
     classes: Sequence[str],
     ignore: int = 255,
     opacity: float = OPACITY,
@@ -49,7 +48,7 @@ def draw_mask(
     return attach_legend(picture, entries, below)
 
 
-def paint_mask(image: Pixels, labels: Any, classes: int, ignore: int = 255, opacity: float = OPACITY) -> Pixels:
+def paint_mask(image: Pixels, labels: Values, classes: int, ignore: int = 255, opacity: float = OPACITY) -> Pixels:
     """A copy of an RGB image (h, w, 3) under the colours of the classes of its pixels (h, w), with light borders.
 
     Pixels of the index ``ignore`` keep the image's brightness but lose its colours. Raises ArgusError for labels of
@@ -65,7 +64,7 @@ def paint_mask(image: Pixels, labels: Any, classes: int, ignore: int = 255, opac
     return np.array(picture)
 
 
-def _labels_of(image: Pixels, labels: Any, classes: int, ignore: int) -> npt.NDArray[np.int64]:
+def _labels_of(image: Pixels, labels: Values, classes: int, ignore: int) -> npt.NDArray[np.int64]:
     """Labels as an array; raises ArgusError if they do not fit the image or the classes."""
     values = check_labels(labels, classes, ignore)
     if values.shape != checked(image).shape[:2]:
@@ -74,7 +73,7 @@ def _labels_of(image: Pixels, labels: Any, classes: int, ignore: int) -> npt.NDA
     return values
 
 
-def check_labels(labels: Any, classes: int, ignore: int) -> npt.NDArray[np.int64]:
+def check_labels(labels: Values, classes: int, ignore: int) -> npt.NDArray[np.int64]:
     """Labels (h, w) as an array; raises ArgusError for a label that is neither ``ignore`` nor in 0..classes - 1."""
     values = as_array(labels)
     if values.ndim != 2 or not values.size or values.dtype.kind not in "ui":
@@ -82,13 +81,13 @@ def check_labels(labels: Any, classes: int, ignore: int) -> npt.NDArray[np.int64
     if 0 <= ignore < classes:
         raise ArgusError(f"ignore={ignore} is the index of one of {classes} classes; choose another")
     values = values.astype(np.int64)
-    wrong = values[(values != ignore) & ((values < 0) | (values >= classes))]
-    if len(wrong):
-        raise ArgusError(f"label {wrong[0]} ({len(wrong)} pixels) is none of 0..{classes - 1} and not {ignore}")
+    unknown = values[(values != ignore) & ((values < 0) | (values >= classes))]
+    if len(unknown):
+        raise ArgusError(f"label {unknown[0]} ({len(unknown)} pixels) is none of 0..{classes - 1} and not {ignore}")
     return values
 
 
-def shares(labels: Any, ignore: int = 255) -> list[tuple[int, float]]:
+def shares(labels: Values, ignore: int = 255) -> list[tuple[int, float]]:
     """The labels present and their shares of all pixels, largest first; -1 stands for ``ignore`` and comes last."""
     values = as_array(labels)
     counts = np.bincount(values[values != ignore].astype(np.int64))
@@ -110,7 +109,7 @@ def _borders(labels: npt.NDArray[np.int64]) -> Image.Image:
     return Image.fromarray(line * np.uint8(LINE))
 
 
-def index_image(labels: Any, classes: int, ignore: int = 255) -> Image.Image:
+def index_image(labels: Values, classes: int, ignore: int = 255) -> Image.Image:
     """Labels (h, w) of 0..classes - 1 as an image of one channel whose values are the labels.
 
     Up to 255 classes: 8 bits with the classes' colours as its palette, 255 where the label is ``ignore``. More: 16 bits
@@ -126,14 +125,14 @@ def index_image(labels: Any, classes: int, ignore: int = 255) -> Image.Image:
     return image
 
 
-def index_png(labels: Any, classes: int, ignore: int = 255) -> bytes:
+def index_png(labels: Values, classes: int, ignore: int = 255) -> bytes:
     """The bytes of a PNG file of ``index_image``."""
     stream = io.BytesIO()
     index_image(labels, classes, ignore).save(stream, format="PNG")
     return stream.getvalue()
 
 
-def write_index_png(path: Path, labels: Any, classes: int, ignore: int = 255) -> None:
+def write_index_png(path: Path, labels: Values, classes: int, ignore: int = 255) -> None:
     """Write ``index_png``, atomically."""
     content = index_png(labels, classes, ignore)
     write_atomic(path, lambda temporary: temporary.write_bytes(content))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from argus_core.draw.inputs import as_array, as_points, checked
+from argus_core.draw.inputs import Values, as_array, as_points, checked
 from argus_core.draw.legend import Entry, attach_legend, legend
 from argus_core.draw.palette import COLORS, GREY, Color, Pixels, class_colors
 from argus_core.draw.panel import PAPER, attach, factor_for, resized
@@ -27,11 +27,11 @@ Array = npt.NDArray[Any]
 def draw_matches(
     image_a: Pixels,
     image_b: Pixels,
-    points_a: Any,
-    points_b: Any,
-    scores: Any = None,
-    right: Any = None,
-    mutual: Any = None,
+    points_a: Values,
+    points_b: Values,
+    scores: Values | None = None,
+    right: Values | None = None,
+    mutual: Values | None = None,
 ) -> Pixels:
     """Two RGB images side by side, small ones enlarged, with lines between their points (N, 2) x, y.
 
@@ -40,9 +40,7 @@ def draw_matches(
     a point whose match is nan is a grey dot. Raises ArgusError if the numbers of points, scores and answers differ.
     """
     starts, ends = as_points(points_a, "points of the first image"), as_points(points_b, "points of the second image")
-    values, answers, back = (
-        None if given is None else as_array(given).reshape(-1) for given in (scores, right, mutual)
-    )
+    values, answers, back = (None if item is None else as_array(item).reshape(-1) for item in (scores, right, mutual))
     counts = [len(array) for array in (starts, ends, values, answers, back) if array is not None]
     if len(set(counts)) > 1:
         raise ArgusError(f"every match needs a point in both images, a score and an answer if any: given are {counts}")
@@ -59,8 +57,8 @@ def draw_matches(
     if back is None:
         return picture
     face, mutual = font_for((sheet.height, sheet.width)), back.astype(bool)
-    counts = f"strong: {(whole & mutual).sum()} lead back", f"faint: {(whole & ~mutual).sum()} do not"
-    panel = legend([Entry(None, text) for text in counts], picture.shape[1], face, lying=True)
+    texts = f"strong: {(whole & mutual).sum()} lead back", f"faint: {(whole & ~mutual).sum()} do not"
+    panel = legend([Entry(None, text) for text in texts], picture.shape[1], face, lying=True)
     return attach(picture, panel, face.size / 3, below=True)
 
 

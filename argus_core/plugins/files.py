@@ -169,9 +169,9 @@ def _returns_backbone(function: Any) -> bool:
 def _check(spec: str, value: Any, kind: str | None, names: Iterable[str]) -> None:
     """Raise ArgusError unless an object can be registered, as ``kind`` if it is given; ``names`` are the other ones."""
     if _kind(value) not in ((kind,) if kind else KINDS):
-        wanted = kind or "Head class, Task class or function that makes a Backbone"
+        expected = kind or "Head class, Task class or function that makes a Backbone"
         known = ", ".join(names)
-        raise ArgusError(f"{spec} is {value!r}, no {wanted}" + (f"; the file defines {known}" if known else ""))
+        raise ArgusError(f"{spec} is {value!r}, no {expected}" + (f"; the file defines {known}" if known else ""))
     if inspect.isabstract(value):
         raise ArgusError(f"{spec} cannot be made: it does not define {', '.join(sorted(value.__abstractmethods__))}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from argus_core.protocols import Protocol
 from argus_core.registry import BACKBONES, HEADS, PROTOCOLS, TASKS, Registry
 
 
-def register(name: str, target: Any) -> None:
+def register(name: str, target: Callable[..., Any] | Protocol) -> None:
     """Make a head, task, protocol or backbone factory known as ``name`` in this process.
 
     A class that was registered before under this name, as when a notebook's cell is run again, is replaced. Raises

@@ -146,14 +146,14 @@ def advice(name: str) -> str:
 
 def _check(text: str) -> Unmet | None:
     try:
-        wanted = Requirement(text)
-        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             return None
-        here = _version(wanted.name)
-        met = here and wanted.specifier.contains(here, prereleases=True)
+        here = _version(requirement.name)
+        met = here and requirement.specifier.contains(here, prereleases=True)
     except ValueError:
         return None  # an unusual text of an old tool, which cannot be checked
-    return None if met else Unmet(f"{wanted.name}{wanted.specifier}", here)
+    return None if met else Unmet(f"{requirement.name}{requirement.specifier}", here)
 
 
 def _version(name: str) -> str:

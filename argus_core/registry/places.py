@@ -101,9 +101,9 @@ def find_head(heads: Mapping[str, Role], task: str, which: str | None = None, hi
         raise ArgusError(f"no head here solves {task!r}, but {', '.join(known) or 'nothing'}; {remedy}{hint}")
     if which is None:
         return solving[0]
-    wanted = (which, *ALIASES.get(which, ()))
+    accepted = (which, *ALIASES.get(which, ()))
     for name in solving:
-        if name in wanted or heads[name].head.partition(".")[2] in wanted:
+        if name in accepted or heads[name].head.partition(".")[2] in accepted:
             return name
     raise ArgusError(f"no head for {task!r} is called {which!r}; there are {', '.join(solving)}{hint}")
 

@@ -24,8 +24,8 @@ def _check_distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
     """Raise ArgusError for class names that are missing or repeated."""
     repeated = [name for name, count in Counter(classes).items() if count > 1]
     if repeated or not classes:
-        wrong = f"{repeated[:5]} occur more than once" if repeated else "there are none"
-        raise ArgusError(f"a task needs one or more distinct class names; {wrong}")
+        fault = f"{repeated[:5]} occur more than once" if repeated else "there are none"
+        raise ArgusError(f"a task needs one or more distinct class names; {fault}")
     return classes
 
 

@@ -31,8 +31,8 @@ class Classify(Task):
 
     def target(self, truth: int, placement: Placement) -> ClassTarget:
         """The class; raises ArgusError for anything but the index of a class."""
-        if wrong := self.fault(truth, placement.image_size):
-            raise ArgusError(f"an image's class cannot be used: {wrong}")
+        if fault := self.fault(truth, placement.image_size):
+            raise ArgusError(f"an image's class cannot be used: {fault}")
         return ClassTarget(torch.tensor(int(truth)))
 
     def loss(self, output: Tensor, targets: Sequence[ClassTarget]) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ class MatchResult(Result):
     points: Points
     found: Found
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self.found.points, dtype=dtype)
 
     def __repr__(self) -> str:

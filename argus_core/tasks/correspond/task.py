@@ -71,8 +71,8 @@ class Correspond(Task):
             return f"the annotation says {source[0]}x{source[1]} (height x width), the image has {size[0]}x{size[1]}"
         if truth.source.shape != truth.target.shape or truth.source.shape[1:] != (2,):
             return f"points are {truth.source.shape} in the source, {truth.target.shape} in the target, not (N, 2)"
-        if wrong := _outside("source", truth.source, source) or _outside("target", truth.target, target):
-            return wrong
+        if fault := _outside("source", truth.source, source) or _outside("target", truth.target, target):
+            return fault
         if truth.box is not None and not (truth.box[0] < truth.box[2] and truth.box[1] < truth.box[3]):
             return f"the target's box {truth.box} is not x1 < x2, y1 < y2"
         return ""
@@ -153,9 +153,9 @@ def _are_shares(pairs: Sequence[Matches]) -> bool:
 def _outside(which: str, points: npt.NDArray[np.float64], size: tuple[int, int] | None) -> str:
     """The first point that is not a place in an image of ``size``, in words."""
     far = (np.inf, np.inf) if size is None else size[::-1]
-    wrong = ~((points >= 0) & (points <= far)).all(axis=1)
-    if not wrong.any():
+    outside = ~((points >= 0) & (points <= far)).all(axis=1)
+    if not outside.any():
         return ""
-    x, y = points[wrong][0]
+    x, y = points[outside][0]
     where = f"the image of {size[0]}x{size[1]} (height x width)" if size else "any image"
-    return f"{which} point {int(np.flatnonzero(wrong)[0])} at x={x:g}, y={y:g} lies outside {where}"
+    return f"{which} point {int(np.flatnonzero(outside)[0])} at x={x:g}, y={y:g} lies outside {where}"

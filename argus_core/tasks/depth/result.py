@@ -21,7 +21,7 @@ class DepthResult(Result):
     metres: npt.NDArray[np.float32] = field(repr=False)
     deviation: npt.NDArray[np.float32] = field(repr=False)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self.metres, dtype=dtype)
 
     def __repr__(self) -> str:

@@ -49,8 +49,8 @@ class Depth(Task):
 
     def target(self, truth: Metres, placement: Placement) -> DepthTarget:
         """The nearest depth at every canvas pixel: between known and unknown nothing can be interpolated."""
-        if wrong := _map_fault(truth, placement.image_size) or _unit_fault(known_depth(truth)):
-            raise ArgusError(f"a depth map cannot be used: {wrong}")
+        if fault := _map_fault(truth, placement.image_size) or _unit_fault(known_depth(truth)):
+            raise ArgusError(f"a depth map cannot be used: {fault}")
         return DepthTarget(torch.from_numpy(placement.map_to_canvas(known_depth(truth), 0.0, nearest=True)))
 
     def decode(self, output: BinLogits, canvas: tuple[int, int]) -> list[DepthMaps]:
@@ -104,14 +104,14 @@ class Depth(Task):
 
     def fault(self, truth: Any, size: tuple[int, int]) -> str:
         """What is wrong with a depth map for an image of ``size``: type, shape, unit, range, or nothing known."""
-        if wrong := _map_fault(truth, size):
-            return wrong
+        if fault := _map_fault(truth, size):
+            return fault
         values = known_depth(truth)
         if not values.any():
             return "no pixel has a known depth"
         if not np.any((values > self.low) & (values < self.high)):
-            wrong = f"no known depth lies between {self.low:g} and {self.high:g} m: they are {_span(values)}"
-        return _unit_fault(values) or wrong
+            fault = f"no known depth lies between {self.low:g} and {self.high:g} m: they are {_span(values)}"
+        return _unit_fault(values) or fault
 
     def summary(self, truths: Iterable[Metres]) -> dict[str, Any]:
         """Shares of pixels with known depth and of depths beyond the range; and a median of medians."""

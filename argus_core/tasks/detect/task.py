@@ -108,8 +108,8 @@ class Detect(Task):
 
     def fault(self, truth: Any, size: tuple[int, int]) -> str:
         """What makes an image's boxes unusable: their type or shape, labels without a class, or a place outside it."""
-        if wrong := _shape_fault(truth):
-            return wrong
+        if fault := _shape_fault(truth):
+            return fault
         if np.any(strange := (truth.labels < 0) | (truth.labels >= len(self.classes))):
             return f"label {int(truth.labels[strange][0])} is not the index of one of {len(self.classes)} classes"
         limit = np.array([size[1], size[0]] * 2) + ROUNDING

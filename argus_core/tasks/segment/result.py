@@ -29,7 +29,7 @@ class SegmentResult(Result):
     classes: tuple[str, ...] = field(repr=False)
     ignore: int = 255
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self.labels, dtype=dtype)
 
     def present(self) -> list[tuple[int, float]]:

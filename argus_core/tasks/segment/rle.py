@@ -19,13 +19,13 @@ def encode_mask(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
     return encode_labels(mask, [True])[0]
 
 
-def encode_labels(labels: npt.NDArray[Any], wanted: Sequence[Any]) -> list[dict[str, Any]]:
-    """The masks of the ``wanted`` labels in ``labels`` (h, w), as from ``encode_mask``, in one pass over the pixels."""
+def encode_labels(labels: npt.NDArray[Any], chosen: Sequence[Any]) -> list[dict[str, Any]]:
+    """The masks of the ``chosen`` labels in ``labels`` (h, w), as from ``encode_mask``, in one pass over the pixels."""
     flat = labels.T.reshape(-1)
     ends = np.concatenate([np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]])
     values = flat[ends - 1]
     size = [int(length) for length in labels.shape]
-    return [{"size": size, "counts": "".join(_letters(_counts(values == label, ends)))} for label in wanted]
+    return [{"size": size, "counts": "".join(_letters(_counts(values == label, ends)))} for label in chosen]
 
 
 def _counts(inside: npt.NDArray[np.bool_], ends: npt.NDArray[np.intp]) -> list[int]:

@@ -49,8 +49,8 @@ class Segment(Task):
 
     def target(self, truth: Mask, placement: Placement) -> MaskTarget:
         """The nearest label at every canvas pixel."""
-        if wrong := self.fault(truth, placement.image_size):
-            raise ArgusError(f"a mask cannot be used: {wrong}")
+        if fault := self.fault(truth, placement.image_size):
+            raise ArgusError(f"a mask cannot be used: {fault}")
         labels = placement.map_to_canvas(truth.astype(np.int64), self.ignore, nearest=True)
         return MaskTarget(torch.from_numpy(labels))
 
@@ -99,8 +99,8 @@ class Segment(Task):
 
     def fault(self, truth: Any, size: tuple[int, int]) -> str:
         """What makes a mask unusable for an image of ``size``: its type, its shape, or labels without a class."""
-        if wrong := map_fault(truth, size, "ui", "an integer", "the mask"):
-            return wrong
+        if fault := map_fault(truth, size, "ui", "an integer", "the mask"):
+            return fault
         strange = truth[(truth != self.ignore) & ((truth < 0) | (truth >= len(self.classes)))]
         if not len(strange):
             return ""
