@@ -1,4 +1,4 @@
-"""What a run was computed on, from which step on, in records and in words."""
+"""The hardware that a run was computed on, as records and as text."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 Stretch = Mapping[str, Any]
 """``Distributed.hardware`` with the precision of the ``tokens``, and the step ``from_step`` on which it was so."""
 DECIDING = ("device", "precision", "tokens")
-"""What makes numbers differ beyond the last digits; models of one device type are not told apart."""
+"""Where these differ, numbers differ beyond the last digits; GPU models are not compared."""
 
 
 def alike(a: Stretch, b: Stretch) -> bool:
-    """Whether a run may go on from one to the other without being asked."""
+    """Whether a run may be continued on the other hardware without ``--new-device``."""
     return deciding([a]) == deciding([b])
 
 
 def deciding(hardware: Sequence[Stretch]) -> list[tuple[Any, ...]]:
-    """What rows of one entry agree in."""
+    """The parts of the hardware that rows of one entry have in common."""
     return [tuple(stretch.get(key) for key in DECIDING) for stretch in hardware]
 
 

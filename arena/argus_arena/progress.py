@@ -1,4 +1,4 @@
-"""What a run shows while it goes on."""
+"""The progress of a run on the terminal."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rich.console import Console
 from argus_core.common.progress import ProgressBar
 
 SMOOTH = 0.9
-"""Share of the shown loss that was there before each step."""
+"""Weight of the earlier steps in the loss that is shown."""
 SCORES = 6
-"""Scores of an evaluation's line, the one that decides among them."""
+"""Scores in the line of an evaluation, the primary one included."""
 Losses = Mapping[str, Mapping[str, Mapping[str, float]]]
 """By head, by rate of its sweep: terms of the loss, their sum ``loss``, and ``lr``."""
 
 
 class Reporter:
-    """Says nothing: what tests and other processes than the first use."""
+    """Shows nothing: for tests, and for all processes but the first."""
 
     def begin(self, start: int, total: int, steps_per_epoch: int) -> None:
         """Training starts at step ``start`` of ``total``."""
@@ -71,7 +71,7 @@ class ConsoleReporter(Reporter):
             self.bar.update(done, ", ".join([epoch, *(self._head(name, trials) for name, trials in losses.items())]))
 
     def evaluating(self, done: int, total: int) -> None:
-        """Say beside the bar what keeps it."""
+        """Show beside the bar that heads are being scored."""
         if self.bar is not None:
             self.bar.update(self.bar.done, f"scoring {done}/{total}")
 
@@ -85,7 +85,7 @@ class ConsoleReporter(Reporter):
     def evaluated(
         self, head: str, weights: str, epoch: float, primary: str, metrics: Mapping[str, Any], best: bool
     ) -> None:
-        """Print the score that decides and what stands beside it."""
+        """Print the primary score and some others."""
         self.say(score_line(head, weights, epoch, primary, metrics, best))
 
     def say(self, text: str) -> None:

@@ -105,7 +105,7 @@ PassBatch = Annotated[int, Field(ge=1, description="images per backbone pass")]
 
 
 class Request(BaseModel):
-    """A request is never changed, and has no other fields."""
+    """The base of all requests: frozen, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)  # canvas = 640 in a file
 
@@ -158,7 +158,7 @@ class RunRequest(Request):
 
 
 class Comparison(Request):
-    """What ``arena compare`` is told beside what ``arena train`` is."""
+    """The options of ``arena compare`` that ``arena train`` does not have."""
 
     out: Annotated[Path, option(check_out)] = Field(description="folder of the comparison; the same command resumes it")
     seeds: int = Field(default=1, ge=1, description="trainings of every head, with seeds 0, 1, ...")

@@ -34,7 +34,7 @@ def compare(
     config: Config = None,
     **values: Any,
 ) -> None:
-    """Train many heads on the same tokens, many per read, over several seeds, and rank them beside the floor.
+    """Train many heads on the same tokens, many per read, over several seeds, and rank them together with the floor.
 
     Exit code 1 if a head failed or was left out; the others are ranked all the same.
     """

@@ -47,7 +47,7 @@ def compare_heads(request: RunRequest, comparison: Comparison) -> tuple[list[Sta
         task = _task(data.train.tasks, comparison.task, request.heads)
         heads = _heads(request.heads, task)
         config = sized(resolve(request.model_copy(update={"heads": heads})), data.images)
-        accepted = check_run_data(data, [task.name], request.accept_faults)  # here, once for all runs
+        accepted = check_run_data(data, [task.name], request.accept_faults)  # once for all runs
         grouping = _plan(config, data, process, comparison)
         failures = dict(grouping.left_out)
         for seed in range(comparison.seeds):
@@ -72,7 +72,7 @@ def _heads(named: Sequence[str], task: Task) -> tuple[str, ...]:
 
 
 def _task(tasks: Mapping[str, Task], wanted: str, heads: Sequence[str]) -> Task:
-    """The task that is compared: the one asked for, that of the heads, or the only one of the data."""
+    """The task to compare: ``wanted``, or that of the heads, or the only one of the data."""
     names = [wanted] if wanted else sorted({_solved(text) for text in heads if text != ALL}) or list(tasks)
     if len(names) > 1:
         raise ArgusError(f"one task is compared at a time, and there are {', '.join(names)}; choose with --task NAME")
@@ -125,7 +125,7 @@ def _train(
         run_config(config, data, plugins, process, run, accepted)
     except HeadsFailed as failed:
         return {f"seed{seed}/{name}": reason for name, reason in failed.reasons.items()}
-    except Exception as error:  # whatever fails in one group, the others go on
+    except Exception as error:  # of whatever kind: the other groups go on
         print(f"seed {seed}: {error}", file=sys.stderr)
         return {f"seed{seed}/{'+'.join(config.heads)}": f"{type(error).__name__}: {error}"}
     return {}

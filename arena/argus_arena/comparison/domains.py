@@ -95,7 +95,7 @@ def compare_domains(
         print(f"domain {name}: {spec}", file=sys.stderr)
         try:
             standings[name] = _compare_domain(name, spec, run, tokens, comparison)
-        except Exception as error:  # whatever fails in one domain, the others go on
+        except Exception as error:  # of whatever kind: the other domains go on
             missing[name] = str(error) if isinstance(error, ArgusError) else f"{type(error).__name__}: {error}"
     summary = summarise(list(specs), standings, missing)
     write_json(comparison.out / FILE, summary)
@@ -142,7 +142,7 @@ def _compare_domain(
 
 
 def _is_ours(out: Path) -> bool:
-    """Whether a folder holds such a comparison, or the caches of one that was begun."""
+    """Whether a folder holds a comparison over domains, or only the caches of an unfinished one."""
     if not (out / FILE).is_file():
         return all(path.name == "caches" or path.name[0] == "." for path in out.iterdir())
     summary = read_json(out / FILE, "remove it, or choose another --out")
@@ -150,7 +150,7 @@ def _is_ours(out: Path) -> bool:
 
 
 def _with_earlier(out: Path, domains: Domains) -> dict[str, str | None]:
-    """The domains of this call and those of an earlier one in the same folder, which must not vanish unnoticed."""
+    """The domains of this call, and those of an earlier call in the same folder: none may disappear unnoticed."""
     file = out / FILE
     earlier = read_json(file, "remove it, or choose another --out")["domains"] if file.exists() else []
     return {**dict.fromkeys(earlier), **domains.specs}
@@ -167,7 +167,7 @@ def _specs(text: str) -> dict[str, str]:
 
 
 def _match(name: str, there: Mapping[str, str]) -> str | None:
-    """The data set of this name, or the only one whose name begins with it, as downloads append marks of their own."""
+    """The data set of this name, or the only one whose name begins with it: downloads append suffixes."""
     longer = [other for other in there if other.startswith(f"{name}-")]
     if name in there:
         return there[name]

@@ -47,7 +47,7 @@ def make_groups(config: RunConfig, data: RunData, process: Distributed, memory: 
 
 
 def group(memory: Mapping[str, Memory], batches: Mapping[str, int], budget: int) -> tuple[tuple[str, ...], ...]:
-    """Heads of one batch together, in order, while what they hold and the largest step stay within ``budget`` bytes.
+    """Put heads of one batch size together, in order, while their memory and the largest step fit ``budget`` bytes.
 
     A head that alone exceeds it has a group to itself.
     """

@@ -1,4 +1,4 @@
-"""A result row trained again, and how far the second one is from it."""
+"""Train a result again from its record, and compare the two rows."""
 
 from __future__ import annotations
 

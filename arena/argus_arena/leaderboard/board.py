@@ -26,13 +26,13 @@ UNITS = {
     "macs": ("GMACs", 1e9),
     "milliseconds": ("ms", 1.0),
 }
-"""The costs shown beside the parameters: heading and divisor."""
+"""Heading and divisor of the costs that are shown, besides the parameters."""
 
 
 def print_board(
     folders: Sequence[Path], format: str = "table", heads: Sequence[str] = (), task: str = "", sort: str | None = None
 ) -> None:
-    """Print the standings of every result below the folders, of some heads or one task if asked."""
+    """Print the standings of every result below the folders, or of some heads or one task."""
     if format not in FORMATS:
         raise unknown("format of the board", format, FORMATS)
     rows = [row for row in read_rows(folders) if _wanted(row, heads, task)]
@@ -48,7 +48,7 @@ def print_board(
 
 
 def print_rows(rows: Sequence[Row]) -> None:
-    """A table per protocol and data, best entry first, and what must be known of them."""
+    """Print a table per protocol and data, best entry first, with notes."""
     _print(rankings(rows))
 
 

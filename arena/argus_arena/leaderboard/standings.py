@@ -17,9 +17,9 @@ from argus_core.errors import ArgusError, unknown
 Row = Mapping[str, Any]
 PATTERNS = ("result.json", "scores/*.json")
 COSTS = ("parameters", "macs", "milliseconds", "epochs", "train_seconds", "cache_bytes")
-"""What a row says of the expense, beside its scores: per head; of one image; of all images."""
+"""The costs in a row: of the head, of one image, and of all images."""
 SAME = ("name", "head", "options", "recipe", "decoding", "framing")
-"""What rows of one entry agree in, beside data and tokens."""
+"""Fields that rows of one entry have in common, besides data and tokens."""
 
 
 def find_rows(folders: Sequence[Path]) -> list[Path]:
@@ -53,7 +53,7 @@ def _read(path: Path) -> Row | None:
 
 @dataclass(frozen=True)
 class RankingKey:
-    """What entries must share to be ranked together: rules, and the images and annotations that are scored."""
+    """Entries are ranked together if these agree: the rules, and the images and annotations that are scored."""
 
     protocol: str
     sha256: str
@@ -100,7 +100,7 @@ class Standing:
         return statistics.stdev(_value(row, key) or 0.0 for row in self.rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: what was compared, means and deviations, and where each row lies."""
+        """Plain JSON values: configuration, means and deviations, and the path of each row."""
         first = self.rows[0]
         scores = {key: {"mean": self.mean(key), "std": self.deviation(key)} for key in first["metrics"]}
         return {
@@ -125,7 +125,7 @@ def rankings(rows: Sequence[Row], sort: str | None = None) -> Rankings:
     """
     entries: dict[str, dict[Any, Row]] = {}
     for row in rows:
-        # A training that was repeated, or copied, says nothing new: the first row of a seed stands.
+        # A repeated or copied training adds nothing: the first row of a seed counts.
         entries.setdefault(_entry(row), {}).setdefault(row.get("seed"), row)
     ranked: Rankings = {}
     for by_seed in entries.values():
@@ -155,7 +155,7 @@ def _value(row: Row, key: str) -> float | None:
 
 
 def _entry(row: Row) -> str:
-    """What makes rows one entry: everything but the seed and what follows from it."""
+    """A digest that rows of one entry share: of everything but the seed and its consequences."""
     train = row["data"].get("train", {}).get("sha256")
     tokens = {key: value for key, value in row["tokens"].items() if key != "backbone"}
     backbone = row["tokens"]["backbone"]["sha256"]

@@ -21,7 +21,7 @@ Curve = list[tuple[float, float]]
 
 
 def ring_values(standings: Sequence[Standing]) -> dict[str, Any]:
-    """A ranking: what was scored, its entries best first, which scores are shown where, and curves of every entry."""
+    """The values of a ranking: protocol and data, entries from the best, groups of scores, and curves."""
     first = standings[0].rows[0]
     key = RankingKey.of(first)
     scores = list(dict.fromkeys(key for entry in standings for key in entry.rows[0]["metrics"]))

@@ -177,7 +177,7 @@ def _scoring(members: Mapping[str, _Loaded], split: Split, process: Distributed)
 
 
 def _cached(entry: _Loaded, split: Split, heads: Mapping[str, Head]) -> CacheSource | None:
-    """The cache that was read in training; None if there was none, or it is gone or another one by now."""
+    """The cache that was read in training; None if there was none, or if it was removed or replaced."""
     if entry.request["cache"] is None:
         return None
     try:

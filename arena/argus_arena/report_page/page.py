@@ -70,7 +70,7 @@ def fill(values: Mapping[str, Any]) -> str:
 
 
 def _is_page(file: Path) -> bool:
-    """Whether a file is such a page."""
+    """Whether a file is a report of the arena."""
     with file.open("rb") as stream:
         return f"<title>{TITLE}</title>".encode() in stream.read(4096)
 
@@ -90,7 +90,7 @@ def _ring(standings: Sequence[Standing], images: int, threshold: float, device: 
 
 
 def _failures(folder: Path) -> list[str]:
-    """What a comparison says of heads that failed."""
+    """The heads that failed in a comparison, with the reasons."""
     file = folder / FAILURES
     return [f"{name}: {why}" for name, why in read_json(file, "compare again").items()] if file.is_file() else []
 

@@ -148,7 +148,7 @@ class LiveOrigin:
 
 
 def _canvas(request: RunRequest, protocol: Protocol | None) -> Canvas:
-    """The canvas that is trained on: the one asked for, else the protocol's where it has one, else 640 pixels."""
+    """The canvas to train on: the request's, else the protocol's where it has one, else 640 pixels."""
     if request.canvas is None and protocol is not None and protocol.canvas is not None:
         return protocol.canvas
     height, width = parse_size(request.canvas or "640")

@@ -1,4 +1,4 @@
-"""The kinds of plugins that there are templates of: what each is made from and how it is used."""
+"""The kinds of plugins with a template: their files, names, and first commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Kind:
 
     ``registered`` is the name under which Argus finds what is made, ``points`` entry points by group, ``commands``
     are what a user tries first. ``data`` names the data set that a head is trained on,
-    ``offers_data`` tells that the package offers one.
+    ``offers_data`` is set if the package offers one.
     """
 
     summary: str
@@ -68,7 +68,7 @@ KINDS = {
         offers_data=True,
     ),
     "backbone": Kind(
-        "A frozen backbone: small ConvNeXts with weights of one's own",
+        "A frozen backbone: small ConvNeXts with your own weights",
         ("backbone",),
         "$module",
         {"argus.backbones": ("$module", "$module.backbone:$module")},

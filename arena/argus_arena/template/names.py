@@ -1,4 +1,4 @@
-"""What a new package and the things in it are called, and which names will not do."""
+"""The names of a new package and of its objects, and the names that cannot be used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Names:
 
     @classmethod
     def of(cls, project: str) -> Names:
-        """The names that follow from a project's; raises ArgusError, with the reason, for one that will not do."""
+        """The names that follow from a project's; raises ArgusError, with the reason, for an unusable one."""
         if not PROJECT.fullmatch(project):
             raise ArgusError(
                 f"{project!r} cannot be the name of a package: use letters, digits, '-', '_' and '.', "
@@ -45,7 +45,7 @@ class Names:
 
 
 def _unusable(names: Names) -> str:
-    """Why nobody could import the module, or what it would hide; empty if nothing speaks against it."""
+    """Why the module could not be imported, or what it would hide; empty for a usable name."""
     module = names.module
     if not module.isidentifier():
         return f"{module!r} cannot be imported, as it is no Python identifier"

@@ -1,1 +1,1 @@
-"""What the commands around training do: caching, checking, predicting, rescoring."""
+"""The commands around training: caching, checking, class vectors and scoring again."""

@@ -1,4 +1,4 @@
-"""What the cache and data commands do, without their command line."""
+"""Build, describe and verify caches, and check data sets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def build_cache(request: CacheRequest) -> None:
     data = open_data(request.data, load_plugins())
     splits = [split_of(data, name) for name in request.splits]
     checks = DataChecks(request.accept_faults)
-    for split in splits:  # nothing is learned here
+    for split in splits:  # caching learns nothing from them
         checks.check(split, split.tasks, sizes_of(split), learning=False)
     device = find_device(request.device)
     backbone = load_backbone(request.backbone, request.weights, device, request.compile, **request.backbone_options)

@@ -1,4 +1,4 @@
-"""The conformance kit on the command line: what its checks found, and what a head costs."""
+"""The conformance kit on the command line: results of checks, and the cost of a head."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether every check did what was expected of it."""
+        """Whether every check had the expected result."""
         return not any(one.reason for one in self.outcomes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def head_cost(subject: Subject) -> dict[str, Any]:
         head = subject.perturbed()
         tokens, _ = subject.example(head, CANVAS, 1)
         return {"parameters": sum(p.numel() for p in head.parameters()), **image_cost(head, tokens)}
-    except (Exception, SystemExit) as error:  # whatever a strange head raises was told by its checks
+    except (Exception, SystemExit) as error:  # its checks have reported the same error
         return {"unknown": f"{type(error).__name__}: {error}"}
 
 

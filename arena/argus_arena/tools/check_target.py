@@ -1,4 +1,4 @@
-"""What a name given to ``arena check`` stands for, told without torch unless a file is named."""
+"""The object that a name on the command line of ``arena check`` stands for; only files need torch."""
 
 from __future__ import annotations
 

@@ -120,10 +120,10 @@ class Loop:
 
     @contextmanager
     def _contained(self, learner: Learner, step: int) -> Iterator[None]:
-        """Let a head whose code raises, sys.exit included, stop alone where others run beside it.
+        """Stop a head whose code raises, even SystemExit, while the other heads of the run go on.
 
-        If it is the only one the run ends, and can be continued once the code is mended. ARGUS_DEBUG=1 raises the error
-        itself.
+        A head that trains alone ends the run, which can be continued once the code is fixed. With ARGUS_DEBUG=1 the
+        error is raised as it is.
         """
         try:
             yield

@@ -38,7 +38,7 @@ def recipe_lines(request: RunRequest, order: Order, tokens: Record, learners: Se
 
 
 def unmet(recipe: Recipe, options: Mapping[str, Any], tokens: Record) -> list[str]:
-    """What the published training of a recipe's card had and this one does not, each with what to do about it."""
+    """The conditions of a recipe's published training that this one does not meet, and how to meet each."""
     card = recipe.conditions
     if card is None:
         return []
@@ -57,9 +57,9 @@ def unmet(recipe: Recipe, options: Mapping[str, Any], tokens: Record) -> list[st
 
 
 def canvas_notices(folder: Path, tasks: Collection[str], tokens: Record) -> list[str]:
-    """A line per task that only runs beside ``folder`` solve, on another canvas but with tokens of the same backbone.
+    """A line per task that neighbouring runs solve on another canvas, and no run on this one, with the same backbone.
 
-    Together such runs would not share a backbone pass. ``tasks`` and ``tokens`` are of the run in ``folder``.
+    One model of such runs takes a backbone pass for each canvas. ``tasks`` and ``tokens`` are of the run in ``folder``.
     """
     here = _canvas(tokens)
     shared, elsewhere = set(tasks), dict[str, tuple[Path, str]]()

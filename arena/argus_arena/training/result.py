@@ -68,7 +68,7 @@ def _image_cost(scoring: Scoring, head: Head) -> dict[str, Any]:
 
 
 def _reservations(learner: Learner, scoring: Scoring, record: Mapping[str, Any]) -> list[str]:
-    """What keeps the row from standing beside others as an equal."""
+    """Reasons why the scores of this row and those of others are not on equal terms."""
     total = len(scoring.source)
     left_out = total - len(usable(scoring.source))
     texts = [f"scored without {left_out} of {total} images, which the cache skipped"] if left_out else []
