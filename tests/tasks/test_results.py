@@ -292,7 +292,7 @@ def test_the_tiles_show_what_the_pictures_show():
         (classes(), draw_classes(photo(), classes().rows)),
         (masks(), draw_mask(photo(), masks().labels, NAMES, below=True)),
         (depth(), draw_depth(depth().metres, below=True)),
-        (boxes(), draw_boxes(photo(), boxes().found, NAMES)),
+        (boxes(), draw_boxes(photo(), boxes().detections, NAMES)),
     ):
         assert np.array_equal(result.tile(size), drawn)
         half = result.tile((240, 320))

@@ -16,14 +16,14 @@ from argus_core.tasks.result import Result, size_text
 
 @dataclass(frozen=True, repr=False)
 class MatchResult(Result):
-    """``found`` holds the points of ``other`` that match ``points`` of ``image``; x, y pixels, nan where none."""
+    """``matches`` are the points of ``other`` that match ``points`` of ``image``; x, y pixels, nan if there is none."""
 
     other: Pixels = field(repr=False)
     points: Points
-    found: Found
+    matches: Found
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        return np.asarray(self.found.points, dtype=dtype)
+        return np.asarray(self.matches.points, dtype=dtype)
 
     def __repr__(self) -> str:
         sizes = f"{size_text(self.image)} to {size_text(self.other)}"
@@ -32,15 +32,15 @@ class MatchResult(Result):
     @property
     def matched(self) -> npt.NDArray[np.bool_]:
         """(N,): which points have a match."""
-        pairs = np.concatenate([self.found.points, self.found.scores[:, None]], axis=1)
+        pairs = np.concatenate([self.matches.points, self.matches.scores[:, None]], axis=1)
         matched: npt.NDArray[np.bool_] = np.isfinite(pairs).all(axis=1)
         return matched
 
     def summary(self) -> str:
         """How many points have a match, how many of these lead back, and the cosines."""
-        matched, mutual = self.matched, self.found.mutual
+        matched, mutual = self.matched, self.matches.mutual
         back = "" if mutual is None else f", {int((mutual & matched).sum())} mutual"
-        scores = self.found.scores[matched]
+        scores = self.matches.scores[matched]
         cosines = f"; cosine {scores.min():.2f} to {scores.max():.2f}" if len(scores) else ""
         return f"{int(matched.sum())} of {len(matched)} points matched{back}{cosines}"
 
@@ -49,9 +49,9 @@ class MatchResult(Result):
 
         ``mutual`` is whether a match leads back to where it began, if the head matched in both directions.
         """
-        mutual = self.found.mutual
+        mutual = self.matches.mutual
         backs = [{}] * len(self.points) if mutual is None else [{"mutual": flag} for flag in mutual.tolist()]
-        rows = zip(self.points.tolist(), self.found.points.tolist(), self.found.scores.tolist(), strict=True)
+        rows = zip(self.points.tolist(), self.matches.points.tolist(), self.matches.scores.tolist(), strict=True)
         return {
             "matches": [
                 {"point": point, "match": match if matched else None, "score": score if matched else None, **back}
@@ -61,5 +61,5 @@ class MatchResult(Result):
 
     def draw(self) -> Pixels:
         """Both images side by side, matches joined by lines; those that are not mutual are faint."""
-        found = self.found
-        return draw_matches(self.image, self.other, self.points, found.points, found.scores, mutual=found.mutual)
+        matches = self.matches
+        return draw_matches(self.image, self.other, self.points, matches.points, matches.scores, mutual=matches.mutual)

@@ -29,33 +29,40 @@ class DetectionResult(Result):
     ``categories`` are the ids of the classes in COCO files; empty where the data set has none.
     """
 
-    found: Detections = field(repr=False)
+    detections: Detections = field(repr=False)
     classes: tuple[str, ...] = field(repr=False)
     categories: tuple[int | None, ...] = field(default=(), repr=False)
 
     @property
     def entries(self) -> list[dict[str, Any]]:
         """The detections as plain data."""
-        rows = zip(self.found.boxes.tolist(), self.found.scores.tolist(), self.found.labels.tolist(), strict=True)
+        rows = zip(
+            self.detections.boxes.tolist(),
+            self.detections.scores.tolist(),
+            self.detections.labels.tolist(),
+            strict=True,
+        )
         return [
             {"class_id": label, "class_name": self.classes[label], "score": score, "box": box}
             for box, score, label in rows
         ]
 
     def __len__(self) -> int:
-        return len(self.found.scores)
+        return len(self.detections.scores)
 
     def __getitem__(self, place: int) -> dict[str, Any]:
         return self.entries[place]
 
     def summary(self) -> str:
         """How many objects of which classes, and the best score."""
-        best = f"; best {self.found.scores.max().item():.2f}" if len(self) else ""
-        return f"{self._count_classes(self.found.labels.tolist())}{best}"
+        best = f"; best {self.detections.scores.max().item():.2f}" if len(self) else ""
+        return f"{self._count_classes(self.detections.labels.tolist())}{best}"
 
     def headline(self) -> str:
         """How many objects of which classes the picture shows."""
-        return self._count_classes(self.found.labels[drawn(self.found.boxes, self.found.scores)].tolist())
+        return self._count_classes(
+            self.detections.labels[drawn(self.detections.boxes, self.detections.scores)].tolist()
+        )
 
     def _count_classes(self, labels: list[int]) -> str:
         """The number of objects and those of the most frequent classes."""
@@ -93,17 +100,17 @@ class DetectionResult(Result):
 
     def to_supervision(self) -> supervision.Detections:
         """The same as ``supervision.Detections``; needs that package."""
-        found = self.found
-        return as_supervision(found.boxes.numpy(), found.scores.tolist(), found.labels.tolist(), self.classes)
+        boxes, scores, labels = self.detections.boxes, self.detections.scores, self.detections.labels
+        return as_supervision(boxes.numpy(), scores.tolist(), labels.tolist(), self.classes)
 
     def draw(self) -> Pixels:
         """The image with named boxes; of those that overlap, only the best."""
-        return draw_boxes(self.image, self.found, self.classes)
+        return draw_boxes(self.image, self.detections, self.classes)
 
     def tile(self, size: tuple[int, int]) -> Pixels:
         """The same for an image of ``size``."""
-        zoom = self.found.boxes.new_tensor([size[1] / self.image.shape[1], size[0] / self.image.shape[0]] * 2)
-        detections = Detections(self.found.boxes * zoom, self.found.scores, self.found.labels)
+        zoom = self.detections.boxes.new_tensor([size[1] / self.image.shape[1], size[0] / self.image.shape[0]] * 2)
+        detections = Detections(self.detections.boxes * zoom, self.detections.scores, self.detections.labels)
         return draw_boxes(resized(self.image, size), detections, self.classes)
 
 

@@ -11,14 +11,6 @@ from argus_core.tokens import cell_mask
 from argus_normals.vectors import unit
 
 
-def draw_extents(canvas: tuple[int, int], images: int) -> Tensor:
-    """(B, 2): every other image is padded, in turn to the right and below."""
-    extent = torch.tensor(canvas).repeat(images, 1)
-    extent[1::4, 1] = extent[1::4, 1] * 3 // 4
-    extent[3::4, 0] = extent[3::4, 0] * 3 // 4
-    return extent
-
-
 def draw_normals(canvas: tuple[int, int], extent: Tensor, generator: torch.Generator) -> Tensor:
     """(B, 3, H, W): slopes that roll over the image, a tenth of the pixels unknown, 0 in padding."""
     slopes = 4 * torch.rand(len(extent), 2, 3, 4, generator=generator) - 2
@@ -28,11 +20,10 @@ def draw_normals(canvas: tuple[int, int], extent: Tensor, generator: torch.Gener
     return normals * known * cell_mask(extent, 1, canvas)
 
 
-def paint(normals: Tensor, extent: Tensor, info: FeatureInfo, layer: int, generator: torch.Generator) -> Tensor:
-    """(B, C, h, w): a random linear map of the mean normal of each cell, plus noise; 0 in padding."""
-    stride = info.strides[layer]
+def paint(normals: Tensor, info: FeatureInfo, layer: int, generator: torch.Generator) -> Tensor:
+    """(B, C, h, w): a random linear map of the mean normal of each cell, plus noise."""
     grid = info.grid((normals.shape[2], normals.shape[3]), layer)
     cells = F.adaptive_avg_pool2d(normals, grid)
     mixing = 3 * torch.randn(info.channels[layer], 3, generator=generator)
     noise = 0.3 * torch.randn(len(normals), info.channels[layer], *grid, generator=generator)
-    return (torch.einsum("cv,bvhw->bchw", mixing, cells) + noise) * cell_mask(extent, stride, grid)
+    return torch.einsum("cv,bvhw->bchw", mixing, cells) + noise

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from argus_core import ArgusError, FeatureInfo, Metric, Placement, Task, Tokens
 from argus_core.nn import batch_total, enlarge, merge_passes
+from argus_core.tasks import draw_extents, paint_tokens
 from argus_core.tokens import repeat_border
-from argus_normals.example import draw_extents, draw_normals, paint
+from argus_normals.example import draw_normals, paint
 from argus_normals.metric import NormalMetric
 from argus_normals.result import NormalsResult
 from argus_normals.vectors import CellNormals, NormalMap, NormalTarget, RawNormals, mirrored, unit
@@ -111,11 +112,10 @@ class Normals(Task):
         """Rolling surfaces whose normals are a linear function of each cell's vector; half have padding."""
         extent = draw_extents(canvas, images)
         normals = draw_normals(canvas, extent, generator)
-        maps, prefix = {}, {}
-        for layer in sorted({layer % info.depth for layer in layers}):
-            maps[layer] = paint(normals, extent, info, layer, generator)
-            prefix[layer] = torch.randn(images, max(1, info.prefix), info.channels[layer], generator=generator)
-        return Tokens(maps, prefix, extent, canvas, info), [NormalTarget(image) for image in normals]
+        tokens = paint_tokens(
+            info, layers, canvas, extent, generator, lambda layer: paint(normals, info, layer, generator)
+        )
+        return tokens, [NormalTarget(image) for image in normals]
 
     def example_truth(self, size: tuple[int, int], generator: torch.Generator) -> Vectors:
         """Normals of a rolling surface, a tenth of them unknown."""
