@@ -1,4 +1,4 @@
-"""Memory that shuffled reads of a cache of many shards take, against the bytes of one batch and one image."""
+"""Memory of shuffled reads from a cache of many shards, against the bytes of one batch and one image."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ PASS = (SIDE // 16) ** 2 * CHANNELS * 2
 
 
 def main(shards: int) -> None:
-    """Print how far the process grows while it reads every image of every shard twice."""
+    """Print the growth of the process while it reads every image of every shard twice."""
     with tempfile.TemporaryDirectory() as folder:
         split = open_scenes(images=shards, val=1, size=64)["train"]
         write_cache(Path(folder), RandomTokens(), split, CacheSpec(Canvas(SIDE)), batch=1, shard_bytes=1)  # type: ignore[arg-type]
         source = CacheSource(Cache.open(Path(folder)), reuse=True, positional=True)
-        before, limit = held(), BATCH * PASS + PASS
+        before, limit = anonymous_memory(), BATCH * PASS + PASS
         for seed in range(2):
             order = np.random.default_rng(seed).permutation(shards)
             for start in range(0, shards, BATCH):
                 source.read([(int(index), "id") for index in order[start : start + BATCH]])
-        grown = held() - before
+        growth = anonymous_memory() - before
         print(
-            f"{shards} shards: {grown / 2**20:.1f} MiB against {limit / 2**20:.1f} MiB, "
-            f"ratio {grown / limit:.3f} (goal <= 1.10)"
+            f"{shards} shards: {growth / 2**20:.1f} MiB against {limit / 2**20:.1f} MiB, "
+            f"ratio {growth / limit:.3f} (goal <= 1.10)"
         )
 
 
-def held() -> int:
-    """Bytes of this process that are no page of a file."""
+def anonymous_memory() -> int:
+    """Bytes of this process that are not pages of files."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 

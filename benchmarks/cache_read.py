@@ -19,7 +19,7 @@ IMAGES, BATCH, SIDE, CHANNELS = 128, 16, 640, 768
 
 
 class RandomTokens:
-    """Stands in for a backbone: the bytes on disk are what is measured."""
+    """Stands in for a backbone, because only reading bytes from disk is measured."""
 
     name, mean, std, precision, norm, weights_sha256 = "random", (0.0,) * 3, (1.0,) * 3, "fp32", None, "0" * 64
     license, info = APACHE.id, FeatureInfo.vit(CHANNELS, prefix=1)

@@ -28,12 +28,12 @@ def main() -> None:
         argus.run_heads(backbone.encode(canvases, extent, argus.needs))
 
     @torch.no_grad()
-    def apart() -> None:
+    def separately() -> None:
         backbone.encode(canvases, extent, argus.needs)
         for head in heads.values():
             run_head(head, tokens)
 
-    show("four heads composed", *compare(together, apart, rounds=15), "<= 1.05")
+    show("four heads composed", *compare(together, separately, rounds=15), "<= 1.05")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ IMAGES, SIDE, CLASSES, STRIDES = 100, 640, 80, (8, 16, 32, 64, 128)
 
 
 def outputs() -> tuple[list[Level], list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
-    """Random logits with a few hundred scores above the threshold per image, as a trained head gives."""
+    """Random logits with a few hundred scores above the threshold per image, as from a trained head."""
     generator = torch.Generator().manual_seed(0)
     levels, flat_cls, flat_reg, flat_ctr = [], [], [], []
     for stride in STRIDES:
@@ -56,9 +56,9 @@ def main() -> None:
         for _ in range(IMAGES):
             peer.postprocess_detections(parts, split_anchors, [(SIDE, SIDE)])
 
-    kept = len(head.decode(out, (SIDE, SIDE))[0].scores)
+    count = len(head.decode(out, (SIDE, SIDE))[0].scores)
     print(
-        f"{kept} and {len(peer.postprocess_detections(parts, split_anchors, [(SIDE, SIDE)])[0]['scores'])} boxes kept"
+        f"{count} and {len(peer.postprocess_detections(parts, split_anchors, [(SIDE, SIDE)])[0]['scores'])} boxes kept"
     )
     show("decode and suppress 100 images", *compare(ours, theirs, rounds=5), "<= 1.0")
 

@@ -37,7 +37,7 @@ def ours(pairs: Pairs) -> dict[str, float]:
 
 
 def theirs(pairs: Pairs) -> dict[str, float]:
-    """The same from torchmetrics: its regression errors, and means of what it has no name for."""
+    """The same from torchmetrics: its regression errors, and means of the errors that it does not have."""
     square, log_square = MeanSquaredError(squared=False), MeanSquaredError(squared=False)
     mae, log10, abs_rel = MeanAbsoluteError(), MeanAbsoluteError(), MeanAbsolutePercentageError()
     means = {name: MeanMetric() for name in ("sq_rel", "log", "delta1", "delta2", "delta3")}
@@ -54,10 +54,10 @@ def theirs(pairs: Pairs) -> dict[str, float]:
         means["sq_rel"].update((depth - truth) ** 2 / truth)
         for power in (1, 2, 3):
             means[f"delta{power}"].update((worst < 1.25**power).float())
-    named: dict[str, Metric] = {"rmse": square, "rmse_log": log_square, "mae": mae, "log10": log10, "abs_rel": abs_rel}
-    found = {name: float(metric.compute()) for name, metric in (named | means).items()}
-    found["silog"] = 100 * math.sqrt(found["rmse_log"] ** 2 - found.pop("log") ** 2)
-    return found
+    errors: dict[str, Metric] = {"rmse": square, "rmse_log": log_square, "mae": mae, "log10": log10, "abs_rel": abs_rel}
+    scores = {name: float(metric.compute()) for name, metric in (errors | means).items()}
+    scores["silog"] = 100 * math.sqrt(scores["rmse_log"] ** 2 - scores.pop("log") ** 2)
+    return scores
 
 
 def main() -> None:

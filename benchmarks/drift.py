@@ -1,4 +1,4 @@
-"""What other precisions and engines change of the answers and scores of trained heads, on real validation data."""
+"""How other precisions and engines change the predictions and scores of trained heads, on real validation data."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from argus_core.tasks.depth import DepthMaps
 from argus_core.tasks.detect import Detections
 from argus_core.tasks.segment import ClassMaps
 
-Look = Callable[[Tensor, Tensor], dict[str, list[Any]]]
+Predictor = Callable[[Tensor, Tensor], dict[str, list[Any]]]
 """Canvases (B, H, W, 3) and extents (B, 2) to every head's predictions in canvas pixels."""
 
 SCORES = {"classify": "top1", "segment": "mIoU", "depth": "rmse", "detect": "AP", "correspond": "PCK@0.1"}
 EXACT = "float32"
 
 
-def ways(argus: Argus, folder: Path) -> dict[str, Look]:
-    """The Argus as it is, and changed in every way."""
+def variants(argus: Argus, folder: Path) -> dict[str, Predictor]:
+    """The Argus in float32, and with every other precision and engine."""
     argus.save(folder / "bf16", variant="bf16_backbone")
     argus.export_onnx(folder / "onnx", verify=False)
-    changed = {
+    arguses = {
         EXACT: argus,
         "bf16_backbone file": Argus.load(folder / "bf16", variant="bf16_backbone"),
         "int8 weights": copy.deepcopy(argus).quantize_int8(),
@@ -49,41 +49,41 @@ def ways(argus: Argus, folder: Path) -> dict[str, Look]:
         "OpenVINO int8": copy.deepcopy(argus).compile("openvino", int8=True),
     }
     return {
-        **{name: partial(ask, one) for name, one in changed.items()},
-        "ONNX Runtime": graphs(argus, folder / "onnx"),
+        **{name: partial(run_heads, variant) for name, variant in arguses.items()},
+        "ONNX Runtime": onnx_predictor(argus, folder / "onnx"),
     }
 
 
-def ask(argus: Argus, canvases: Tensor, extent: Tensor) -> dict[str, list[Any]]:
-    """PyTorch's heads over whatever runs the backbone."""
+def run_heads(argus: Argus, canvases: Tensor, extent: Tensor) -> dict[str, list[Any]]:
+    """The heads in PyTorch on the tokens of any engine."""
     return argus.run_heads(argus.backbone.encode(canvases, extent, argus.needs))
 
 
-def graphs(argus: Argus, folder: Path) -> Look:
-    """The ONNX graph of the backbone and those of the heads, their outputs read as their metadata says."""
+def onnx_predictor(argus: Argus, folder: Path) -> Predictor:
+    """The ONNX graphs of the backbone and the heads, with outputs interpreted by their metadata."""
     backbone = open_graph(folder / "backbone.onnx")
     heads = {name: open_graph(folder / f"head_{name}.onnx") for name in argus.heads}
     sessions = {name: onnxruntime.InferenceSession(str(folder / f"head_{name}.onnx")) for name in argus.heads}
-    records = {name: json.loads(one.get_modelmeta().custom_metadata_map[KEY]) for name, one in sessions.items()}
+    records = {name: json.loads(session.get_modelmeta().custom_metadata_map[KEY]) for name, session in sessions.items()}
 
-    def look(canvases: Tensor, extent: Tensor) -> dict[str, list[Any]]:
+    def predict_graphs(canvases: Tensor, extent: Tensor) -> dict[str, list[Any]]:
         tokens = backbone(images=canvases.permute(0, 3, 1, 2), extent=extent)
-        answers: dict[str, list[Any]] = {}
+        predictions: dict[str, list[Any]] = {}
         for name, run in heads.items():
-            found = run(**{key: tokens[key] for key in records[name]["inputs"]})
+            outputs = run(**{key: tokens[key] for key in records[name]["inputs"]})
             strides = [value["stride"] for value in records[name]["outputs"].values() if "stride" in value]
-            images = ({key: value[n] for key, value in found.items()} for n in range(len(canvases)))
-            answers[name] = [
-                read(argus.head(name), values, strides, tuple(ends), tuple(canvases.shape[1:3]))
+            images = ({key: value[n] for key, value in outputs.items()} for n in range(len(canvases)))
+            predictions[name] = [
+                to_prediction(argus.head(name), values, strides, tuple(ends), tuple(canvases.shape[1:3]))
                 for values, ends in zip(images, extent.tolist(), strict=True)
             ]
-        return answers
+        return predictions
 
-    return look
+    return predict_graphs
 
 
-def read(head: Head, values: dict[str, Tensor], strides: list[int], extent: Any, canvas: Any) -> Any:
-    """One image's answers of a graph as the prediction they stand for."""
+def to_prediction(head: Head, values: dict[str, Tensor], strides: list[int], extent: Any, canvas: Any) -> Any:
+    """The prediction of one image from the outputs of a graph."""
     if head.task.name == "classify":
         return Classes(values["scores"])
     if head.task.name == "segment":
@@ -98,7 +98,7 @@ def read(head: Head, values: dict[str, Tensor], strides: list[int], extent: Any,
 
 
 def agreement(task: str, exact: Any, other: Any) -> float:
-    """How alike two predictions of an image are: a share, a cosine, or for depth a mean relative difference."""
+    """Agreement of two predictions of an image: a share, a cosine, or for depth a mean relative difference."""
     if task == "classify":
         return float(exact.scores.argmax() == other.scores.argmax())
     if task == "segment":
@@ -106,53 +106,56 @@ def agreement(task: str, exact: Any, other: Any) -> float:
     if task == "depth":
         return float(((other.depth - exact.depth).abs() / exact.depth).mean())
     if task == "detect":
-        return partners(exact, other)
+        return matched_share(exact, other)
     rows, columns = (-(-end // exact.stride) for end in exact.extent)
     cosines = torch.cosine_similarity(exact.maps, other.maps, dim=0)
     return float(cosines[:rows, :columns].mean())
 
 
-def partners(exact: Detections, other: Detections, score: float = 0.3) -> float:
-    """The share of both sides' detections whose class the other side found there too; nan if both are empty."""
-    kept, there = exact.scores >= score, other.scores >= score
-    if not kept.any() or not there.any():
-        return 0.0 if kept.any() or there.any() else float("nan")
-    same = box_iou(exact.boxes[kept], other.boxes[there]) > 0.9
-    same &= exact.labels[kept][:, None] == other.labels[there]
+def matched_share(exact: Detections, other: Detections, score: float = 0.3) -> float:
+    """The share of all detections that the other side has too, with the same class; nan if both are empty."""
+    first, second = exact.scores >= score, other.scores >= score
+    if not first.any() or not second.any():
+        return 0.0 if first.any() or second.any() else float("nan")
+    same = box_iou(exact.boxes[first], other.boxes[second]) > 0.9
+    same &= exact.labels[first][:, None] == other.labels[second]
     return float(torch.cat([same.any(dim=0), same.any(dim=1)]).float().mean())
 
 
-def drift(names: Sequence[str], argus: Argus, looks: dict[str, Look], split: Split, limit: int) -> list[str]:
-    """A row of the table for every one of some heads that share data and canvas."""
+def drift(names: Sequence[str], argus: Argus, predictors: dict[str, Predictor], split: Split, limit: int) -> list[str]:
+    """A row of the table for each of several heads that share data and canvas."""
     canvas, task = argus.canvas_of(names[0]), argus.head(names[0]).task.name
     samples = [*enumerate(split.samples(task))]
     samples = samples[:: max(1, len(samples) // limit)][:limit] if limit else samples
-    metrics = {(way, name): argus.head(name).task.metric() for way in looks for name in names}
-    alike: dict[tuple[str, str], list[float]] = {key: [] for key in metrics}
+    metrics = {(variant, name): argus.head(name).task.metric() for variant in predictors for name in names}
+    agreements: dict[tuple[str, str], list[float]] = {key: [] for key in metrics}
 
-    @lru_cache(maxsize=32)  # pairs ask for images again
-    def seen(index: int) -> dict[str, dict[str, Any]]:
+    @lru_cache(maxsize=32)  # images are members of several pairs
+    def predictions_of(index: int) -> dict[str, dict[str, Any]]:
         rendered, place = canvas.render(split.read(index))
         inputs = torch.from_numpy(rendered)[None], torch.tensor([place.extent])
-        found = {way: look(*inputs) for way, look in looks.items()}
-        return {w: {n: argus.head(n).task.merge(of[n], [place]) for n in names} for w, of in found.items()}
+        outputs = {variant: predict(*inputs) for variant, predict in predictors.items()}
+        return {v: {n: argus.head(n).task.merge(heads[n], [place]) for n in names} for v, heads in outputs.items()}
 
     for number, members in samples:
-        images = [seen(index) for index in members]
-        for (way, name), metric in metrics.items():
-            found = [image[way][name] for image in images]
+        images = [predictions_of(index) for index in members]
+        for (variant, name), metric in metrics.items():
+            predictions = [image[variant][name] for image in images]
             solves = argus.head(name).task.name
             truth = split.truth(number, solves)
-            metric.update(f"{number}", found[0] if len(found) == 1 else tuple(found), truth)
-            alike[way, name].append(agreement(solves, images[0][EXACT][name], found[0]))
-    return [row(name, argus.head(name).task.name, len(samples), [*looks], metrics, alike) for name in names]
+            metric.update(f"{number}", predictions[0] if len(predictions) == 1 else tuple(predictions), truth)
+            agreements[variant, name].append(agreement(solves, images[0][EXACT][name], predictions[0]))
+    return [row(name, argus.head(name).task.name, len(samples), [*predictors], metrics, agreements) for name in names]
 
 
-def row(name: str, task: str, count: int, looks: Iterable[str], metrics: Any, alike: Any) -> str:
-    """Agreement and change of score of every way."""
-    scores = {way: metrics[way, name].compute() for way in looks}
+def row(name: str, task: str, count: int, variants: Iterable[str], metrics: Any, agreements: Any) -> str:
+    """Agreement and change of score of every variant."""
+    scores = {variant: metrics[variant, name].compute() for variant in variants}
     key = SCORES[task] if SCORES[task] in scores[EXACT] else metrics[EXACT, name].primary
-    cells = [f"{np.nanmean(alike[way, name]):.5f}, {scores[way][key] - scores[EXACT][key]:+.5f}" for way in scores]
+    cells = [
+        f"{np.nanmean(agreements[variant, name]):.5f}, {values[key] - scores[EXACT][key]:+.5f}"
+        for variant, values in scores.items()
+    ]
     return f"| {name} ({count}) | {key} {scores[EXACT][key]:.4f} | " + " | ".join(cells[1:]) + " |"
 
 
@@ -160,8 +163,8 @@ def main() -> None:
     """Print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of trained runs on one backbone")
-    parser.add_argument("--pairs", help="a data set of pairs whose test split matching without training is tried on")
-    parser.add_argument("--samples", type=int, default=0, help="of each split, evenly spread; 0 is all")
+    parser.add_argument("--pairs", help="a data set of pairs, whose test split evaluates matching without training")
+    parser.add_argument("--samples", type=int, default=0, help="samples of each split, evenly spaced; 0 is all")
     options = parser.parse_args()
     argus = Argus.from_runs(options.runs)
     groups: dict[tuple[str, str, Canvas], list[str]] = {}
@@ -174,11 +177,17 @@ def main() -> None:
         argus.add("match", match)
         groups[options.pairs, "test", Canvas(256)] = ["match"]
     with tempfile.TemporaryDirectory() as folder:
-        looks = ways(argus, Path(folder))
-        print("| head (samples) | float32 | " + " | ".join([*looks][1:]) + " |\n" + "|---" * (len(looks) + 1) + "|")
+        predictors = variants(argus, Path(folder))
+        print(
+            "| head (samples) | float32 | "
+            + " | ".join([*predictors][1:])
+            + " |\n"
+            + "|---" * (len(predictors) + 1)
+            + "|"
+        )
         for (spec, part, _), names in groups.items():
             split = split_of(open_data(spec, load_plugins()), part)
-            print("\n".join(drift(names, argus, looks, split, options.samples)), flush=True)
+            print("\n".join(drift(names, argus, predictors, split, options.samples)), flush=True)
 
 
 if __name__ == "__main__":

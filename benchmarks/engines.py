@@ -1,4 +1,4 @@
-"""A backbone run by OpenVINO, in float32 and with int8 weights, against PyTorch's own way."""
+"""A backbone in OpenVINO, in float32 and with int8 weights, against PyTorch eager."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from timing import compare, random_backbone, show
 
 def main() -> None:
     """Print ratios of time per engine, side and batch."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--model", default="vit_base_patch16_dinov3_qkvb")
-    options.add_argument("--threads", type=int, default=torch.get_num_threads())
-    chosen = options.parse_args()
-    torch.set_num_threads(chosen.threads)
-    backbone = random_backbone(chosen.model)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="vit_base_patch16_dinov3_qkvb")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    backbone = random_backbone(options.model)
     head = build_head("classify.linear", backbone.info, Classify(classes=("a", "b")))
     argus = Argus(backbone, {"kind": head}, Canvas(224))
     networks: dict[str, Any] = {"eager": None}
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def encode(argus: Argus, network: Any, canvases: torch.Tensor, extent: torch.Tensor) -> None:
-    """One backbone pass by a network, or by the backbone's own."""
+    """One backbone pass of a compiled network, or of the backbone itself."""
     argus.backbone._compiled = network
     argus.backbone.encode(canvases, extent, argus.needs)
 

@@ -13,33 +13,33 @@ IMAGES, SIZE, CLASSES, IGNORE = 20, (512, 683), 150, 255
 
 
 def images() -> list[tuple[np.ndarray, torch.Tensor]]:
-    """Masks as files give them, with a tenth of the pixels ignored, and predictions that are right in 70 %."""
+    """Masks as read from files, with a tenth of the pixels ignored, and predictions that are 70 % correct."""
     rng = np.random.default_rng(0)
-    made = []
+    pairs = []
     for _ in range(IMAGES):
         blocks = rng.integers(0, CLASSES, (16, 22)).astype(np.uint8)
         mask = np.kron(blocks, np.ones((32, 32), dtype=np.uint8))[: SIZE[0], : SIZE[1]]
-        found = np.where(rng.random(SIZE) < 0.7, mask, rng.integers(0, CLASSES, SIZE)).astype(np.int64)
+        labels = np.where(rng.random(SIZE) < 0.7, mask, rng.integers(0, CLASSES, SIZE)).astype(np.int64)
         mask[:51] = IGNORE
-        made.append((mask, torch.from_numpy(found)))
-    return made
+        pairs.append((mask, torch.from_numpy(labels)))
+    return pairs
 
 
 def main() -> None:
     """Print the ratios."""
     data = images()
-    ready = [torch.from_numpy(mask.astype(np.int64)) for mask, _ in data]
+    targets = [torch.from_numpy(mask.astype(np.int64)) for mask, _ in data]
 
     def ours() -> float:
         metric = IoUMetric([str(i) for i in range(CLASSES)], IGNORE)
-        for index, (mask, found) in enumerate(data):
-            metric.update(str(index), Segmentation(found, torch.zeros(0)), mask)
+        for index, (mask, labels) in enumerate(data):
+            metric.update(str(index), Segmentation(labels, torch.zeros(0)), mask)
         return metric.compute()["mIoU"]
 
     def theirs(validate: bool) -> float:
         metric = MulticlassJaccardIndex(CLASSES, ignore_index=IGNORE, validate_args=validate)
-        for target, (_, found) in zip(ready, data, strict=True):
-            metric.update(found, target)
+        for target, (_, labels) in zip(targets, data, strict=True):
+            metric.update(labels, target)
         return float(metric.compute())
 
     print(f"mIoU {ours():.6f} and {theirs(True):.6f}")

@@ -1,4 +1,4 @@
-"""`arena heads` beside 200 heads of strangers, against reading all entry points and against starting Python."""
+"""`arena heads` with 200 third-party heads, against reading all entry points and against starting Python."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DESCRIPTION = "A line of a long description, as packages have.\n" * 200
 
 
 def install(folder: Path, name: str, heads: list[str]) -> None:
-    """The metadata that pip leaves of a package; its module does not exist, as listing must not look for it."""
+    """Write the metadata of an installed package; its module does not exist, as listing must not import it."""
     info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
     info.mkdir(parents=True)
     requires = "Requires-Dist: argus-perception>=0.1\n"
@@ -31,11 +31,11 @@ def install(folder: Path, name: str, heads: list[str]) -> None:
 
 
 def run(arguments: tuple[str, ...], folder: Path) -> tuple[float, float]:
-    """Wall and CPU seconds of a fresh interpreter that has what is installed in ``folder``."""
+    """Wall and CPU seconds of a fresh interpreter with the packages in ``folder``."""
     environment = {**os.environ, "PYTHONPATH": str(folder)}
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([sys.executable, *arguments], env=environment, check=True, capture_output=True)
-    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
@@ -46,8 +46,8 @@ def measure(what: str, folder: Path) -> None:
         for name, arguments in COMMANDS.items():
             times[name].append(run(arguments, folder))
     for name, rounds in times.items():
-        wall, cpu = (statistics.median(each[which] for each in rounds[1:]) for which in (0, 1))
-        ratios = (mine[1] / other[1] for mine, other in zip(times["arena heads"][1:], rounds[1:], strict=True))
+        wall, cpu = map(statistics.median, zip(*rounds[1:], strict=True))
+        ratios = (own[1] / peer[1] for own, peer in zip(times["arena heads"][1:], rounds[1:], strict=True))
         print(f"{what}: {name}: {wall:.3f} s, CPU {cpu:.3f} s; arena heads takes {statistics.median(ratios):.2f} of it")
 
 
@@ -58,7 +58,7 @@ def main() -> None:
             install(folder / "many", f"stranger-{number}", [f"head_{number}"])
         install(folder / "one", "stranger", [f"head_{number}" for number in range(HEADS)])
         (folder / "none").mkdir()
-        measure("no strangers", folder / "none")
+        measure("no third-party heads", folder / "none")
         measure(f"{HEADS} distributions of one head", folder / "many")
         measure(f"one distribution of {HEADS} heads", folder / "one")
 

@@ -58,32 +58,34 @@ def all_peers(peers: Mapping[str, Peer]) -> None:
         peer()
 
 
-def finished(work: Work, device: str) -> None:
-    """One call, and the wait for what it left a GPU to do."""
+def run_and_wait(work: Work, device: str) -> None:
+    """One call, including the work that it queued on a GPU."""
     work()
     if device == "cuda":
         torch.cuda.synchronize()
 
 
-def against(ours: Work, peer: Work, options: argparse.Namespace) -> tuple[float, float, float]:
+def timed(ours: Work, peer: Work, options: argparse.Namespace) -> tuple[float, float, float]:
     """``compare`` on the chosen device."""
-    return compare(partial(finished, ours, options.device), partial(finished, peer, options.device), options.rounds)
+    return compare(
+        partial(run_and_wait, ours, options.device), partial(run_and_wait, peer, options.device), options.rounds
+    )
 
 
 def against_backbone(argus: Argus, options: argparse.Namespace) -> None:
     """The cost of five heads."""
     for batch in options.batches:
         ours, bare = (partial(one_pass, argus, batch, heads) for heads in (True, False))
-        show(f"five tasks against the bare backbone, 640 px, batch {batch}", *against(ours, bare, options), "<= 1.35")
+        show(f"five tasks against the bare backbone, 640 px, batch {batch}", *timed(ours, bare, options), "<= 1.35")
 
 
-def whole_way(argus: Argus, options: argparse.Namespace) -> None:
-    """From an image and back to its pixels, with the laps of each part."""
+def end_to_end(argus: Argus, options: argparse.Namespace) -> None:
+    """From an image to results in its pixels, with the time of each part."""
     image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
-    ask = partial(argus.perceive, image, tasks=list(TASKS))
+    perceive = partial(argus.perceive, image, tasks=list(TASKS))
     bare = partial(one_pass, argus, heads=False)
-    show("perceive, 640x480 image, against the bare backbone", *against(ask, bare, options), "none")
-    print("  laps in ms:", ", ".join(f"{name} {value:.0f}" for name, value in ask().timings_ms.items()))
+    show("perceive, 640x480 image, against the bare backbone", *timed(perceive, bare, options), "none")
+    print("  parts in ms:", ", ".join(f"{name} {value:.0f}" for name, value in perceive().timings_ms.items()))
 
 
 def against_peers(argus: Argus, options: argparse.Namespace) -> None:
@@ -91,20 +93,20 @@ def against_peers(argus: Argus, options: argparse.Namespace) -> None:
     peers = build_peers(options.device)
     for side, goal in ((640, ">= 2.0"), (512, ">= 3.2")):
         argus.canvas = Canvas(side)
-        ours, other, ratio = against(partial(one_pass, argus), partial(all_peers, peers), options)
+        ours, other, ratio = timed(partial(one_pass, argus), partial(all_peers, peers), options)
         times = f"{ours * 1e3:.1f} ms against {other * 1e3:.1f} ms"
         print(f"five tasks, {side} px, against four models: {times}, {1 / ratio:.2f} times faster (goal {goal})")
     for name, peer in peers.items():
-        own = statistics.median(seconds(partial(finished, peer, options.device)) for _ in range(options.rounds))
+        own = statistics.median(seconds(partial(run_and_wait, peer, options.device)) for _ in range(options.rounds))
         print(f"  {name}, {peer.parameters:.1f} M parameters, {peer.side} px: {own * 1e3:.1f} ms")
 
 
 def _peak(side: int, device: str, threads: int, queue: multiprocessing.Queue[Any]) -> None:
-    """MiB at most in a process that does one thing twice: five tasks, or four models (``side`` 0) held at once."""
+    """Peak MiB of a process that twice runs five tasks, or four models in memory together (``side`` 0)."""
     torch.set_num_threads(threads)
     work = partial(one_pass, five_tasks(side, device)) if side else partial(all_peers, build_peers(device))
     for _ in range(2):
-        finished(work, device)
+        run_and_wait(work, device)
     if device == "cuda":
         return queue.put(torch.cuda.max_memory_allocated() / 2**20)
     # Not getrusage: its peak outlives exec, so a child starts with its parent's.
@@ -140,7 +142,7 @@ def main() -> None:
     argus = five_tasks(640, options.device)
     print(argus.plan())
     against_backbone(argus, options)
-    whole_way(argus, options)
+    end_to_end(argus, options)
     against_peers(argus, options)
 
 

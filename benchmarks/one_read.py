@@ -1,6 +1,6 @@
-"""Eight light heads trained on one read of a cache, against one after another, on slow and on fast storage.
+"""Training eight light heads on one read of a cache, against one after another, on slow and on fast storage.
 
-Slow storage is the same cache behind a reader that takes as long as its bytes would at ``--rate`` MB/s.
+Slow storage is the same cache with a reader that is delayed to ``--rate`` MB/s.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ class TrainingOnly(Loop):
 
 @contextmanager
 def throttled(rate: float) -> Iterator[None]:
-    """Reads that take at least the time of their bytes at ``rate`` MB/s; 0 leaves them as they are."""
+    """Delay reads to ``rate`` MB/s; 0 leaves them as they are."""
     read = CacheSource.read
 
     def slow(self: CacheSource, items: Sequence[Item]) -> Tokens:
-        began = time.perf_counter()
+        start = time.perf_counter()
         tokens = read(self, items)
         size = sum(x.numel() * x.element_size() for x in (*tokens.maps.values(), *tokens.prefix.values()))
-        time.sleep(max(0.0, size / rate / 1e6 - (time.perf_counter() - began)))
+        time.sleep(max(0.0, size / rate / 1e6 - (time.perf_counter() - start)))
         return tokens
 
     if rate:
@@ -83,17 +83,17 @@ def train(config: RunConfig, names: tuple[str, ...]) -> float:
         steps, out = run.training.order.steps_per_epoch, RunFolder(Path(folder) / "run")
         checkpoints = Checkpoints(out, run.record, run.heads, steps, process, plugins, Reporter())
         loop = TrainingOnly(learners, run.training, run.scoring, checkpoints, LoopOptions())
-        began = time.perf_counter()
+        start = time.perf_counter()
         loop.run()
-        return time.perf_counter() - began
+        return time.perf_counter() - start
 
 
 def main() -> None:
     """Print the ratio for both kinds of storage."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rate", type=float, default=5.0, help="MB/s of the slow storage")
-    options.add_argument("--rounds", type=int, default=3)
-    chosen = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=float, default=5.0, help="MB/s of the slow storage")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "cache"
         weights = Path(folder) / "random.safetensors"
@@ -101,15 +101,15 @@ def main() -> None:
         build_cache(CacheRequest(data=DATA, out=cache, backbone=f"timm:{NETWORK}", weights=weights, canvas="320"))
         config = resolve(make_request({"heads": HEADS, "data": DATA, "cache": cache, "settings": SETTINGS}))
         names = tuple(config.heads)
-        for rate, goal in ((chosen.rate, ">= 4.0"), (0.0, ">= 1.0")):
+        for rate, goal in ((options.rate, ">= 4.0"), (0.0, ">= 1.0")):
             with throttled(rate):
                 train(config, names[:1])
                 pairs = [
-                    (sum(train(config, (name,)) for name in names), train(config, names)) for _ in range(chosen.rounds)
+                    (sum(train(config, (name,)) for name in names), train(config, names)) for _ in range(options.rounds)
                 ]
             ratio = statistics.median(apart / together for apart, together in pairs)
             apart, together = (statistics.median(side) for side in zip(*pairs, strict=True))
-            storage = f"{rate:g} MB/s" if rate else "as fast as it is"
+            storage = f"{rate:g} MB/s" if rate else "not delayed"
             print(f"storage {storage}: {apart:.1f} s apart, {together:.1f} s together, {ratio:.2f} times (goal {goal})")
 
 

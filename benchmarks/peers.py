@@ -20,34 +20,34 @@ from transformers import (
 
 @dataclass(frozen=True)
 class Peer:
-    """A network and the side of the square images that it was made for, in pixels."""
+    """A network and the side of its square input images, in pixels."""
 
     network: nn.Module
     side: int
 
     @torch.inference_mode()
     def __call__(self, batch: int = 1) -> None:
-        """One forward pass; nothing is made of the output, which favours the peer."""
+        """One forward pass; the output is not decoded, which favours the peer."""
         device = next(self.network.parameters()).device
         self.network(torch.rand(batch, 3, self.side, self.side, device=device))
 
     @property
     def parameters(self) -> float:
-        """Millions of them."""
+        """Parameters in millions."""
         return sum(p.numel() for p in self.network.parameters()) / 1e6
 
 
 def build_peers(device: str = "cpu") -> dict[str, Peer]:
-    """The models of the published comparison, RT-DETR in the place of its detector, which has other terms."""
-    built = {
+    """The models of the published comparison, with RT-DETR in place of its detector, whose licence differs."""
+    peers = {
         "ConvNeXt-Base": Peer(timm.create_model("convnext_base"), 224),
         "SegFormer-B3": Peer(segformer_b3(), 512),
         "Depth-Anything-V2-Base": Peer(depth_anything_v2_base(), 518),
         "RT-DETR R50": Peer(RTDetrForObjectDetection(RTDetrConfig(num_labels=80)), 640),
     }
-    for peer in built.values():
+    for peer in peers.values():
         peer.network.to(device).eval()
-    return built
+    return peers
 
 
 def segformer_b3() -> nn.Module:

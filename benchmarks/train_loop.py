@@ -45,11 +45,11 @@ def main() -> None:
             steps, out = run.training.order.steps_per_epoch, RunFolder(Path(folder) / "run")
             checkpoints = Checkpoints(out, run.record, run.heads, steps, process, plugins, Reporter())
             loop = TrainingOnly(learners, run.training, run.scoring, checkpoints, LoopOptions())
-            began = time.perf_counter()
+            start = time.perf_counter()
             loop.run()
-            total = time.perf_counter() - began
-        spent = learners[0].seconds
-        print(f"{spent:.1f} s of {total:.1f} s in the head, share {spent / total:.3f} (goal >= 0.90)")
+            total = time.perf_counter() - start
+        head = learners[0].seconds
+        print(f"{head:.1f} s of {total:.1f} s in the head, share {head / total:.3f} (goal >= 0.90)")
 
 
 if __name__ == "__main__":

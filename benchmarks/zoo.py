@@ -22,7 +22,7 @@ INFO = FeatureInfo.vit(768)
 
 
 class Peer(nn.Module):
-    """torchvision's head (towers of four, 256 channels) on five levels that are given."""
+    """torchvision's head (towers of four, 256 channels) on the five levels of a pyramid."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,32 +51,32 @@ def runs() -> Iterator[tuple[str, nn.Module, Callable[[], object]]]:
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
-    """The most bytes that tensors made by ``work`` took at once."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+    """The peak of the bytes in tensors that ``work`` makes."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         work()
-    held = most = 0
-    for event in sorted(recorded.profiler.kineto_results.events(), key=lambda e: e.start_ns()):  # type: ignore[union-attr]
+    current = peak = 0
+    for event in sorted(profiler.profiler.kineto_results.events(), key=lambda e: e.start_ns()):  # type: ignore[union-attr]
         if event.name() == "[memory]":
-            held += event.nbytes()
-            most = max(most, held)
-    return most
+            current += event.nbytes()
+            peak = max(peak, current)
+    return peak
 
 
 @torch.no_grad()
 def main() -> None:
     """Print a Markdown table; the peer is timed beside each head."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--threads", type=int, default=2)
-    chosen = options.parse_args()
-    torch.set_num_threads(chosen.threads)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     peer = Peer().eval()
     print(f"torchvision FCOSHead: peak {peak_bytes(peer) / 2**20:.0f} MiB")
     print("| head | parameters | GMACs | ms | of torchvision's head | peak MiB |\n|---|---:|---:|---:|---:|---:|")
     for name, head, work in runs():
         _, macs = count_macs(work)
         peer(), work()
-        pairs = [(seconds(work), seconds(peer)) for _ in range(chosen.rounds)]
+        pairs = [(seconds(work), seconds(peer)) for _ in range(options.rounds)]
         own, ratio = statistics.median(a for a, _ in pairs), statistics.median(a / b for a, b in pairs)
         size = sum(p.numel() for p in head.parameters())
         peak = peak_bytes(work) / 2**20
