@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,37 +52,7 @@ _RENAMED = (
 )
 
 
-def eupe_vitt16(weights: str | Path | None = None, **options: Any) -> Backbone:
-    """ViT-Tiny/16: 12 blocks of 192 channels."""
-    return _eupe("eupe_vitt16", weights, **options)
-
-
-def eupe_vits16(weights: str | Path | None = None, **options: Any) -> Backbone:
-    """ViT-Small/16: 12 blocks of 384 channels."""
-    return _eupe("eupe_vits16", weights, **options)
-
-
-def eupe_vitb16(weights: str | Path | None = None, **options: Any) -> Backbone:
-    """ViT-Base/16: 12 blocks of 768 channels, the default."""
-    return _eupe("eupe_vitb16", weights, **options)
-
-
-def eupe_convnext_tiny(weights: str | Path | None = None, **options: Any) -> Backbone:
-    """ConvNeXt-Tiny: stages of 96, 192, 384 and 768 channels."""
-    return _eupe("eupe_convnext_tiny", weights, **options)
-
-
-def eupe_convnext_small(weights: str | Path | None = None, **options: Any) -> Backbone:
-    """ConvNeXt-Small: stages of 96, 192, 384 and 768 channels, 27 blocks in the third."""
-    return _eupe("eupe_convnext_small", weights, **options)
-
-
-def eupe_convnext_base(weights: str | Path | None = None, **options: Any) -> Backbone:
-    """ConvNeXt-Base: stages of 128, 256, 512 and 1024 channels."""
-    return _eupe("eupe_convnext_base", weights, **options)
-
-
-def _eupe(name: str, weights: str | Path | None, precision: Precision = "auto", **options: Any) -> Backbone:
+def _eupe(name: str, weights: str | Path | None = None, precision: Precision = "auto", **options: Any) -> Backbone:
     variant = VARIANTS[name]
     tag = f"{variant.timm}.eupe_lvd1689m"
     if weights is None:
@@ -93,6 +64,20 @@ def _eupe(name: str, weights: str | Path | None, precision: Precision = "auto", 
     model = build(tag, **options)
     load_strict(model, tensors, weights, ignore=("head.fc",))
     return wrap(model, name, license=EUPE.id, precision=precision)
+
+
+eupe_vitt16 = partial(_eupe, "eupe_vitt16")
+"""ViT-Tiny/16: 12 blocks of 192 channels."""
+eupe_vits16 = partial(_eupe, "eupe_vits16")
+"""ViT-Small/16: 12 blocks of 384 channels."""
+eupe_vitb16 = partial(_eupe, "eupe_vitb16")
+"""ViT-Base/16: 12 blocks of 768 channels, the default."""
+eupe_convnext_tiny = partial(_eupe, "eupe_convnext_tiny")
+"""ConvNeXt-Tiny: stages of 96, 192, 384 and 768 channels."""
+eupe_convnext_small = partial(_eupe, "eupe_convnext_small")
+"""ConvNeXt-Small: stages of 96, 192, 384 and 768 channels, 27 blocks in the third."""
+eupe_convnext_base = partial(_eupe, "eupe_convnext_base")
+"""ConvNeXt-Base: stages of 128, 256, 512 and 1024 channels."""
 
 
 def identify(tensors: Tensors) -> str | None:
