@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFont
 
 from argus_core.draw.inputs import Values, as_array, as_points, checked
 from argus_core.draw.legend import Entry, attach_legend, legend
@@ -54,12 +54,8 @@ def draw_matches(
     strength = np.ones(len(whole)) if back is None else np.where(back.astype(bool), 1.0, FAINT)
     _draw(sheet, starts[order], ends[order], colors[order], strength[order])
     picture = _caption(np.array(sheet), whole, scale, answers)
-    if back is None:
-        return picture
-    face, mutual = font_for((sheet.height, sheet.width)), back.astype(bool)
-    texts = f"strong: {(whole & mutual).sum()} lead back", f"faint: {(whole & ~mutual).sum()} do not"
-    panel = legend([Entry(None, text) for text in texts], picture.shape[1], face, lying=True)
-    return attach(picture, panel, face.size / 3, below=True)
+    face = font_for((sheet.height, sheet.width))
+    return picture if back is None else _count_mutual(picture, whole, back.astype(bool), face)
 
 
 def _join(image_a: Pixels, image_b: Pixels) -> tuple[Image.Image, list[tuple[Array, Array]]]:
@@ -130,3 +126,10 @@ def _caption(picture: Pixels, whole: Array, scale: Scale | None, right: Array | 
     if not whole.all():
         entries.append(Entry(GREY, "not matched", str((~whole).sum())))
     return attach_legend(picture, entries, below=True) if entries else picture
+
+
+def _count_mutual(picture: Pixels, whole: Array, mutual: Array, face: ImageFont.FreeTypeFont) -> Pixels:
+    """The picture with an explanation of its faint lines below it."""
+    texts = f"strong: {(whole & mutual).sum()} lead back", f"faint: {(whole & ~mutual).sum()} do not"
+    panel = legend([Entry(None, text) for text in texts], picture.shape[1], face, lying=True)
+    return attach(picture, panel, face.size / 3, below=True)
