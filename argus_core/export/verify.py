@@ -131,26 +131,26 @@ def _of_detections(
 ) -> Iterator[tuple[str, float, float]]:
     """Boxes and scores of pairs of one class, and the share of detections that have no partner."""
     boxes, scores, alone, total = 0.0, 0.0, 0, 0
-    for index, one in enumerate(expected):
+    for index, eager in enumerate(expected):
         count = int(actual["count"][index])
-        other = Detections(*(actual[key][index, :count] for key in ("boxes", "scores", "labels")))
-        ours, theirs = _pairs(one, other, limit)
-        boxes = max(boxes, _apart(one.boxes[ours], other.boxes[theirs]))
-        scores = max(scores, _apart(one.scores[ours], other.scores[theirs]))
-        alone += max(len(one.scores), count) - len(ours)
-        total += max(len(one.scores), count)
-    reach = max((float(one.boxes.max()) for one in expected if len(one.boxes)), default=1.0)
+        exported = Detections(*(actual[key][index, :count] for key in ("boxes", "scores", "labels")))
+        ours, theirs = _pairs(eager, exported, limit)
+        boxes = max(boxes, _apart(eager.boxes[ours], exported.boxes[theirs]))
+        scores = max(scores, _apart(eager.scores[ours], exported.scores[theirs]))
+        alone += max(len(eager.scores), count) - len(ours)
+        total += max(len(eager.scores), count)
+    reach = max((float(eager.boxes.max()) for eager in expected if len(eager.boxes)), default=1.0)
     yield "boxes", boxes, limit * reach
     yield "scores", scores, limit
     yield "missed", alone / max(1, total), MISSED
 
 
-def _pairs(one: Detections, other: Detections, limit: float) -> tuple[Tensor, Tensor]:
+def _pairs(first: Detections, second: Detections, limit: float) -> tuple[Tensor, Tensor]:
     """The indices in both of detections that show the same object."""
-    if not len(one.scores) or not len(other.scores):
+    if not len(first.scores) or not len(second.scores):
         return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)
-    alike = (one.labels[:, None] == other.labels) & ((one.scores[:, None] - other.scores).abs() <= limit)
-    overlap, partner = torch.where(alike, box_iou(one.boxes, other.boxes), 0.0).max(dim=1)
+    alike = (first.labels[:, None] == second.labels) & ((first.scores[:, None] - second.scores).abs() <= limit)
+    overlap, partner = torch.where(alike, box_iou(first.boxes, second.boxes), 0.0).max(dim=1)
     paired = (overlap > 0.99).nonzero()[:, 0]
     return paired, partner[paired]
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, create_model
 
 from argus_core.backbones import Backbone, load_backbone
 from argus_core.canvas import Canvas
-from argus_core.errors import ArgusError, unknown
+from argus_core.common.options import check_options
+from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.model import Composition
 from argus_core.registry.places import head_files
@@ -139,12 +140,9 @@ def set_decoding(head: Head, settings: Mapping[str, Any]) -> None:
     decoding = getattr(head, "decoding", None)
     if decoding is None:
         raise ArgusError(f"head {head.name!r} has no decoding options")
-    known = {field.name for field in fields(decoding)}
-    for key in settings:
-        if key not in known:
-            raise unknown("decoding option", key, known)
-    try:
-        head.decoding = TypeAdapter(type(decoding)).validate_python({**asdict(decoding), **settings})
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
-        raise ArgusError("decoding option " + "; ".join(lines)) from error
+    hints = get_type_hints(type(decoding))
+    options: dict[str, Any] = {
+        field.name: (hints[field.name], getattr(decoding, field.name)) for field in fields(decoding)
+    }
+    model = create_model("Decoding", __config__=ConfigDict(extra="forbid"), **options)
+    head.decoding = type(decoding)(**check_options(model, settings, f"the decoding of head {head.name!r},"))

@@ -169,16 +169,16 @@ def global_state(subject: BackboneSubject) -> None:
 
 def info(subject: BackboneSubject) -> None:
     """Every layer has the channels, grid and prefix tokens that ``info`` announces, at any size and batch."""
-    known = subject.backbone.info
+    info = subject.backbone.info
     for place in range(len(CELLS)):
         for images in (1, 3):
             tokens, size = subject.tokens(images, place), subject.size(place)
             assert tokens.size == size and len(tokens) == images, f"{images} images of {size} became {tokens.size}"
-            for layer in range(known.depth):
-                shape = (images, known.channels[layer], *known.grid(size, layer))
+            for layer in range(info.depth):
+                shape = (images, info.channels[layer], *info.grid(size, layer))
                 maps = tuple(tokens.maps[layer].shape)
                 assert maps == shape, f"layer {layer} of an input of {size} px is {maps}, announced is {shape}"
-                prefix, count = tuple(tokens.prefix[layer].shape), (images, known.prefix, known.channels[layer])
+                prefix, count = tuple(tokens.prefix[layer].shape), (images, info.prefix, info.channels[layer])
                 assert prefix == count, f"prefix tokens of layer {layer} are {prefix}, announced are {count}"
 
 

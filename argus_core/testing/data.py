@@ -107,8 +107,10 @@ def tasks(subject: DataSubject) -> None:
         for key, task in split.tasks.items():
             assert isinstance(task, Task), f"split {name!r}: task {key!r} is {type(task).__name__}, no argus_core.Task"
             assert task.name == key, f"split {name!r}: the task under {key!r} is called {task.name!r}"
-            known = TASKS.load(key)
-            assert known is type(task), f"split {name!r}: {key!r} is registered as {known.__name__}, not this class"
+            registered = TASKS.load(key)
+            assert registered is type(task), (
+                f"split {name!r}: {key!r} is registered as {registered.__name__}, not this class"
+            )
 
 
 def images(subject: DataSubject) -> None:
@@ -124,14 +126,14 @@ def images(subject: DataSubject) -> None:
 
 def digests(subject: DataSubject) -> None:
     """Digests are sha256 (hex), stable, and tell different images apart; stamps are stable texts."""
-    seen: dict[str, tuple[str, Any]] = {}
+    images: dict[str, tuple[str, Any]] = {}
     for split, index, where in subject.images():
         digest, stamp, image = split.digest(index), split.stamp(index), split.read(index)
         assert re.fullmatch(r"[0-9a-f]{64}", digest), f"{where}: digest {digest!r} is not 64 hexadecimal digits"
         assert digest == split.digest(index), f"{where}: digest changes from call to call"
         assert isinstance(stamp, str) and stamp, f"{where}: stamp {stamp!r} is no text"
         assert stamp == split.stamp(index), f"{where}: stamp changes from call to call"
-        other, pixels = seen.setdefault(digest, (where, image))
+        other, pixels = images.setdefault(digest, (where, image))
         assert np.array_equal(pixels, image), f"{where} has the digest of {other}, but other pixels: hash the bytes"
 
 
@@ -190,8 +192,8 @@ def samples(subject: DataSubject) -> None:
             samples = split.samples(task)
             assert len(samples) > 0, f"split {name!r}, {task}: there is no sample"
             for number, members in enumerate(samples):
-                known = isinstance(members, tuple) and members and all(0 <= i < len(split) for i in members)
-                assert known, (
+                valid = isinstance(members, tuple) and members and all(0 <= i < len(split) for i in members)
+                assert valid, (
                     f"split {name!r}, {task}: sample {number} is {members!r}, not a tuple of indices below {len(split)}"
                 )
 

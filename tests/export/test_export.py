@@ -57,7 +57,7 @@ def learned():
 
 def heads_for(info, *names):
     layers = [0, -1] if info.depth > 1 else [-1]
-    made = {
+    specs = {
         "kind": ("classify.linear", Classify(classes=("cat", "dog", "eel")), {}),
         "alike": ("classify.knn", Classify(classes=("cat", "dog", "eel")), {"neighbours": 20}),
         "near": ("classify.prototypes", Classify(classes=("cat", "dog", "eel")), {}),
@@ -68,7 +68,7 @@ def heads_for(info, *names):
     }
     heads = {}
     for name in names:
-        head = build_head(made[name][0], info, made[name][1], made[name][2])
+        head = build_head(specs[name][0], info, specs[name][1], specs[name][2])
         with torch.no_grad():
             for p in head.parameters():
                 p.add_(0.1 * torch.randn_like(p))
@@ -138,18 +138,18 @@ def test_a_photo_gets_the_answers_of_the_argus(exported):
     canvas, place = Canvas(**record["canvas"]).render(image)
     names = [output.name for output in run.get_outputs()]
     inputs = {"images": canvas.transpose(2, 0, 1)[None], "extent": np.array([place.extent])}
-    found = dict(zip(names, run.run(None, inputs), strict=True))
+    answers = dict(zip(names, run.run(None, inputs), strict=True))
     assert set(names) == set(record["outputs"])
     classes = record["heads"]["kind"]["numbers"]["classes"]
-    assert classes[int(found["kind_scores"].argmax())] == argus.classify(image).class_name
+    assert classes[int(answers["kind_scores"].argmax())] == argus.classify(image).class_name
     expected = argus([image])["boxes"][0]
-    count = int(found["boxes_count"][0])
+    count = int(answers["boxes_count"][0])
     assert count == len(expected.scores) > 10
-    boxes = torch.from_numpy(place.boxes_to_image(found["boxes_boxes"][0, :count])).float()
+    boxes = torch.from_numpy(place.boxes_to_image(answers["boxes_boxes"][0, :count])).float()
     assert (expected.boxes[:, None] - boxes).abs().amax(dim=2).amin(dim=1).max() < 0.05
-    assert np.abs(found["boxes_scores"][0, :count] - expected.scores.numpy()).max() < 1e-4
+    assert np.abs(answers["boxes_scores"][0, :count] - expected.scores.numpy()).max() < 1e-4
     assert record["outputs"]["masks_logits"]["stride"] == 16
-    assert found["masks_logits"].shape == (1, 2, 10, 10)
+    assert answers["masks_logits"].shape == (1, 2, 10, 10)
 
 
 @pytest.mark.slow
@@ -163,8 +163,8 @@ def test_the_record_says_how_to_feed_it_and_under_which_terms(exported):
         assert record["preprocessing"]["multiple"] == 16
         assert record["licenses"]["binding"]["id"] == "fair-noncommercial-research-license"
         assert record["backbone"]["weights_sha256"] == argus.backbone.weights_sha256
-        assert [one.name for one in run.get_inputs()] == list(record["inputs"])
-        assert {one.name for one in run.get_outputs()} == set(record["outputs"])
+        assert [value.name for value in run.get_inputs()] == list(record["inputs"])
+        assert {value.name for value in run.get_outputs()} == set(record["outputs"])
     assert session(report["files"]["argus"]).get_inputs()[0].shape == ["batch", 3, "16*rows", "16*columns"]
     assert report["licenses"] == argus.licenses().to_dict()
 
@@ -216,8 +216,8 @@ def test_exported_programs_answer_as_the_argus(tmp_path):
     extra = {f"{KEY}.json": ""}
     program = torch.export.load(report["files"]["argus"], extra_files=extra)
     assert json.loads(extra[f"{KEY}.json"])["graph"] == "argus"
-    found = program.module()(torch.zeros(1, 3, 32, 48, dtype=torch.uint8), torch.zeros(1, 2, dtype=torch.long))
-    assert found["masks_logits"].shape == (1, 2, 2, 3)
+    answers = program.module()(torch.zeros(1, 3, 32, 48, dtype=torch.uint8), torch.zeros(1, 2, dtype=torch.long))
+    assert answers["masks_logits"].shape == (1, 2, 2, 3)
 
 
 class Counting(Head):
@@ -226,7 +226,7 @@ class Counting(Head):
     solves = Classify
 
     def forward(self, features):
-        return torch.stack([one.mean((1, 2))[:3] for one in features.map])
+        return torch.stack([image_map.mean((1, 2))[:3] for image_map in features.map])
 
 
 def test_a_head_that_fixes_the_batch_is_named(tmp_path):
@@ -247,10 +247,10 @@ def test_a_graph_with_frozen_positions_is_refused(tmp_path, monkeypatch):
     argus = small_argus(rotary(1), "masks")
     onnx_export.convert(take_apart(argus).parts["backbone"], "backbone").save(tmp_path / "backbone.onnx")
     images, extent = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8), torch.tensor([[224, 224]])
-    found = onnx_export.open_graph(tmp_path / "backbone.onnx")(images=images, extent=extent)
+    actual = onnx_export.open_graph(tmp_path / "backbone.onnx")(images=images, extent=extent)
     expected = {"map_0": argus.features(images[0].permute(1, 2, 0).numpy(), Canvas(224)).maps[0]}
     with pytest.raises(ArgusError, match=r"'map_0' of the exported graph 'backbone' differs by .* at 1x224x224"):
-        Report().compare("backbone", "1x224x224", expected, found)
+        Report().compare("backbone", "1x224x224", expected, actual)
 
 
 def test_a_killed_export_leaves_nothing_for_long(tmp_path, monkeypatch):
@@ -363,22 +363,22 @@ def test_openvino_runs_the_backbone_at_any_size(capsys):
     for int8, limit in ((False, 1e-5), (True, 0.15)):
         assert argus.compile("openvino", int8=int8) is argus
         for case, tokens in zip(cases, expected, strict=True):
-            found = argus.backbone.encode(*case, argus.needs)
-            assert (found.maps[0] - tokens.maps[0]).norm() <= limit * tokens.maps[0].norm()
-            assert (found.prefix[0] - tokens.prefix[0]).norm() <= limit * tokens.prefix[0].norm()
+            actual = argus.backbone.encode(*case, argus.needs)
+            assert (actual.maps[0] - tokens.maps[0]).norm() <= limit * tokens.maps[0].norm()
+            assert (actual.prefix[0] - tokens.prefix[0]).norm() <= limit * tokens.prefix[0].norm()
     assert not capsys.readouterr().out
     argus.compile("eager")
     assert torch.equal(argus.backbone.encode(*cases[0], argus.needs).maps[0], expected[0].maps[0])
 
 
 def test_inductor_compiles_the_backbone_with_frozen_weights(monkeypatch):
-    asked = []
-    monkeypatch.setattr(torch, "compile", lambda network, **options: asked.append(options) or network)
+    calls = []
+    monkeypatch.setattr(torch, "compile", lambda network, **options: calls.append(options) or network)
     argus = small_argus(rotary(1), "kind")
     image = np.zeros((50, 70, 3), dtype=np.uint8)
     expected = argus.features(image).prefix[0]
     assert torch.equal(argus.compile("inductor").features(image).prefix[0], expected)
-    assert asked == [{"options": {"freezing": True}}]
+    assert calls == [{"options": {"freezing": True}}]
 
 
 def test_engines_say_what_they_cannot_do():

@@ -103,7 +103,7 @@ def same(found, index, expected):
 def test_suppression_in_fixed_sizes_is_the_eager_one(soft):
     """Thousands of images: few and many candidates, one class and many."""
     generator = torch.Generator().manual_seed(int(soft))
-    kept = 0
+    total = 0
     for case in range(2000):
         few = case % 50
         options = DecodeOptions(soft=soft, iou=0.3 + 0.4 * (case % 7) / 7, limit=100 if not few else 10)
@@ -111,8 +111,8 @@ def test_suppression_in_fixed_sizes_is_the_eager_one(soft):
         real = scores >= 0
         expected = eager_suppress(boxes[real], scores[real], labels[real], options)
         same(suppress(boxes[None], scores[None], labels[None], options), 0, expected)
-        kept += len(expected.scores)
-    assert kept > 5000
+        total += len(expected.scores)
+    assert total > 5000
 
 
 @pytest.mark.parametrize("soft", [False, True])
@@ -127,10 +127,10 @@ def test_decoding_a_batch_is_decoding_each_image(soft, sizes):
     )
     extent = torch.tensor([[*sizes], [sizes[0] - 30, sizes[1]], [9, sizes[1] // 2]])
     output = DenseOutput(levels, head.strides, extent)
-    found = decode(output, head.decoding)
+    actual = decode(output, head.decoding)
     for index, expected in enumerate(head.decode(output, sizes)):
-        same(found, index, expected)
-    assert (found["count"] > 0).all()
+        same(actual, index, expected)
+    assert (actual["count"] > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -147,17 +147,17 @@ def test_matching_with_sizes_as_tensors_is_the_eager_one(grid, ends):
     size = (16 * grid[0], 16 * grid[1])
     maps = torch.from_numpy(random.standard_normal((2, 12, *grid), dtype=np.float32))
     first, second = (
-        Described(one, 16, end, size, Search(256), Placement(end, size, (1.0, 1.0)))
-        for one, end in zip(maps, ends, strict=True)
+        Described(image_maps, 16, end, size, Search(256), Placement(end, size, (1.0, 1.0)))
+        for image_maps, end in zip(maps, ends, strict=True)
     )
     points = (random.random((40, 2)) * ends[0][::-1]).astype(np.float32)
     expected = first.match(second, points)
-    found = Matcher(16, 256)(*maps, torch.from_numpy(points), torch.tensor(ends))
-    assert np.allclose(found["matches"], expected.points, atol=1e-4)
-    assert np.allclose(found["scores"], expected.scores, atol=1e-6)
+    actual = Matcher(16, 256)(*maps, torch.from_numpy(points), torch.tensor(ends))
+    assert np.allclose(actual["matches"], expected.points, atol=1e-4)
+    assert np.allclose(actual["scores"], expected.scores, atol=1e-6)
     if ends == (size, size):
         whole = Matcher(16, 256)(*maps, torch.from_numpy(points), torch.zeros(2, 2, dtype=torch.long))
-        assert torch.equal(whole["matches"], found["matches"])
+        assert torch.equal(whole["matches"], actual["matches"])
 
 
 def test_a_search_that_no_graph_does_is_refused():
@@ -189,12 +189,12 @@ def test_detections_are_compared_as_sets():
     scores, labels = torch.tensor([0.9, 0.8, 0.7]), torch.tensor([0, 1, 2])
     expected = {"detections": [Detections(boxes, scores, labels)]}
     swapped = torch.tensor([1, 0, 2])
-    found = {"boxes": boxes[swapped][None], "scores": scores[swapped][None], "labels": labels[swapped][None]}
+    actual = {"boxes": boxes[swapped][None], "scores": scores[swapped][None], "labels": labels[swapped][None]}
     report = Report()
-    report.compare("g", "s", expected, {**found, "count": torch.tensor([3])})
+    report.compare("g", "s", expected, {**actual, "count": torch.tensor([3])})
     assert report.largest()["g"] == {"boxes": 0.0, "scores": 0.0, "missed": 0.0}
     with pytest.raises(ArgusError, match=r"'missed'.* differs by 0.333"):
-        report.compare("g", "s", expected, {**found, "count": torch.tensor([2])})
+        report.compare("g", "s", expected, {**actual, "count": torch.tensor([2])})
 
 
 def test_a_missing_library_is_answered_with_the_extra():
@@ -207,5 +207,5 @@ def test_matching_back_is_no_part_of_a_graph():
     maps = torch.randn(2, 8, 3, 4)
     for options in ({"mutual": True}, {}):
         head = build_head("correspond.match", info, Correspond(), options)
-        found = matcher(head, DescriptorMaps(maps, 16, torch.tensor([[48, 64]] * 2), head.search))
-        assert (found.stride, found.size) == (16, head.search.size)
+        actual = matcher(head, DescriptorMaps(maps, 16, torch.tensor([[48, 64]] * 2), head.search))
+        assert (actual.stride, actual.size) == (16, head.search.size)

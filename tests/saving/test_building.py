@@ -21,9 +21,9 @@ HEADS = {
 def runs(tmp_path_factory):
     """Two runs on one backbone, each on a canvas of its own."""
     backbone, folder = load_backbone("tiny"), tmp_path_factory.mktemp("runs")
-    made = {"name": "tiny", "sha256": backbone.weights_sha256, "options": {}, "weights": None}
+    entry = {"name": "tiny", "sha256": backbone.weights_sha256, "options": {}, "weights": None}
     for name, (head, task, canvas) in HEADS.items():
-        record = {"tokens": {"backbone": made, "canvas": vars(canvas)}}
+        record = {"tokens": {"backbone": entry, "canvas": vars(canvas)}}
         file = folder / name / name / "best.safetensors"
         file.parent.mkdir(parents=True)
         save_head(file, build_head(head, backbone.info, task), record)
@@ -31,13 +31,13 @@ def runs(tmp_path_factory):
 
 
 def run(*arguments):
-    done = CliRunner().invoke(app, [str(one) for one in arguments])
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert done.exit_code == 0, done.output
     return done
 
 
 def costs(text):
-    return [float(found) for found in re.findall(r"([\d.]+) GMACs", text)]
+    return [float(number) for number in re.findall(r"([\d.]+) GMACs", text)]
 
 
 def test_two_canvases_are_two_passes_and_one_is_what_was_announced(runs, tmp_path):

@@ -31,8 +31,8 @@ def test_heads_alone_are_stored_in_half_and_find_their_backbone_by_name(argus, f
     again = Argus.load(folder)
     assert again.backbone.weights_sha256 == argus.backbone.weights_sha256
     for key, value in argus.heads.state_dict().items():
-        held = again.heads.state_dict()[key]
-        assert held.dtype == value.dtype and torch.equal(held, stored[f"heads.{key}"].to(value.dtype)), key
+        loaded = again.heads.state_dict()[key]
+        assert loaded.dtype == value.dtype and torch.equal(loaded, stored[f"heads.{key}"].to(value.dtype)), key
     again.save(folder.parent / "again", "heads")  # rounded once, then the same
     assert answers(Argus.load(folder.parent / "again")) == answers(again)
 
@@ -48,11 +48,11 @@ def test_other_weights_under_the_name_are_refused(folder):
 
 def test_numbers_beyond_half_are_refused(argus, tmp_path):
     head = argus.head("masks")
-    held = head.norm.running_var.clone()
+    variance = head.norm.running_var.clone()
     head.norm.running_var.fill_(1e6)
     with pytest.raises(ArgusError, match=r"norm.running_var hold numbers beyond 65504"):
         argus.save(tmp_path / "large", "heads")
-    head.norm.running_var.copy_(held)
+    head.norm.running_var.copy_(variance)
     assert not (tmp_path / "large").exists()
 
 

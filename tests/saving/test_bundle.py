@@ -34,13 +34,13 @@ def backbone():
 
 @pytest.fixture(scope="module")
 def argus(backbone, tmp_path_factory):
-    made = make_argus(backbone, tmp_path_factory.mktemp("text"))
-    made.head("boxes").record = {
+    model = make_argus(backbone, tmp_path_factory.mktemp("text"))
+    model.head("boxes").record = {
         "data": {"spec": "coco:/data/somewhere/coco", "license": "cc-by-4.0"},
         "license": {"id": "mit"},
         "scores": [{"protocol": "coco", "metrics": {"AP": 0.5, "AP/ship": float("nan")}}],
     }
-    return made
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_every_head_answers_as_before(argus, said, folder):
 def test_a_second_round_changes_no_byte(folder, tmp_path):
     Argus.load(folder).save(tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
-    first, second = (json.loads((each / "config.json").read_text())["argus"] for each in (folder, tmp_path))
+    first, second = (json.loads((path / "config.json").read_text())["argus"] for path in (folder, tmp_path))
     assert first.pop("files").keys() - second.pop("files").keys() == {SMALL}
     assert first == second
 
@@ -164,9 +164,9 @@ def test_positional_periods_and_preprocessing_are_those_of_the_weights(tmp_path,
     tensors = {**backbone.model.state_dict(), "rope.periods": backbone.model.rope.periods * 1.37}
     save_file(tensors, tmp_path / "weights.safetensors")
     other = load_backbone("tiny", tmp_path / "weights.safetensors", precision="fp32")
-    made = Argus(other, {"metres": make_head(other.info, "metres")})
-    made.save(tmp_path)
-    made.save(tmp_path, "bf16_backbone")
+    other_argus = Argus(other, {"metres": make_head(other.info, "metres")})
+    other_argus.save(tmp_path)
+    other_argus.save(tmp_path, "bf16_backbone")
     for variant in (None, "bf16_backbone"):
         again = Argus.load(tmp_path, variant).backbone
         assert torch.equal(again.model.rope.periods, backbone.model.rope.periods * 1.37)
@@ -175,15 +175,15 @@ def test_positional_periods_and_preprocessing_are_those_of_the_weights(tmp_path,
 
 def test_other_networks_keep_their_statistics_options_and_terms(tmp_path):
     name = "mobilenetv3_small_050"
-    given = {"mean": [0.1, 0.2, 0.3], "license": "mit", "pad_type": "same"}
-    made = load_backbone(f"timm:{name}", timm_file(tmp_path / "w.safetensors", name), **given)
+    options = {"mean": [0.1, 0.2, 0.3], "license": "mit", "pad_type": "same"}
+    network = load_backbone(f"timm:{name}", timm_file(tmp_path / "w.safetensors", name), **options)
     torch.manual_seed(0)
-    head = build_head("detect.fcos", made.info, Detect.small(), {"width": 16, "depth": 1, "layers": [-2]})
-    argus = Argus(made, {"boxes": head}, Canvas(96))
+    head = build_head("detect.fcos", network.info, Detect.small(), {"width": 16, "depth": 1, "layers": [-2]})
+    argus = Argus(network, {"boxes": head}, Canvas(96))
     argus.save(tmp_path)
     again = Argus.load(tmp_path)
-    assert (again.backbone.license, again.backbone.mean, again.backbone.std) == ("mit", (0.1, 0.2, 0.3), made.std)
-    assert again.backbone.options == given and again.backbone.name == made.name
+    assert (again.backbone.license, again.backbone.mean, again.backbone.std) == ("mit", (0.1, 0.2, 0.3), network.std)
+    assert again.backbone.options == options and again.backbone.name == network.name
     assert answers(again) == answers(argus)
 
 
@@ -191,17 +191,17 @@ def test_other_networks_keep_their_statistics_options_and_terms(tmp_path):
 def test_a_published_backbone_needs_no_weights_but_the_bundles(variant, tmp_path, monkeypatch):
     monkeypatch.setenv("ARGUS_OFFLINE", "1")
     tag = "vit_tiny_patch16_dinov3_qkvb"
-    made = load_backbone("eupe_vitt16", timm_file(tmp_path / "w.safetensors", tag, num_classes=0))
+    network = load_backbone("eupe_vitt16", timm_file(tmp_path / "w.safetensors", tag, num_classes=0))
     (tmp_path / "w.safetensors").unlink()
-    argus = Argus(made, {"metres": make_head(made.info, "metres")})
+    argus = Argus(network, {"metres": make_head(network.info, "metres")})
     argus.save(tmp_path, variant)
     again = Argus.load(tmp_path, variant)
     assert again.licenses().binding is EUPE and again.backbone.name == "eupe_vitt16"
-    assert torch.equal(again.backbone.model.rope.periods, made.model.rope.periods)
+    assert torch.equal(again.backbone.model.rope.periods, network.model.rope.periods)
     if variant is None:
         assert answers(again) == answers(argus)
-    one, two = (each.perceive(pictures()[0])["depth"].metres for each in (argus, again))
-    assert abs(one - two).max() < 0.5 and one.std() > 0
+    before, after = (model.perceive(pictures()[0])["depth"].metres for model in (argus, again))
+    assert abs(before - after).max() < 0.5 and before.std() > 0
 
 
 def test_how_a_head_was_told_to_decode_is_kept(argus, backbone, tmp_path):
@@ -229,6 +229,6 @@ def test_scores_of_exactly_these_weights_travel_with_a_head_of_a_run(argus, back
     loaded, record = load_head(run / "best.safetensors")
     assert record == {"weights": {"step": 3}}
     Argus(backbone, {"boxes": loaded}, Canvas(96)).save(tmp_path / "saved")
-    kept = Argus.load(tmp_path / "saved").head("boxes").record
-    assert [one["protocol"] for one in kept["scores"]] == ["coco", "mine"]
-    assert kept["scores"][0]["data"] == {"spec": "coco:y"} and "seed" not in kept["scores"][0]
+    loaded = Argus.load(tmp_path / "saved").head("boxes").record
+    assert [row["protocol"] for row in loaded["scores"]] == ["coco", "mine"]
+    assert loaded["scores"][0]["data"] == {"spec": "coco:y"} and "seed" not in loaded["scores"][0]

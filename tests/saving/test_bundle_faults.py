@@ -97,7 +97,7 @@ def test_tensors_that_do_not_fit_are_named(copy, change, message):
         (lambda c: c["heads"]["boxes"]["options"].update(widht=20), "unknown option .*'widht'; did you mean 'width'"),
         (lambda c: c["heads"]["boxes"]["task"].update(classes=[]), "head 'boxes': a task needs one or more"),
         (lambda c: c["heads"]["boxes"]["task"].pop("task"), "'boxes' is .*task .* is not installed"),
-        (lambda c: c["heads"]["boxes"].update(decoding={"sotf": True}), "unknown decoding option 'sotf'; did you"),
+        (lambda c: c["heads"]["boxes"].update(decoding={"sotf": True}), "unknown option of .* 'sotf'; did you"),
         (lambda c: c["heads"]["knn"].update(decoding={"soft": True}), "'classify.knn' has no decoding options"),
         (lambda c: c["heads"].pop("knn"), r"tensors of \['knn'\], heads that config.json does not have"),
         (lambda c: c["heads"].update({"more": c["heads"]["boxes"]}), "head 'more': .*heads.more, does not fit"),
@@ -161,8 +161,8 @@ def test_a_head_that_is_not_installed_is_named_or_left_out(backbone, tmp_path):
     with pytest.raises(ArgusError, match="odd could not be loaded and would be lost"):
         rest.save(tmp_path)
     rest.save(tmp_path / "elsewhere")
-    told = CliRunner().invoke(app, ["info", str(tmp_path)])
-    assert told.exit_code == 0 and "warning: odd is left out" in told.stderr and "boxes" in told.stdout
+    result = CliRunner().invoke(app, ["info", str(tmp_path)])
+    assert result.exit_code == 0 and "warning: odd is left out" in result.stderr and "boxes" in result.stdout
     edit(tmp_path, lambda c: c["heads"]["odd"].update(distribution="argus-odd", version="3"))
     with pytest.raises(ArgusError, match=r"'odd' is detect\.stranger of argus-odd 3: .*pip install argus-odd==3"):
         Argus.load(tmp_path)

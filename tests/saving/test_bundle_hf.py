@@ -104,10 +104,10 @@ def test_transformers_loads_it_offline(argus, folder, python, tmp_path):
     code = CODE.format(tests=str(Path(__file__).parents[1]), folder=str(folder), again=str(tmp_path / "again"))
     done = python("-c", code, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "home"), ARGUS_OFFLINE="1")
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.rpartition("said: ")[2])
-    assert said["None"] == answers(argus)
-    assert said["bf16_backbone"] == answers(Argus.load(folder, "bf16_backbone"))
-    assert "None, bf16_backbone" in said["{'variant': 'int4'}"]
-    assert any("float32 weights" in text for key, text in said.items() if "float16" in key)
-    assert said["methods"][3] > 0
-    assert answers(Argus.load(tmp_path / "again", "bf16_backbone")) == said["bf16_backbone"]
+    printed = json.loads(done.stdout.rpartition("said: ")[2])
+    assert printed["None"] == answers(argus)
+    assert printed["bf16_backbone"] == answers(Argus.load(folder, "bf16_backbone"))
+    assert "None, bf16_backbone" in printed["{'variant': 'int4'}"]
+    assert any("float32 weights" in text for key, text in printed.items() if "float16" in key)
+    assert printed["methods"][3] > 0
+    assert answers(Argus.load(tmp_path / "again", "bf16_backbone")) == printed["bf16_backbone"]

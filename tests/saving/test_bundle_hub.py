@@ -37,17 +37,17 @@ class Hub:
 
 @pytest.fixture
 def fake(folder, monkeypatch):
-    made = Hub(folder)
-    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", made.snapshot)
-    monkeypatch.setattr(hub, "_knock", lambda: made.asked.append("knock"))
+    fake_hub = Hub(folder)
+    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", fake_hub.snapshot)
+    monkeypatch.setattr(hub, "_check_reachable", lambda: fake_hub.asked.append("knock"))
     monkeypatch.delenv("ARGUS_OFFLINE", raising=False)
-    return made
+    return fake_hub
 
 
 def test_files_are_fetched_once_and_of_one_revision(fake, folder, tmp_path):
     Argus.load("someone/argus", revision="v1")
-    asked = ("someone/argus", "v1", FILES)
-    assert fake.asked == [(*asked, True), "knock", (*asked, False)]
+    request = ("someone/argus", "v1", FILES)
+    assert fake.asked == [(*request, True), "knock", (*request, False)]
     fake.asked.clear()
     fake.cached = folder
     Argus.load("someone/argus", "bf16_backbone")
@@ -78,7 +78,7 @@ def test_a_hub_that_cannot_be_reached_says_why(fake, monkeypatch):
     def shut():
         raise OSError("no route")
 
-    monkeypatch.setattr(hub, "_knock", shut)
+    monkeypatch.setattr(hub, "_check_reachable", shut)
     with pytest.raises(ArgusError, match=r"fetching .* failed: no route"):
         Argus.load("someone/argus")
 

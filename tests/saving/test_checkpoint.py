@@ -43,8 +43,8 @@ def answers(head):
 def test_a_head_comes_back_whole_and_ready_to_use(tmp_path):
     head, record = build(), {"score": 0.5, "nested": {"list": [1, None]}}
     save_head(tmp_path / "deep" / "head.safetensors", head.train(), record)
-    again, kept = load_head(str(tmp_path / "deep" / "head.safetensors"))
-    assert kept == record and not again.training
+    again, again_record = load_head(str(tmp_path / "deep" / "head.safetensors"))
+    assert again_record == record and not again.training
     assert (again.name, again.info, again.task) == ("detect.fcos", INFO, TASK)
     assert again.options == head.options and again.needs == head.needs
     assert all_equal(answers(head.eval()), answers(again))
@@ -82,7 +82,7 @@ def test_the_file_is_safetensors_with_json_and_nothing_else(tmp_path):
     header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
     assert set(header.pop("__metadata__")) == {"argus"}
     assert all(entry["dtype"] == "F32" for entry in header.values())
-    assert b"pickle" not in raw and [each.name for each in tmp_path.iterdir()] == ["head.safetensors"]
+    assert b"pickle" not in raw and [file.name for file in tmp_path.iterdir()] == ["head.safetensors"]
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ class Mine(fcos_detect.FCOS):
 def change(path, **values):
     """Put other values into a file's metadata; None takes one out."""
     metadata, tensors = read_tensors(path)
-    kept = {key: value for key, value in {**metadata, **values}.items() if value is not None}
-    write_tensors(path, tensors, {"argus": json.dumps(kept)})
+    merged = {key: value for key, value in {**metadata, **values}.items() if value is not None}
+    write_tensors(path, tensors, {"argus": json.dumps(merged)})
 
 
 @pytest.fixture
@@ -182,9 +182,9 @@ def test_a_task_that_is_not_installed_is_named_with_what_to_install(tmp_path):
 def test_a_head_that_cannot_be_imported_says_so_and_whether_another_version_had_it(mine, install):
     install("argusmine", "argus.heads", {"detect.mine": "nowhere_at_all:Mine"})  # version 1.2
     change(mine, origin={"head": {"distribution": "argusmine", "version": "1.2"}})
-    with pytest.raises(NotInstalled, match=r"detect\.mine = nowhere_at_all:Mine .*could not be imported") as told:
+    with pytest.raises(NotInstalled, match=r"detect\.mine = nowhere_at_all:Mine .*could not be imported") as error:
         load_head(mine)
-    assert "pip install argusmine==" not in str(told.value)
+    assert "pip install argusmine==" not in str(error.value)
     change(mine, origin={"head": {"distribution": "argusmine", "version": "1.1"}})
     with pytest.raises(NotInstalled, match=r"could not be imported.*pip install argusmine==1\.1"):
         load_head(mine)
@@ -227,11 +227,11 @@ def test_renamed_heads_load_with_a_warning(tmp_path, monkeypatch):
     change(path, head="detect.old")
     gone = Moved("detect.fcos", since="0.1", removed_in="0.3")
     monkeypatch.setitem(RENAMED["head"], "detect.old", gone)
-    told = r"head 'detect\.old' is deprecated since argus-perception 0\.1 and gone in 0\.3; use detect\.fcos"
-    with pytest.warns(ArgusDeprecationWarning, match=told):
+    warning = r"head 'detect\.old' is deprecated since argus-perception 0\.1 and gone in 0\.3; use detect\.fcos"
+    with pytest.warns(ArgusDeprecationWarning, match=warning):
         head = load_head(path)[0]
     assert head.name == "detect.fcos"  # and under that name it is saved again
-    with pytest.warns(ArgusDeprecationWarning, match=told):
+    with pytest.warns(ArgusDeprecationWarning, match=warning):
         assert HEADS.find("old").name == "detect.fcos"
 
 
@@ -244,7 +244,7 @@ def test_the_digest_sees_names_types_shapes_and_values():
         {"a": base["a"].flip(0), "b": base["b"]},
         {"a": base["a"]},
     ]
-    digests = {tensors_sha256(each) for each in [base, *others]}
+    digests = {tensors_sha256(tensors) for tensors in [base, *others]}
     assert len(digests) == 6
     assert tensors_sha256(dict(reversed(base.items()))) == tensors_sha256(base)
     assert tensors_sha256({"a": base["a"].view(2, 3).T.contiguous().T.reshape(6), "b": base["b"]}) in digests

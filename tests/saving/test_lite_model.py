@@ -27,7 +27,7 @@ def argus():
 
 def test_one_pass_serves_all_and_the_heads_are_small(argus):
     assert {argus.head(name).task.name: name for name in argus.heads} == {
-        one: one for one in ("classify", "segment", "depth", "correspond")
+        name: name for name in ("classify", "segment", "depth", "correspond")
     }
     assert len(argus.passes()) == 1
     assert sum(file.stat().st_size for file in folder_of(None).iterdir()) < 10e6
@@ -57,12 +57,12 @@ def test_photographs_are_seen(argus):
 
 def test_points_are_found_in_the_other_image_of_a_stereo_pair(argus):
     left, right, disparity = skdata.stereo_motorcycle()
-    y, x = (each.ravel() for each in np.mgrid[50:450:80, 120:700:80])
-    known = np.isfinite(disparity[y, x]) & (disparity[y, x] > 0)
-    points = np.stack([x, y], axis=1)[known] + 0.5
-    found = argus.correspond(left, right, points)
-    truth = points - np.stack([disparity[y, x], 0 * x], axis=1)[known]
-    assert np.median(np.linalg.norm(np.asarray(found) - truth, axis=1)) < 5
+    y, x = (axis.ravel() for axis in np.mgrid[50:450:80, 120:700:80])
+    valid = np.isfinite(disparity[y, x]) & (disparity[y, x] > 0)
+    points = np.stack([x, y], axis=1)[valid] + 0.5
+    matches = argus.correspond(left, right, points)
+    truth = points - np.stack([disparity[y, x], 0 * x], axis=1)[valid]
+    assert np.median(np.linalg.norm(np.asarray(matches) - truth, axis=1)) < 5
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data sets are not here")
@@ -74,9 +74,9 @@ def test_rooms_are_measured_as_the_record_says(argus):
     errors = []
     for index in range(0, len(split), 8):
         truth = split.truth(index, "depth")
-        said = argus.depth(split.read(index)).metres
-        known = truth > 0
-        errors.append(np.mean(np.abs(said - truth)[known] / truth[known]))
+        metres = argus.depth(split.read(index)).metres
+        valid = truth > 0
+        errors.append(np.mean(np.abs(metres - truth)[valid] / truth[valid]))
     assert np.mean(errors) < 0.27
 
 
@@ -89,8 +89,8 @@ def test_the_command_needs_no_model(tmp_path, monkeypatch):
     result = CliRunner().invoke(app, ["perceive", "cup.jpg", "--out", "free", "--require-license", "permissive"])
     assert isinstance(result.exception, ArgusError) or result.exit_code != 0  # only matching is left
     Image.fromarray(skdata.coffee()).save("again.jpg")
-    asked = ["correspond", "cup.jpg", "again.jpg", "--point", "300,200", "--require-license", "permissive"]
-    result = CliRunner().invoke(app, asked)
+    arguments = ["correspond", "cup.jpg", "again.jpg", "--point", "300,200", "--require-license", "permissive"]
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "classify is left out: not permissive" in result.output
 
@@ -106,8 +106,8 @@ def test_the_demo_runs_and_leaves_its_pictures(tmp_path, monkeypatch, capsys):
     once = {"detect.epochs": 1, "depth.epochs": 1, "detect.width": 32}
     monkeypatch.setattr(demo, "SETTINGS", {**demo.SETTINGS, "epochs": 1, "batch": 4, **once})
     demo.main()
-    said = capsys.readouterr().out
-    assert "within 8 px" in said and "argus perceive PHOTO.jpg" in said
+    output = capsys.readouterr().out
+    assert "within 8 px" in output and "argus perceive PHOTO.jpg" in output
     pictures = {path.relative_to("demo").as_posix() for path in Path("demo").rglob("*.png")}
     names = ("chelsea", "coffee", "rocket", "china", "motorcycle", "stereo")
     assert pictures == {"predictions.png", *(f"photographs/{name}.png" for name in names)}

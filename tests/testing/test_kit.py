@@ -69,8 +69,8 @@ def test_a_head_in_a_file_is_found_by_another_process(tmp_path):
     (tmp_path / "rude.py").write_text(
         "from broken_heads import Good\nprint('good day')\n\n\nclass Mine(Good):\n    pass\n"
     )
-    found = reason("import_hygiene", load_object(f"{tmp_path}/rude.py:Mine"))
-    assert "prints 'good day" in found
+    fault = reason("import_hygiene", load_object(f"{tmp_path}/rude.py:Mine"))
+    assert "prints 'good day" in fault
 
 
 def test_import_side_effects_are_caught(tmp_path, monkeypatch):
@@ -80,8 +80,8 @@ def test_import_side_effects_are_caught(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     rude = type("Rude", (Good,), {"__module__": "rude_module"})
-    found = reason("import_hygiene", rude)
-    assert all(word in found for word in ("hello", "environment", "warning filters", "thread count")), found
+    fault = reason("import_hygiene", rude)
+    assert all(word in fault for word in ("hello", "environment", "warning filters", "thread count")), fault
 
 
 def test_options_reach_the_head():
@@ -125,8 +125,8 @@ def pytester_run(tmp_path, python):
 
 def test_a_broken_promise_breaks_no_other():
     dear = {*GRAPHS, "import_hygiene"}
-    found = HEAD_KIT.outcomes(ClimbsItsLoss, only=[check for check in HEAD_CHECKS if check not in dear])
-    assert [one.check for one in found if one.reason] == ["learns"]
+    outcomes = HEAD_KIT.outcomes(ClimbsItsLoss, only=[check for check in HEAD_CHECKS if check not in dear])
+    assert [outcome.check for outcome in outcomes if outcome.reason] == ["learns"]
 
 
 def test_the_dictionary_names_every_check_and_needs_no_pytest(python):
@@ -141,10 +141,10 @@ def test_the_dictionary_names_every_check_and_needs_no_pytest(python):
 def test_expected_failures_of_the_dictionary_are_as_strict():
     only = ["needs", "learns", "options"]
     expected = {"needs": "of no matter", "learns": "it climbs"}
-    found = {one.check: one for one in HEAD_KIT.outcomes(ClimbsItsLoss, None, expected, only)}
-    assert [found[name].result for name in only] == ["unexpected pass", "expected failure", "ok"]
-    assert "take the expectation out" in found["needs"].reason and not found["learns"].reason
-    assert "60 steps" in found["learns"].fault and found["learns"].promise.startswith("Fitted or within")
+    outcomes = {outcome.check: outcome for outcome in HEAD_KIT.outcomes(ClimbsItsLoss, None, expected, only)}
+    assert [outcomes[name].result for name in only] == ["unexpected pass", "expected failure", "ok"]
+    assert "take the expectation out" in outcomes["needs"].reason and not outcomes["learns"].reason
+    assert "60 steps" in outcomes["learns"].fault and outcomes["learns"].promise.startswith("Fitted or within")
     with pytest.raises(ArgusError, match="did you mean 'learns'"):
         check_head(Good, expected_failures={"learn": "it is slow"})
 
@@ -189,12 +189,12 @@ class LeavesAtOnce(Good):
 
 
 @pytest.mark.parametrize(
-    ("head", "told"),
+    ("head", "message"),
     [
         (SaysNoTask, "SaysNoTask does not say which task it solves: add `solves = Segment`"),
         (LeavesEarly, r"SystemExit: sys.exit\(0\) at .*test_kit.py:\d+"),
         (LeavesAtOnce, r"cannot be made with no options: SystemExit: sys.exit\(0\) at .*test_kit.py:\d+"),
     ],
 )
-def test_what_a_head_forgets_or_ends_is_a_fault(head, told):
-    assert re.search(told, reason("any_size", head))
+def test_what_a_head_forgets_or_ends_is_a_fault(head, message):
+    assert re.search(message, reason("any_size", head))

@@ -33,11 +33,11 @@ class Net(nn.Module):
             parameter.data = torch.randn(parameter.shape, generator=generator) / 4
 
     def forward_intermediates(self, x, indices, intermediates_only=True):
-        found = []
+        layers = []
         for layer in self.layers:
             x = self.between(layer(x), indices)
-            found.append(x)
-        return [found[index] for index in indices]
+            layers.append(x)
+        return [layers[index] for index in indices]
 
     def between(self, x, indices):
         return x.tanh()
@@ -126,9 +126,9 @@ def wakes():
 
 
 def trains():
-    made = good()
-    next(made.parameters()).requires_grad_()
-    return made
+    backbone = good()
+    next(backbone.parameters()).requires_grad_()
+    return backbone
 
 
 class WithGradients(Backbone):
@@ -136,21 +136,21 @@ class WithGradients(Backbone):
 
 
 def gives_gradients():
-    made = good(cls=WithGradients)
-    made.requires_grad_()
-    return made
+    backbone = good(cls=WithGradients)
+    backbone.requires_grad_()
+    return backbone
 
 
 def random_weights():
-    made = Net()
-    made.layers[0].weight.data = torch.rand(8, 3, 4, 4)
-    return good(lambda: made)
+    backbone = Net()
+    backbone.layers[0].weight.data = torch.rand(8, 3, 4, 4)
+    return good(lambda: backbone)
 
 
 def late_weights():
-    made = good()
-    made.model.layers[0].weight.data.mul_(2)
-    return made
+    backbone = good()
+    backbone.model.layers[0].weight.data.mul_(2)
+    return backbone
 
 
 def seeds():
@@ -252,7 +252,11 @@ BROKEN = {
 
 @pytest.mark.parametrize(
     ("check", "factory"),
-    [pytest.param(check, one, id=f"{check}-{one.__name__}") for check, found in BROKEN.items() for one in found],
+    [
+        pytest.param(check, factory, id=f"{check}-{factory.__name__}")
+        for check, factories in BROKEN.items()
+        for factory in factories
+    ],
 )
 def test_every_broken_backbone_is_caught_by_its_check(check, factory):
     threads = torch.get_num_threads()

@@ -263,13 +263,13 @@ BROKEN: dict[str, tuple[Any, ...]] = {
 
 @pytest.mark.parametrize(
     ("check", "data"),
-    [(check, one) for check, found in BROKEN.items() for one in found],
+    [(check, broken) for check, cases in BROKEN.items() for broken in cases],
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_every_broken_data_set_is_caught_by_its_check(check, data):
-    given = both(data) if isinstance(data, type) else data
+    target = both(data) if isinstance(data, type) else data
     before = np.random.get_state()
-    fault = DATA_KIT.fault(check, DataSubject.of(given))
+    fault = DATA_KIT.fault(check, DataSubject.of(target))
     np.random.set_state(before)
     assert fault and not re.match(r"\w+Error: ", fault), fault
 

@@ -172,9 +172,9 @@ class Picture(PlainResult):
 
 class ArrayResult(Classify):
     def result(self, prediction, image):
-        made = Picture(image, prediction)
-        object.__setattr__(made, "to_dict", lambda: {"scores": prediction.scores.numpy()})
-        return made
+        result = Picture(image, prediction)
+        object.__setattr__(result, "to_dict", lambda: {"scores": prediction.scores.numpy()})
+        return result
 
 
 class DrawsOnTheImage(Classify):
@@ -185,9 +185,9 @@ class DrawsOnTheImage(Classify):
 
 class GreyPicture(Classify):
     def result(self, prediction, image):
-        made = Picture(image, prediction)
-        object.__setattr__(made, "draw", lambda: image[..., 0])
-        return made
+        result = Picture(image, prediction)
+        object.__setattr__(result, "draw", lambda: image[..., 0])
+        return result
 
 
 def scored_by(metric: type[Accuracy], name: str) -> type[Classify]:

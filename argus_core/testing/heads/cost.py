@@ -67,9 +67,9 @@ class Costs(TorchDispatchMode):
     ``peak`` is the most bytes that tensors made inside took at once. Memory of libraries beside torch is not seen.
     """
 
-    def __init__(self, what: str, seconds: float = SECONDS, limit: float = BYTES) -> None:
+    def __init__(self, what: str) -> None:
         super().__init__()
-        self.what, self.seconds, self.limit = what, seconds, limit
+        self.what = what
         self.now = self.peak = 0
         self.sizes: dict[int, int] = {}
 
@@ -82,7 +82,7 @@ class Costs(TorchDispatchMode):
         super().__exit__(*error)
         took = time.process_time() - self.start
         if error[0] is None:
-            assert took < self.seconds, f"{self.what} of {BOXES} boxes takes {took:.0f} s, more than {self.seconds} s"
+            assert took < SECONDS, f"{self.what} of {BOXES} boxes takes {took:.0f} s, more than {SECONDS} s"
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -102,8 +102,8 @@ class Costs(TorchDispatchMode):
         self.now += storage.nbytes()
         self.peak = max(self.peak, self.now)
         weakref.finalize(storage, self._forget, key)
-        assert self.now < self.limit, (
-            f"{self.what} of {BOXES} boxes holds {self.now / 1e9:.1f} GB: more than {self.limit / 1e9:.0f} GB; "
+        assert self.now < BYTES, (
+            f"{self.what} of {BOXES} boxes holds {self.now / 1e9:.1f} GB: more than {BYTES / 1e9:.0f} GB; "
             "compare boxes with what is near them, or a part of them at a time"
         )
 
