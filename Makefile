@@ -22,7 +22,7 @@ lint: .venv/installed  ## ruff, mypy, and the order of the packages
 	@.venv/bin/ruff format --check --quiet
 	@.venv/bin/mypy
 	@.venv/bin/mypy tests/project/typed_user.py
-	@.venv/bin/lint-imports --no-logo
+	@.venv/bin/lint-imports
 
 hooks: .venv/installed  ## lint what a commit changes, before each commit
 	@.venv/bin/pre-commit install
