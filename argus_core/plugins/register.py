@@ -19,11 +19,11 @@ def register(name: str, target: Callable[..., Any] | Protocol) -> None:
     ArgusError for a name that is taken, and for a head whose name does not begin with its task.
     """
     registry = registry_of(target)
-    solved = getattr(target, "solves", None)
+    solved, title = getattr(target, "solves", None), getattr(target, "__name__", "")
     if solved is not None and name.removeprefix(f"{solved.name}.") in ("", name):
-        raise ArgusError(f"head {target.__name__} solves {solved.name!r}: name it {solved.name}.NAME, not {name!r}")
-    if registry is TASKS and name != target.name:
-        raise ArgusError(f"task {target.__name__} calls itself {target.name!r}; register it by that name, not {name!r}")
+        raise ArgusError(f"head {title} solves {solved.name!r}: name it {solved.name}.NAME, not {name!r}")
+    if registry is TASKS and (own_name := getattr(target, "name", name)) != name:
+        raise ArgusError(f"task {title} calls itself {own_name!r}; register it by that name, not {name!r}")
     registry.register(name, target)
 
 
