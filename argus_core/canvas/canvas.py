@@ -125,7 +125,7 @@ class Canvas:
         if self.width == 0:
             object.__setattr__(self, "width", self.height)
         if self.height < 1 or self.width < 1:
-            raise ArgusError(f"a canvas of {self.height}x{self.width} px holds nothing; give positive sizes")
+            raise ArgusError(f"a canvas of {self.height}x{self.width} px is empty; give positive sizes")
         for field, value, allowed in (
             ("fit", self.fit, get_args(Fit)),
             ("interpolation", self.interpolation, get_args(Interpolation)),

@@ -17,7 +17,7 @@ def find_device(name: str | None = None) -> torch.device:
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError as error:
-        raise ArgusError(f"device {name!r} is none that torch knows; give cpu, cuda or cuda:1") from error
+        raise ArgusError(f"torch knows no device {name!r}; give cpu, cuda or cuda:1") from error
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     counts = {"cuda": torch.cuda.device_count(), "xpu": torch.xpu.device_count()}

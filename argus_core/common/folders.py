@@ -42,4 +42,4 @@ def claim_file(path: Path, ours: Callable[[Path], bool], what: str, remedy: str 
     if path.is_dir():
         raise ArgusError(f"{path} is a folder; {remedy}")
     if path.exists() and not ours(path):
-        raise ArgusError(f"{path} is there already and is no {what}; {remedy}")
+        raise ArgusError(f"{path} exists and is not a {what}; {remedy}")

@@ -67,7 +67,7 @@ class NamedClasses(DenseHead):
         if torch.allclose(vectors, stand_in(*vectors.shape), atol=1e-6):
             return ["class vectors are seeded stand-ins (no text file)"]
         missing = [name for name, known in zip(self.classes, vectors.any(dim=1).tolist(), strict=True) if not known]
-        absent = [f"no vector, for want of boxes, of the classes {', '.join(missing)}"] if missing else []
+        absent = [f"classes without a vector, as they had no boxes: {', '.join(missing)}"] if missing else []
         return [f"class vectors: sha256 {tensors_sha256({'vectors': vectors})}", *absent]
 
 

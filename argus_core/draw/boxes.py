@@ -87,7 +87,7 @@ def drawn(boxes: Values, scores: Values, overlap: float | None = OVERLAP) -> lis
 
 def _check(objects: LabelledBoxes, classes: Sequence[str], overlap: float | None) -> None:
     if overlap is not None and not 0 <= overlap <= 1:
-        raise ArgusError(f"overlap {overlap} is no IoU; give a number within 0..1, or None to draw all boxes")
+        raise ArgusError(f"overlap {overlap} is not an IoU; give a number within 0..1, or None to draw all boxes")
     labels = as_array(objects.labels).astype(int).tolist()
     for index, (box, label) in enumerate(zip(_corners(objects.boxes), labels, strict=True)):
         if not np.isfinite(box).all():

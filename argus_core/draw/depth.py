@@ -51,7 +51,7 @@ def depth_scale(metres: Metres, low: float | None = None, high: float | None = N
         low = low if low is not None else first if high is None else min(first, high)
         high = high if high is not None else max(last, low)
     if not -np.inf < low <= high < np.inf:
-        raise ArgusError(f"depths from low={low} to high={high} m are no range; give low <= high")
+        raise ArgusError(f"low={low} and high={high} m are not a range of depths; give low <= high")
     beyond = (bool((values < low).any()), bool((values > high).any()))
     return Scale(float(low), float(high), "m", True, *beyond, "unknown" if len(values) < metres.size else "")
 

@@ -83,7 +83,7 @@ def check_labels(labels: Values, classes: int, ignore: int) -> npt.NDArray[np.in
     values = values.astype(np.int64)
     unknown = values[(values != ignore) & ((values < 0) | (values >= classes))]
     if len(unknown):
-        raise ArgusError(f"label {unknown[0]} ({len(unknown)} pixels) is none of 0..{classes - 1} and not {ignore}")
+        raise ArgusError(f"label {unknown[0]} ({len(unknown)} pixels) is neither in 0..{classes - 1} nor {ignore}")
     return values
 
 

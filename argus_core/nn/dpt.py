@@ -138,5 +138,5 @@ def level_strides(strides: Sequence[int]) -> tuple[int, ...]:
         raise ArgusError(f"a stride of {strides[0]} px has no quarter; choose layers with a multiple of 4 px")
     levels = tuple((strides[0] // 4 if alike else strides[0]) * 2**level for level in range(LEVELS))
     if not alike and levels != tuple(strides):
-        raise ArgusError(f"layers of strides {list(strides)} are no pyramid; choose ones that double, or all alike")
+        raise ArgusError(f"layers of strides {list(strides)} are not a pyramid; choose doubling strides, or equal ones")
     return levels

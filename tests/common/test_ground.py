@@ -201,14 +201,14 @@ def test_half_an_export_goes_and_folders_that_look_like_one_stay(tmp_path):
 def test_files_of_somebody_are_not_replaced(tmp_path):
     vectors = tmp_path / "vectors.safetensors"
     vectors.write_text("weights of years")
-    with pytest.raises(ArgusError, match="is there already and is no file of class vectors"):
+    with pytest.raises(ArgusError, match="exists and is not a file of class vectors"):
         build_text(["a"], vectors, encoder=lambda texts: torch.ones(len(texts), 4))
     vectors.unlink()
     for _ in range(2):  # one of ours is
         build_text(["a"], vectors, encoder=lambda texts: torch.ones(len(texts), 4))
     page = tmp_path / "index.html"
     page.write_text("<title>My page</title>")
-    with pytest.raises(ArgusError, match="is there already and is no report"):
+    with pytest.raises(ArgusError, match="exists and is not a report"):
         write_report([tmp_path], page)
     page.write_text(f"<title>{TITLE}</title>")
     with pytest.raises(ArgusError, match=r"no result\.json"):  # which is looked for afterwards

@@ -176,10 +176,10 @@ def masked(root, values, names=("wall", "floor"), **spec):
             "all labelled pixels are 'wall' (floor never seen): there is nothing to tell apart; 50.0% of the pixels",
         ),
         ((0, 255), 'are 255, which is ignored: if it marks the objects, write {"0": 0, "255": 1} into remap.json'),
-        ((0, 128), 'label 128 (96 pixels) is none of 0..1 and not 255; if 128 marks the objects, write {"0": 0, "128"'),
+        ((0, 128), 'label 128 (96 pixels) is neither in 0..1 nor 255; if 128 marks the objects, write {"0": 0, "128"'),
         ((0, 65535), 'if 65535 marks the objects, write {"0": 0, "65535": 1} into remap.json'),
-        ((1, 2), "label 2 (96 pixels) is none of 0..1 and not 255; if classes are counted from 1, write [255, 0, 1"),
-        ((0, 38, 75, 113, 150, 200), "grey levels are no class indices: was the mask resized, or saved as JPEG?"),
+        ((1, 2), "label 2 (96 pixels) is neither in 0..1 nor 255; if classes are counted from 1, write [255, 0, 1"),
+        ((0, 38, 75, 113, 150, 200), "grey levels are not class indices: was the mask resized, or saved as JPEG?"),
         ((255,), "no pixel is labelled"),
     ],
 )

@@ -72,7 +72,7 @@ def test_an_ignored_index_within_the_table_stays_ignored(tmp_path):
 
 def test_labels_beyond_the_classes_are_the_task_s_to_judge(tmp_path):
     layer = MaskLayer([save_mask(tmp_path / "mask.png", 7)], CLASSES)
-    assert layer.task.fault(layer.truth(0), SIZE) == "label 7 (192 pixels) is none of 0..2 and not 255"
+    assert layer.task.fault(layer.truth(0), SIZE) == "label 7 (192 pixels) is neither in 0..2 nor 255"
 
 
 def test_masks_are_read_once_and_given_read_only(tmp_path):

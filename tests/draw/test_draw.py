@@ -256,7 +256,7 @@ def test_depth_of_one_value_or_none(fill):
 
 @pytest.mark.parametrize("limits", [(3, 2), (np.nan, 2), (0, np.inf)])
 def test_a_range_of_depth_that_is_none_is_refused(limits):
-    with pytest.raises(ArgusError, match="no range"):
+    with pytest.raises(ArgusError, match="not a range"):
         draw_depth(np.ones((3, 3)), *limits)
 
 

@@ -146,7 +146,7 @@ def test_strides_must_halve_or_double():
     assert DPT(CONVNEXT, TASK, width=8).decoder.stride == 2
     with pytest.raises(ArgusError, match="quarter"):
         level_strides([14] * 4)
-    with pytest.raises(ArgusError, match="no pyramid"):
+    with pytest.raises(ArgusError, match="not a pyramid"):
         level_strides([4, 8, 16, 16])
     with pytest.raises(ArgusError, match="four layers, not 3"):
         DPT(FeatureInfo.vit(24), TASK, width=8, layers=(1, 2, 3))

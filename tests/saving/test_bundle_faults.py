@@ -101,7 +101,7 @@ def test_tensors_that_do_not_fit_are_named(copy, change, message):
         (lambda c: c["heads"]["knn"].update(decoding={"soft": True}), "'classify.knn' has no decoding options"),
         (lambda c: c["heads"].pop("knn"), r"tensors of \['knn'\], heads that config.json does not have"),
         (lambda c: c["heads"].update({"more": c["heads"]["boxes"]}), "head 'more': .*heads.more, does not fit"),
-        (lambda c: c["canvas"] or c.update(canvas={"height": -1}), "holds nothing"),
+        (lambda c: c["canvas"] or c.update(canvas={"height": -1}), "is empty"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_named(copy, change, message):

@@ -87,7 +87,7 @@ def test_any_integer_mask_will_do_and_is_left_alone(dtype):
 @pytest.mark.parametrize(
     ("truth", "words"),
     [
-        (np.full((20, 30), 4), "label 4 (600 pixels) is none of 0..3 and not 255"),
+        (np.full((20, 30), 4), "label 4 (600 pixels) is neither in 0..3 nor 255"),
         (np.full((20, 30), -1), "label -1"),
         (np.zeros((30, 20), np.uint8), "the mask is 30x20 (height x width), the image 20x30"),
         (np.zeros((20, 30), np.float32), "float32"),

@@ -91,7 +91,7 @@ def test_prototypes_are_mean_directions_from_the_mean_feature():
             sums[label] += unit * (x1 < x < x2 and y1 < y < y2 and not targets[b].crowd.any())
     wanted = normalize(torch.from_numpy(sums), dim=1).float()
     torch.testing.assert_close(head.classifier.vectors, wanted, atol=1e-6, rtol=0)
-    assert not wanted[2].any() and head.notes()[1].endswith("of the classes star")
+    assert not wanted[2].any() and head.notes()[1].endswith("had no boxes: star")
     weight = head.classifier.cls_project.weight
     torch.testing.assert_close(weight.T @ weight, torch.eye(16), atol=1e-5, rtol=0)
     torch.testing.assert_close(weight @ weight.T @ wanted.T, wanted.T, atol=1e-5, rtol=0)  # spans them

@@ -44,7 +44,7 @@ class Depth(Task):
     @model_validator(mode="after")
     def _check_range(self) -> Depth:
         if not 0 < self.low < self.high < math.inf:
-            raise ArgusError(f"depth from low={self.low} to high={self.high} m is no range; give 0 < low < high")
+            raise ArgusError(f"low={self.low} and high={self.high} m are not a range of depths; give 0 < low < high")
         return self
 
     def target(self, truth: Metres, placement: Placement) -> DepthTarget:

@@ -82,7 +82,7 @@ class Numbering:
         videos. Raises ArgusError if ``annotations`` does not list the images, or has no class of any head.
         """
         if moving and annotations:
-            raise ArgusError(f"{annotations} lists images, and frames of videos are none; leave out --annotations")
+            raise ArgusError(f"{annotations} lists images, not frames of videos; leave out --annotations")
         ids = CocoIds.read(annotations) if annotations else None if moving or not classes else _beside(sources)
         if ids is None:
             return cls(None, {})

@@ -118,7 +118,7 @@ class Detect(Task):
         if inside.all():
             return ""
         box = [round(v, 2) for v in truth.boxes[~inside][0].tolist()]
-        return f"the box from {box[:2]} to {box[2:]} is none in an image of {size[0]}x{size[1]} (height x width)"
+        return f"the box from {box[:2]} to {box[2:]} does not fit an image of {size[0]}x{size[1]} (height x width)"
 
     def summary(self, truths: Iterable[Boxes]) -> dict[str, Any]:
         """Numbers of boxes (total, per class, crowd), of images without boxes, and of repeated or tiny boxes."""

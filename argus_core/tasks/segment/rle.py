@@ -43,7 +43,7 @@ def decode_mask(encoded: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
     height, width = int(size[0]), int(size[1])
     runs = _numbers(counts if isinstance(counts, str) else counts.decode("ascii"))
     if min(runs, default=0) < 0 or sum(runs) != height * width:
-        raise ArgusError(f"the counts of a mask of {height}x{width} px tell of {sum(runs)} pixels; they are damaged")
+        raise ArgusError(f"the counts of a mask of {height}x{width} px cover {sum(runs)} pixels; they are damaged")
     flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return np.ascontiguousarray(flat.reshape(width, height).T)
 

@@ -106,7 +106,7 @@ class Segment(Task):
             return ""
         values = np.unique(strange).tolist()
         shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
-        what = f"label {shown} ({len(strange)} pixels) is none of 0..{len(self.classes) - 1} and not {self.ignore}"
+        what = f"label {shown} ({len(strange)} pixels) is neither in 0..{len(self.classes) - 1} nor {self.ignore}"
         return what + _remedy(truth, len(self.classes))
 
     def summary(self, truths: Iterable[Mask]) -> dict[str, Any]:
@@ -190,5 +190,5 @@ def _remedy(truth: Mask, classes: int) -> str:
     if values[0] > 0 and values[-1] == classes:
         return "; if classes are counted from 1, write [255, 0, 1, ...] into remap.json and add remap=remap.json"
     if len(values) > 2 * classes:
-        return "; grey levels are no class indices: was the mask resized, or saved as JPEG?"
+        return "; grey levels are not class indices: was the mask resized, or saved as JPEG?"
     return ""
