@@ -7,7 +7,6 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import torch
@@ -20,6 +19,7 @@ from argus_core.export.trace import coarsest, example_images, image_axes, trace
 from argus_core.model import Composition
 
 A = TypeVar("A", bound=Composition)
+Options = tuple[tuple[str, Any], ...]
 
 
 def quantize_int8(argus: A) -> A:
@@ -59,16 +59,18 @@ class OpenVINONetwork:
         self.openvino = need("openvino", "openvino")
         self.nncf = need("nncf", "openvino") if int8 else None
         self.model, self.info = backbone.model, backbone.info
-        self._compiled = lru_cache(maxsize=None)(self._compile)
+        self._compiled: dict[Options, Any] = {}
 
     def __call__(self, images: Tensor, **options: Any) -> list[Any]:
         """Called as timm's method: taps, or pairs of a tap and its prefix tokens."""
         key = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in options.items())
-        values = self._compiled(key)([images.contiguous().numpy()]).to_tuple()
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(key)
+        values = self._compiled[key]([images.contiguous().numpy()]).to_tuple()
         outputs = [torch.from_numpy(value.copy()) for value in values]
         return [*zip(outputs[::2], outputs[1::2], strict=True)] if options.get("return_prefix_tokens") else outputs
 
-    def _compile(self, options: tuple[tuple[str, Any], ...]) -> Any:
+    def _compile(self, options: Options) -> Any:
         named = dict(options)
         unit = coarsest([self.info.strides[layer] for layer in named["indices"]])
         example = torch.zeros(example_images(unit)[0].shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -367,7 +368,9 @@ def test_openvino_runs_the_backbone_at_any_size(capsys):
             assert (actual.maps[0] - tokens.maps[0]).norm() <= limit * tokens.maps[0].norm()
             assert (actual.prefix[0] - tokens.prefix[0]).norm() <= limit * tokens.prefix[0].norm()
     assert not capsys.readouterr().out
+    network = weakref.ref(argus.backbone._compiled)
     argus.compile("eager")
+    assert network() is None  # freed at once, not by the garbage collector in another test
     assert torch.equal(argus.backbone.encode(*cases[0], argus.needs).maps[0], expected[0].maps[0])
 
 
