@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -49,7 +50,8 @@ def arena(monkeypatch):
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "testing")  # where test_kit_data is
     path = tmp_path / "strange.py"
     path.write_text(HEAD_FILE)
     return path

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_origin, get_type_hints
 
 import typer
-from annotated_types import Ge
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -63,7 +62,7 @@ def _parameter(name: str, field: FieldInfo, optional: bool) -> inspect.Parameter
     """The option of a field; what its typer option leaves open follows from the field's name, type and bounds."""
     option = next((copy.copy(item) for item in field.metadata if isinstance(item, OptionInfo)), typer.Option())
     option.help = field.description
-    option.min = next((item.ge for item in field.metadata if isinstance(item, Ge)), None)
+    option.min = next((item.ge for item in field.metadata if hasattr(item, "ge")), None)
     if option.default is ...:  # in an annotation this is the option's name
         option.default = f"--{name.replace('_', '-')}"
     hint: Any = field.annotation

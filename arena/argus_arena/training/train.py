@@ -119,13 +119,8 @@ def _train(
     loop = Loop(learners, run.training, run.scoring, checkpoints, options)
     _run_loop(loop)
     notes = [*accepted, *moves(record["hardware"])]
-    rows = {
-        learner.name: result_row(learner, scores, run.scoring, loop.read_seconds, record, notes)
-        for learner in learners
-        if "best" in (scores := checkpoints.scores[learner.name])
-    }
+    rows = _write_rows(loop, record, notes, plugins)
     if process.main:
-        _write_rows(rows, folder, plugins)
         finished("run folder", folder.path, time.perf_counter() - began)
     failures = undefined(rows, run.scoring.split.name, notes)
     failures |= {learner.name: learner.failure for learner in learners if learner.failure}
@@ -172,11 +167,20 @@ def _run_loop(loop: Loop) -> None:
     loop.finish()
 
 
-def _write_rows(rows: Rows, folder: RunFolder, plugins: Plugins) -> None:
-    for name, row in rows.items():
-        write_json(folder.result(name), row)
-    plugins.tell("arena_finished", run=folder.path, results=rows)
-    print_rows(list(rows.values()))
+def _write_rows(loop: Loop, record: Mapping[str, Any], notes: Sequence[str], plugins: Plugins) -> Rows:
+    """Write and print the rows of all heads that were scored."""
+    scores = loop.checkpoints.scores
+    rows = {
+        learner.name: result_row(learner, scores[learner.name], loop.scoring, loop.read_seconds, record, notes)
+        for learner in loop.learners
+        if "best" in scores[learner.name]
+    }
+    if loop.process.main:
+        for name, row in rows.items():
+            write_json(loop.folder.result(name), row)
+        plugins.tell("arena_finished", run=loop.folder.path, results=rows)
+        print_rows(list(rows.values()))
+    return rows
 
 
 def _identity(config: RunConfig, record: Mapping[str, Any], processes: int) -> dict[str, Any]:
