@@ -18,7 +18,6 @@ from safetensors.torch import save_file
 
 from argus_arena.comparison.grouping import only
 from argus_arena.distributed import join_processes
-from argus_arena.progress import Reporter
 from argus_arena.requests import CacheRequest, make_request
 from argus_arena.run.config import RunConfig, resolve
 from argus_arena.run.folder import RunFolder
@@ -27,6 +26,7 @@ from argus_arena.run.sources import open_run_data
 from argus_arena.tools.cache import build_cache
 from argus_arena.training.checkpoints import Checkpoints
 from argus_arena.training.loop import Loop, LoopOptions
+from argus_arena.training.progress import Reporter
 from argus_arena.training.train import make_learners
 from argus_core.backbones.timm_models import build
 from argus_core.cache import CacheSource

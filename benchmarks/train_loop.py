@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from argus_arena.distributed import join_processes
-from argus_arena.progress import Reporter
 from argus_arena.requests import CacheRequest, make_request
 from argus_arena.run.config import resolve
 from argus_arena.run.folder import RunFolder
@@ -16,6 +15,7 @@ from argus_arena.run.sources import open_run_data
 from argus_arena.tools.cache import build_cache
 from argus_arena.training.checkpoints import Checkpoints
 from argus_arena.training.loop import Loop, LoopOptions
+from argus_arena.training.progress import Reporter
 from argus_arena.training.train import make_learners
 from argus_core.plugins.hooks import load_plugins
 

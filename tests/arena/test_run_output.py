@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from arena_help import DATA, settings, small_cache, train_run
-from argus_arena.progress import ConsoleReporter, score_line
+from argus_arena.training.progress import ConsoleReporter, score_line
 from argus_core.common import progress
 
 METRICS = {"AP50": 0.8, "AP": 0.5, "AP/ring": 0.4, "AR1": None, "AR100": 0.6}

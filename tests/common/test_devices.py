@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from argus_arena.comparison.grouping import free_memory
-from argus_arena.distributed import World
-from argus_arena.run.batches import carried
-from argus_arena.training.trial import Phase, Trial
+from argus_arena.distributed import Distributed
+from argus_arena.run.batches import targets_to
+from argus_arena.training.learner import Trial
+from argus_arena.training.schedule import Phase
 from argus_core.backbones.tiny import tiny
 from argus_core.canvas import Canvas
 from argus_core.detection import FCOSAssigner, grid_points
@@ -44,7 +45,7 @@ def trained_step(name: str, options: dict[str, object]) -> list[str]:
     tokens, targets = subject.example(head, (64, 96), 4)
     with FarDevice() as device:
         recipe = head.recipe.model_copy(update={"ema": 0.99, "clip": 1.0})
-        trial = Trial("", 1.0, head, recipe, World(0, 1, torch.device(FAR)))
+        trial = Trial("", 1.0, head, recipe, Distributed(0, 1, torch.device(FAR)))
         trial.begin(Phase(0, 10, 1e-3, ()))
         there, aims = tokens.to(FAR).features(head.needs), [target.to(FAR) for target in targets]
         trial.step(0, there, aims)
@@ -87,7 +88,7 @@ def test_a_mask_with_a_known_count_is_no_wait() -> None:
         found = positions(far, int(mask.sum()))
         assert not device.waits
         assert len(far.nonzero()) and len(device.waits) == 1
-    assert torch.equal(found.held, mask.nonzero()[:, 0])
+    assert torch.equal(found.on_cpu, mask.nonzero()[:, 0])
 
 
 def test_soft_suppression_asks_now_and_then() -> None:
@@ -100,7 +101,7 @@ def test_soft_suppression_asks_now_and_then() -> None:
         keep, scores = soft_nms(*far, 0.5, 100)
         assert len(device.waits) <= 6
     near = soft_nms(*given, 0.5, 100)
-    assert torch.equal(keep.held, near[0]) and torch.equal(scores.held, near[1]) and len(scores.held) == 100
+    assert torch.equal(keep.on_cpu, near[0]) and torch.equal(scores.on_cpu, near[1]) and len(scores.on_cpu) == 100
 
 
 def test_150_classes_become_pixels_in_few_operations() -> None:
@@ -143,13 +144,13 @@ def test_targets_are_carried_in_one_copy() -> None:
     boxes = BoxTarget(torch.rand(3, 4), torch.arange(3), torch.tensor([True, False, True]))
     none = BoxTarget(torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.bool))
     with FarDevice() as device:
-        found = carried([boxes, none, boxes], torch.device(FAR))
+        found = targets_to([boxes, none, boxes], torch.device(FAR))
         assert len(device.waits) == 1
     for one, held in zip(found, (boxes, none, boxes), strict=True):
         for key, value in vars(held).items():
-            assert torch.equal(getattr(one, key).held, value), key
+            assert torch.equal(getattr(one, key).on_cpu, value), key
     depth = DepthTarget(torch.rand(4, 5))
-    assert carried([depth], torch.device("cpu"))[0].depth is depth.depth
+    assert targets_to([depth], torch.device("cpu"))[0].depth is depth.depth
 
 
 def test_a_target_that_holds_more_than_tensors_goes_by_its_own_way() -> None:
@@ -157,7 +158,7 @@ def test_a_target_that_holds_more_than_tensors_goes_by_its_own_way() -> None:
         def to(self, device: torch.device) -> str:
             return f"on {device}"
 
-    assert carried([Odd()], torch.device(FAR)) == ["on meta"]
+    assert targets_to([Odd()], torch.device(FAR)) == ["on meta"]
 
 
 def test_half_precision_is_for_gpus_that_compute_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +171,7 @@ def test_half_precision_is_for_gpus_that_compute_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     assert not computes_bf16(torch.device("cuda")) and asked == [False]
     assert not computes_bf16(torch.device("cpu"))
-    assert World(0, 1, torch.device("cuda", 0)).precision == "fp32"
+    assert Distributed(0, 1, torch.device("cuda", 0)).precision == "fp32"
     backbone = tiny()
     monkeypatch.setattr(type(backbone), "device", torch.device("cuda"))
     assert backbone.precision == "fp32"

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from argus_arena.distributed import Distributed, join_processes
-from argus_arena.progress import ConsoleReporter, Reporter
 from argus_arena.requests import EvalRequest
 from argus_arena.run.data_faults import DataChecks, sizes_of, undefined
 from argus_arena.run.folder import versions
 from argus_arena.scoring.evaluate import evaluate
 from argus_arena.scoring.rules import Scoring, check_protocol, check_scoring, own_options
 from argus_arena.training.checkpoints import finite
+from argus_arena.training.progress import ConsoleReporter, Reporter
 from argus_arena.training.result import head_fields
 from argus_core.backbones.live import FramedSource
 from argus_core.common.files import json_sha256, write_json

@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from argus_arena.distributed import Distributed
-from argus_arena.progress import Reporter
 from argus_arena.run.folder import RunFolder
 from argus_arena.training.learner import Learner
+from argus_arena.training.progress import Reporter
 from argus_core.plugins.hooks import Plugins
 from argus_core.saving.checkpoint import read_tensors, save_head
 from argus_core.tasks import Metric

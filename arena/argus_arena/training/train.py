@@ -12,7 +12,6 @@ from typing import Any
 from argus_arena.distributed import Distributed, Interrupted, join_processes
 from argus_arena.hardware import moves
 from argus_arena.leaderboard.board import print_rows
-from argus_arena.progress import ConsoleReporter, Reporter
 from argus_arena.requests import RunRequest
 from argus_arena.run.config import FREE, RunConfig, check_files, resolve, sized
 from argus_arena.run.data_faults import check_run_data, undefined
@@ -23,6 +22,7 @@ from argus_arena.training.checkpoints import Checkpoints
 from argus_arena.training.learner import Learner
 from argus_arena.training.loop import Loop, LoopOptions
 from argus_arena.training.notices import canvas_notices, recipe_lines
+from argus_arena.training.progress import ConsoleReporter, Reporter
 from argus_arena.training.result import result_row
 from argus_core.common.files import json_sha256, write_json
 from argus_core.common.progress import finished
