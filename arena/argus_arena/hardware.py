@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Stretch = Mapping[str, Any]
-"""``Distributed.hardware`` with the precision of the ``tokens``, and the step ``from_step`` on which it was so."""
+"""``Distributed.hardware`` with the precision of the ``tokens``, and ``from_step``, the first step on it."""
 DECIDING = ("device", "precision", "tokens")
 """Where these differ, numbers differ beyond the last digits; GPU models are not compared."""
 
@@ -36,7 +36,7 @@ def listed(hardware: Sequence[Stretch], words: Callable[[Stretch], str] = device
     return ", ".join(dict.fromkeys(map(words, hardware)))
 
 
-def moves(hardware: Sequence[Stretch]) -> list[str]:
+def device_changes(hardware: Sequence[Stretch]) -> list[str]:
     """A note on a run that went from one device to another."""
     if len(hardware) < 2:
         return []

@@ -224,14 +224,14 @@ class EvalRequest(Request):
 R = TypeVar("R", bound=Request)
 
 
-def used(model: type[Request], values: Mapping[str, Any]) -> dict[str, Any]:
+def given_options(model: type[Request], values: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a request that are among the options of a command line and were used."""
     return {key: values[key] for key in model.model_fields if values.get(key) not in (None, [])}
 
 
 def make(model: type[R], values: Mapping[str, Any], what: str) -> R:
     """The request that a command line makes; raises ArgusError with all faults of ``what``."""
-    return model(**check_options(model, used(model, values), what))
+    return model(**check_options(model, given_options(model, values), what))
 
 
 NEEDED = {"heads": "--head NAME", "data": "--data SPEC"}
@@ -240,7 +240,7 @@ NEEDED = {"heads": "--head NAME", "data": "--data SPEC"}
 def make_request(options: Mapping[str, Any], file: Path | None = None) -> RunRequest:
     """The request of a run: a configuration file with ``options``, fields of a request, over it.
 
-    Raises ArgusError for a key that there is not, a value of the wrong type, and where data or heads are missing.
+    Raises ArgusError for an unknown key, a value of the wrong type, and where data or heads are missing.
     """
     in_file = read_toml(file) if file else {}
     known = {*RunRequest.model_fields, "set"} - {"settings"}

@@ -142,7 +142,7 @@ def refuse_faults(
         lines = "\n  ".join(wrong)
         raise DataRefused(
             f"the data would make the result wrong:\n  {lines}\n"
-            f"mend them (`arena data check` lists them), or accept them with {ACCEPT}"
+            f"fix them (`arena data check` lists them), or accept them with {ACCEPT}"
         )
     for finding in kinds:
         warn(f"{finding.text} (accepted with {ACCEPT})" if finding.wrong else finding.text)

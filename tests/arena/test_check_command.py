@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from argus_arena.cli import app
 from argus_arena.tools.check import STYLES, head_cost
-from argus_arena.tools.check_target import find_target
+from argus_arena.tools.check_subject import find_target
 from argus_core.errors import ArgusError
 from argus_core.testing import TASK_CHECKS
 from argus_core.testing.heads.subject import Subject

@@ -13,7 +13,7 @@ from argus_arena.distributed import Distributed
 from argus_arena.leaderboard.board import print_board
 from argus_arena.leaderboard.standings import rankings
 from argus_arena.requests import EvalRequest, make_request
-from argus_arena.run.config import FREE, resolve
+from argus_arena.run.config import MUTABLE, resolve
 from argus_arena.tools.rescore import evaluate_run
 from argus_arena.training.learner import Learner
 from argus_arena.training.train import _default_folder
@@ -128,7 +128,7 @@ def folder(**more):
 
 
 def test_the_default_folder_depends_on_what_decides_the_outcome_alone():
-    assert set(FREE) <= set(OTHER)
+    assert set(MUTABLE) <= set(OTHER)
     plain = folder()
     assert {key: folder(**{key: value}) for key, value in OTHER.items()} == dict.fromkeys(OTHER, plain)
     others = {folder(**{key: value}) for key, value in DECIDING.items()}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from argus_arena.cli.options import Config, request_options, with_options
-from argus_arena.requests import Comparison, RunRequest, check_names, make, make_request, used
+from argus_arena.requests import Comparison, RunRequest, check_names, given_options, make, make_request
 from argus_core.cli.app import Device
 from argus_core.cli.early import check_data, check_heads, check_out, check_path, checked
 
@@ -39,7 +39,7 @@ def compare(
     Exit code 1 if a head failed or was left out; the others are ranked all the same.
     """
     comparison = make(Comparison, values, "the comparison")
-    request = make_request(used(RunRequest, {**values, "heads": heads}), config)
+    request = make_request(given_options(RunRequest, {**values, "heads": heads}), config)
     check_names(request)  # before torch is imported
     from argus_arena.comparison.compare import compare_heads
 

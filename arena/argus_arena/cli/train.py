@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from argus_arena.cli.options import Config, request_options, with_options
-from argus_arena.requests import EvalRequest, RunRequest, check_names, make, make_request, used
+from argus_arena.requests import EvalRequest, RunRequest, check_names, given_options, make, make_request
 from argus_core.cli.early import check_out, checked
 
 IN_FILES_ALONE = ("eval_batch", "save_every")
@@ -31,7 +31,7 @@ def train(
     depth.linear, or by all of it, depth_linear, where several heads of the run
     share that part. NAME=HEAD gives it another name.
     """
-    request = make_request(used(RunRequest, values), config)
+    request = make_request(given_options(RunRequest, values), config)
     check_names(request)  # before torch is imported
     from argus_arena.training.train import train_run
 

@@ -13,7 +13,7 @@ from argus_arena.distributed import Distributed, join_processes
 from argus_arena.leaderboard.board import as_csv, as_markdown, plain, print_board
 from argus_arena.leaderboard.standings import Standing, rankings, read_rows
 from argus_arena.requests import Comparison, RunRequest
-from argus_arena.run.config import FREE, RunConfig, registered_name, resolve, sized, split_name
+from argus_arena.run.config import MUTABLE, RunConfig, registered_name, resolve, sized, split_name
 from argus_arena.run.data_faults import check_run_data
 from argus_arena.run.sources import RunData, open_run_data
 from argus_arena.training.train import HeadsFailed, open_plugins, run_config
@@ -88,7 +88,7 @@ def _solved(text: str) -> str:
 def _plan(config: RunConfig, data: RunData, process: Distributed, comparison: Comparison) -> Grouping:
     """The groups of an earlier call in the same folder, or new ones."""
     file = comparison.out / PLAN
-    identity = config.model_dump(mode="json", exclude={"request": {*FREE, "seed"}})
+    identity = config.model_dump(mode="json", exclude={"request": {*MUTABLE, "seed"}})
     if file.exists():
         plan = read_json(file, "choose another --out, or remove the folder")
         if plan["config"] != identity:

@@ -38,7 +38,7 @@ def make_groups(config: RunConfig, data: RunData, process: Distributed, memory: 
     left_out: dict[str, str] = {}
     for name in config.heads:
         try:
-            memories[name] = _probe(only(config, (name,)), data, process)
+            memories[name] = _probe(select_heads(config, (name,)), data, process)
         except Exception as error:
             left_out[name] = str(error) if isinstance(error, ArgusError) else f"{type(error).__name__}: {error}"
     budget = int(memory * 2**30) if memory else int(SHARE * free_memory(process.device))
@@ -75,7 +75,7 @@ def free_memory(device: torch.device) -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def only(config: RunConfig, names: tuple[str, ...]) -> RunConfig:
+def select_heads(config: RunConfig, names: tuple[str, ...]) -> RunConfig:
     """The configuration of some of its heads, whose options and recipes are already settled."""
     heads = {name: config.heads[name] for name in names}
     texts = tuple(f"{name}={head.head}" for name, head in heads.items())

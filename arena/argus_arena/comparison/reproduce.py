@@ -21,7 +21,7 @@ from argus_core.plugins.hooks import load_plugins
 def reproduce(
     row: Path, out: Path | None, device: str | None, data: str | None = None, cache: Path | None = None
 ) -> bool:
-    """Train the head of a row alone, as its run says, and print both scores; whether all agree to the last digit.
+    """Train the head of a row alone, as its run says, and print both scores; True if all of them are equal.
 
     ``data`` and ``cache`` say where the same data and tokens are now, ``device`` is by default the row's.
     """

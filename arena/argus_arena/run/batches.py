@@ -20,7 +20,7 @@ from argus_core.tasks import Task
 from argus_core.tokens import Features, Item, Tokens, TokenSource
 
 ALIGNMENT = 16
-"""Bytes at whose multiples a tensor may begin, whatever it holds."""
+"""The alignment in bytes of every tensor in the packed copy."""
 Batch = tuple[Tokens, dict[str, list[Any]]]
 Indices = npt.NDArray[np.int64]
 

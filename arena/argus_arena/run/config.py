@@ -18,7 +18,15 @@ from argus_core.recipe import Recipe
 from argus_core.registry import HEADS
 from argus_core.saving.build import head_class, head_options
 
-FREE = ("device", "workers", "eval_batch", "save_every", "require_license", "accept_faults", "new_device")
+MUTABLE = (
+    "device",
+    "workers",
+    "eval_batch",
+    "save_every",
+    "require_license",
+    "accept_faults",
+    "new_device",
+)
 """Request fields that may change when a run is continued: they do not say what it computes.
 
 What a device changes is in ``hardware``, which ``RunFolder.open`` compares.

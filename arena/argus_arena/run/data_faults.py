@@ -75,7 +75,7 @@ def sizes_of(split: Split, cache: Cache | None = None) -> dict[int, Size]:
 
 
 def undefined(rows: Mapping[str, Mapping[str, Any]], split: str, accepted: Sequence[str] = ()) -> dict[str, str]:
-    """By head, why the score that decides is no number, for those without one."""
+    """Why the primary score is undefined, by head, for heads without one."""
     why = "; ".join(accepted) or "nothing that is annotated there counts, or no prediction is a finite number"
     return {
         name: f"{row['primary']} could not be computed on split {split!r}: {why}"

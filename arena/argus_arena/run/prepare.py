@@ -80,7 +80,7 @@ def _build_heads(config: RunConfig, info: FeatureInfo, split: Split) -> dict[str
 
 
 def _check_learnable(head: Head, split: Split) -> None:
-    """Raise ArgusError for a head that would learn from samples of several images, which no batch here is made of."""
+    """Raise ArgusError for a head that learns from samples of several images: batches hold single ones."""
     samples = split.samples(head.task.name)
     if (head.trained or head.fitted) and any(len(images) != 1 for images in samples):
         raise ArgusError(f"head {head.name!r} learns, but samples of task {head.task.name!r} compare several images")

@@ -66,7 +66,7 @@ def _epochs(card: Recipe, per_epoch: int) -> float:
 
 
 def _rate_factor(card: Recipe, batch: int, steps: float) -> float:
-    """By the noise of a smaller batch, and by the way that fewer steps than the card's must go, where it says those."""
+    """The factor on the card's rate: the root of the ratio of batches, times the root of how many times fewer steps."""
     shorter = card.steps / max(steps, LEAST) if card.steps else 1.0
     return math.sqrt(batch / card.batch * max(1.0, shorter))
 

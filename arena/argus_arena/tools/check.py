@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from argus_arena.scoring.cost import image_cost
-from argus_arena.tools.check_target import find_target
+from argus_arena.tools.check_subject import find_target
 from argus_core.testing.heads.subject import Subject
 from argus_core.testing.kit.runner import Outcome
 from argus_core.testing.suite import KITS

@@ -118,7 +118,7 @@ class Learner:
         self._make_trials()
         for number, trial in enumerate(self.trials):
             phase = next(p for p in reversed(self.phases) if p.start <= step)
-            trial.load(under(tensors, f"{number}."), phase)
+            trial.load(without_prefix(tensors, f"{number}."), phase)
             trial.failure = failures.get(trial.label, "")
         self.seconds = float(tensors["seconds"])
 
@@ -164,7 +164,7 @@ class Trial:
         for parameter_name, parameter in self.head.named_parameters():
             parameter.requires_grad_(parameter_name in chosen)
         self.trained = chosen
-        self.still = _still(self.head, phase.only, chosen)
+        self.still = _frozen_modules(self.head, phase.only, chosen)
         self.optimizer = _optimizer(self.recipe, phase.lr, list(chosen.values()))
         self.average = Average(self.head, self.recipe.ema) if self.recipe.ema else None
         objective = Objective(self.head)
@@ -215,12 +215,12 @@ class Trial:
 
     def load(self, tensors: Mapping[str, Tensor], phase: Phase) -> None:
         """Take up what ``state`` gave, in the middle of a phase."""
-        weights = under(tensors, "head.")
+        weights = without_prefix(tensors, "head.")
         self.head.make_room(weights)
         self.head.load_state_dict(weights)
         self.begin(phase)
         if self.average is not None:
-            self.average.module.load_state_dict(under(tensors, "ema."))
+            self.average.module.load_state_dict(without_prefix(tensors, "ema."))
             self.average.n_averaged.copy_(tensors["averaged"])
         for name, parameter in self.trained.items():
             slots = {
@@ -236,12 +236,12 @@ class Trial:
         return torch.autocast(self.process.device.type, dtype=torch.bfloat16)
 
 
-def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin with ``prefix``, without it."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _still(head: Head, only: Sequence[str], trained: Iterable[str]) -> list[nn.Module]:
+def _frozen_modules(head: Head, only: Sequence[str], trained: Iterable[str]) -> list[nn.Module]:
     """The modules that a stage leaves alone, whose statistics would move and whose dropout would act in train mode."""
     if not only:
         return []

@@ -14,7 +14,7 @@ from argus_arena.run.batches import FitBatches, TrainingData, step_batches
 from argus_arena.scoring.evaluate import evaluate
 from argus_arena.scoring.rules import Scoring
 from argus_arena.training.checkpoints import Checkpoints, finite
-from argus_arena.training.learner import Learner, under
+from argus_arena.training.learner import Learner, without_prefix
 from argus_arena.training.schedule import evaluation_steps
 from argus_core.errors import ArgusError
 from argus_core.registry.loading import debugging, describe_error, home_of
@@ -202,7 +202,7 @@ class Loop:
         for learner in self.learners:
             failures = scores["failures"][learner.name]
             learner.failure = failures[""]
-            learner.load(under(tensors, f"{learner.name}/"), step, failures)
+            learner.load(without_prefix(tensors, f"{learner.name}/"), step, failures)
             if not learner.steps:
                 load_state(learner.head, self.checkpoints.best(learner), "the best weights so far")
         return step

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from argus_arena.distributed import Distributed, Interrupted, join_processes
-from argus_arena.hardware import moves
+from argus_arena.hardware import device_changes
 from argus_arena.leaderboard.board import print_rows
 from argus_arena.requests import RunRequest
-from argus_arena.run.config import FREE, RunConfig, check_files, resolve, sized
+from argus_arena.run.config import MUTABLE, RunConfig, check_files, resolve, sized
 from argus_arena.run.data_faults import check_run_data, undefined
 from argus_arena.run.folder import RunFolder
 from argus_arena.run.prepare import PreparedRun, prepare
@@ -118,7 +118,7 @@ def _train(
     options = LoopOptions(request.workers, request.eval_every, request.eval_batch, request.save_every)
     loop = Loop(learners, run.training, run.scoring, checkpoints, options)
     _run_loop(loop)
-    notes = [*accepted, *moves(record["hardware"])]
+    notes = [*accepted, *device_changes(record["hardware"])]
     rows = _write_rows(loop, record, notes, plugins)
     if process.main:
         finished("run folder", folder.path, time.perf_counter() - began)
@@ -188,7 +188,7 @@ def _identity(config: RunConfig, record: Mapping[str, Any], processes: int) -> d
     files = [head.file for head in config.heads.values() if head.file]
     tokens = record["tokens"]
     return {
-        "request": config.request.model_dump(mode="json", exclude={*FREE, "data", "cache", "weights", "settings"}),
+        "request": config.request.model_dump(mode="json", exclude={*MUTABLE, "data", "cache", "weights", "settings"}),
         "heads": {name: head.model_dump(mode="json", exclude={"file"}) for name, head in config.heads.items()},
         **{f"text of {Path(file.spec.rpartition(':')[0]).name}": file.sha256[:12] for file in files},
         "processes": processes,
@@ -198,5 +198,5 @@ def _identity(config: RunConfig, record: Mapping[str, Any], processes: int) -> d
 
 
 def _default_folder(config: RunConfig) -> Path:
-    resolved = config.model_dump(mode="json", exclude={"request": {*FREE, "heads", "settings"}})
+    resolved = config.model_dump(mode="json", exclude={"request": {*MUTABLE, "heads", "settings"}})
     return Path("runs") / f"{'+'.join(config.heads)}-{json_sha256(resolved)[:8]}"

@@ -194,4 +194,4 @@ def _unit_fault(values: Metres) -> str:
 
 def _span(values: Metres) -> str:
     values = values[values > 0]
-    return f"{values.min():g} to {values.max():g} m, in the median {np.median(values):g} m"
+    return f"{values.min():g} to {values.max():g} m, median {np.median(values):g} m"
