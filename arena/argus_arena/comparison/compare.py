@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from argus_arena.comparison.grouping import Grouping, make_groups, only
+from argus_arena.comparison.grouping import Grouping, make_groups, select_heads
 from argus_arena.distributed import Distributed, join_processes
 from argus_arena.leaderboard.board import as_csv, as_markdown, plain, print_board
 from argus_arena.leaderboard.standings import Standing, rankings, read_rows
@@ -53,7 +53,7 @@ def compare_heads(request: RunRequest, comparison: Comparison) -> tuple[list[Sta
         for seed in range(comparison.seeds):
             for number, names in enumerate(grouping.groups):
                 run = out / f"seed{seed}" / f"group{number}"
-                failures |= _train(_seeded(only(config, names), seed), data, plugins, process, run, accepted)
+                failures |= _train(_seeded(select_heads(config, names), seed), data, plugins, process, run, accepted)
     write_json(out / FAILURES, failures)
     entries = _conclude(out, failures)
     finished("leaderboard", f"{out / 'leaderboard.json'} (.csv, .md)", time.perf_counter() - began)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from argus_arena.comparison.grouping import only
+from argus_arena.comparison.grouping import select_heads
 from argus_arena.distributed import join_processes
 from argus_arena.hardware import deciding, listed, with_tokens
 from argus_arena.leaderboard.standings import Row, read_row
@@ -31,7 +31,7 @@ def reproduce(
     if row.name != "result.json" or not run.config.is_file():
         raise ArgusError(f"{row} is not RUN/HEAD/result.json of a run folder, which says how it was trained")
     config = RunConfig(**read_json(run.config, "its run cannot be repeated")["config"])
-    alone = only(config, (original["name"],))
+    alone = select_heads(config, (original["name"],))
     device = device or next((stretch["device"] for stretch in original.get("hardware", ())[-1:]), None)
     elsewhere = {"device": device, "data": data, "cache": cache}
     update = {key: value for key, value in elsewhere.items() if value is not None}
