@@ -3,7 +3,7 @@ PYTHON ?= python3
 CONSTRAINTS ?= constraints/ci.txt
 PYTEST = .venv/bin/python -m pytest -n logical --dist loadfile
 
-.PHONY: help demo test test-slow lint hooks docs clean
+.PHONY: help demo test test-slow test-graphs lint hooks docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -14,8 +14,11 @@ demo: .venv/installed  ## see photographs through the built-in model, train four
 test: .venv/installed  ## all tests but the slow ones, on all cores
 	@$(PYTEST) -m "not slow"
 
-test-slow: .venv/installed  ## what is slow and rarely breaks: installed strangers, every template, every graph
-	@$(PYTEST) -m slow
+test-slow: .venv/installed  ## what is slow and rarely breaks: installed strangers, every template, graphs
+	@$(PYTEST) -m "slow and not graphs"
+
+test-graphs: .venv/installed  ## graphs of every experimental detector, after a change of theirs or of the export
+	@$(PYTEST) -m graphs
 
 lint: .venv/installed  ## ruff, mypy, and the order of the packages
 	@.venv/bin/ruff check

@@ -37,7 +37,7 @@ highlight_language = "none"
 default_role = "code"
 nitpicky = True
 # Ignore types of other libraries, which have no inventory here, and types in signatures that are not public.
-nitpick_ignore_regex = [(r"py:.*", r"(?!argus_).*"), (r"py:(class|data)", r"argus_.*")]
+nitpick_ignore_regex = [(r"py:.*", r"(?!argus_).*"), (r"py:(class|data|obj)", r"argus_.*")]
 
 myst_heading_anchors = 3
 copybutton_exclude = ".linenos, .gp, .go"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from argus_core.testing import head_suite
-from kit_marks import SLOW_GRAPHS
+from kit_marks import ZOO_GRAPHS
 
 pytestmark = pytest.mark.slow
 
@@ -30,5 +30,5 @@ test_head = head_suite(
     "detect.threshold_prototype",
     "detect.tropical",
     "detect.wavelet",
-    marks=SLOW_GRAPHS,
+    marks=ZOO_GRAPHS,
 )
