@@ -20,7 +20,7 @@ from arena_help import DATA, settings, train_run
 from argus_arena.cli.predict import predict as predict_command
 from argus_arena.requests import EvalRequest
 from argus_arena.tools.rescore import evaluate_run
-from argus_core.cli import app
+from argus_core.cli.commands import app
 from argus_core.cli.models import build
 from argus_core.common.progress import ProgressBar
 from argus_core.errors import ArgusError, counted

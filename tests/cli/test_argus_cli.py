@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from argus_core import Argus, Canvas, Classify, Correspond, Depth, Detect, Segment, build_head, load_backbone
-from argus_core.cli import app
 from argus_core.cli import load as opening
+from argus_core.cli.commands import app
 from argus_core.errors import ArgusError
 from argus_core.registry import places
 from argus_core.registry.registry import MODELS

@@ -10,7 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 import argus_arena.cli
-import argus_core.cli
+import argus_core.cli.commands
 from argus_arena.comparison.compare import compare_heads
 from argus_arena.comparison.domains import Domains, compare_domains
 from argus_arena.report_page.page import TITLE, write_report
@@ -59,7 +59,7 @@ arena plugin new my-head --out s3://b/x
 def test_no_command_takes_an_address_for_a_folder(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command, *arguments = line.split()
-    app = {"argus": argus_core.cli.app, "arena": argus_arena.cli.app}[command]
+    app = {"argus": argus_core.cli.commands.app, "arena": argus_arena.cli.app}[command]
     for needed in ("row", "run/fcos/best.safetensors", "a.png"):
         Path(needed).parent.mkdir(parents=True, exist_ok=True)
         Path(needed).touch()

@@ -14,7 +14,7 @@ from argus_core.argus import Argus
 from argus_core.backbones import load_backbone
 from argus_core.backbones.timm_models import build, wrap
 from argus_core.canvas import Canvas
-from argus_core.cli import app
+from argus_core.cli.commands import app
 from argus_core.errors import ArgusError
 from argus_core.export import onnx as onnx_export
 from argus_core.export.folder import KEY

@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from argus_core import Argus, Canvas, Classify, build_head, load_backbone
-from argus_core.cli import app
+from argus_core.cli.commands import app
 from argus_core.cli.inputs import find_sources, frames
 from argus_core.errors import ArgusError
 from argus_core.image import read_image

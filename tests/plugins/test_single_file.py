@@ -7,10 +7,11 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-import argus_core.cli
 from argus_arena.cli import app
 from argus_arena.requests import RunRequest
 from argus_arena.run.config import resolve, split_name
+from argus_core import Argus
+from argus_core.cli.commands import app as argus_app
 from argus_core.errors import ArgusError
 from argus_core.plugins.files import (
     PREFIX,
@@ -207,7 +208,7 @@ def test_training_resuming_and_using_a_head_of_a_file(folder):
     assert found.exit_code == 0 and "mine: AP" in found.stdout, found.output
     same = CliRunner().invoke(app, ["--plugin", "my_head.py", "reproduce", "run/mine"])
     assert same.exit_code == 0 and "the same: every score" in same.stdout, same.output
-    told = CliRunner().invoke(argus_core.cli.app, ["--plugin", "my_head.py:MyHead", "info", "run"])
+    told = CliRunner().invoke(argus_app, ["--plugin", "my_head.py:MyHead", "info", "run"])
     assert told.exit_code == 0 and "mine  detect.my_head" in told.stdout
 
 
@@ -224,14 +225,14 @@ def test_heads_that_are_not_here_do_not_stop_the_others(folder, capsys):
     found = CliRunner().invoke(app, ["eval", "--run", "run"])
     assert found.exit_code == 0 and "fcos: AP" in found.stdout and "my_head: AP" not in found.stdout
     assert "warning: my_head is left out" in found.stderr and "--plugin my_head.py:MyHead" in found.stderr
-    built = CliRunner().invoke(argus_core.cli.app, ["build", "run", "--out", "model"])
+    built = CliRunner().invoke(argus_app, ["build", "run", "--out", "model"])
     assert built.exit_code == 0 and "heads: fcos (detect.fcos)" in built.stdout
     assert "warning: my_head is left out" in built.stderr and "--plugin my_head.py:MyHead" in built.stderr
-    exported = CliRunner().invoke(argus_core.cli.app, ["export", "--model", "run", "--out", "x"])
+    exported = CliRunner().invoke(argus_app, ["export", "--model", "run", "--out", "x"])
     assert "--plugin my_head.py:MyHead" in str(exported.exception) and not (folder / "x").exists()
-    partly = CliRunner().invoke(argus_core.cli.app, ["export", "--model", "run", "--out", "x", "--allow-missing"])
+    partly = CliRunner().invoke(argus_app, ["export", "--model", "run", "--out", "x", "--allow-missing"])
     assert partly.exit_code == 0 and "warning: my_head is left out" in partly.stderr
     with pytest.raises(ArgusError, match="my_head is left out"):
-        argus_core.Argus.from_runs([folder / "run"], allow_missing=True).find("detect", "my_head")
+        Argus.from_runs([folder / "run"], allow_missing=True).find("detect", "my_head")
     with pytest.raises(ArgusError, match="comes from the file"):
-        argus_core.Argus.from_runs([folder / "run" / "my_head"], allow_missing=True)
+        Argus.from_runs([folder / "run" / "my_head"], allow_missing=True)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from argus_arena.cli import app
 from argus_arena.requests import make_request
-from argus_core.cli import app as argus_app
+from argus_core.cli.commands import app as argus_app
 from argus_core.plugins.hooks import Hooks
 from argus_core.registry import BACKBONES, HEADS, PROTOCOLS, TASKS
 from argus_core.registry.registry import MODELS

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import docs_world
 from argus_arena.cli import app as arena
-from argus_core.cli import app as argus
+from argus_core.cli.commands import app as argus
 from argus_core.registry import BACKBONES, HEADS, PROTOCOLS, TASKS
 from docs_text import PAGES, PROGRAM, ROOT, blocks, dist_info
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from argus_core import Argus, Canvas, Classify, Depth, build_head, load_backbone, save_head
-from argus_core.cli import app
+from argus_core.cli.commands import app
 
 HEADS = {
     "kinds": ("classify.linear", Classify(classes=("a", "b")), Canvas(64)),

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from argus_core.argus import Argus
 from argus_core.backbones import hub, load_backbone
 from argus_core.canvas import Canvas
-from argus_core.cli import app
+from argus_core.cli.commands import app
 from argus_core.errors import ArgusError
 from argus_core.registry import HEADS as REGISTRY
 from argus_core.saving.build import build_head

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from argus_core import Argus
-from argus_core.cli import app
+from argus_core.cli.commands import app
 from argus_core.errors import ArgusError
 from argus_core.registry.places import folder_of
 
