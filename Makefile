@@ -21,7 +21,7 @@ test-graphs: .venv/installed  ## graphs of every experimental detector, after a 
 	@$(PYTEST) -m graphs
 
 lint: .venv/installed  ## ruff, mypy, and the order of the packages
-	@.venv/bin/ruff check
+	@.venv/bin/ruff check --no-cache
 	@.venv/bin/ruff format --check --quiet
 	@.venv/bin/mypy
 	@.venv/bin/mypy tests/project/typed_user.py

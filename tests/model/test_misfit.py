@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from broken_heads import Good
 
 from argus_core.argus import Argus
 from argus_core.backbones import load_backbone
@@ -16,6 +15,7 @@ from argus_core.saving.build import build_head
 from argus_core.saving.checkpoint import load_head, save_head
 from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo
+from broken_heads import Good
 
 TASK = Detect.small()
 CANVAS = Canvas(96)

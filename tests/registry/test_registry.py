@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from broken_heads import Good
 
 from argus_core.errors import ArgusError
 from argus_core.head import Head
@@ -12,6 +11,7 @@ from argus_core.saving.build import build_head, head_class, task_from_dict, task
 from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo, Needs
 from argus_heads.fcos_detect import FCOS
+from broken_heads import Good
 
 INFO = FeatureInfo.vit(48)
 BAD_MODULES = {
