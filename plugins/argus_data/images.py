@@ -88,36 +88,21 @@ class FileSplit(Split):
         return f"{status.st_size}-{status.st_mtime_ns}"
 
 
-class ImageSplit(FileSplit):
-    """Image files in a fixed order with one layer per task.
+class LayeredSplit(Split):
+    """Images under fixed keys with one layer per task; ``faults`` are those that the adapter has to report itself."""
 
-    ``listings`` are the folders that were searched for images, ``faults`` what the adapter has to report itself.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        files: Sequence[ImageFile],
-        layers: Sequence[Layer],
-        listings: Sequence[Listing] = (),
-        faults: Sequence[Fault] = (),
-    ) -> None:
+    def __init__(self, name: str, keys: Sequence[str], layers: Sequence[Layer], faults: Sequence[Fault] = ()) -> None:
         self.name = name
-        self.files = tuple(files)
-        self._listings = tuple(listings)
+        self._keys = tuple(keys)
         self._layers = {layer.task.name: layer for layer in layers}
         self._faults = tuple(faults)
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self._keys)
 
     def key(self, index: int) -> str:
-        """As the adapter named the file."""
-        return self.files[index].key
-
-    def path(self, index: int) -> Path:
-        """The image file."""
-        return self.files[index].path
+        """As the adapter named the image."""
+        return self._keys[index]
 
     @property
     def tasks(self) -> Mapping[str, Task]:
@@ -136,7 +121,39 @@ class ImageSplit(FileSplit):
     def annotation_digest(self) -> str:
         """sha256 (hex) over keys and all layers."""
         layers = {name: layer.digest() for name, layer in sorted(self._layers.items())}
-        return json_sha256([[file.key for file in self.files], layers])
+        return json_sha256([self._keys, layers])
+
+    def faults(self) -> list[Fault]:
+        """Those of the adapter, and those of the layers."""
+        return [*self._faults, *(fault for layer in self._layers.values() for fault in layer.faults())]
+
+    def _layer(self, task: str) -> Layer:
+        if task not in self._layers:
+            raise unknown(f"task of split {self.name!r}", task, self._layers)
+        return self._layers[task]
+
+
+class ImageSplit(LayeredSplit, FileSplit):
+    """Image files in a fixed order with one layer per task.
+
+    ``listings`` are the folders that were searched for images, ``faults`` what the adapter has to report itself.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        files: Sequence[ImageFile],
+        layers: Sequence[Layer],
+        listings: Sequence[Listing] = (),
+        faults: Sequence[Fault] = (),
+    ) -> None:
+        super().__init__(name, [file.key for file in files], layers, faults)
+        self.files = tuple(files)
+        self._listings = tuple(listings)
+
+    def path(self, index: int) -> Path:
+        """The image file."""
+        return self.files[index].path
 
     def faults(self) -> list[Fault]:
         """Those of the adapter, files that look like images but are skipped, and those of the layers."""
@@ -145,16 +162,11 @@ class ImageSplit(FileSplit):
             for listing in self._listings
             for loss in listing.losses
         ]
-        return [*self._faults, *lost, *(fault for layer in self._layers.values() for fault in layer.faults())]
+        return [*lost, *super().faults()]
 
     def left_out(self) -> str:
         """What the folders of the split hold besides images and annotations, in one line."""
         return "; ".join(f"{listing} in {listing.folder}" for listing in self._listings if listing.left_out)
-
-    def _layer(self, task: str) -> Layer:
-        if task not in self._layers:
-            raise unknown(f"task of split {self.name!r}", task, self._layers)
-        return self._layers[task]
 
 
 def digest_of(path: Path) -> str:
