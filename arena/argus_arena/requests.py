@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from typer import Option
 from typer.models import OptionInfo
 
@@ -18,7 +18,6 @@ from argus_core.canvas import Fit, Interpolation
 from argus_core.cli.early import (
     Check,
     check_backbone,
-    check_data,
     check_device,
     check_dtype,
     check_fit,
@@ -32,6 +31,8 @@ from argus_core.cli.early import (
     check_size,
     check_which,
     checked,
+    checked_data,
+    named_data,
     one_of,
 )
 from argus_core.common.options import check_options, parse_value
@@ -78,8 +79,9 @@ Pairs = Annotated[dict[str, Any], BeforeValidator(pairs)]
 # Fields that several requests have.
 Data = Annotated[
     str,
-    option(check_data),
-    Field(description="data spec, such as coco:PATH, folder:PATH or images:PATH,masks=DIR"),
+    Option(callback=checked_data),
+    AfterValidator(named_data),
+    Field(description="data set: a path, or a spec such as yolo:PATH or images:PATH,masks=DIR"),
 ]
 Backbone = Annotated[str, option(check_backbone), Field(description="registered backbone")]
 Weights = Annotated[Path | None, Field(description="weights file of the backbone")]
@@ -207,7 +209,9 @@ class EvalRequest(Request):
     """``arena eval``."""
 
     run: Annotated[Path, option(check_run)] = Field(description="run folder, or one head's folder inside it")
-    data: Annotated[str | None, option(check_data)] = Field(default=None, description="other data than the run's")
+    data: Annotated[str | None, Option(callback=checked_data)] = Field(
+        default=None, description="other data than the run's"
+    )
     split: str = Field(default="val", description="split that is scored")
     which: Annotated[str, option(check_which, "--weights-of")] = Field(default="best", description="best or last")
     protocol: Protocol = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -72,6 +73,27 @@ def check_data(spec: str) -> None:
     from argus_core.plugins.data_spec import find_opener
 
     find_opener(spec)
+
+
+def named_data(spec: str) -> str:
+    """The spec with the name of its data set; what a bare path was taken for is said on standard error."""
+    if re.match(r"\w+:", spec) and not Path(spec).exists():
+        return spec  # without loading plugins
+    from argus_core.plugins.data_spec import explicit_spec
+
+    explicit, reason = explicit_spec(spec)
+    if reason:
+        print(f"{spec}: taken for {explicit} ({reason})", file=sys.stderr)
+    return explicit
+
+
+def checked_data(spec: str | None) -> str | None:
+    """The callback of an option or argument that is a data spec: checked, and with the name of its data set."""
+    if not spec:
+        return spec
+    spec = named_data(spec)
+    check_data(spec)
+    return spec
 
 
 def check_device(text: str) -> None:

@@ -13,6 +13,7 @@ from argus_core.common.options import check_options, options_model, parse_value
 from argus_core.data import DataSet, Split
 from argus_core.errors import ArgusError, unknown
 from argus_core.plugins.hooks import Opener, Plugins, load_plugins
+from argus_core.plugins.recognize import recognize
 from argus_core.registry.loading import shielded
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _PIECE = re.compile(r'(?:^|,)((?:\s*[A-Za-z_]\w*\s*=)?(?:"(?:[^"]|"")*(?:"|$))?[
 
 
 def open_data(spec: str, plugins: Plugins | None = None) -> DataSet:
-    """The splits of ``spec``, as in ``coco:PATH,key=value``; a bare folder is opened as ``coco:FOLDER``.
+    """The splits of ``spec``, as in ``coco:PATH,key=value``; a bare path is opened as what its layout shows.
 
     A path or a value that holds commas or equals signs goes in double quotes: ``coco:"a,b=c",limit=5``.
     ``plugins`` are those that offer data sets, by default all installed ones. Raises ArgusError for an unknown name
@@ -46,19 +47,35 @@ def find_opener(spec: str, plugins: Plugins | None = None) -> tuple[str, Opener,
     """The data set that a spec names, its opener, and the path and checked options to open it with."""
     plugins = plugins or load_plugins()
     openers = plugins.datasets()
-    name, colon, rest = spec.partition(":")
-    if name not in openers or (not colon and _exists(spec)):
-        if "coco" not in openers or not _is_path(spec):
-            raise _unknown_data(spec, openers, plugins)
-        name, rest = "coco", spec
+    name, _, rest = explicit_spec(spec, plugins)[0].partition(":")
     model, what = options_model(openers[name]), f"data set {name!r}"
     path, options = split_spec(rest, model.model_fields, what)
     return name, openers[name], path, check_options(model, options, what)
 
 
-def _is_path(spec: str) -> bool:
-    """Whether a spec without a name begins with a path that exists, or with a quoted one."""
-    return spec.startswith(QUOTE) or any(map(_exists, _beginnings(spec.split(","))))
+def explicit_spec(spec: str, plugins: Plugins | None = None) -> tuple[str, str]:
+    """The spec with the name of its data set, and by what a bare path was known; empty for a spec with a name.
+
+    Raises ArgusError for an unknown name, and for a path that is no data set, or more than one.
+    """
+    plugins = plugins or load_plugins()
+    openers = plugins.datasets()
+    name, colon, _ = spec.partition(":")
+    if name in openers and (colon or not _exists(spec)):
+        return spec, ""
+    path = _bare_path(spec)
+    if not path:
+        raise _unknown_data(spec, openers, plugins)
+    found, reason = recognize(_unquoted(path), path if path[0] == QUOTE else quoted(path), plugins)
+    return found + spec[len(path) :], reason
+
+
+def _bare_path(spec: str) -> str:
+    """The path, perhaps in quotes, that a spec without a name begins with; empty if none is there."""
+    pieces = _PIECE.findall(spec)
+    if spec.startswith(QUOTE) and _exists(_unquoted(pieces[0])):
+        return str(pieces[0])
+    return next(filter(_exists, reversed(_beginnings(spec.split(",")))), "")
 
 
 def _unknown_data(spec: str, openers: Mapping[str, Opener], plugins: Plugins) -> ArgusError:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pluggy
 
-from argus_core.data import DataSet
+from argus_core.data import DataSet, Layout
 from argus_core.errors import ArgusError, unknown
 from argus_core.registry import Entry
 from argus_core.registry.distributions import OWN
@@ -41,6 +41,10 @@ class Hooks:
     @_hookspec
     def argus_datasets(self) -> Mapping[str, Opener]:  # type: ignore[empty-body]
         """Offer data-set openers by the name that starts a data spec, as in ``coco:PATH``."""
+
+    @_hookspec
+    def argus_layouts(self) -> Mapping[str, Layout]:  # type: ignore[empty-body]
+        """Say how the files of data sets look, so that a bare path is opened; keys are data specs without the path."""
 
     @_hookspec
     def arena_started(self, run: Path, config: Mapping[str, Any]) -> None:
@@ -96,7 +100,7 @@ class Plugins:
         """All data-set openers by name; of two plugins that offer one name the first is used, the other reported."""
         openers: dict[str, Opener] = {}
         for plugin in self._implementations("argus_datasets"):
-            for name, opener in self._openers(plugin).items():
+            for name, opener in self._offer("argus_datasets", plugin, callable, "functions that open data").items():
                 if name in openers and self.owners[name] != plugin.plugin_name:
                     self.failed[f"data set {name!r}"] = (
                         f"offered by two plugins: that of {self.owners[name]} is used, "
@@ -106,6 +110,19 @@ class Plugins:
                 openers[name] = opener
                 self.owners[name] = plugin.plugin_name
         return openers
+
+    def layouts(self) -> dict[str, Layout]:
+        """How the files of data sets look, by data spec without the path, as far as their own plugin says."""
+        self.datasets()
+        layouts: dict[str, Layout] = {}
+        for plugin in self._implementations("argus_layouts"):
+            for spec, layout in self._offer("argus_layouts", plugin, _is_layout, "argus_core.data.Layout").items():
+                name = spec.partition(",")[0]
+                if self.owners.get(name) == plugin.plugin_name:
+                    layouts[spec] = layout
+                else:
+                    self.failed[f"layout {spec!r}"] = f"{plugin.plugin_name} offers no data set {name!r}"
+        return layouts
 
     def hooks_of(self, entry: Entry) -> list[str]:
         """The hooks that a loaded plugin implements, in their documented order."""
@@ -123,22 +140,25 @@ class Plugins:
         implementations = getattr(self.hook, hook).get_hookimpls()
         return sorted(implementations, key=lambda plugin: (not plugin.tryfirst, plugin.trylast))
 
-    def _openers(self, plugin: pluggy.HookImpl) -> Mapping[str, Opener]:
+    def _offer(self, hook: str, plugin: pluggy.HookImpl, fits: Callable[[Any], bool], what: str) -> Mapping[str, Any]:
+        """The mapping that a plugin offers, whose values are ``what``; empty, with the reason noted, if it is none."""
         # Plugins are called one by one, so that one that raises is reported and does not affect the others.
         try:
             with contextlib.redirect_stdout(sys.stderr):
-                openers = _call("argus_datasets", plugin, {})
+                offer = _call(hook, plugin, {})
         except (Exception, SystemExit) as error:
             if debugging():
                 raise
-            self.failed[plugin.plugin_name] = f"argus_datasets raised {describe_error(error)}"
+            self.failed[plugin.plugin_name] = f"{hook} raised {describe_error(error)}"
             return {}
-        if isinstance(openers, Mapping) and all(isinstance(k, str) and callable(v) for k, v in openers.items()):
-            return openers
-        self.failed[plugin.plugin_name] = (
-            f"argus_datasets returned {reprlib.repr(openers)}; return a mapping of names to functions that open data"
-        )
+        if isinstance(offer, Mapping) and all(isinstance(key, str) and fits(value) for key, value in offer.items()):
+            return offer
+        self.failed[plugin.plugin_name] = f"{hook} returned {reprlib.repr(offer)}; return a mapping of names to {what}"
         return {}
+
+
+def _is_layout(value: Any) -> bool:
+    return isinstance(value, Layout)
 
 
 def load_plugins(load: Callable[[Entry], Any] = Entry.load) -> Plugins:

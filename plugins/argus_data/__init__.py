@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from argus_core.data import Layout
 from argus_core.plugins.hooks import Opener, hookimpl
 from argus_data.ade20k import open_ade20k
 from argus_data.cityscapes import open_cityscapes
@@ -11,6 +12,7 @@ from argus_data.coco import open_coco
 from argus_data.folder import open_folder
 from argus_data.image_folders import open_images
 from argus_data.imagenet import open_imagenet
+from argus_data.layouts import known_layouts
 from argus_data.nyu import open_nyu
 from argus_data.pairs import open_pairs
 from argus_data.pf_willow import open_pf_willow
@@ -36,3 +38,9 @@ def argus_datasets() -> Mapping[str, Opener]:
         "scenes": open_scenes,
         "spair": open_spair,
     }
+
+
+@hookimpl
+def argus_layouts() -> Mapping[str, Layout]:
+    """Say how the files of the data sets look, so that a bare path is opened."""
+    return known_layouts()

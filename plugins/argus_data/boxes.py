@@ -71,7 +71,7 @@ class BoxSplit(FileSplit):
         return self.boxes(sample)
 
     def annotation_digest(self) -> str:
-        """sha256 (hex) over classes, keys, boxes, labels, crowd flags and areas, as of a COCO file that says the same."""
+        """sha256 (hex) over classes, keys, boxes, labels, crowd flags and areas, like that of a COCO file."""
         return boxes_digest(self.classes, [file.key for file in self.files], map(self.boxes, range(len(self))))
 
     def faults(self) -> list[Fault]:
@@ -89,7 +89,8 @@ def boxes_digest(classes: Sequence[str], keys: Sequence[str], boxes: Iterable[Bo
     starts = np.cumsum([0, *(len(truth.labels) for truth in truths)], dtype=np.int64)
     digest = hashlib.sha256(json_sha256([classes, keys]).encode())
     digest.update(starts.astype("<i8").tobytes())
-    for column in ("boxes", "labels", "crowd", "area"):
+    flags = ("difficult",) if any(truth.difficult.any() for truth in truths) else ()
+    for column in ("boxes", "labels", "crowd", "area", *flags):
         for truth in truths:
             values = getattr(truth, column)
             digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())

@@ -10,7 +10,7 @@ import typer
 
 from argus_arena.cli.options import request_options, with_options
 from argus_arena.requests import CacheRequest, make
-from argus_core.cli.early import check_data, check_path, checked
+from argus_core.cli.early import check_path, checked, checked_data
 
 CacheFolder = Annotated[Path, typer.Argument(callback=checked(check_path))]
 cache = typer.Typer(help="Store a frozen backbone's tokens.", invoke_without_command=True, no_args_is_help=True)
@@ -53,7 +53,7 @@ def verify(folder: CacheFolder) -> None:
 
 
 @data.command()
-def check(spec: Annotated[str, typer.Argument(callback=checked(check_data))]) -> None:
+def check(spec: Annotated[str, typer.Argument(callback=checked_data)]) -> None:
     """Report what is wrong with a data set, in words, and count what it holds; exit code 1 if anything is."""
     from argus_arena.tools.cache import check_data
 

@@ -11,7 +11,7 @@ import typer
 from argus_arena.cli.options import Config, request_options, with_options
 from argus_arena.requests import Comparison, RunRequest, check_names, given_options, make, make_request
 from argus_core.cli.app import Device
-from argus_core.cli.early import check_data, check_heads, check_out, check_path, checked
+from argus_core.cli.early import check_heads, check_out, check_path, checked, checked_data
 
 SETTLED = ("train_split", "val_split", "seed", "eval_batch", "save_every")
 """Fields of a run that are no options of a comparison."""
@@ -69,7 +69,7 @@ def reproduce(
         Path | None, typer.Option("--out", callback=checked(check_out), help="run folder; default: reproduced/HEAD-...")
     ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", callback=checked(check_data), help="data spec, where the data have moved")
+        str | None, typer.Option("--data", callback=checked_data, help="data spec, where the data have moved")
     ] = None,
     cache: Annotated[
         Path | None, typer.Option("--cache", callback=checked(check_path), help="cache folder, where it has moved")

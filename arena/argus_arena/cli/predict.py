@@ -10,7 +10,7 @@ import typer
 from argus_arena.cli.options import RunPath
 from argus_core.cli.app import Annotations, Device
 from argus_core.cli.ask import look_at
-from argus_core.cli.early import check_data, check_out, checked
+from argus_core.cli.early import check_out, checked, checked_data
 from argus_core.cli.requests import Batch, Inputs, LookRequest, Out, Threshold
 from argus_core.errors import ArgusError
 
@@ -44,7 +44,7 @@ def predict(
 def text(
     out: Annotated[Path, typer.Option("--out", callback=checked(check_out), help="safetensors file to write")],
     data: Annotated[
-        str | None, typer.Option("--data", callback=checked(check_data), help="take the class names from a data set")
+        str | None, typer.Option("--data", callback=checked_data, help="take the class names from a data set")
     ] = None,
     names: Annotated[str | None, typer.Option("--names", help="comma-separated class names")] = None,
     model: Annotated[str, typer.Option("--model", help="open_clip model")] = "ViT-L-14",

@@ -14,6 +14,7 @@ from argus_arena.leaderboard.board import csv_text, print_table, wide_console
 from argus_arena.leaderboard.standings import Standing
 from argus_arena.requests import CacheRequest, Comparison, RunRequest
 from argus_arena.tools.cache import build_cache
+from argus_core.cli.early import named_data
 from argus_core.common.files import read_json, write_json, write_text
 from argus_core.common.folders import claim
 from argus_core.errors import ArgusError
@@ -159,7 +160,7 @@ def _with_earlier(out: Path, domains: Domains) -> dict[str, str | None]:
 def _specs(text: str) -> dict[str, str]:
     name, equals, spec = text.partition("=")
     if equals and not Path(text).exists():
-        return {name: spec}
+        return {name: named_data(spec)}
     if not Path(text).is_dir():
         raise ArgusError(f"{text} is neither a folder nor NAME=SPEC")
     folders = [path for path in sorted(Path(text).iterdir()) if path.is_dir() and not is_hidden(path.name)]

@@ -1,0 +1,47 @@
+"""What a bare path is: the data set whose layout it has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from argus_core.data import Layout
+from argus_core.errors import ArgusError
+from argus_core.plugins.hooks import Plugins
+from argus_core.registry.loading import describe_error
+
+
+def recognize(path: str, quoted: str, plugins: Plugins) -> tuple[str, str]:
+    """The data spec of ``path``, which is ``quoted`` in it, and by what it is known.
+
+    Raises ArgusError, with all that was looked for, where no layout fits, and where several do.
+    """
+    layouts = plugins.layouts()
+    found = {
+        _with_path(spec, quoted): reason
+        for spec, layout in layouts.items()
+        if (reason := _found(layout, path, plugins))
+    }
+    if len(found) == 1:
+        return next(iter(found.items()))
+    if found:
+        both = " and ".join(f"{spec} ({reason})" for spec, reason in found.items())
+        raise ArgusError(f"{path} is more than one data set: {both}; give the one that is meant")
+    looked = "".join(f"\n  {_with_path(spec, 'PATH')}: {layout.files}" for spec, layout in layouts.items())
+    raise ArgusError(
+        f"{path} is not recognised as a data set; say which it is, as in coco:{quoted}. Looked for:{looked}"
+    )
+
+
+def _with_path(spec: str, path: str) -> str:
+    """As in ``images:PATH,masks=masks`` for ``images,masks=masks``."""
+    name, comma, options = spec.partition(",")
+    return f"{name}:{path}{comma}{options}"
+
+
+def _found(layout: Layout, path: str, plugins: Plugins) -> str:
+    """What the layout says of the path; a layout that fails says nothing, and is noted."""
+    try:
+        return str(layout.found(Path(path).expanduser()) or "")
+    except Exception as error:  # a plugin's code may raise anything
+        plugins.failed[f"layout {layout.files!r}"] = f"raised {describe_error(error)} for {path}"
+        return ""

@@ -1,0 +1,103 @@
+"""By what the files of each data set are known, so that a bare path is opened as what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+
+from argus_core.data import Layout
+from argus_core.image import IMAGES, is_hidden, suffix_of
+from argus_data.imagenet import DEVKIT, MAPPING
+from argus_data.images import split_folders
+
+ROLES = frozenset(
+    {
+        *("images", "image", "img", "imgs", "jpegimages", "labels", "annotations", "annotation", "imagesets", "data"),
+        *("masks", "mask", "depth", "depths", "segmentationclass", "segmentationobject", "leftimg8bit", "gtfine"),
+    }
+)
+"""What folders are called that hold parts of a data set and are no classes, in lower case."""
+LOOKED = 20
+"""Entries of a class folder that are looked at for an image."""
+
+
+def known_layouts() -> Mapping[str, Layout]:
+    """The layouts of all data sets that files show, by data spec without the path."""
+    return {
+        "coco": Layout("annotations/instances_*.json, SPLIT/_annotations.coco.json, or train.json of COCO", _coco),
+        "folder": Layout("train/CLASS/IMAGES, or several CLASS/IMAGES", _class_folders),
+        "imagenet": Layout(f"train/SYNSET/ beside {MAPPING} or the devkit", _imagenet),
+        "images,masks=masks,classes=classes.json": Layout(
+            "images/ beside masks/ and classes.json", _all_of("images/", "masks/", "classes.json")
+        ),
+        "images,depth=depth": Layout("images/ beside depth/, in millimetres", _all_of("images/", "depth/")),
+        "cityscapes": Layout("leftImg8bit/ beside gtFine/", _all_of("leftImg8bit/", "gtFine/")),
+        "ade20k": Layout("images/ beside annotations/ and objectInfo150.txt", _all_of("images/", "objectInfo150.txt")),
+        "nyu": Layout("nyu_train.txt or nyu_test.txt", _any_of("nyu_train.txt", "nyu_test.txt")),
+        "spair": Layout("Layout/ beside PairAnnotation/", _all_of("Layout/", "PairAnnotation/")),
+        "pairs": Layout("pairs.json", _any_of("pairs.json")),
+        "pf_willow": Layout("test_pairs_pf.csv", _any_of("test_pairs_pf.csv")),
+    }
+
+
+def _all_of(*names: str) -> Callable[[Path], str]:
+    """Recognises a folder with all these entries; names of folders end with a slash."""
+
+    def found(path: Path) -> str:
+        there = all((path / name).is_dir() if name.endswith("/") else (path / name).is_file() for name in names)
+        return f"{names[0]} beside {' and '.join(names[1:])}" if there else ""
+
+    return found
+
+
+def _any_of(*names: str) -> Callable[[Path], str]:
+    """Recognises a folder with one of these files."""
+    return lambda path: next((name for name in names if (path / name).is_file()), "")
+
+
+def _coco(path: Path) -> str:
+    patterns = ("annotations/instances_*.json", "annotations/image_info_*.json", "*/_annotations.coco.json")
+    files = (file for pattern in patterns for file in sorted(path.glob(pattern)))
+    flat = (path / f"{name}.json" for name in ("train", "val", "valid", "test"))
+    file = next(files, None) or next(filter(_begins_as_coco, flat), None)
+    return str(file.relative_to(path)) if file else ""
+
+
+def _begins_as_coco(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        begin = stream.read(1 << 16)
+    return any(word in begin for word in (b'"images"', b'"annotations"', b'"categories"'))
+
+
+def _class_folders(path: Path) -> str:
+    """Folders of images, called by classes and not by what they hold."""
+    if not path.is_dir() or _imagenet(path):
+        return ""
+    splits = split_folders(path)
+    roots = splits.values() or [path]
+    classes = {child.name for root in roots for child in _folders(root)}
+    full = all(_has_image(child) for root in roots for child in islice(_folders(root), LOOKED))
+    if len(classes) < 2 or not full or ROLES & {name.lower() for name in classes}:
+        return ""
+    where = f"{'/ and '.join(folder.name for folder in splits.values())}/" if splits else "it"
+    return f"{len(classes)} folders of images in {where}"
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(child for child in folder.iterdir() if child.is_dir() and not is_hidden(child.name))
+
+
+def _has_image(folder: Path) -> bool:
+    return any(suffix_of(file.name) in IMAGES for file in islice(_entries(folder), LOOKED))
+
+
+def _entries(folder: Path) -> Iterable[Path]:
+    return (entry for entry in folder.iterdir() if not is_hidden(entry.name))
+
+
+def _imagenet(path: Path) -> str:
+    named = next((name for name in (MAPPING, DEVKIT) if (path / name).exists()), "")
+    return f"{named} beside train/" if named and (path / "train").is_dir() else ""
