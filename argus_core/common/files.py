@@ -7,11 +7,19 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal, Protocol
 
 from argus_core.errors import ArgusError
 
-__all__ = ["file_sha256", "json_sha256", "read_json", "write_atomic", "write_json", "write_text"]
+__all__ = ["Openable", "file_sha256", "json_sha256", "read_json", "write_atomic", "write_json", "write_text"]
+
+
+class Openable(Protocol):
+    """A file that may lie inside another one: a path, or what else opens; ``str`` of it is its name."""
+
+    def open(self, mode: Literal["rb"], /) -> IO[bytes]:
+        """The content, from its start."""
+        ...
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
@@ -48,7 +56,7 @@ def read_json(path: Path, remedy: str) -> Any:
         raise ArgusError(f"{path} cannot be read as JSON ({error}); {remedy}") from error
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Openable) -> str:
     """sha256 (hex) of a file's bytes, read in blocks."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:

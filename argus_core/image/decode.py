@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import warnings
 from io import BytesIO
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
+from argus_core.common.files import Openable
 from argus_core.errors import ArgusError
 
 _END_OF_IMAGE = 0xD9
@@ -32,7 +32,7 @@ _WIDENED = {"L;2": 85, "L;4": 17}
 """Factors by which Pillow multiplies grey values of 2 and 4 bits."""
 
 
-def read_numbers(path: Path) -> tuple[npt.NDArray[Any], str]:
+def read_numbers(path: Openable) -> tuple[npt.NDArray[Any], str]:
     """The unconverted numbers in an image file, turned by its EXIF orientation, and Pillow's mode of the image.
 
     For masks and depth maps, whose values are not colours. Raises the errors of decoders.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,11 @@ class CocoFile:
 
 def read_coco(file: Path, limit: int = 0) -> CocoFile:
     """Parse ``file`` and keep its first ``limit`` images (0: all); raises ArgusError if it is not COCO."""
-    content = _load(file)
+    return coco_columns(file, _load(file), limit)
+
+
+def coco_columns(file: PurePath, content: Mapping[str, Any], limit: int = 0) -> CocoFile:
+    """The columns of what a COCO file holds, or would hold; ``file`` is what messages call it."""
     faults: list[Fault] = []
     images = _images(file, content["images"], faults)
     categories = _categories(file, content.get("categories", []))
@@ -95,7 +100,7 @@ def _without_outlines(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _images(file: Path, entries: list[Any], faults: list[Fault]) -> dict[Any, tuple[str, Size | None]]:
+def _images(file: PurePath, entries: list[Any], faults: list[Fault]) -> dict[Any, tuple[str, Size | None]]:
     """File name and size by image id, in the file's order."""
     images: dict[Any, tuple[str, Size | None]] = {}
     names: set[str] = set()
@@ -122,7 +127,7 @@ def _images(file: Path, entries: list[Any], faults: list[Fault]) -> dict[Any, tu
     return images
 
 
-def _categories(file: Path, entries: list[Any]) -> tuple[Category, ...]:
+def _categories(file: PurePath, entries: list[Any]) -> tuple[Category, ...]:
     for entry in entries:
         if not (isinstance(entry, dict) and isinstance(entry.get("id"), int) and entry.get("name")):
             raise ArgusError(f"{file}: category {entry} needs a whole number as id and a name")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from argus_core.common.files import json_sha256
 from argus_core.errors import ArgusError
 from argus_data.file_layer import FileLayer, read_pixels
+from argus_data.images import AnnotationFile
 
 if TYPE_CHECKING:
     from argus_core.tasks.depth import Depth
@@ -32,7 +32,7 @@ class DepthLayer(FileLayer):
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[AnnotationFile],
         scale: float = 0.001,
         *,
         low: float = 0.001,
@@ -57,12 +57,12 @@ class DepthLayer(FileLayer):
         floats = [self.floats] if self.floats != 1 else []
         return json_sha256([self.scale, self.low, self.high, self.file_digests(), *floats])
 
-    def decode(self, path: Path) -> npt.NDArray[np.float32]:
+    def decode(self, path: AnnotationFile) -> npt.NDArray[np.float32]:
         """The metres (h, w) in a file, 0 where unknown."""
         return read_depth(path, self.scale, self.floats)
 
 
-def read_depth(path: Path, scale: float, floats: float = 1.0) -> npt.NDArray[np.float32]:
+def read_depth(path: AnnotationFile, scale: float, floats: float = 1.0) -> npt.NDArray[np.float32]:
     """A file's (h, w) float32 metres, 0 where unknown: whole numbers times ``scale``, others times ``floats``."""
     values = _read_array(path)
     if values.ndim != 2:
@@ -75,11 +75,12 @@ def read_depth(path: Path, scale: float, floats: float = 1.0) -> npt.NDArray[np.
     return metres
 
 
-def _read_array(path: Path) -> npt.NDArray[Any]:
+def _read_array(path: AnnotationFile) -> npt.NDArray[Any]:
     """The numbers in a ``.npy`` file or an image, as they are."""
     if path.suffix.lower() == ".npy" and path.is_file():
         try:
-            return np.load(path, allow_pickle=False)
+            with path.open("rb") as stream:
+                return np.load(stream, allow_pickle=False)
         except Exception as error:  # numpy raises anything on a broken file
             raise ArgusError(f"{path}: cannot be read as a depth map ({error})") from error
     values, mode = read_pixels(path, DepthLayer.noun)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
 from argus_core.errors import ArgusError, Fault
 from argus_core.image import read_numbers
-from argus_data.images import Layer, digest_of
+from argus_data.images import AnnotationFile, Layer, digest_of
 
 MEMORY = 1 << 29
 """Bytes of decoded arrays that a layer keeps."""
@@ -26,13 +25,13 @@ class FileLayer(Layer):
 
     noun: str
 
-    def __init__(self, paths: Sequence[Path], memory: int = MEMORY) -> None:
+    def __init__(self, paths: Sequence[AnnotationFile], memory: int = MEMORY) -> None:
         self.paths = tuple(paths)
         self._memory, self._bytes = memory, 0
         self._arrays: OrderedDict[int, npt.NDArray[Any]] = OrderedDict()
 
     @abstractmethod
-    def decode(self, path: Path) -> npt.NDArray[Any]:
+    def decode(self, path: AnnotationFile) -> npt.NDArray[Any]:
         """The annotation (h, w) in a file; raises ArgusError, naming the file, if there is none."""
 
     def truth(self, sample: int) -> npt.NDArray[Any]:
@@ -58,7 +57,7 @@ class FileLayer(Layer):
         return [Fault(str(path), f"no such {self.noun}", kind=kind) for path in self.paths if not path.is_file()]
 
 
-def read_pixels(path: Path, noun: str) -> tuple[npt.NDArray[Any], str]:
+def read_pixels(path: AnnotationFile, noun: str) -> tuple[npt.NDArray[Any], str]:
     """The numbers in an image file and Pillow's name of its mode; raises ArgusError for a missing or broken file."""
     if not path.is_file():
         raise ArgusError(f"{path}: no such {noun}")

@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from argus_core.common.files import file_sha256, json_sha256
+from argus_core.common.files import Openable, file_sha256, json_sha256
 from argus_core.data import Split
 from argus_core.errors import ArgusError, Fault, unknown
 from argus_core.image import IMAGES, Listing, composed, is_hidden, list_images, read_image
@@ -37,6 +37,19 @@ class ImageFile:
 
     key: str
     path: Path
+
+
+class AnnotationFile(Openable, Protocol):
+    """A path, or a file that lies inside a table."""
+
+    @property
+    def suffix(self) -> str:
+        """The ending of its name, with the dot."""
+        ...
+
+    def is_file(self) -> bool:
+        """Whether it is there."""
+        ...
 
 
 class Layer(ABC):
@@ -169,7 +182,7 @@ class ImageSplit(LayeredSplit, FileSplit):
         return "; ".join(f"{listing} in {listing.folder}" for listing in self._listings if listing.left_out)
 
 
-def digest_of(path: Path) -> str:
+def digest_of(path: Openable) -> str:
     """sha256 (hex) of a file's bytes; raises ArgusError if it cannot be read."""
     try:
         return file_sha256(path)
@@ -177,7 +190,7 @@ def digest_of(path: Path) -> str:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> ArgusError:
+def _unreadable(path: Openable, error: OSError) -> ArgusError:
     return ArgusError(f"{path}: cannot be read: {error.strerror or error}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from argus_core.common.files import json_sha256
 from argus_core.errors import ArgusError, Fault
 from argus_data.file_layer import FileLayer, read_pixels
+from argus_data.images import AnnotationFile
 
 if TYPE_CHECKING:
     from argus_core.tasks.segment import Segment
@@ -33,7 +33,7 @@ class MaskLayer(FileLayer):
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[AnnotationFile],
         classes: Sequence[str],
         ignore: int = 255,
         remap: Sequence[int] | Mapping[int, int] | None = None,
@@ -64,7 +64,7 @@ class MaskLayer(FileLayer):
         what = f"{len(lossy)} of {len(self.paths)} masks are JPEG, which changes indices; save them as PNG"
         return [*super().faults(), *([Fault(str(lossy[0]), what)] if lossy else [])]
 
-    def decode(self, path: Path) -> Mask:
+    def decode(self, path: AnnotationFile) -> Mask:
         """The classes (h, w) in a file."""
         indices = read_mask(path)
         if self.remap is None:
@@ -90,7 +90,7 @@ def _table(remap: Mapping[int, int], ignore: int) -> tuple[int, ...]:
     return tuple(remap.get(index, ignore) for index in range(max(remap) + 1))
 
 
-def read_mask(path: Path) -> Mask:
+def read_mask(path: AnnotationFile) -> Mask:
     """The indices (h, w) in an image file; raises ArgusError if it is missing, broken or in colour."""
     values, mode = read_pixels(path, "mask")
     if mode not in INDEXED:
