@@ -6,6 +6,7 @@ import base64
 import io
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -91,7 +92,7 @@ def _truth(results: Predictions, index: int) -> dict[str, str]:
     image, truth, task = results.split.read(index), results.split.truth(index, results.task.name), results.task
     size = _size(image)
     if isinstance(task, Detect):
-        boxes = Boxes(truth.boxes * (size[0] / image.shape[0]), truth.labels, truth.crowd, truth.area)
+        boxes = replace(truth, boxes=truth.boxes * (size[0] / image.shape[0]))
         note = counted(len(truth.labels), "object")
         return _tile("truth", note, draw_boxes(resized(image, size), boxes, task.classes))
     return _tile("truth", "", _painted(task, image, truth, size))
@@ -123,11 +124,18 @@ def _answers(results: Predictions, index: int) -> list[dict[str, str]]:
 
 
 def _hits(detections: Detections, truth: Boxes) -> str:
-    """How many objects that are no crowd were found, and how many boxes match none."""
-    real = torch.from_numpy(truth.boxes[~truth.crowd]).float()
-    known = Detections(real, torch.ones(len(real)), torch.from_numpy(truth.labels[~truth.crowd]))
-    right = int(matched(detections, known)[0].sum())
-    return f"{right} of {len(real)} found, {len(detections.boxes) - right} extra"
+    """How many objects that need to be found were, and how many boxes match none, nor a difficult one."""
+    needed, difficult = (_objects(truth, kept) for kept in (~truth.ignored, truth.difficult))
+    right = matched(detections, needed)[0]
+    others = _some(detections, ~right)
+    extra = len(others.boxes) - int(matched(others, difficult)[0].sum())
+    return f"{int(right.sum())} of {len(needed.boxes)} found, {extra} extra"
+
+
+def _objects(truth: Boxes, kept: Mask) -> Detections:
+    """Some annotated boxes as certain detections."""
+    boxes = torch.from_numpy(truth.boxes[kept]).float()
+    return Detections(boxes, torch.ones(len(boxes)), torch.from_numpy(truth.labels[kept]))
 
 
 def _differences(results: Predictions, index: int, pair: tuple[str, str]) -> list[dict[str, str]]:

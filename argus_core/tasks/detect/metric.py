@@ -22,7 +22,7 @@ NAMES = (
     *("AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large"),
 )
 """The order of COCO's twelve summary numbers."""
-TRUTH = {"category_id": "labels", "iscrowd": "crowd", "area": "area"}
+TRUTH = {"category_id": "labels", "iscrowd": "ignored", "difficult": "difficult", "area": "area"}
 DETECTED = {"category_id": "detected_labels", "score": "scores", "area": "detected_area"}
 """The fields of COCO's annotations and of its results, and the columns that fill them."""
 
@@ -30,7 +30,8 @@ DETECTED = {"category_id": "detected_labels", "score": "scores", "area": "detect
 class CocoMetric(RecordMetric[Image]):
     """Mean AP over IoU .5 to .95 and its relatives, all in 0..1; ``AP/<class>`` is for one class.
 
-    A score without any annotation to find, such as ``AP_small`` without small objects, is nan.
+    A score without any annotation to find, such as ``AP_small`` without small objects, is nan. A detection whose best
+    partner is a difficult object counts neither way, as in Pascal VOC's devkit: objects that must be found come first.
     ``backend="faster"`` needs the ``fast-eval`` extra and gives the same numbers.
     """
 
@@ -54,7 +55,8 @@ class CocoMetric(RecordMetric[Image]):
             "scores": prediction.scores.double().cpu().numpy(),
             "boxes": truth.boxes,
             "labels": truth.labels,
-            "crowd": truth.crowd.astype(np.int64),
+            "ignored": truth.ignored.astype(np.int64),
+            "difficult": truth.difficult & ~truth.crowd,
             "area": truth.area,
         }
         self.add(key, {name: values.tolist() for name, values in columns.items()})
@@ -74,6 +76,8 @@ class CocoMetric(RecordMetric[Image]):
     def _evaluate(self) -> Any:
         coco, evaluator = _backend(self.backend)
         images = self.records()  # in order of key: the number of an image breaks ties between scores
+        if any(any(image["difficult"]) for image in images):
+            evaluator = _with_difficult(evaluator)
         with contextlib.redirect_stdout(io.StringIO()):  # both libraries report their progress by print
             truth = self._index(coco, len(images), _rows(images, "boxes", TRUTH))
             detected = self._index(coco, len(images), _rows(images, "detected", DETECTED))
@@ -102,6 +106,22 @@ def _rows(images: Sequence[Image], boxes: str, columns: dict[str, str]) -> list[
         for i, image in enumerate(images)
         for (x1, y1, x2, y2), *values in zip(image[boxes], *(image[name] for name in columns.values()), strict=True)
     ]
+
+
+def _with_difficult(evaluator: Any) -> Any:
+    """A COCOeval class that ignores difficult objects as it does crowds, except that their overlap is the plain IoU."""
+
+    class Evaluation(evaluator):  # type: ignore[misc]
+        def computeIoU(self, image: int, category: int) -> Any:
+            difficult = [row for row in self.cocoGt.imgToAnns[image] if row["difficult"]]
+            for row in difficult:
+                row["iscrowd"] = 0
+            overlap = super().computeIoU(image, category)
+            for row in difficult:
+                row["iscrowd"] = 1
+            return overlap
+
+    return Evaluation
 
 
 def _backend(name: Backend) -> tuple[Any, Any]:

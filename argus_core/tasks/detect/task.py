@@ -61,7 +61,7 @@ class Detect(Task):
         return BoxTarget(
             torch.from_numpy(boxes[seen]).float(),
             torch.from_numpy(truth.labels[seen]).long(),
-            torch.from_numpy(truth.crowd[seen]).bool(),
+            torch.from_numpy(truth.ignored[seen]).bool(),
         )
 
     def decode(self, output: Any, canvas: tuple[int, int]) -> list[Detections]:
@@ -121,12 +121,13 @@ class Detect(Task):
         return f"the box from {box[:2]} to {box[2:]} does not fit an image of {size[0]}x{size[1]} (height x width)"
 
     def summary(self, truths: Iterable[Boxes]) -> dict[str, Any]:
-        """Numbers of boxes (total, per class, crowd), of images without boxes, and of repeated or tiny boxes."""
+        """Numbers of boxes (per class, crowd, difficult), of images without any, and of repeated or tiny boxes."""
         counts = np.zeros(len(self.classes), dtype=np.int64)
         empty, crowd, odd = 0, 0, Counter[str]()
         for truth in truths:
             counts += np.bincount(truth.labels, minlength=len(self.classes))
             empty, crowd = empty + (len(truth.labels) == 0), crowd + int(truth.crowd.sum())
+            odd["difficult"] += int((truth.difficult & ~truth.crowd).sum())
             rows = np.column_stack([truth.labels, truth.crowd, truth.boxes]).tolist()
             odd["repeated"] += len(rows) - len(set(map(tuple, rows)))
             odd["below_a_pixel"] += int((truth.boxes[:, 2:] - truth.boxes[:, :2] < 1).any(axis=1).sum())
@@ -139,14 +140,15 @@ class Detect(Task):
         }
 
     def faults(self, summary: Mapping[str, Any], *, learning: bool = True) -> list[Fault]:
-        """No box but crowd regions, and boxes that are repeated or less than a pixel wide or high."""
-        boxes, crowd = summary["boxes"], summary["crowd"]
-        if crowd == boxes:
-            what = f"all {boxes} boxes are crowd regions (iscrowd)" if boxes else "no image has a box"
+        """No box but crowd regions or difficult ones, and boxes that are repeated or less than a pixel wide or high."""
+        boxes, crowd, difficult = summary["boxes"], summary["crowd"], summary.get("difficult", 0)
+        if crowd + difficult == boxes:
+            kinds = [word for word, count in (("crowd regions (iscrowd)", crowd), ("difficult", difficult)) if count]
+            what = f"all {boxes} boxes are {' or '.join(kinds)}" if boxes else "no image has a box"
             return [Fault("", f"{what}: there is nothing to learn or to score", wrong=True)]
         again, tiny = summary.get("repeated", 0), summary.get("below_a_pixel", 0)
-        kinds = {"repeat another box of their image and class": again, "are less than a pixel wide or high": tiny}
-        return [Fault("", f"{n} of {boxes} boxes {what}", count=n, total=boxes) for what, n in kinds.items() if n]
+        odd = {"repeat another box of their image and class": again, "are less than a pixel wide or high": tiny}
+        return [Fault("", f"{n} of {boxes} boxes {what}", count=n, total=boxes) for what, n in odd.items() if n]
 
     def unseen(self, summary: Mapping[str, Any]) -> list[str]:
         """Classes without boxes."""
@@ -199,8 +201,9 @@ def _shape_fault(truth: Any) -> str:
     """Why an annotation does not hold boxes, labels, flags and areas of one length; empty if it does."""
     if not isinstance(truth, Boxes):
         return f"it is {type(truth).__name__}, not Boxes"
-    shapes = [getattr(array, "shape", None) for array in (truth.boxes, truth.labels, truth.crowd, truth.area)]
+    shapes = [getattr(array, "shape", None) for array in vars(truth).values()]
     count = (shapes[1] or (0,))[0]
-    if shapes != [(count, 4), (count,), (count,), (count,)] or truth.labels.dtype.kind not in "ui":
-        return f"boxes, labels, crowd flags and areas are {shapes}, not (N, 4), (N,), (N,) and (N,) with whole labels"
+    if shapes != [(count, 4), *[(count,)] * 4] or truth.labels.dtype.kind not in "ui":
+        what = "boxes, labels, crowd flags, areas and difficult flags"
+        return f"{what} are {shapes}, not (N, 4) and four times (N,), with whole labels"
     return ""
