@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from argus_core.cli.inputs import Source, frames
 from argus_core.data.check import check_data
 from argus_core.errors import ArgusError
-from argus_core.image import read_image
+from argus_core.image import read_image, read_size
 from argus_data.depth_maps import read_depth
 from argus_data.image_folders import open_images
 from argus_data.masks import read_mask
@@ -54,6 +54,14 @@ def test_depth_maps_are_turned_as_photographs_are(tmp_path, suffix, dtype):
     Image.fromarray(values).save(tmp_path / f"a{suffix}", exif=exif(6))
     found = read_depth(tmp_path / f"a{suffix}", 1.0)
     assert np.allclose(found, np.rot90(values, -1))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_sizes_are_those_of_the_upright_image(tmp_path, suffix, orientation):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.zeros((4, 7, 3), np.uint8)).save(path, exif=exif(orientation))
+    assert read_size(path) == read_image(path).shape[:2] == ((7, 4) if orientation >= 5 else (4, 7))
 
 
 def test_an_image_and_its_mask_that_are_turned_alike_fit(tmp_path):
