@@ -52,6 +52,8 @@ def read_size(path: Openable) -> tuple[int, int]:
     """
     with path.open("rb") as file, Image.open(file) as image:
         width, height = image.size
+        if isinstance(image, TiffImageFile):  # whose size is that of the upright image in some versions of Pillow
+            width, height = image.tag_v2[IMAGEWIDTH], image.tag_v2[IMAGELENGTH]
         try:
             orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)  # that of PNG decodes first
         except Exception:  # a record that ``upright`` ignores too
