@@ -3,7 +3,6 @@
 from argus_core.image.decode import read_numbers, read_size
 from argus_core.image.folder import IMAGES, Listing, composed, is_hidden, list_images, suffix_of
 from argus_core.image.read import ImageSource, read_image
-from argus_core.image.size import read_size
 
 __all__ = [
     "IMAGES",
@@ -14,7 +13,6 @@ __all__ = [
     "list_images",
     "read_image",
     "read_numbers",
-    "read_size",
     "read_size",
     "suffix_of",
 ]
