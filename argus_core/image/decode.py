@@ -28,7 +28,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIDEWAYS = (5, 6, 7, 8)
 _WIDENED = {"L;2": 85, "L;4": 17}
 """Factors by which Pillow multiplies grey values of 2 and 4 bits."""
 
@@ -43,22 +42,6 @@ def read_numbers(path: Openable) -> tuple[npt.NDArray[Any], str]:
         load_whole(image, file, colours=False)
         numbers = np.array(upright(image, str(path)))
         return (numbers // step if step > 1 else numbers), mode
-
-
-def read_size(path: Openable) -> tuple[int, int]:
-    """Height and width of the upright image in a file, by its first bytes; raises the errors of decoders.
-
-    An orientation that a PNG gives behind its pixels is not seen.
-    """
-    with path.open("rb") as file, Image.open(file) as image:
-        width, height = image.size
-        if isinstance(image, TiffImageFile):  # whose size is that of the upright image in some versions of Pillow
-            width, height = image.tag_v2[IMAGEWIDTH], image.tag_v2[IMAGELENGTH]
-        try:
-            orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)  # that of PNG decodes first
-        except Exception:  # a record that ``upright`` ignores too
-            orientation = 1
-        return (width, height) if orientation in _SIDEWAYS else (height, width)
 
 
 def load_whole(image: Image.Image, file: IO[bytes] | None, colours: bool = True) -> None:
