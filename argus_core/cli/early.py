@@ -14,6 +14,7 @@ from argus_core.common.folders import check_local
 from argus_core.common.license import check_level
 from argus_core.common.options import parse_size
 from argus_core.errors import ArgusError, unknown
+from argus_core.formats.table import check_formats
 from argus_core.plugins.files import is_file_spec
 from argus_core.registry import BACKBONES, HEADS, PROTOCOLS
 from argus_core.registry.places import head_files
@@ -100,6 +101,11 @@ def check_device(text: str) -> None:
     """The name of a device; whether it exists, only torch can tell."""
     if not re.fullmatch(r"(cpu|mps)|(cuda|xpu)(:\d+)?", text):
         raise ArgusError(f"unknown device {text!r}; give cpu, cuda, cuda:1, xpu or mps")
+
+
+def check_saved(text: str) -> None:
+    """Formats of results, with commas between them, whose libraries are installed."""
+    check_formats(name.strip() for name in text.split(",") if name.strip())
 
 
 def check_out(path: Path) -> None:

@@ -9,11 +9,11 @@ from safetensors.torch import save_file
 
 from argus_core.argus import Argus
 from argus_core.canvas import Canvas
-from argus_core.cli.folder import OutFolder
 from argus_core.cli.inputs import Frame, Frames, Source, frames
 from argus_core.cli.load import open_model
 from argus_core.cli.requests import TokensRequest
 from argus_core.common.files import write_atomic
+from argus_core.common.out_folder import OutFolder
 from argus_core.draw import draw_pca, draw_similarity
 from argus_core.draw.palette import Pixels
 from argus_core.errors import ArgusError, counted

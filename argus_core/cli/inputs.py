@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, count, islice
+from itertools import chain, islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ import typer
 
 from argus_core.cli.video import WEBCAM, Video
 from argus_core.common.progress import ProgressBar, finished
+from argus_core.common.unique import UniqueNames, one_line, plain_name
 from argus_core.errors import ArgusError, several
 from argus_core.image import IMAGES, Listing, list_images, read_image
 from argus_core.image.array import RGB
@@ -29,12 +30,17 @@ VIDEOS = {
 
 @dataclass(frozen=True)
 class Frame:
-    """An image, its source and a name for its files; a ``fault`` instead of the image if it is unreadable."""
+    """An image, its source and names for its files; a ``fault`` instead of the image if it is unreadable.
+
+    ``place`` is the path below the folder that was asked for, without suffix, and ``number`` that of a video's frame.
+    """
 
     source: str
     name: str
+    place: str
     image: RGB | None
     fault: str = ""
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Source:
 
     address: str
     name: str
+    place: str
     moving: bool = False
     fault: str = ""
 
@@ -56,11 +63,11 @@ def find_sources(inputs: Sequence[str], out: Path) -> list[Source]:
     listings: list[Listing] = []
     for text in inputs:
         expanded = _expand(text, out, listings)
-        for address, moving in expanded or ():
-            sources.setdefault(address, Source(address, _stem(address), moving))
+        for source in expanded or ():
+            sources.setdefault(source.address, source)
         if expanded is None:
             fault = f"there is no file or folder {text}, and nothing matches it"
-            sources[text] = Source(text, _stem(text), fault=fault)
+            sources[text] = replace(_source(text), fault=fault)
     for listing in listings:
         if listing.left_out:
             print(f"passed over in {listing.folder}: {listing}", file=sys.stderr)
@@ -75,15 +82,15 @@ def find_sources(inputs: Sequence[str], out: Path) -> list[Source]:
 def frames(source: Source, every: int, limit: int) -> Iterator[Frame]:
     """The image of a source, or every n-th frame, at most ``limit`` of them; unreadable ones are faults."""
     if source.fault:
-        yield Frame(source.address, source.name, None, source.fault)
+        yield Frame(source.address, source.name, source.place, None, source.fault)
         return
     if source.moving:
         yield from _video(source, every, limit)
         return
     try:
-        yield Frame(source.address, source.name, read_image(source.address))
+        yield Frame(source.address, source.name, source.place, read_image(source.address))
     except ArgusError as error:
-        yield Frame(source.address, source.name, None, str(error))
+        yield Frame(source.address, source.name, source.place, None, str(error))
 
 
 class Frames:
@@ -124,19 +131,33 @@ class Frames:
             raise typer.Exit(1)
 
 
-def _expand(text: str, out: Path, listings: list[Listing]) -> list[tuple[str, bool]] | None:
-    """Addresses, with whether each has frames; None if there is no ``text``. Folders are added to ``listings``."""
+def _expand(text: str, out: Path, listings: list[Listing]) -> list[Source] | None:
+    """The sources that ``text`` names; None if there are none. Folders are added to ``listings``."""
     if text.startswith(WEBCAM) or "://" in text:
-        return [(text, not is_url(text) or _moves(text))]
+        return [_source(text, not is_url(text) or _moves(text))]
     path = Path(text)
     if path.is_dir():
         listings.append(listing := list_images(path, IMAGES | VIDEOS))
-        inputs = [inside for inside in listing.paths if out.resolve() not in inside.resolve().parents]
-        return [(str(inside), inside.suffix.lower() in VIDEOS) for inside in inputs]
+        return [_source(str(inside), folder=path) for inside in listing.paths if not _lies_in(inside, out)]
     if path.exists():
-        return [(text, path.suffix.lower() in VIDEOS)]
+        return [_source(text)]
     matches = sorted(glob.glob(text, recursive=True))
-    return [pair for match in matches for pair in _expand(match, out, listings) or ()] if matches else None
+    return [source for match in matches for source in _expand(match, out, listings) or ()] if matches else None
+
+
+def _source(address: str, moving: bool | None = None, folder: Path | None = None) -> Source:
+    """A source; unless it is said, the suffix tells whether it has frames. ``folder`` is the one that was asked for."""
+    stem, here = _stem(address), "://" not in address and not address.startswith(WEBCAM)
+    above = Path(address).relative_to(folder).parent if folder else Path()
+    place = one_line((above / stem).as_posix()) if here else plain_name(stem)
+    frames = Path(address).suffix.lower() in VIDEOS if moving is None else moving
+    return Source(address, plain_name(stem), place, frames)
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    """Whether a file lies in a folder, itself or as what it links to."""
+    places = (path.resolve(), path.parent.resolve() / path.name)
+    return any(folder.resolve() in place.parents for place in places)
 
 
 def _moves(url: str) -> bool:
@@ -160,32 +181,21 @@ def _stem(address: str) -> str:
 
 def _named(sources: Iterable[Source]) -> list[Source]:
     """The sources with unique names: numbered if several share a stem."""
-    candidates: dict[str, Iterator[str]] = {}
-    taken: set[str] = set()
-    named = []
-    for source in sources:
-        stem = "".join(c if c.isalnum() or c in "-_. " else "_" for c in source.name) or "input"
-        name = next(name for name in candidates.setdefault(stem, _numbered(stem)) if name not in taken)
-        taken.add(name)
-        named.append(replace(source, name=name))
-    return named
-
-
-def _numbered(stem: str) -> Iterator[str]:
-    yield stem
-    yield from (f"{stem}-{number}" for number in count(1))
+    names, places = UniqueNames(), UniqueNames()
+    return [replace(source, name=names.give(source.name), place=places.give(source.place)) for source in sources]
 
 
 def _video(source: Source, every: int, limit: int) -> Iterator[Frame]:
     video, yielded = Video(source.address), 0
     for number, image in video.frames():
         if number % every == 0:
-            yield Frame(source.address, f"{source.name}-{number:06d}", image)
+            end = f"-{number:06d}"
+            yield Frame(source.address, source.name + end, source.place + end, image, number=number)
             yielded += 1
         if limit and yielded >= limit:
             return
     for fault in video.faults:
-        yield Frame(source.address, source.name, None, fault)
+        yield Frame(source.address, source.name, source.place, None, fault)
 
 
 def check_image(text: str) -> None:

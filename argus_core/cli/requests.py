@@ -9,8 +9,19 @@ from typing import Annotated
 import typer
 
 from argus_core.cli.app import Annotations, Device
-from argus_core.cli.early import check_license, check_out, check_run, check_size, check_which, checked, one_of
-from argus_core.registry.places import DEFAULT_MODEL, check_model
+from argus_core.cli.early import (
+    check_license,
+    check_out,
+    check_path,
+    check_run,
+    check_saved,
+    check_size,
+    check_which,
+    checked,
+    one_of,
+)
+from argus_core.formats.table import ALWAYS, FORMATS
+from argus_core.registry.places import DEFAULT_MODEL, check_model, check_repository
 
 Inputs = Annotated[
     list[str], typer.Argument(help="images, folders, globs, web addresses, videos, streams, or webcam:0")
@@ -41,6 +52,7 @@ License = Annotated[
     str | None,
     typer.Option("--require-license", callback=checked(check_license), help="permissive: leave out heads that are not"),
 ]
+OTHERS = tuple(name for name in FORMATS if name not in ALWAYS)
 GRAPHS = ("onnx", "torch")
 FORMATS = ("bundle", "hf", *GRAPHS)
 VARIANTS = ("bf16_backbone", "heads")
@@ -52,6 +64,12 @@ Variant = Annotated[
         help="bf16_backbone: half the size on disk; heads: without the backbone",
     ),
 ]
+Save = Annotated[
+    str | None,
+    typer.Option(
+        "--save", callback=checked(check_saved), help=f"comma-separated formats to write as well: {', '.join(OTHERS)}"
+    ),
+]
 OUT = Path("argus-out")
 
 
@@ -60,7 +78,7 @@ class LookRequest:
     """What heads shall say about images; without ``model`` the built-in one answers.
 
     ``pictures``: one of every image with all answers; ``each``: one of every answer. ``weights`` of the backbone are
-    named for a run whose own have moved.
+    named for a run whose own have moved. ``save`` names formats besides those that are always written.
     """
 
     inputs: Inputs
@@ -79,6 +97,7 @@ class LookRequest:
     device: Device = None
     require_license: License = None
     annotations: Annotations = None
+    save: Save = None
     weights: Path | None = None
 
 
@@ -147,6 +166,28 @@ class ExportRequest:
     ] = False
     require_license: License = None
     tasks: Tasks = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushRequest:
+    """What of a model shall be published, and where."""
+
+    repository: Annotated[str, typer.Argument(callback=checked(check_repository), help="OWNER/NAME on the hub")]
+    model: Model = None
+    private: Annotated[bool, typer.Option("--private", help="a new repository that others cannot see")] = False
+    revision: Annotated[str | None, typer.Option("--revision", help="branch; made if there is none")] = None
+    variant: Variant = None
+    tasks: Tasks = None
+    message: Annotated[str | None, typer.Option("--message", help="of the commit; default: heads and backbone")] = None
+    license_file: Annotated[
+        Path | None,
+        typer.Option("--license-file", callback=checked(check_path), help="text of the terms, published as LICENSE"),
+    ] = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print files and model card; ask the hub nothing")] = False
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="I read the terms of all parts, and may publish them")
+    ] = False
+    require_license: License = None
 
 
 def split_names(text: str | None) -> list[str] | None:

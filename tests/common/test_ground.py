@@ -19,8 +19,8 @@ from argus_arena.run.folder import RunFolder
 from argus_arena.tools.class_vectors import build_text
 from argus_core import Argus, load_backbone
 from argus_core.cache import write_cache
-from argus_core.cli.folder import OutFolder
 from argus_core.common.folders import check_local, claim
+from argus_core.common.out_folder import OutFolder
 from argus_core.errors import ArgusError
 from argus_core.export.folder import staged
 from cache_fakes import SPEC, FakeBackbone, FakeSplit

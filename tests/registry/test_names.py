@@ -17,9 +17,9 @@ from rich.console import Console
 from argus_arena.cli import main as arena_main
 from argus_arena.requests import read_toml
 from argus_core.cache.spec import _keys_sha256
-from argus_core.cli.folder import OutFolder
 from argus_core.common.files import read_json, write_text
 from argus_core.common.folders import check_local
+from argus_core.common.out_folder import OutFolder
 from argus_core.common.progress import ProgressBar, working
 from argus_core.data.check import check_split
 from argus_core.errors import ArgusError

@@ -11,7 +11,7 @@ from argus_arena.cli.options import RunPath
 from argus_core.cli.app import Annotations, Device
 from argus_core.cli.ask import look_at
 from argus_core.cli.early import check_out, checked, checked_data
-from argus_core.cli.requests import Batch, Inputs, LookRequest, Out, Threshold
+from argus_core.cli.requests import Batch, Inputs, LookRequest, Out, Save, Threshold
 from argus_core.errors import ArgusError
 
 
@@ -24,6 +24,7 @@ def predict(
     batch: Batch = 8,
     device: Device = None,
     annotations: Annotations = None,
+    save: Save = None,
 ) -> None:
     """What every head of a run says about images, as `argus perceive` does, with a picture of each answer."""
     request = LookRequest(
@@ -35,6 +36,7 @@ def predict(
         batch=batch,
         device=device,
         annotations=annotations,
+        save=save,
         pictures=False,
         each=True,
     )

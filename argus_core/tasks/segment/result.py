@@ -40,6 +40,10 @@ class SegmentResult(Result):
         """The share of the image that each class covers, largest first."""
         return {self.classes[label]: share for label, share in self.present()}
 
+    def mean_confidence(self, label: int) -> float:
+        """The mean confidence of the pixels of a class that is present."""
+        return float(self.confidence[self.labels == label].mean())
+
     def summary(self) -> str:
         """How many classes there are, and the shares of the largest."""
         parts = [f"{name} {100 * share:.0f} %" for name, share in self.shares().items()]
@@ -67,7 +71,7 @@ class SegmentResult(Result):
         """
         labels = [label for label, _ in self.present()]
         masks = np.array([self.labels == label for label in labels], dtype=bool).reshape(-1, *self.labels.shape)
-        means = [float(self.confidence[mask].mean()) for mask in masks]
+        means = [self.mean_confidence(label) for label in labels]
         boxes = np.array([_box_around(mask) for mask in masks], dtype=np.float32)
         return as_supervision(boxes, means, labels, self.classes, masks)
 

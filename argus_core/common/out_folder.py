@@ -53,9 +53,11 @@ class OutFolder:
     def file(self, *parts: str) -> Path:
         """The path of a file to write; raises ArgusError if an input, or a file of no earlier run, has this path."""
         path = self.out.joinpath(*parts)
+        inside = path.relative_to(self.out).as_posix()
+        if inside in self._ours and path.is_symlink():  # of an earlier run, perhaps to an image to look at
+            path.unlink()
         if path.resolve() in self._inputs:
             raise ArgusError(f"{path} is an image to look at, and would be written over; choose another --out")
-        inside = path.relative_to(self.out).as_posix()
         if inside not in self._written:
             if inside not in self._ours and path.exists():
                 raise ArgusError(f"{path} is not of an earlier call, and would be written over; choose another --out")
@@ -69,7 +71,9 @@ class OutFolder:
         """Remove a file and the folders that become empty; returns whether there was a file."""
         path = self.out / inside
         root = self.out.resolve()
-        if root not in path.parent.resolve().joinpath(path.name).parents or path.resolve() in self._inputs:
+        if root not in path.parent.resolve().joinpath(path.name).parents:
+            return False
+        if not path.is_symlink() and path.resolve() in self._inputs:
             return False
         try:
             path.unlink()

@@ -10,7 +10,8 @@ from typing import Any
 from argus_core.common.files import read_json
 from argus_core.errors import ArgusError, counted, several
 from argus_core.image import composed
-from argus_core.tasks.detect.result import DetectionResult
+from argus_core.tasks.detect import DetectionResult
+from argus_core.tasks.segment import SegmentResult
 
 ImageId = int | str
 REMEDY = "give a file in COCO's format, with images and categories"
@@ -65,7 +66,7 @@ class Numbering:
     """Ids for the entries of results; without ``ids``, or a head's ``categories``, images go by their names."""
 
     ids: CocoIds | None
-    categories: Mapping[str, tuple[int | None, ...]]
+    categories: Mapping[str, Sequence[int | None]]
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -78,7 +79,7 @@ class Numbering:
     ) -> Numbering:
         """The ids in ``annotations``, or else in a file beside the images that lists all of them.
 
-        ``classes`` are those of each detection head, ``notes`` what the user should know; ``moving`` sources are
+        ``classes`` are those of each head, ``notes`` what the user should know; ``moving`` sources are
         videos. Raises ArgusError if ``annotations`` does not list the images, or has no class of any head.
         """
         if moving and annotations:
@@ -105,6 +106,21 @@ class Numbering:
         entries = replace(result, categories=categories).to_coco(image, file_name=source)
         return [entry for entry in entries if entry["category_id"] is not None]
 
+    def masks(self, head: str, result: SegmentResult, name: str, source: str) -> list[dict[str, Any]]:
+        """The same of a mask per class; the categories of classes without ids count from 1."""
+        categories, image = self.categories.get(head), self.ids.image_id(source) if self.ids else None
+        if categories is None or image is None:
+            categories, image = range(1, len(result.classes) + 1), name
+        return [
+            {
+                **{"image_id": image, "file_name": source},
+                **{"category_id": category, "category_name": mask["class_name"]},
+                **{"segmentation": mask["segmentation"], "score": result.mean_confidence(mask["class_id"])},
+            }
+            for mask in result.to_dict()["masks"]
+            if (category := categories[mask["class_id"]]) is not None
+        ]
+
 
 def _notes(
     ids: CocoIds, categories: Mapping[str, Sequence[int | None]], classes: Mapping[str, Sequence[str]]
@@ -113,7 +129,7 @@ def _notes(
         yield f"{head}: ids of images and categories are those of {ids.file}"
         missing = [name for name, key in zip(classes[head], keys, strict=True) if key is None]
         if missing:
-            yield f"{head}: not in its COCO results: boxes of {several(missing)}, which {ids.file} does not have"
+            yield f"{head}: not in its COCO results: {several(missing)}, which {ids.file} does not have"
 
 
 def _beside(sources: Sequence[str]) -> CocoIds | None:

@@ -1,0 +1,77 @@
+"""Results as files in several formats at once, image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from argus_core.common.out_folder import OutFolder
+from argus_core.common.unique import UniqueNames, one_line, plain_name
+from argus_core.errors import ArgusError
+from argus_core.formats.coco_ids import Numbering
+from argus_core.formats.table import ALWAYS, FORMATS, check_formats
+from argus_core.formats.writer import Record, Writer, task_of
+from argus_core.image.url import is_url
+from argus_core.model import Perception
+from argus_core.tasks import Result
+
+
+class ResultFiles:
+    """A context that writes results into a folder; ``formats`` are names in ``FORMATS``.
+
+    The folder is new, empty, or holds results of an earlier call, which are replaced. ``numbering`` gives the ids of
+    COCO's files. Raises ArgusError for an unknown format, one whose library is missing, and a folder of something else.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | OutFolder,
+        formats: Iterable[str] = ALWAYS,
+        numbering: Numbering = Numbering(None, {}),  # noqa: B008 -- it is frozen
+    ) -> None:
+        self.formats = tuple(dict.fromkeys(formats))
+        check_formats(self.formats)
+        self.numbering = numbering
+        self.folder = folder if isinstance(folder, OutFolder) else OutFolder(Path(folder))
+        self._writers: list[Writer] = [FORMATS[name].writer()(self.folder, numbering) for name in self.formats]
+        self._names, self._places = UniqueNames(), UniqueNames()
+        self._open = ExitStack()
+
+    def __enter__(self) -> ResultFiles:
+        self._open.enter_context(self.folder)
+        for writer in self._writers:
+            self._open.callback(writer.close)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self._open.__exit__(kind, *rest)  # type: ignore[arg-type]
+
+    def write(self, results: Result | Perception | Mapping[str, Result], source: str | Path | None = None) -> None:
+        """Write the results about one image: of one head, or of several by name.
+
+        ``source`` is the path, the address or any other name of the image; its last part, without suffix, names the
+        files. Names that were used before are numbered.
+        """
+        by_head = _by_head(results)
+        if not by_head:
+            raise ArgusError("there is no result to write")
+        text = "image" if source is None else str(source)
+        stem = Path(text).stem
+        file = None if source is None or is_url(text) or not Path(text).is_file() else Path(text).resolve()
+        image = next(iter(by_head.values())).image
+        self.add(Record(plain_name(stem), one_line(stem), text, image, by_head, file))
+
+    def add(self, record: Record) -> Record:
+        """Write a record; returns it with the names it got, which are numbered where they were used before."""
+        record = replace(record, name=self._names.give(record.name), place=self._places.give(record.place))
+        for writer in self._writers:
+            writer.write(record)
+        return record
+
+
+def _by_head(results: Result | Perception | Mapping[str, Result]) -> Mapping[str, Result]:
+    if isinstance(results, Result):
+        return {task_of(results): results}
+    return results.results if isinstance(results, Perception) else results
