@@ -19,6 +19,7 @@ from argus_data.pf_willow import open_pf_willow
 from argus_data.scene_pairs import open_scene_pairs
 from argus_data.scenes import open_scenes
 from argus_data.spair import open_spair
+from argus_data.yolo import open_yolo
 
 
 @hookimpl
@@ -37,6 +38,7 @@ def argus_datasets() -> Mapping[str, Opener]:
         "scene_pairs": open_scene_pairs,
         "scenes": open_scenes,
         "spair": open_spair,
+        "yolo": open_yolo,
     }
 
 

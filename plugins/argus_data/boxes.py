@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from argus_core.common.files import json_sha256
-from argus_core.errors import Fault, unknown
-from argus_data.images import FileSplit, ImageFile
+from argus_core.errors import ArgusError, Fault, unknown
+from argus_data.images import FileSplit, ImageFile, ImageSplit
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from argus_core.image import Listing
     from argus_core.tasks import Task
     from argus_core.tasks.detect import Boxes
 
 
-class BoxSplit(FileSplit):
+class BoxSplit(ImageSplit):
     """Image files with the boxes of each, which a subclass gives.
 
-    ``categories`` are the data set's own ids of the classes where these do not count from 0, ``passed_over`` is what
-    the split's folders hold besides.
+    ``listings`` are the folders that were searched for images, ``faults`` what the adapter has to report,
+    ``categories`` the data set's own ids of the classes. Published test sets are not ``annotated``.
     """
 
     def __init__(
@@ -32,55 +31,48 @@ class BoxSplit(FileSplit):
         name: str,
         files: Sequence[ImageFile],
         classes: Sequence[str],
+        listings: Sequence[Listing] = (),
         faults: Sequence[Fault] = (),
         *,
         categories: Sequence[int] = (),
-        passed_over: str = "",
+        annotated: bool = True,
     ) -> None:
-        self.name = name
-        self.classes, self.categories = tuple(classes), tuple(categories)
-        self.files = tuple(files)
-        self._faults, self._passed_over = tuple(faults), passed_over
+        super().__init__(name, files, (), listings, faults)
+        self.classes, self.categories, self._annotated = tuple(classes), tuple(categories), annotated
 
     @abstractmethod
     def boxes(self, index: int) -> Boxes:
         """The boxes of one image, in pixels of the upright image."""
 
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def key(self, index: int) -> str:
-        """As the adapter named the file."""
-        return self.files[index].key
-
-    def path(self, index: int) -> Path:
-        """The image file."""
-        return self.files[index].path
-
     @property
     def tasks(self) -> Mapping[str, Task]:
-        """Detection."""
+        """Detection, unless nothing is annotated."""
         from argus_core.tasks.detect import Detect
 
-        return {"detect": Detect(classes=self.classes, categories=self.categories)}
+        return {"detect": Detect(classes=self.classes, categories=self.categories)} if self._annotated else {}
+
+    def samples(self, task: str) -> Sequence[tuple[int, ...]]:
+        """Every image by itself."""
+        return FileSplit.samples(self, task)
 
     def truth(self, sample: int, task: str) -> Boxes:
         """The boxes of one image."""
-        if task != "detect":
-            raise unknown(f"task of split {self.name!r}", task, ["detect"])
+        if task not in self.tasks:
+            raise unknown(f"task of split {self.name!r}", task, self.tasks)
         return self.boxes(sample)
 
     def annotation_digest(self) -> str:
         """sha256 (hex) over classes, keys, boxes, labels, crowd flags and areas, like that of a COCO file."""
-        return boxes_digest(self.classes, [file.key for file in self.files], map(self.boxes, range(len(self))))
+        return boxes_digest(self.classes, [file.key for file in self.files], map(self._readable, range(len(self))))
 
-    def faults(self) -> list[Fault]:
-        """What the adapter found."""
-        return list(self._faults)
+    def _readable(self, index: int) -> Boxes:
+        """The boxes of an image; none where they need its size, and it cannot be read, as whoever reads it reports."""
+        from argus_core.tasks.detect import Boxes
 
-    def left_out(self) -> str:
-        """What the folders of the split hold besides images and labels, in one line."""
-        return self._passed_over
+        try:
+            return self.boxes(index)
+        except ArgusError:
+            return Boxes(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, np.bool_), np.zeros(0))
 
 
 def boxes_digest(classes: Sequence[str], keys: Sequence[str], boxes: Iterable[Boxes]) -> str:

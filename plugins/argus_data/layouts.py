@@ -10,6 +10,7 @@ from argus_core.data import Layout
 from argus_core.image import IMAGES, is_hidden, suffix_of
 from argus_data.imagenet import DEVKIT, MAPPING
 from argus_data.images import split_folders
+from argus_data.yolo import looks_like_yolo
 
 ROLES = frozenset(
     {
@@ -26,6 +27,7 @@ def known_layouts() -> Mapping[str, Layout]:
     """The layouts of all data sets that files show, by data spec without the path."""
     return {
         "coco": Layout("annotations/instances_*.json, SPLIT/_annotations.coco.json, or train.json of COCO", _coco),
+        "yolo": Layout("a YAML file with names:, obj.data, or classes.txt beside labels", looks_like_yolo),
         "folder": Layout("train/CLASS/IMAGES, or several CLASS/IMAGES", _class_folders),
         "imagenet": Layout(f"train/SYNSET/ beside {MAPPING} or the devkit", _imagenet),
         "images,masks=masks,classes=classes.json": Layout(
