@@ -10,6 +10,7 @@ from argus_data.ade20k import open_ade20k
 from argus_data.cityscapes import open_cityscapes
 from argus_data.coco import open_coco
 from argus_data.folder import open_folder
+from argus_data.hf import open_hf
 from argus_data.image_folders import open_images
 from argus_data.imagenet import open_imagenet
 from argus_data.layouts import known_layouts
@@ -19,6 +20,7 @@ from argus_data.pf_willow import open_pf_willow
 from argus_data.scene_pairs import open_scene_pairs
 from argus_data.scenes import open_scenes
 from argus_data.spair import open_spair
+from argus_data.voc import open_voc
 from argus_data.yolo import open_yolo
 
 
@@ -30,6 +32,7 @@ def argus_datasets() -> Mapping[str, Opener]:
         "cityscapes": open_cityscapes,
         "coco": open_coco,
         "folder": open_folder,
+        "hf": open_hf,
         "imagenet": open_imagenet,
         "images": open_images,
         "nyu": open_nyu,
@@ -38,6 +41,7 @@ def argus_datasets() -> Mapping[str, Opener]:
         "scene_pairs": open_scene_pairs,
         "scenes": open_scenes,
         "spair": open_spair,
+        "voc": open_voc,
         "yolo": open_yolo,
     }
 

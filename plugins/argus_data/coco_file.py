@@ -44,6 +44,7 @@ class CocoFile:
     boxes: npt.NDArray[np.float64]  # (rows, 4) x1, y1, x2, y2 pixels, clipped to the image
     category: npt.NDArray[np.int64]  # (rows,) into ``categories``
     crowd: npt.NDArray[np.bool_]  # (rows,)
+    difficult: npt.NDArray[np.bool_]  # (rows,) need not be found; COCO itself has no such flag
     area: npt.NDArray[np.float64]  # (rows,) square pixels: the mask's where annotated, else the box's
     faults: tuple[Fault, ...]
 
@@ -75,6 +76,7 @@ def coco_columns(file: PurePath, content: Mapping[str, Any], limit: int = 0) -> 
         boxes=kept[:, 2:6].copy(),
         category=kept[:, 1].astype(np.int64),
         crowd=kept[:, 6] != 0,
+        difficult=kept[:, 8] != 0,
         area=kept[:, 7].copy(),
         faults=tuple(faults),
     )
@@ -144,7 +146,7 @@ def _parent(supercategory: Any) -> str:
 
 
 class _Annotations:
-    """Turns annotations into rows of image, category, x1, y1, x2, y2, crowd, area."""
+    """Turns annotations into rows of image, category, x1, y1, x2, y2, crowd, area, difficult."""
 
     def __init__(
         self,
@@ -165,7 +167,7 @@ class _Annotations:
         self.faults, self.total = faults, 0
 
     def read(self, entries: list[Any]) -> npt.NDArray[np.float64]:
-        """The usable annotations (rows, 8); faults are recorded."""
+        """The usable annotations (rows, 9); faults are recorded."""
         rows, ids, seen, self.total = [], [], set(), len(entries)
         for entry in entries:
             if not isinstance(entry, dict):
@@ -178,7 +180,7 @@ class _Annotations:
             if row := self._row(entry, number):
                 rows.append(row)
                 ids.append(number)
-        table = np.array(rows, dtype=np.float64).reshape(-1, 8)
+        table = np.array(rows, dtype=np.float64).reshape(-1, 9)
         limits = self.sizes[table[:, 0].astype(np.int64)][:, [1, 0]]
         self.faults += misread(self.file, table[:, 2:6], limits)
         return self._clipped(table, ids)
@@ -193,7 +195,8 @@ class _Annotations:
         elif box := self._box(entry, number):
             x, y, width, height = box
             area = self._area(entry, number, width * height)
-            return image, category, x, y, x + width, y + height, self.texts.flag(entry, "iscrowd", number), area
+            crowd, difficult = (self.texts.flag(entry, field, number) for field in ("iscrowd", "difficult"))
+            return image, category, x, y, x + width, y + height, crowd, area, difficult
         return None
 
     def _image(self, entry: dict[str, Any], number: str) -> int | None:

@@ -52,17 +52,17 @@ def open_images(
     if not (root / images).is_dir():
         raise ArgusError(f"{root / images}: no such folder; images=FOLDER names the one that holds the images")
     places = {kind: root / place for kind, place in (("mask", masks), ("depth map", depth)) if place}
-    mask_classes = _mask_classes(root, classes) if masks else None
-    mask_remap = _mask_remap(root, remap) if masks and remap else None
-    metres, float_metres = _metres(unit, scale)
+    named = mask_classes(root, classes) if masks else None
+    table = mask_remap(root, remap) if masks and remap else None
+    metres, float_metres = metres_per_step(unit, scale)
     splits: dict[str, Split] = {}
     for name, folder in (split_folders(root / images) or {"all": root / images}).items():
         listings = _listings(name, root / images, folder, places)
         files = image_files(listings[""].paths, folder)
         matched = match(name, files, {kind: by_stem(listings[kind]) for kind in places}, limit)
         layers: list[Layer] = []
-        if mask_classes:
-            layers.append(MaskLayer(matched.paths["mask"], *mask_classes, mask_remap))
+        if named:
+            layers.append(MaskLayer(matched.paths["mask"], *named, table))
         if depth:
             layers.append(DepthLayer(matched.paths["depth map"], metres, low=low, high=high, floats=float_metres))
         if labels:
@@ -84,7 +84,7 @@ def _beside(place: Path, split: str, folder: Path) -> Path:
     return place / folder if (place / folder).is_dir() else split_folders(place).get(split, place / folder)
 
 
-def _metres(unit: str, scale: float | str) -> tuple[float, float]:
+def metres_per_step(unit: str, scale: float | str) -> tuple[float, float]:
     """Metres per step of depth in whole numbers and in floats."""
     if scale == "":
         return METRES[unit], 1.0
@@ -98,15 +98,15 @@ def _metres(unit: str, scale: float | str) -> tuple[float, float]:
     return metres, metres
 
 
-def _mask_classes(root: Path, spec: str) -> tuple[list[str], int]:
-    """Class names and the index of unlabelled pixels."""
+def mask_classes(root: Path, spec: str) -> tuple[list[str], int]:
+    """Class names and the index of unlabelled pixels, by what follows ``classes=``; raises ArgusError without it."""
     if not spec:
         raise ArgusError("masks need class names: classes=FILE.json, a list or {'classes': [...]}")
     names, content = _list_in(root, spec, "classes", str)
     return names, int(content.get("ignore_index", 255))
 
 
-def _mask_remap(root: Path, spec: str) -> list[int] | dict[int, int]:
+def mask_remap(root: Path, spec: str) -> list[int] | dict[int, int]:
     """A list by index, or an object with indices as keys."""
     file, _, key = spec.partition(":")
     content = read_json(root / file, f"remap=FILE.json is relative to {root}")
@@ -124,8 +124,14 @@ def _list_in(root: Path, spec: str, option: str, kind: type) -> tuple[list[Any],
     content = read_json(root / file, f"{option}=FILE.json is relative to {root}")
     values = content if isinstance(content, list) and not key else None
     if isinstance(content, dict):
-        values = content.get(key or option)
+        values = content.get(key or option, _by_index(content))
     if not isinstance(values, list) or not values or not all(type(value) is kind for value in values):
         what = f"key {key or option!r}" if isinstance(content, dict) else "the file"
         raise ArgusError(f"{root / file}: {what} should hold a list of {kind.__name__}; give {option}=FILE.json:KEY")
     return values, content if isinstance(content, dict) else {}
+
+
+def _by_index(content: Mapping[str, Any]) -> list[Any] | None:
+    """The values of an object with the keys "0", "1", ..., as an ``id2label.json`` is; None for another one."""
+    values = [content.get(str(index)) for index in range(len(content))]
+    return None if None in values else values

@@ -1,0 +1,179 @@
+"""Data sets of the library ``datasets``: saved folders, folders of tables or images, and ids on the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from argus_core.data import Split
+from argus_core.errors import ArgusError, Fault
+from argus_data.box_forms import Form
+from argus_data.depth_maps import DepthLayer
+from argus_data.hf_cells import Cell
+from argus_data.hf_classes import label_classes, object_classes
+from argus_data.hf_columns import find_columns
+from argus_data.hf_library import is_saved, load_tables
+from argus_data.hf_objects import box_layer, entries_of
+from argus_data.hf_rows import Rows
+from argus_data.hf_split import RowSplit, keys_of
+from argus_data.image_folders import mask_classes, mask_remap, metres_per_step
+from argus_data.images import SPLITS, Layer, data_root
+from argus_data.labels import LabelLayer, evenly
+from argus_data.masks import MaskLayer
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["hf_layout", "open_hf"]
+
+NAMES = "id2label.json"
+"""Beside a data set, the names of its classes by index, as many on the hub have it."""
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+LOOKED = 100
+"""Entries of a folder that are looked at for a table."""
+
+
+def open_hf(
+    path: str | Path,
+    *,
+    config: str = "",
+    revision: str = "",
+    image: str = "",
+    label: str = "",
+    objects: str = "",
+    mask: str = "",
+    depth: str = "",
+    boxes: Literal["", "xywh", "xyxy", "cxcywh", "xywhn", "xyxyn", "cxcywhn"] = "",
+    classes: str = "",
+    remap: str = "",
+    unit: Literal["mm", "cm", "m"] = "mm",
+    scale: float | str = "",
+    low: float = 0.001,
+    high: float = 10.0,
+    limit: int = 0,
+) -> dict[str, Split]:
+    """The splits that the library ``datasets`` finds at ``path``: a folder, or USER/NAME on the hub.
+
+    A folder is one of ``save_to_disk``, or one that ``load_dataset`` reads: tables such as parquet, or images with
+    ``metadata.csv`` or in class folders; of these the library keeps a copy in its cache. ``config`` and ``revision``
+    are its own. ``validation`` and ``dev`` are called ``val``. Columns are known by their types and usual names, or
+    named: ``image``; ``label``, a class, text or number; ``objects``, lists of boxes and classes; ``mask``; ``depth``.
+    ``boxes`` is the form of boxes: left top corner and size unless given, two corners, center and size; with n at the
+    end as shares of the image. ``classes``, ``remap``, ``unit``, ``scale``, ``low`` and ``high`` are those of
+    ``images:``; ``classes`` also names objects and labels that are numbers, and is ``id2label.json`` where that is
+    there. ``limit`` keeps the first images of every split, of labelled ones evenly over the classes; 0 keeps all.
+    """
+    root = data_root(path, limit)
+    tables, notes = _by_split(load_tables(path, config, revision))
+    asked = {"image": image, "label": label, "objects": objects, "mask": mask, "depth": depth}
+    rows = _rows_of(root, tables, asked)
+    next(iter(rows.values())).faults += notes
+    names = classes or (NAMES if (root / NAMES).is_file() else "")
+    maker = _Maker(root, rows, names, remap, metres_per_step(unit, scale), (low, high), boxes or None, limit)
+    return {name: maker.split(name) for name in rows}
+
+
+def hf_layout(path: Path) -> str:
+    """By what a folder is known as one of this library's, in words; empty unless it is unmistakable."""
+    if is_saved(path):
+        return "it was written by save_to_disk"
+    folders = [folder for folder in (path, path / "data", *(path / name for name in SPLITS)) if folder.is_dir()]
+    for folder in folders:
+        for entry in islice(sorted(folder.iterdir()), LOOKED):
+            if entry.name in METADATA or entry.suffix == ".parquet":
+                return str(entry.relative_to(path))
+    return ""
+
+
+def _by_split(tables: Mapping[str, Dataset]) -> tuple[dict[str, Dataset], list[Fault]]:
+    """The tables under our names of splits, and a fault for each that is empty."""
+    aliases = {alias: name for name, known in SPLITS.items() for alias in (*known, *(["dev"] if name == "val" else []))}
+    found: dict[str, Dataset] = {}
+    origin: dict[str, str] = {}
+    for given, table in tables.items():
+        name = aliases.get(given.lower(), given)
+        if name in found:
+            raise ArgusError(f"the splits {origin[name]!r} and {given!r} are both {name!r}; keep one of them")
+        found[name], origin[name] = table, given
+    empty = [name for name, table in found.items() if not table.num_rows]
+    if len(empty) == len(found):
+        raise ArgusError(f"the data set is empty: {', '.join(map(repr, origin.values())) or 'no split'} without rows")
+    faults = [Fault(name, "the split has no rows", dropped=True) for name in empty]
+    return {name: table for name, table in found.items() if table.num_rows}, faults
+
+
+def _rows_of(root: Path, tables: Mapping[str, Dataset], asked: Mapping[str, str]) -> dict[str, Rows]:
+    """The rows of every split, whose columns are those of the first one that has any to learn from."""
+    errors: list[ArgusError] = []
+    for table in tables.values():
+        try:
+            columns = find_columns(table.features, asked)
+        except ArgusError as error:
+            errors.append(error)
+            continue
+        return {name: Rows(name, other, columns.within(name, other.features), root) for name, other in tables.items()}
+    raise errors[0]
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the splits of one data set, whose classes are common to all of them."""
+
+    root: Path
+    rows: Mapping[str, Rows]
+    names: str
+    remap: str
+    metres: tuple[float, float]
+    range: tuple[float, float]
+    form: Form | None
+    limit: int
+
+    def split(self, name: str) -> RowSplit:
+        """One split: its usable rows, as many as are wanted, with a layer for each kind of annotation."""
+        rows = self.rows[name]
+        keys = keys_of(rows.images.paths())
+        usable = rows.usable()
+        layers: list[Layer] = []
+        kept = usable[: self.limit or None]
+        if rows.labels is not None:
+            classes = label_classes(self.rows)
+            index = {label: number for number, label in enumerate(classes)}
+            labels = {row: index[str(rows.labels[row])] for row in usable}
+            if not (rows.maps or rows.objects):
+                kept = [usable[position] for position in evenly(list(labels.values()), self.limit)]
+            layers.append(LabelLayer(classes, [labels[row] for row in kept]))
+        chosen = [keys[row] for row in kept]
+        layers += [*self._maps(rows, kept), *self._boxes(rows, kept, chosen)]
+        return RowSplit(
+            name,
+            chosen,
+            [Cell(rows.images, row) for row in kept],
+            layers,
+            rows.faults,
+            stated=rows.stated_sizes(kept),
+            left_out="; ".join(rows.notes),
+        )
+
+    def _maps(self, rows: Rows, kept: Sequence[int]) -> list[Layer]:
+        layers: list[Layer] = []
+        for noun, column in rows.maps.items():
+            cells = [Cell(column, row) for row in kept]
+            if noun == "mask":
+                remap = mask_remap(self.root, self.remap) if self.remap else None
+                layers.append(MaskLayer(cells, *mask_classes(self.root, self.names), remap))
+            else:
+                low, high = self.range
+                layers.append(DepthLayer(cells, self.metres[0], low=low, high=high, floats=self.metres[1]))
+        return layers
+
+    def _boxes(self, rows: Rows, kept: Sequence[int], keys: Sequence[str]) -> list[Layer]:
+        fields = rows.columns.objects
+        if rows.objects is None or fields is None:
+            return []
+        classes, labels = object_classes(self.rows, rows.split, self.root, self.names)
+        entries, faults = entries_of(rows.split, {row: rows.objects[row] for row in kept}, fields, labels)
+        faults += rows.objectless(kept)
+        return [box_layer(rows.split, keys, rows.sizes(kept), entries, faults, classes, self.form)]

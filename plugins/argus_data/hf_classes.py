@@ -1,0 +1,59 @@
+"""The classes that all splits of tables share: named by a column, by a file, or by the values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from argus_core.errors import ArgusError
+from argus_data.hf_columns import class_names
+from argus_data.hf_rows import Rows, all_values
+from argus_data.image_folders import mask_classes
+
+Names = tuple[str, ...]
+
+
+def label_classes(rows: Mapping[str, Rows]) -> Names:
+    """The classes of the labels of all splits: of text and numbers those that occur, in order."""
+    features = {name: part.table.features[part.columns.label] for name, part in rows.items() if part.columns.label}
+    if named := _named(features):
+        return named
+    return _in_order(label for part in rows.values() for label in part.labels or [] if label is not None)
+
+
+def object_classes(rows: Mapping[str, Rows], split: str, root: Path, file: str) -> tuple[Names, dict[Any, int]]:
+    """The classes of the objects of all splits, and the class of each value in one of them.
+
+    ``file`` names the classes of objects that are numbers.
+    """
+    features = {name: part.columns.objects.feature for name, part in rows.items() if part.columns.objects}
+    if classes := _named(features):
+        return classes, {value: classes.index(name) for value, name in enumerate(class_names(features[split]))}
+    values = [value for value in all_values(rows) if value is not None and str(value).strip()]
+    if file and all(isinstance(value, int) for value in values):
+        classes, _ = mask_classes(root, file)
+        return tuple(classes), {value: value for value in range(len(classes))}
+    classes = _in_order(map(str, values))
+    return classes, {value: classes.index(str(value)) for value in values}
+
+
+def _named(features: Mapping[str, Any]) -> Names:
+    """The names of a type of classes, empty for other types; raises ArgusError where splits have other names."""
+    named = {split: class_names(feature) for split, feature in features.items()}
+    (first, classes), *others = named.items()
+    for split, names in others:
+        if set(names) != set(classes):
+            only, extra = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
+            raise ArgusError(
+                f"the classes of splits {first!r} and {split!r} differ: only the first has {only or 'none'}, only the "
+                f"second has {extra or 'none'}; cast both to the same ClassLabel"
+            )
+    return classes
+
+
+def _in_order(values: Iterable[str]) -> Names:
+    """Each once: numbers by size, texts by their letters."""
+    found = set(values)
+    numbers = all(value.removeprefix("-").isdecimal() for value in found)
+    return tuple(sorted(found, key=int) if numbers else sorted(found))

@@ -1,0 +1,118 @@
+"""Opening data sets with the library ``datasets``: saved folders, folders of files that it reads, and hub ids."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import huggingface_hub
+
+from argus_core.common.extras import need
+from argus_core.common.offline import offline
+from argus_core.errors import ArgusError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_CONFIGS = re.compile(r"available configs: (\[.*?\])", re.DOTALL)
+_SCRIPT = re.compile(r"found (\S+\.py)")
+_LONGEST = 400
+"""The most characters of the library's own message that are passed on."""
+EXPORT = "refs/convert/parquet"
+"""The revision under which the hub keeps data sets as tables, whatever code they were once loaded with."""
+
+
+def load_tables(path: str | Path, config: str = "", revision: str = "") -> dict[str, Dataset]:
+    """The tables that ``path`` holds, by the library's name of their split; a table without one is called ``all``.
+
+    A path that is there is a folder; else it is an id on the hub, which needs the network unless its data set is in the
+    library's cache. No code of a data set is run. Raises ArgusError with what the library could not open, and why.
+    """
+    folder, library = Path(path).expanduser(), _library()
+    on_hub = not folder.exists()
+    _check_place(folder, str(path), on_hub, revision)
+    try:
+        with _calm(library):
+            if on_hub:
+                found = library.load_dataset(str(path), config or None, revision=revision or None)
+            elif is_saved(folder):
+                found = library.load_from_disk(str(folder))
+            else:
+                found = library.load_dataset(str(folder.resolve()), config or None)
+    except Exception as error:  # the library raises errors of a dozen others
+        raise _not_opened(str(path), error, on_hub) from error
+    if isinstance(found, Mapping):
+        return {str(name): table for name, table in found.items()}
+    return {str(found.split or "all"): found}
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether a folder was written by ``save_to_disk``."""
+    return (folder / "dataset_dict.json").is_file() or all(
+        (folder / name).is_file() for name in ("state.json", "dataset_info.json")
+    )
+
+
+def _library() -> ModuleType:
+    library = need("datasets", "datasets")
+    if not hasattr(library, "load_from_disk"):
+        places = ", ".join(getattr(library, "__path__", [])) or str(library.__file__)
+        raise ArgusError(f"'import datasets' finds {places}, not the library; rename it, or start from another folder")
+    return library
+
+
+def _check_place(folder: Path, path: str, on_hub: bool, revision: str) -> None:
+    if not on_hub:
+        if not folder.is_dir():
+            raise ArgusError(f"{folder} is a file; give the folder that holds it")
+        if revision:
+            raise ArgusError(f"revision={revision} is for data sets on the hub, and {folder} is a folder")
+    elif not _HUB_ID.fullmatch(path):
+        raise ArgusError(f"{folder}: no such folder, and no id on the hub, which is USER/NAME")
+
+
+@contextmanager
+def _calm(library: ModuleType) -> Iterator[None]:
+    """The library without counting downloads at its publisher, without bars in a log, and offline where Argus is."""
+    with ExitStack() as stack:
+        stack.enter_context(_changed(library.config, "HF_UPDATE_DOWNLOAD_COUNTS", False))
+        if offline():
+            stack.enter_context(_changed(library.config, "HF_HUB_OFFLINE", True))
+            stack.enter_context(_changed(huggingface_hub.constants, "HF_HUB_OFFLINE", True))
+        if not sys.stderr.isatty() and not library.are_progress_bars_disabled():
+            library.disable_progress_bars()
+            stack.callback(library.enable_progress_bars)
+        yield
+
+
+@contextmanager
+def _changed(module: ModuleType, name: str, value: Any) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+def _not_opened(path: str, error: Exception, on_hub: bool) -> ArgusError:
+    text = " ".join(str(error).split())
+    if script := _SCRIPT.search(text) if "script" in text else None:
+        remedy = f"try revision={EXPORT}" if on_hub else "save its tables where you trust it, with save_to_disk"
+        return ArgusError(f"{path} is loaded by a program, {script[1]}, and no code of a data set is run; {remedy}")
+    if configs := _CONFIGS.search(str(error)):
+        return ArgusError(f"{path} holds several data sets; add config=NAME, one of {configs[1]}")
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    if not on_hub:
+        return ArgusError(f"{path}: the library datasets cannot open it: {type(error).__name__}: {text}")
+    where = f"there is no folder {path}, and the data set of this id on the hub cannot be opened"
+    if offline() or huggingface_hub.constants.HF_HUB_OFFLINE:
+        name = "ARGUS_OFFLINE" if offline() else "HF_HUB_OFFLINE"
+        return ArgusError(f"{where}: {name} forbids fetching it, and it is not in the library's cache")
+    return ArgusError(f"{where}: {type(error).__name__}: {text}")
