@@ -87,7 +87,7 @@ def open_yolo(path: str | Path, *, labels: str = "", limit: int = 0) -> dict[str
     taken. An image without a label file has no objects. ``limit`` keeps the first images of every split; 0 keeps all.
     """
     config = find_config(data_root(path, limit))
-    given = config.file.parent / labels if labels else None
+    given = config.folder / labels if labels else None
     if given is not None and not given.is_dir():
         raise ArgusError(f"labels={labels}: there is no folder {given}")
     sources = find_sources(config)
@@ -120,7 +120,7 @@ def _open_split(
     kept: list[ImageFile] = []
     labels: list[Labels] = []
     for file, (label, *_) in zip(files[: limit or None], ([*paths, None] for paths in found), strict=False):
-        read = reader.read(label, _shown(label, config.file.parent)) if label else Labels.of()
+        read = reader.read(label, _shown(label, config.folder)) if label else Labels.of()
         if read is not None:
             kept.append(file)
             labels.append(read)

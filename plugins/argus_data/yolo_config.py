@@ -24,10 +24,11 @@ _HAS_NAMES = re.compile(r"^\s*names\s*:", re.MULTILINE)
 class Config:
     """The classes by their number in label files, and what is said of the splits, which may be nothing.
 
-    ``file`` says so, ``roots`` are the folders that its paths may be relative to, and ``keypoints`` is how many
-    numbers follow the box of a pose.
+    ``file``, in ``folder`` or below it, says so, ``roots`` are the folders that its paths may be relative to, and
+    ``keypoints`` is how many numbers follow the box of a pose.
     """
 
+    folder: Path
     file: Path
     roots: Sequence[Path]
     names: Mapping[int, str]
@@ -56,13 +57,13 @@ def find_config(path: Path) -> Config:
             f"{path} does not say how its classes are called; looked for data.yaml, dataset.yaml, another YAML file "
             f"with names:, {DARKNET}, {' and '.join(CLASS_LISTS)}; write one name a line into {path / CLASS_LISTS[0]}"
         )
-    return Config(file, [path], _numbered(_lines(file), file), {})
+    return Config(path, file, [path], _numbered(_lines(file), file), {})
 
 
 def yaml_files(folder: Path) -> list[Path]:
-    """The YAML files in a folder that name classes."""
+    """The YAML files in a folder that have one of the usual names, or name classes."""
     files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in YAML and file.is_file()]
-    return list(filter(has_names, files))
+    return [file for file in files if file.name.lower() in USUAL or has_names(file)]
 
 
 def has_names(file: Path) -> bool:
@@ -102,7 +103,8 @@ def _load_yaml(file: Path) -> Mapping[str, Any]:
 
 
 def _from_yaml(file: Path, content: Mapping[str, Any]) -> Config:
-    names = _names(content.get("names"), file)
+    listed = find_class_list(file.parent) if "names" not in content else None
+    names = _names(content.get("names") if listed is None else _lines(listed), file)
     count = str(content.get("nc") or len(names))
     if count != str(len(names)):
         raise ArgusError(f"{file}: nc is {count}, but names has {len(names)}; correct one of them")
@@ -118,7 +120,7 @@ def _from_yaml(file: Path, content: Mapping[str, Any]) -> Config:
     what = f"names has none for {', '.join(map(str, gaps))}; the {len(names)} others are the classes"
     faults = [Fault(str(file), what)] if gaps else []
     used = {split: entries for split, entries in splits.items() if entries}
-    return Config(file, roots, names, used, _keypoints(content.get("kpt_shape"), file), faults)
+    return Config(file.parent, file, roots, names, used, _keypoints(content.get("kpt_shape"), file), faults)
 
 
 def _names(names: Any, file: Path) -> dict[int, str]:
@@ -178,4 +180,4 @@ def _from_darknet(file: Path) -> Config:
     if names is None:
         raise ArgusError(f"{file}: its list of class names, {pairs.get('names', 'names = FILE')}, is not there")
     splits = {split: [pairs[word]] for split, words in SPLITS.items() for word in words if pairs.get(word)}
-    return Config(file, [file.parent, Path()], _numbered(_lines(names), names), splits)
+    return Config(file.parent, file, [file.parent, Path()], _numbered(_lines(names), names), splits)

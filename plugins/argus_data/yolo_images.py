@@ -38,7 +38,7 @@ def find_sources(config: Config) -> dict[str, list[Source]]:
     A test split that is named and not there is a fault, as Roboflow always names one.
     """
     if not config.splits:
-        places = _by_layout(config.file.parent)
+        places = _by_layout(config.folder)
         return {split: [_source(config, place)] for split, place in places.items()}
     sources = {}
     for split, entries in config.splits.items():
@@ -159,7 +159,7 @@ def _locate(config: Config, entry: str) -> Path | None:
     # A tail that is just "images" could be those of another split.
     sure = [tail for tail in tails if len(tail.parts) > 1 or tail.name.lower() not in IMAGE_FOLDERS]
     places = [root / name for name in dict.fromkeys((entry.strip(), plain)) for root in config.roots]
-    places += [config.file.parent / tail for tail in sure]
+    places += [config.folder / tail for tail in sure]
     return next((Path(os.path.normpath(place)) for place in places if place.exists()), None)
 
 

@@ -20,7 +20,8 @@ SLACK = 1e-3
 PIXELS = 2.0
 """Larger coordinates are no shares of the image."""
 MANY = 3
-"""So many boxes, and a third of all, leave the image where their numbers mean something else."""
+"""So many boxes, and a third of all, leave the image where their numbers mean something else; one more class than there
+are names, so many times, shows that classes are counted from 1."""
 WIDE = {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
 
 
@@ -180,7 +181,7 @@ class LabelReader:
             form = next((form for form, fits in forms.items() if (fits & (box >= 0)).all()), "")
             what = f"{out} of {len(box)} boxes leave their image, and none would as {form}"
             faults += [Fault(self.split, f"{what}; write centre x y width height", wrong=True)] if form else []
-        if not self._numbers[0] and self._numbers[max(self.classes) + 1] and min(self._numbers, default=0) == 1:
+        if self._numbers[max(self.classes) + 1] >= MANY and min(self._numbers) == 1:
             what = f"no line has class 0, and some have {max(self.classes) + 1}: classes count from 0, not from 1"
             faults.append(Fault(self.split, what, wrong=True))
         return faults
