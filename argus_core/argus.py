@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from argus_core.export.folder import ExportReport
     from argus_core.model.plan import Plan
+    from argus_core.saving.push import Upload
 
 __all__ = ["Argus"]
 
@@ -62,17 +63,47 @@ class Argus(Questions):
 
         export_hf(self, folder, variant)
 
-    def export_onnx(self, folder: str | Path, verify: bool = True) -> ExportReport:
-        """Write ONNX graphs for any batch, height and width, see ``export.onnx``; needs the extra ``onnx``."""
+    def push(
+        self,
+        repository: str,
+        *,
+        private: bool = False,
+        revision: str | None = None,
+        variant: str | None = None,
+        message: str | None = None,
+        license_file: str | Path | None = None,
+        dry_run: bool = False,
+        accept_license: bool = False,
+    ) -> Upload:
+        """Publish as ``OWNER/NAME`` on the Hugging Face hub with a model card, in one commit, see ``saving.push``."""
+        from argus_core.saving.push import push
+
+        return push(
+            self,
+            repository,
+            private=private,
+            revision=revision,
+            variant=variant,
+            message=message,
+            license_file=None if license_file is None else Path(license_file),
+            dry_run=dry_run,
+            accept_license=accept_license,
+        )
+
+    def export_onnx(self, folder: str | Path, verify: bool = True, embeddings: bool = False) -> ExportReport:
+        """Write ONNX graphs for any batch, height and width, see ``export.onnx``; needs the extra ``onnx``.
+
+        With ``embeddings`` they also give the vectors of objects and images, of ``embedding_layers``.
+        """
         from argus_core.export.onnx import export_onnx
 
-        return export_onnx(self, folder, verify)
+        return export_onnx(self, folder, verify, embedding=self.embedding_layers if embeddings else None)
 
-    def export_torch(self, folder: str | Path, verify: bool = True) -> ExportReport:
+    def export_torch(self, folder: str | Path, verify: bool = True, embeddings: bool = False) -> ExportReport:
         """Write exported PyTorch programs of the same graphs, see ``export.program``."""
         from argus_core.export.program import export_torch
 
-        return export_torch(self, folder, verify)
+        return export_torch(self, folder, verify, embedding=self.embedding_layers if embeddings else None)
 
     def quantize_int8(self) -> Self:
         """Store the backbone's linear weights as int8, in place, see ``export.engines``; needs the extra ``quant``."""

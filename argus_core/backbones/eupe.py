@@ -30,6 +30,11 @@ class Variant:
     channels: int
     blocks: int = 0
 
+    @property
+    def tag(self) -> str:
+        """Timm's name of the model with its weights."""
+        return f"{self.timm}.eupe_lvd1689m"
+
 
 VARIANTS = {
     "eupe_vitt16": Variant("vit_tiny_patch16_dinov3_qkvb", "EUPE-ViT-T", 192),
@@ -54,7 +59,7 @@ _RENAMED = (
 
 def _eupe(name: str, weights: str | Path | None = None, precision: Precision = "auto", **options: Any) -> Backbone:
     variant = VARIANTS[name]
-    tag = f"{variant.timm}.eupe_lvd1689m"
+    tag = variant.tag
     if weights is None:
         weights = published_weights(tag, f"{variant.official}.pt from facebook/{variant.official}")
     tensors = from_official(read_tensors(weights), weights)

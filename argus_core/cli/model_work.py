@@ -6,6 +6,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,15 @@ import numpy as np
 from argus_core.argus import Argus
 from argus_core.canvas import Canvas
 from argus_core.cli.load import largest_canvas, on_canvas, open_model, print_missing, share_canvas
-from argus_core.cli.record import record_lines
-from argus_core.cli.requests import BuildRequest, ExportRequest, split_names
+from argus_core.cli.requests import BuildRequest, ExportRequest, PushRequest, split_names
 from argus_core.common.folders import claim
 from argus_core.common.license import require
 from argus_core.common.progress import finished, working
 from argus_core.errors import counted
 from argus_core.export.folder import is_export
 from argus_core.model.plan import Plan
+from argus_core.saving.push import push
+from argus_core.saving.record import record_lines
 
 SHOWN_CLASSES = 8
 
@@ -56,9 +58,7 @@ def export_model(request: ExportRequest) -> None:
     out, format = request.out, request.format
     claim(out, is_export, "export")
     argus = open_model(request.model, "cpu", None, request.require_license, request.allow_missing)
-    if (tasks := split_names(request.tasks)) is not None:
-        for name in argus.heads.keys() - argus.names(tasks):
-            argus.remove(name)
+    _keep(argus, request.tasks)
     start = time.perf_counter()
     report: Mapping[str, Any] = {}
     with working(f"export {format}"):
@@ -72,6 +72,40 @@ def export_model(request: ExportRequest) -> None:
     for line in _graphs(report) if report else ():
         print(line)
     finished("written", out, time.perf_counter() - start)
+
+
+def _keep(argus: Argus, tasks: str | None) -> None:
+    """Remove the heads that are neither of the tasks nor named, if any are."""
+    if (names := split_names(tasks)) is not None:
+        for name in argus.heads.keys() - argus.names(names):
+            argus.remove(name)
+
+
+def push_model(request: PushRequest) -> None:
+    """Publish the model, or say with its card what would be; then how to load it."""
+    argus = open_model(request.model, "cpu", None, request.require_license, partly=False)
+    _keep(argus, request.tasks)
+    start = time.perf_counter()
+    # On a terminal the hub's client has bars of its own.
+    with nullcontext() if sys.stderr.isatty() else working(f"push {request.repository}"):
+        upload = push(
+            argus,
+            request.repository,
+            private=request.private,
+            revision=request.revision,
+            variant=request.variant,
+            message=request.message,
+            license_file=request.license_file,
+            dry_run=request.dry_run,
+            accept_license=request.accept_license,
+            announce=lambda upload: print(f"{upload.card}\n{upload}" if request.dry_run else upload, flush=True),
+        )
+    if request.dry_run:
+        print("nothing was published; without --dry-run it would be")
+        return
+    print("unchanged: the hub has all of this already" if upload.unchanged else f"commit   {upload.commit}")
+    print(f'argus = Argus.load("{upload.hub_id}")\nargus perceive photo.jpg --model {upload.hub_id}')
+    finished("published", upload.address, time.perf_counter() - start)
 
 
 def _graphs(report: Mapping[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Commands about models: build, info, export, bench."""
+"""Commands about models: build, info, export, push, bench."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import typer
 
 from argus_core.cli.app import Device, options_of
 from argus_core.cli.early import checked
-from argus_core.cli.requests import GRAPHS, BuildRequest, CanvasSize, ExportRequest, Model
+from argus_core.cli.requests import GRAPHS, BuildRequest, CanvasSize, ExportRequest, Model, PushRequest
 from argus_core.errors import ArgusError
 from argus_core.registry.places import DEFAULT_MODEL, check_model
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (build, info, export, bench):
+    for command in (build, info, export, push, bench):
         app.command()(command)
 
 
@@ -56,6 +56,18 @@ def export(request: ExportRequest) -> None:
     from argus_core.cli.model_work import export_model
 
     export_model(request)
+
+
+@options_of(PushRequest)
+def push(request: PushRequest) -> None:
+    """Publish a model on the Hugging Face hub, with a model card of its records, in one commit."""
+    if not request.dry_run:
+        from argus_core.common.hub import check_account
+
+        check_account()  # before torch is imported
+    from argus_core.cli.model_work import push_model
+
+    push_model(request)
 
 
 def bench(

@@ -13,13 +13,17 @@ __all__ = ["License", "Licenses", "find_license", "most_restrictive", "require"]
 
 @dataclass(frozen=True)
 class License:
-    """A licence; with ``outputs_covered`` it also applies to what is computed or trained from the work."""
+    """A licence; with ``outputs_covered`` it also applies to what is computed or trained from the work.
+
+    ``link`` is the address of its text, where that is known.
+    """
 
     id: str
     name: str
     commercial: bool
     outputs_covered: bool
     note: str
+    link: str = ""
 
 
 APACHE = License("apache-2.0", "Apache License 2.0", True, False, "Keep the notices.")
@@ -35,7 +39,9 @@ EUPE = License(
     "FAIR Noncommercial Research License",
     False,
     True,
-    "Research only; outputs and derivative works are covered, so heads trained on these weights too.",
+    "Research only; outputs and derivative works are covered, so heads trained on these weights too. Whoever passes "
+    "them on adds a copy of the licence.",
+    "https://github.com/facebookresearch/EUPE/blob/main/LICENSE.md",
 )
 RESEARCH = License(
     "research-data",
@@ -160,6 +166,27 @@ def require(work: Licensed | Mapping[str, License | Mapping[str, Any]], level: s
             f"not permissive: {'; '.join(parts)}; choose other weights, heads or data, "
             "or leave out --require-license if these terms allow what you do"
         )
+
+
+def require_consent(work: Licensed, given: bool) -> None:
+    """Raise ArgusError, naming parts and terms, unless all licences let anybody publish the work, or ``given`` says so.
+
+    ``given`` is the word of whoever publishes it that they have read the terms and have the right.
+    """
+    groups = {} if given else _refused(work).by_terms()
+    if not groups:
+        return
+    parts = [f"{_listed(names)}: {terms.name} ({terms.id}). {terms.note}" for terms, names in groups.items()]
+    others = refused_heads(work, LEVELS[0])
+    some = f", or leave out these heads with --require-license {LEVELS[0]}" if 0 < len(others) < _heads(work) else ""
+    raise ArgusError(
+        f"not everybody may publish this: {' '.join(parts)} Read these terms; if you have the right to publish, say so "
+        f"with --accept-license (accept_license=True){some}"
+    )
+
+
+def _heads(work: Licensed) -> int:
+    return sum(part.startswith("head ") for part in work.licenses())
 
 
 def refused_heads(work: Licensed, level: str | None) -> dict[str, str]:

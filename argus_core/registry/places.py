@@ -18,7 +18,7 @@ DEFAULT_MODEL = "lite"
 """The built-in model that is used by default."""
 ALIASES = {"softmax": ("linear",), "knn": ("knn", "prototypes")}
 """Names of classification methods in published packages, and their heads here."""
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
 
 
 class Role(NamedTuple):
@@ -49,8 +49,28 @@ def is_run(path: Path) -> bool:
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a text can be the OWNER/NAME of a repository of a model hub."""
+    """Whether a text can be the OWNER/NAME of a repository of a model hub, or OWNER/NAME@REVISION."""
     return _HUB_ID.fullmatch(text) is not None
+
+
+def split_revision(text: str) -> tuple[str, str | None]:
+    """OWNER/NAME and the revision of a hub id, which may have none."""
+    match = _HUB_ID.fullmatch(text)
+    assert match is not None, text
+    return match[1], match[2]
+
+
+def hub_id(repository: str, revision: str | None) -> str:
+    """OWNER/NAME, or OWNER/NAME@REVISION."""
+    return repository if revision is None else f"{repository}@{revision}"
+
+
+def check_repository(text: str) -> None:
+    """Raise ArgusError unless a text is the id of a repository that could be published to."""
+    if not is_hub_id(text):
+        raise ArgusError(f"{text!r} is no hub id; give OWNER/NAME, with the name of your account or organisation")
+    if split_revision(text)[1] is not None:
+        raise ArgusError(f"{text!r} names a revision; give OWNER/NAME, and the branch with --revision")
 
 
 def folder_of(model: str | None) -> Path:

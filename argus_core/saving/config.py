@@ -1,4 +1,4 @@
-"""config.json of a saved Argus: all but its tensors, as checked plain values, and where it is found."""
+"""config.json of a saved Argus: all but its tensors, as checked plain values."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from argus_core.backbones.hub import published_folder
 from argus_core.canvas import Canvas
 from argus_core.common.files import read_json
 from argus_core.common.options import check_options
 from argus_core.errors import ArgusError, unknown
-from argus_core.registry.places import folder_of, is_hub_id
-from argus_core.registry.registry import MODELS
 from argus_core.tokens import FeatureInfo
 
 FORMAT = "argus-bundle-1"
@@ -133,14 +130,14 @@ def file_of(variant: str | None) -> str:
     return FILES[variant]
 
 
-def read_config(folder: Path) -> BundleConfig:
-    """The checked configuration of a bundle; raises ArgusError with one line per fault."""
+def read_config(folder: Path, called: str = "") -> BundleConfig:
+    """The checked configuration of a bundle, ``called`` so in messages; raises ArgusError with one line per fault."""
     file = folder / CONFIG
     values = read_json(file, "save the model again, or fetch the file again")
     values = values.get(KEY) if isinstance(values, dict) else None
     if not isinstance(values, dict):
         raise ArgusError(
-            f"{file} has no {KEY!r} in it, so {folder} is no saved Argus; such folders come from Argus.save"
+            f"{file} has no {KEY!r} in it, so {called or folder} is no saved Argus; such files come from Argus.save"
         )
     if values.get("format") != FORMAT:
         raise ArgusError(
@@ -155,22 +152,3 @@ def is_bundle(folder: Path) -> bool:
         values = read_json(folder / CONFIG, "")
         return isinstance(values, dict) and KEY in values
     return False
-
-
-def find_folder(source: str | Path, file: str, revision: str | None = None) -> Path:
-    """The folder that holds config.json and the weights ``file``; only an ``owner/name`` that is no path is fetched.
-
-    A name that is registered in the group ``argus.models`` is a built-in model, unless a folder here is called so.
-    """
-    path = folder_of(source) if isinstance(source, str) else source.expanduser()
-    if path.is_dir():
-        return path
-    if path.is_file():
-        raise ArgusError(f"{path} is a file; give the folder that it lies in")
-    if isinstance(source, Path) or not is_hub_id(source):
-        hint = unknown("built-in model", str(source), (entry.name for entry in MODELS.entries()))
-        raise ArgusError(f"there is no folder {path}; give one that Argus.save wrote, or a hub id OWNER/NAME; {hint}")
-    try:
-        return published_folder(source, (CONFIG, file), revision)
-    except ArgusError as error:
-        raise ArgusError(f"there is no folder {source} here, and as a hub id: {error}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,11 +24,11 @@ from argus_core.saving.config import (
     BundleConfig,
     HeadEntry,
     file_of,
-    find_folder,
     read_config,
 )
 from argus_core.saving.origin import NotInstalled, check_api, check_installed, differs, trained_on
 from argus_core.saving.runs import set_decoding
+from argus_core.saving.source import Source, find_source
 
 A = TypeVar("A", bound=Composition)
 
@@ -44,33 +44,51 @@ def load(
     """The Argus of class ``kind`` of a folder, a built-in name or a hub id; float32 whatever the variant.
 
     Heads whose package is not installed raise ArgusError, or are left out with ``allow_missing``: ``Argus.missing``
-    tells why. ``revision`` picks a version of a hub repository. Raises ArgusError for files that do not fit together.
+    tells why. ``revision`` picks a version of a hub repository, as ``OWNER/NAME@REVISION`` does; a folder here of the
+    same name wins. Raises ArgusError for files that do not fit together.
     """
-    folder = find_folder(source, file_of(variant), revision)
-    config = read_config(folder)
-    check_api(config.api_version, str(folder))
-    only_heads = variant is None and list(config.files) == [FILES[HEADS_ONLY]]
-    path = folder / file_of(HEADS_ONLY if only_heads else variant)
-    if path.name not in config.files:
-        raise ArgusError(f"{folder} was not saved with variant {variant!r}; it has {', '.join(config.files)}")
+    found = find_source(source, revision)
+    config = read_config(found.folder, str(found))
+    check_api(config.api_version, str(found))
+    file = _file(config, variant, found)
+    check_installed(BACKBONES, config.backbone.name.partition(":")[0], config.backbone.origin, str(found))
+    missing = {name: reason for name, entry in config.heads.items() if (reason := _missing(entry))}
+    if missing and not allow_missing:
+        raise ArgusError(_needed(found, missing))
+    path = found.file(file)  # now, because nobody wants to wait for weights that cannot be used
+    try:
+        argus = _build(kind, config, path, missing)
+    except ArgusError as error:
+        raise ArgusError(f"{error}{found.advice()}") from error
+    argus.missing = missing
+    return argus.eval() if device is None else argus.eval().to(device)
+
+
+def _file(config: BundleConfig, variant: str | None, source: Source) -> str:
+    """The weights file of a variant; of None the first that there is, for a bundle may have been saved with others."""
+    wanted = file_of(variant)
+    has = {name: file for name, file in FILES.items() if file in config.files}
+    if wanted in has.values():
+        return wanted
+    if variant is None and has:
+        return next(iter(has.values()))
+    raise ArgusError(f"{source} was not saved with variant {variant!r}; it has {', '.join(map(str, has)) or 'none'}")
+
+
+def _build(kind: type[A], config: BundleConfig, path: Path, missing: Collection[str]) -> A:
     argus = kind(_backbone(config, path), canvas=config.canvas)
     states = _read_heads(path)
     _check_names(config, states, path)
-    missing = {name: reason for name, entry in config.heads.items() if (reason := _missing(entry))}
-    if missing and not allow_missing:
-        raise ArgusError(_needed(folder, missing))
     for name, entry in config.heads.items():
         if name not in missing:
             head = _head(name, entry, config.backbone, states.get(name, {}), path)
             argus.add(name, head, strict=False)  # whether they fit was decided when the Argus was put together
-    argus.missing = missing
-    return argus.eval() if device is None else argus.eval().to(device)
+    return argus
 
 
 def _backbone(config: BundleConfig, path: Path) -> Backbone:
     """The network by name with the folder's tensors; its preprocessing and terms are those that were saved."""
     entry, expected = config.backbone, config.files[path.name]
-    check_installed(BACKBONES, entry.name.partition(":")[0], entry.origin, str(path.parent))
     only_heads = path.name == FILES[HEADS_ONLY]
     backbone = load_backbone(entry.name, None if only_heads else path, **entry.options)
     sha256 = backbone.weights_sha256
@@ -134,10 +152,10 @@ def _missing(entry: HeadEntry) -> str | None:
     return None
 
 
-def _needed(folder: Path, missing: Mapping[str, str]) -> str:
+def _needed(source: Source, missing: Mapping[str, str]) -> str:
     listed = "; ".join(f"{name!r} is {reason}" for name, reason in missing.items())
     return (
-        f"{folder} holds heads that cannot be built here: {listed}. Follow this advice, or leave these heads out "
+        f"{source} holds heads that cannot be built here: {listed}. Follow this advice, or leave these heads out "
         "with allow_missing=True (--allow-missing)"
     )
 

@@ -61,9 +61,9 @@ def save(
     """
     folder, file = Path(folder), file_of(variant)
     check_folder(folder, file)
-    if argus.missing and (folder / CONFIG).exists():  # the folder may hold the only copy of the missing heads
+    if lost := _lost(argus, folder):  # the folder may hold the only copy of the missing heads
         raise ArgusError(
-            f"{', '.join(argus.missing)} could not be loaded and would be lost from {folder}; save to another folder"
+            f"{', '.join(lost)} could not be loaded and would be lost from {folder}; save to another folder"
         )
     state = _backbone_state(argus.backbone)
     stored = _rounded(state) if variant == "bf16_backbone" else state
@@ -89,6 +89,13 @@ def check_folder(folder: Path, *files: str) -> None:
     present = [name for name in (CONFIG, *files) if (folder / name).exists()]
     if present and not is_bundle(folder):
         raise ArgusError(f"{folder} holds {' and '.join(present)}, and no saved Argus; save to another folder")
+
+
+def _lost(argus: Composition, folder: Path) -> list[str]:
+    """The heads that a folder has, and this Argus was loaded without."""
+    if not argus.missing or not (folder / CONFIG).exists():
+        return []
+    return [name for name in argus.missing if name in read_config(folder).heads]
 
 
 def _backbone_state(backbone: Backbone) -> State:

@@ -150,8 +150,9 @@ def test_variants_of_another_argus_are_forgotten(argus, backbone, tmp_path):
     boxes = Argus(backbone, {"boxes": argus.head("boxes")})
     boxes.save(tmp_path, "bf16_backbone")
     assert Argus.load(tmp_path, "bf16_backbone").head("boxes").canvas == HEADS["boxes"][3]
-    with pytest.raises(ArgusError, match="was not saved with variant None; it has model"):
-        Argus.load(tmp_path)
+    assert Argus.load(tmp_path).backbone.weights_sha256 == Argus.load(tmp_path, "bf16_backbone").backbone.weights_sha256
+    with pytest.raises(ArgusError, match="was not saved with variant 'heads'; it has bf16_backbone"):
+        Argus.load(tmp_path, "heads")
     Argus(backbone, {"match": argus.head("match")}, Canvas(64)).save(tmp_path)
     assert Argus.load(tmp_path).canvas == Canvas(64)
     with pytest.raises(ArgusError, match="was not saved with variant 'bf16_backbone'"):

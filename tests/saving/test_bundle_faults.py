@@ -10,11 +10,12 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from argus_core.argus import Argus
-from argus_core.backbones import hub, load_backbone
+from argus_core.backbones import load_backbone
 from argus_core.canvas import Canvas
 from argus_core.cli.commands import app
 from argus_core.errors import ArgusError
 from argus_core.registry import HEADS as REGISTRY
+from argus_core.saving import source
 from argus_core.saving.build import build_head
 from argus_core.saving.checkpoint import save_head
 from argus_core.tasks.detect import Detect
@@ -121,7 +122,7 @@ def test_a_head_of_another_version_says_what_to_install(copy):
 
 
 def test_folders_and_files_that_hold_no_argus(copy, tmp_path, monkeypatch):
-    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", lambda *a, **k: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(source, "fetch", lambda *a, **k: pytest.fail("the hub was asked"))
     with pytest.raises(ArgusError, match=r"is a file; give the folder"):
         Argus.load(copy / "model.safetensors")
     for path in (tmp_path / "none" / "here", "./none/here", "a/b/c", "nothing"):

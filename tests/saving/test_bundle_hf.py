@@ -71,7 +71,8 @@ def test_the_folder_holds_a_shim_a_card_and_a_bundle(argus, folder):
     config = json.loads((folder / "config.json").read_text())
     assert config["auto_map"]["AutoModel"] == "modeling_argus.ArgusModel" and config["model_type"] == "argus"
     card = (folder / "README.md").read_text()
-    assert card.startswith("---\nlicense: apache-2.0\n") and "| boxes | detect | detect.fcos |" in card
+    assert "library_name: transformers\nlicense: apache-2.0\n" in card and "| boxes | detect | detect.fcos |" in card
+    assert 'AutoModel.from_pretrained("argus-tiny", trust_remote_code=True)' in card
     assert answers(Argus.load(folder)) == answers(argus)
 
 
@@ -79,7 +80,7 @@ def test_terms_the_hub_does_not_list_are_named_in_the_card(argus, tmp_path, monk
     monkeypatch.setattr(argus.backbone, "license", "fair-noncommercial-research-license")
     argus.export_hf(tmp_path)
     card = (tmp_path / "README.md").read_text()
-    assert "license: other\nlicense_name: fair-noncommercial-research-license\n" in card
+    assert "license: other\nlicense_name: fair-noncommercial-research-license\nlicense_link: https://" in card
 
 
 def test_the_remote_code_is_thin_and_names_what_a_bundle_has():

@@ -1,4 +1,4 @@
-"""A head's record as lines: scores with data set and protocol, training data, licence, limits."""
+"""A head's record in words: scores with data set and protocol, training data, licence, limits."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ SHOWN_METRICS = 5
 """Metrics of a row that are shown, the primary one first; metrics per class are left out."""
 
 
-def record_lines(record: Mapping[str, Any], license: str) -> list[str]:
-    """The lines of ``argus info`` about a head."""
+def record_rows(record: Mapping[str, Any], license: str) -> list[tuple[str, str]]:
+    """What is known of a head, as pairs of a key, such as ``scores``, and a line of text; keys may repeat."""
     rows = [("scores", line) for line in _scores(record.get("scores"))] or [("scores", "not measured")]
     data = record.get("data")
     rows += [("data", _data(data) if data else "not stated"), ("licence", license)]
     rows += [("limits", line) for line in _texts(record.get("limits"))]
-    rows += [("notes", line) for line in _texts(record.get("notes"))]
+    return rows + [("notes", line) for line in _texts(record.get("notes"))]
+
+
+def record_lines(record: Mapping[str, Any], license: str) -> list[str]:
+    """The lines of ``argus info`` about a head."""
+    rows = record_rows(record, license)
     keys = [""] + [key for key, _ in rows]
     return [f"    {'' if key == last else key:<9} {text}" for last, (key, text) in zip(keys, rows, strict=False)]
 
@@ -34,14 +39,18 @@ def _scores(scores: Any) -> Iterator[str]:
         yield str(scores)
 
 
-def _row(row: Mapping[str, Any]) -> str:
-    """Such as ``mIoU 0.559, mAcc 0.677 on images:camvid val, 101 images (miou-1)``."""
+def shown_metrics(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics of a row that are told, the primary one first; those without a value and those per class are not."""
     metrics = {key: value for key, value in (row.get("metrics") or {}).items() if "/" not in key and value is not None}
     first = row.get("primary")
-    shown = sorted(metrics, key=lambda key: key != first)[:SHOWN_METRICS]
+    return {key: metrics[key] for key in sorted(metrics, key=lambda key: key != first)[:SHOWN_METRICS]}
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    """Such as ``mIoU 0.559, mAcc 0.677 on images:camvid val, 101 images (miou-1)``."""
     where = _split(row.get("data"), "val")
     protocol = f" ({row['protocol']})" if row.get("protocol") else ""
-    return _values({key: metrics[key] for key in shown}) + (f" on {where}" if where else "") + protocol
+    return _values(shown_metrics(row)) + (f" on {where}" if where else "") + protocol
 
 
 def _data(data: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argus_core.cli.record import record_lines
+from argus_core.saving.record import record_lines
 
 ROW = {
     "protocol": "miou-1",
