@@ -10,6 +10,7 @@ from typing import Any
 
 from argus_core.errors import ArgusError, Fault
 from argus_data.images import SPLITS
+from argus_data.texts import read_text
 
 YAML = (".yaml", ".yml")
 USUAL = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -93,10 +94,9 @@ def _load_yaml(file: Path) -> Mapping[str, Any]:
 
     try:
         # Everything stays a text, so that a class called no, or 1.0, is not a truth value or a number.
-        content = yaml.load(file.read_bytes().decode("utf-8-sig"), Loader=yaml.BaseLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ArgusError(f"{file}: cannot be read as YAML: {reason}; save it as UTF-8, with spaces for tabs") from error
+        content = yaml.load(read_text(file), Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        raise ArgusError(f"{file}: cannot be read as YAML, where tabs do not count as blanks: {error}") from error
     if not isinstance(content, dict):
         raise ArgusError(f"{file}: it should hold keys such as names: and train:, not {type(content).__name__}")
     return content
@@ -163,10 +163,7 @@ def _keypoints(shape: Any, file: Path) -> int:
 
 
 def _lines(file: Path) -> list[str]:
-    try:
-        lines = file.read_bytes().decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ArgusError(f"{file}: it is not in UTF-8 ({error.reason}); save it as UTF-8") from error
+    lines = read_text(file).splitlines()
     while lines and not lines[-1].strip():
         lines.pop()  # blank lines between names would count
     return lines

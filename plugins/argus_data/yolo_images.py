@@ -13,6 +13,7 @@ from argus_core.errors import ArgusError, Fault
 from argus_core.image import IMAGES, Listing, composed
 from argus_data.images import SPLITS, ImageFile, find_files, image_files, split_folders
 from argus_data.local_names import SAMPLE, local_names, spelt_on_disk
+from argus_data.texts import read_text
 from argus_data.yolo_config import Config
 
 IMAGE_FOLDERS = frozenset({"images", "image", "imgs", "img", "jpegimages"})
@@ -174,11 +175,7 @@ def _source(config: Config, place: Path) -> Source:
 
 def _from_list(config: Config, file: Path) -> Source:
     """The images that a file lists, one a line, relative to it or to the data set, or on another machine."""
-    try:
-        lines = file.read_bytes().decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ArgusError(f"{file}: it is not in UTF-8 ({error.reason}); save it as UTF-8") from error
-    listed = [line.strip().removeprefix("./") for line in lines if line.strip()]
+    listed = [line.strip().removeprefix("./") for line in read_text(file).splitlines() if line.strip()]
     names = list(dict.fromkeys(listed))
     twice = f"{len(listed) - len(names)} of its lines repeat another one"
     faults = [Fault(str(file), twice, dropped=True)] if len(names) < len(listed) else []

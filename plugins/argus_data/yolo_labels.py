@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from argus_core.errors import Fault
+from argus_core.errors import ArgusError, Fault
+from argus_data.texts import read_text
 
 Shares = npt.NDArray[np.float64]
 SLACK = 1e-3
@@ -22,7 +22,6 @@ PIXELS = 2.0
 MANY = 3
 """So many boxes, and a third of all, leave the image where their numbers mean something else; one more class than there
 are names, so many times, shows that classes are counted from 1."""
-WIDE = {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
 
 
 @dataclass(frozen=True)
@@ -68,15 +67,11 @@ class LabelReader:
     def read(self, file: Path, shown: str) -> Labels | None:
         """The objects in a file, called ``shown`` in messages; None, with a fault, if it cannot be read."""
         try:
-            raw = file.read_bytes()
-            wide = raw[:2] in WIDE
-            text = raw.decode("utf-16" if wide else "utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            what = f"it cannot be read ({error}), so its image is left out"
+            text = read_text(file)
+        except ArgusError as error:
+            what = f"{error}; its image is left out"
             self._faults.append(Fault(f"{self.split}, {shown}", what, True, "label files that cannot be read"))
             return None
-        if wide:
-            self._note("label files in UTF-16, which other programs do not read", shown)
         rows = []
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip():

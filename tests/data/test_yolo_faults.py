@@ -69,7 +69,7 @@ def test_rounding_at_the_border_is_no_fault(tmp_path):
 
 def test_encodings(tmp_path):
     split = labelled(tmp_path, LINE.encode("utf-16"), images=2)
-    assert "UTF-16" in split.faults()[0].what and len(split.truth(0, "detect").labels) == 1
+    assert split.faults() == [] and len(split.truth(0, "detect").labels) == 1
     split = labelled(tmp_path, b"1 .5 .5 .1 .1 \xff\xfe\xfd", images=2)
     (fault,) = split.faults()
     assert fault.kind == "label files that cannot be read" and [split.key(i) for i in range(len(split))] == ["1.png"]
@@ -134,8 +134,8 @@ DESCRIPTIONS = {
     "names: [cat, [dog]]\n": "names should be a list of class names",
     "names: []\n": "names should be a list of class names",
     "names: [cat\n": "cannot be read as YAML",
-    "names:\n\t- cat\n": "with spaces for tabs",
-    "names: [caf\udce9]\n": "cannot be read as YAML: 'utf-8' codec",
+    "names:\n\t- cat\n": "where tabs do not count as blanks",
+    "names: [caf\udce9]\n": r"data\.yaml: it is not in UTF-8 .*; save it as UTF-8",
     "- names: x\n": "it should hold keys such as names: and train:, not list",
     "train: 7\nnames: [cat]\n": "train: there is no 7; looked for",
     "train: {a: b}\nnames: [cat]\n": "train should be a folder, a .txt file or a list of these",
