@@ -19,6 +19,8 @@ from argus_core.export.parts import Part, Parts, at_rest, take_apart
 from argus_core.export.verify import Run, check_graphs
 from argus_core.model import Composition
 from argus_core.saving.config import is_bundle
+from argus_core.tokens import FeatureInfo
+from argus_core.tokens.taps import EmbeddingLayers
 
 KEY = "argus"
 """The metadata property, or extra file, that holds the record as JSON."""
@@ -36,6 +38,8 @@ MEANINGS = {
     "boxes": "x1, y1, x2, y2 canvas pixels, suppressed and clipped to the image; 0 beyond count",
     "labels": "indices of classes; -1 beyond count",
     "count": "detections of each image",
+    "embeddings": "a vector of length 1 of each box; 0 beyond count; compare by dot products",
+    "embedding": "a vector of length 1 of each whole image",
     "descriptors": "features in cells of stride pixels, for the match graph",
     "first": "descriptors of the first image",
     "second": "descriptors of the second image",
@@ -68,10 +72,11 @@ def export_graphs(
     open_graph: Callable[[Path], Run],
     verify: bool,
     limit: float,
+    embedding: EmbeddingLayers | None = None,
 ) -> ExportReport:
     """Let ``write`` put the graphs of an Argus into ``folder``, and with ``verify`` run and compare each of them."""
     with at_rest(argus), staged(folder) as stage:
-        parts = take_apart(argus)
+        parts = take_apart(argus, embedding)
         files = write(argus, parts, stage)
         report = ExportReport(
             files={name: folder / path.name for name, path in files.items()}, licenses=argus.licenses().to_dict()
@@ -134,11 +139,21 @@ def describe(argus: Composition, parts: Parts, name: str, part: Part) -> str:
         },
         "canvas": argus.canvas and argus.canvas.to_dict(),
         "heads": {key: _describe_head(argus, key) for key in argus.heads},
+        "embeddings": parts.embedding and _describe_embeddings(parts.embedding, backbone.info),
         "inputs": {key: _meaning(key) for key in part.inputs},
         "outputs": {key: {"meaning": _meaning(key), **strides.get(key, {})} for key in part.outputs},
         "licenses": argus.licenses().to_dict(),
     }
     return json.dumps(record, ensure_ascii=False)
+
+
+def _describe_embeddings(layers: EmbeddingLayers, info: FeatureInfo) -> dict[str, Any]:
+    """By what it is of: the layer, the length of a vector, and what was done to it."""
+    kinds = {"objects": "mean of the map over the box", "images": "CLS, or the mean of all cells where there is none"}
+    return {
+        kind: {"layer": layer, "dimension": info.channels[layer], "pooling": kinds[kind], "normalised": "L2"}
+        for kind, layer in layers._asdict().items()
+    }
 
 
 def _describe_head(argus: Composition, name: str) -> dict[str, Any]:

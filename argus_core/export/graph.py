@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from argus_core.backbones import Backbone
@@ -15,11 +16,13 @@ from argus_core.errors import ArgusError
 from argus_core.export.detections import decode
 from argus_core.head import Head
 from argus_core.nn import BinLogits, bin_spread, decode_bins
+from argus_core.nn.regions import region_means
 from argus_core.tasks.classify import Classify
 from argus_core.tasks.correspond import DescriptorMaps
 from argus_core.tasks.depth import Depth
+from argus_core.tasks.detect import Detect
 from argus_core.tasks.segment import DenseLogits
-from argus_core.tokens import Features, FinalNorm, Needs, Tokens, cell_mask, repeat_border
+from argus_core.tokens import FeatureInfo, Features, FinalNorm, Needs, Tokens, cell_mask, repeat_border
 
 
 def answers(head: Head, output: Any, size: tuple[int, int]) -> dict[str, Tensor]:
@@ -76,52 +79,88 @@ class Encode(nn.Module):
         return {**maps, **prefix, "ends": tokens.extent}
 
 
-class Answer(nn.Module):
-    """A head as a graph: the tokens it needs, by the names that ``Encode`` gives them, to its answers.
+class Reader(nn.Module):
+    """What reads tokens by the names that ``Encode`` gives them.
 
-    The backbone's final ``norm`` is part of it, as tokens are raw.
+    They are raw, so the backbone's final ``norm`` is part of it.
     """
 
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, head: Head, norm: FinalNorm | None) -> None:
+    def __init__(self, info: FeatureInfo, norm: FinalNorm | None) -> None:
         super().__init__()
-        self.head, self.norm = head, norm
-        self.needs = head.needs.resolve(head.info)
+        self.info, self.norm = info, norm
         self.register_buffer("weight", norm.weight.clone() if norm else torch.zeros(0))
         self.register_buffer("bias", norm.bias.clone() if norm else torch.zeros(0))
+
+    def read(self, tokens: Mapping[str, Tensor], needs: Needs) -> Features:
+        """The features for ``needs``."""
+        layers = needs.resolve(self.info).layers
+        maps = {layer: tokens[f"map_{layer}"] for layer in layers if needs.maps}
+        prefix = {layer: tokens[f"prefix_{layer}"] for layer in layers if needs.cls}
+        # What reads no map has no use for where images end: neither input exists then.
+        extent = tokens["ends"] if maps else torch.zeros(1, 2)
+        stride = self.info.strides[layers[0]]
+        size = (maps[layers[0]].shape[2] * stride, maps[layers[0]].shape[3] * stride) if maps else (0, 0)
+        norm = replace(self.norm, weight=self.weight, bias=self.bias) if self.norm else None
+        return _Traced(maps, prefix, extent, size, self.info, norm).features(needs)
+
+
+class Answer(Reader):
+    """A head as a graph: the tokens it needs to its answers; those of a detector with vectors from layer ``objects``."""
+
+    def __init__(self, head: Head, norm: FinalNorm | None, objects: int | None = None) -> None:
+        super().__init__(head.info, norm)
+        self.head, self.objects = head, objects if isinstance(head.task, Detect) else None
+        self.needs = head.needs.resolve(head.info)
 
     @property
     def inputs(self) -> list[str]:
         """The names of the tokens that are read."""
         layers = dict.fromkeys(self.needs.layers)
         maps = [f"map_{layer}" for layer in layers if self.needs.maps]
+        if self.objects is not None:
+            maps = [*dict.fromkeys([*maps, f"map_{self.objects}"])]
         prefix = [f"prefix_{layer}" for layer in layers if self.needs.cls]
         return [*maps, *prefix, *(["ends"] if maps else [])]
 
     def forward(self, tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The head's answers by name, in canvas pixels."""
         features = self.view(tokens)
-        return answers(self.head, self.head(features), features.size)
+        found = answers(self.head, self.head(features), features.size)
+        if self.objects is None:
+            return found
+        means = box_vectors(self.read(tokens, Needs((self.objects,))), found["boxes"], self.info.strides[self.objects])
+        return {**found, "embeddings": torch.where(found["labels"][..., None] >= 0, means, 0.0)}
 
     def view(self, tokens: Mapping[str, Tensor]) -> Features:
         """The features that the head reads."""
-        layers = self.needs.layers
-        maps = {layer: tokens[f"map_{layer}"] for layer in layers if self.needs.maps}
-        prefix = {layer: tokens[f"prefix_{layer}"] for layer in layers if self.needs.cls}
-        # A head that reads no map has no use for where images end: neither input exists then.
-        extent = tokens["ends"] if maps else torch.zeros(1, 2)
-        stride = self.head.info.strides[layers[0]]
-        size = (maps[layers[0]].shape[2] * stride, maps[layers[0]].shape[3] * stride) if maps else (0, 0)
-        norm = replace(self.norm, weight=self.weight, bias=self.bias) if self.norm else None
-        return _Traced(maps, prefix, extent, size, self.head.info, norm).features(self.head.needs)
+        return self.read(tokens, self.head.needs)
+
+
+class Image(Reader):
+    """The vector of the whole image, CLS of ``layer``, as a graph."""
+
+    def __init__(self, info: FeatureInfo, norm: FinalNorm | None, layer: int) -> None:
+        super().__init__(info, norm)
+        self.layer = layer
+
+    def forward(self, tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """``embedding`` (B, C) of length 1."""
+        features = self.read(tokens, Needs((self.layer,), maps=False, cls=True))
+        return {"embedding": F.normalize(features.cls[0], dim=-1)}
+
+
+def box_vectors(features: Features, boxes: Tensor, stride: int) -> Tensor:
+    """(B, N, C) of length 1: the mean of the features' map, of cells of ``stride`` px, over boxes (B, N, 4)."""
+    return F.normalize(region_means(features.map, boxes, stride, features.extent), dim=-1)
 
 
 class Whole(nn.Module):
     """All heads over one pass of the backbone."""
 
-    def __init__(self, encode: Encode, heads: Mapping[str, Answer]) -> None:
+    def __init__(self, encode: Encode, heads: Mapping[str, Reader]) -> None:
         super().__init__()
         self.encode, self.heads = encode, nn.ModuleDict(heads)
 

@@ -19,22 +19,30 @@ from argus_core.export.parts import Part, Parts
 from argus_core.export.trace import trace
 from argus_core.export.verify import LIMIT, Run
 from argus_core.model import Composition
+from argus_core.tokens.taps import EmbeddingLayers
 
 if TYPE_CHECKING:
     import onnx_ir
     from torch.onnx import ONNXProgram
 
 
-def export_onnx(argus: Composition, folder: str | Path, verify: bool = True, limit: float = LIMIT) -> ExportReport:
+def export_onnx(
+    argus: Composition,
+    folder: str | Path,
+    verify: bool = True,
+    limit: float = LIMIT,
+    embedding: EmbeddingLayers | None = None,
+) -> ExportReport:
     """Write ``argus.onnx`` and a file per part to ``folder``, and return where they are and how far they are off.
 
     Batch, height and width are free. With ``verify`` each is run in ONNX Runtime at six other sizes. Raises
     ArgusError where a library is missing, a head cannot be exported, or a graph differs by more than ``limit`` of an
-    output's largest value; then nothing is written. The same report lies in ``export.json``.
+    output's largest value; then nothing is written. The same report lies in ``export.json``. With ``embedding`` layers
+    detectors also give the vectors of their boxes, and ``head_image`` that of the image.
     """
     for module in ("onnx", "onnxscript", *(["onnxruntime"] if verify else [])):
         need(module, "onnx")
-    return export_graphs(argus, Path(folder), _write, open_graph, verify, limit)
+    return export_graphs(argus, Path(folder), _write, open_graph, verify, limit, embedding)
 
 
 def _write(argus: Composition, parts: Parts, folder: Path) -> dict[str, Path]:
@@ -44,7 +52,7 @@ def _write(argus: Composition, parts: Parts, folder: Path) -> dict[str, Path]:
     for name, part in parts.parts.items():
         programs[name] = convert(part, name)
         _save(programs[name], files[name], describe(argus, parts, name, part))
-    heads = {name: programs[f"head_{name}"] for name in argus.heads}
+    heads = {name: programs[f"head_{name}"] for name in parts.heads}
     _save(_join(programs["backbone"], heads), files["argus"], describe(argus, parts, "argus", parts.whole))
     return files
 

@@ -14,12 +14,16 @@ from torch.export import Dim
 
 from argus_core.errors import ArgusError
 from argus_core.export.engines import quantized
-from argus_core.export.graph import Answer, Encode, Whole, stride_of
+from argus_core.export.graph import Answer, Encode, Image, Reader, Whole, stride_of
 from argus_core.export.match import matcher
 from argus_core.export.trace import coarsest, example_images, image_axes, token_axes
 from argus_core.model import Composition
 from argus_core.tasks.correspond import DescriptorMaps
+from argus_core.tokens import Needs
+from argus_core.tokens.taps import EmbeddingLayers
 
+IMAGE = "image"
+"""What the vector of the whole image is called among the heads."""
 POINTS = 5
 """Points that matching is traced with."""
 
@@ -43,35 +47,61 @@ class Part:
 class Parts:
     """An Argus as graphs: the whole of it, and each of its parts by name.
 
-    Parts are ``backbone``, ``head_NAME`` of every head, and ``match_NAME`` of heads whose descriptors are matched.
-    The sides of a canvas must be multiples of ``unit`` pixels.
+    Parts are ``backbone``, ``head_NAME`` of every head, ``match_NAME`` of heads whose descriptors are matched, and with
+    ``embedding`` layers ``head_image``. The sides of a canvas must be multiples of ``unit`` pixels.
     """
 
     whole: Part
     parts: Mapping[str, Part]
     unit: int
+    embedding: EmbeddingLayers | None = None
+
+    @property
+    def heads(self) -> list[str]:
+        """The names of what answers from tokens: the heads, and ``image``."""
+        return [name.removeprefix("head_") for name in self.parts if name.startswith("head_")]
 
 
 @torch.no_grad()
-def take_apart(argus: Composition) -> Parts:
-    """The graphs of an Argus; raises ArgusError for a head that cannot become one."""
-    needs = argus.needs
-    unit = coarsest([argus.backbone.info.strides[layer] for layer in needs.layers])
+def take_apart(argus: Composition, embedding: EmbeddingLayers | None = None) -> Parts:
+    """The graphs of an Argus, also of its embeddings; raises ArgusError for a head that cannot become one."""
+    needs, info = needs_of(argus, embedding), argus.backbone.info
+    unit = coarsest([info.strides[layer] for layer in needs.layers])
     encode, example, axes = Encode(argus.backbone, needs), example_images(unit), image_axes(unit)
     tokens = encode(*example)
-    strides = {name: argus.backbone.info.strides[int(name[4:])] for name in tokens if name.startswith("map_")}
+    strides = {name: info.strides[int(name[4:])] for name in tokens if name.startswith("map_")}
     parts = {"backbone": Part(encode, example, axes, ("images", "extent"), tuple(tokens), strides)}
-    heads = {}
+    readers: dict[str, Reader] = {}
     for name in argus.heads:
-        if not re.fullmatch(r"[\w-]+", name):
-            raise ArgusError(f"head {name!r} cannot name a file; add it under a name of letters, digits and _")
-        heads[name] = Answer(argus.head(name), argus.backbone.norm)
-        parts |= _head_parts(name, heads[name], tokens)
-    graphs = {name: parts[f"head_{name}"] for name in heads}
+        _check_name(name, embedding)
+        readers[name] = answer = Answer(argus.head(name), argus.backbone.norm, embedding and embedding.objects)
+        parts |= _head_parts(name, answer, tokens)
+    if embedding is not None:
+        readers[IMAGE] = image = Image(info, argus.backbone.norm, embedding.images)
+        parts[f"head_{IMAGE}"] = _image_part(image, tokens)
+    graphs = {name: parts[f"head_{name}"] for name in readers}
     outputs = tuple(f"{name}_{key}" for name, part in graphs.items() for key in part.outputs)
     strides = {f"{name}_{key}": stride for name, part in graphs.items() for key, stride in part.strides.items()}
-    whole = Part(Whole(encode, heads), example, axes, ("images", "extent"), outputs, strides)
-    return Parts(whole, parts, unit)
+    whole = Part(Whole(encode, readers), example, axes, ("images", "extent"), outputs, strides)
+    return Parts(whole, parts, unit, embedding)
+
+
+def needs_of(argus: Composition, embedding: EmbeddingLayers | None) -> Needs:
+    """What one pass must give for all heads and for embeddings."""
+    return argus.needs if embedding is None else argus.needs | embedding.needs
+
+
+def _check_name(name: str, embedding: EmbeddingLayers | None) -> None:
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ArgusError(f"head {name!r} cannot name a file; add it under a name of letters, digits and _")
+    if name == IMAGE and embedding is not None:
+        raise ArgusError(f"the vector of the whole image is called {IMAGE!r}, so a head cannot be: add it as another")
+
+
+def _image_part(image: Image, tokens: Mapping[str, Tensor]) -> Part:
+    example = {f"prefix_{image.layer}": tokens[f"prefix_{image.layer}"]}
+    axes = token_axes(tuple(example), image.info.strides)
+    return Part(image, (example,), (axes,), tuple(example), ("embedding",), {})
 
 
 def _head_parts(name: str, answer: Answer, tokens: Mapping[str, Tensor]) -> dict[str, Part]:

@@ -13,15 +13,22 @@ from argus_core.export.parts import Parts
 from argus_core.export.trace import trace
 from argus_core.export.verify import LIMIT, Run
 from argus_core.model import Composition
+from argus_core.tokens.taps import EmbeddingLayers
 
 
-def export_torch(argus: Composition, folder: str | Path, verify: bool = True, limit: float = LIMIT) -> ExportReport:
+def export_torch(
+    argus: Composition,
+    folder: str | Path,
+    verify: bool = True,
+    limit: float = LIMIT,
+    embedding: EmbeddingLayers | None = None,
+) -> ExportReport:
     """Write ``argus.pt2`` and a file per part to ``folder``, and return where they are and how far they are off.
 
     ``torch.export.load(file).module()`` is called like the graphs of ``export_onnx``: with (images, extent), heads
     with their tokens in a dictionary. The record is in the extra file ``argus.json``. Raises ArgusError as there.
     """
-    return export_graphs(argus, Path(folder), _write, _open, verify, limit)
+    return export_graphs(argus, Path(folder), _write, _open, verify, limit, embedding)
 
 
 def _write(argus: Composition, parts: Parts, folder: Path) -> dict[str, Path]:

@@ -10,12 +10,16 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from argus_core.canvas import Placement
 from argus_core.errors import ArgusError
-from argus_core.export.parts import Parts
+from argus_core.export.parts import IMAGE, Parts, needs_of
 from argus_core.model import Composition
 from argus_core.model.composition import run_head
+from argus_core.model.embeddings import PassEmbeddings
 from argus_core.tasks.correspond import Described
 from argus_core.tasks.detect import Detections
+from argus_core.tokens import PlacedTokens
+from argus_core.tokens.taps import EmbeddingLayers
 
 SHAPES = ((1, 14, 14), (2, 10, 17), (3, 9, 6), (1, 24, 11), (2, 6, 21), (1, 18, 28))
 """Batches, rows and columns of cells that graphs are run at; they are traced at another."""
@@ -63,17 +67,17 @@ def check_graphs(
     report = Report(limit)
     for images, extent in _cases(parts.unit, shapes):
         shape = "x".join(str(n) for n in (len(images), *images.shape[2:]))
-        expected = _eager(argus, images, extent)
+        expected = _eager(argus, images, extent, parts.embedding)
         tokens = graphs["backbone"](images=images, extent=extent)
         report.compare("backbone", shape, expected["backbone"], tokens)
-        for name in argus.heads:
+        for name in parts.heads:
             part = parts.parts[f"head_{name}"]
             answers = graphs[f"head_{name}"](**{key: tokens[key] for key in part.inputs})
             report.compare(f"head_{name}", shape, expected[name], answers)
             if f"match_{name}" in graphs:
                 _compare_matching(report, name, shape, expected[name], extent, graphs[f"match_{name}"])
         together = graphs["argus"](images=images, extent=extent)
-        for name in argus.heads:
+        for name in parts.heads:
             answers = {key: together[f"{name}_{key}"] for key in parts.parts[f"head_{name}"].outputs}
             report.compare(f"argus/{name}", shape, expected[name], answers)
     return report
@@ -90,12 +94,21 @@ def _cases(unit: int, shapes: Sequence[tuple[int, int, int]]) -> Iterator[tuple[
         yield images, extent
 
 
-def _eager(argus: Composition, images: Tensor, extent: Tensor) -> dict[str, dict[str, Any]]:
+def _eager(
+    argus: Composition, images: Tensor, extent: Tensor, embedding: EmbeddingLayers | None
+) -> dict[str, dict[str, Any]]:
     """The answers of the Argus itself, by the names of the graphs' outputs."""
-    tokens = argus.backbone.encode(images.permute(0, 2, 3, 1), extent, argus.needs)
+    tokens = argus.backbone.encode(images.permute(0, 2, 3, 1), extent, needs_of(argus, embedding))
     maps = {f"map_{layer}": value for layer, value in tokens.maps.items()}
     prefix = {f"prefix_{layer}": value for layer, value in tokens.prefix.items()}
     heads = {name: _stacked(run_head(argus.head(name), tokens)) for name in argus.heads}
+    if embedding is not None:
+        canvas = Placement(tokens.size, tokens.size, (1.0, 1.0))
+        found = PassEmbeddings(PlacedTokens(tokens, [canvas] * len(images)), embedding)
+        heads[IMAGE] = {"embedding": torch.from_numpy(found.images)}
+        for answers in (heads[name] for name in heads if "detections" in heads[name]):
+            boxes = [each.boxes.double().numpy() for each in answers["detections"]]
+            answers["embeddings"] = [torch.from_numpy(found.boxes(n, own)) for n, own in enumerate(boxes)]
     return {"backbone": {**maps, **prefix}, **heads}
 
 
@@ -114,7 +127,7 @@ def _differences(
 ) -> Iterator[tuple[str, float, float]]:
     """Name, largest absolute difference and allowed difference of every output."""
     if "detections" in expected:
-        yield from _of_detections(expected["detections"], actual, limit)
+        yield from _of_detections(expected["detections"], expected.get("embeddings"), actual, limit)
     for name, value in expected.items():
         if isinstance(value, Tensor):
             yield name, _apart(value, actual[name]), limit * max(1.0, float(value.abs().max()))
@@ -127,21 +140,25 @@ def _apart(a: Tensor, b: Tensor) -> float:
 
 
 def _of_detections(
-    expected: Sequence[Detections], actual: Mapping[str, Tensor], limit: float
+    expected: Sequence[Detections], vectors: Sequence[Tensor] | None, actual: Mapping[str, Tensor], limit: float
 ) -> Iterator[tuple[str, float, float]]:
-    """Boxes and scores of pairs of one class, and the share of detections that have no partner."""
-    boxes, scores, alone, total = 0.0, 0.0, 0, 0
+    """Boxes, scores and embeddings of pairs of one class, and the share of detections that have no partner."""
+    boxes, scores, apart, alone, total = 0.0, 0.0, 0.0, 0, 0
     for index, eager in enumerate(expected):
         count = int(actual["count"][index])
         exported = Detections(*(actual[key][index, :count] for key in ("boxes", "scores", "labels")))
         ours, theirs = _pairs(eager, exported, limit)
         boxes = max(boxes, _apart(eager.boxes[ours], exported.boxes[theirs]))
         scores = max(scores, _apart(eager.scores[ours], exported.scores[theirs]))
+        if vectors is not None:
+            apart = max(apart, _apart(vectors[index][ours], actual["embeddings"][index, theirs]))
         alone += max(len(eager.scores), count) - len(ours)
         total += max(len(eager.scores), count)
     reach = max((float(eager.boxes.max()) for eager in expected if len(eager.boxes)), default=1.0)
     yield "boxes", boxes, limit * reach
     yield "scores", scores, limit
+    if vectors is not None:
+        yield "embeddings", apart, limit
     yield "missed", alone / max(1, total), MISSED
 
 

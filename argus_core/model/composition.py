@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -20,15 +20,29 @@ from argus_core.head import Head
 from argus_core.image import ImageSource, read_image
 from argus_core.model.compatibility import check_fit
 from argus_core.tokens import FeatureInfo, Needs, PlacedTokens, Tokens
+from argus_core.tokens.taps import EmbeddingLayers
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One run of the backbone over an image on ``canvas``, and the heads that share it."""
+    """One run of the backbone over an image on ``canvas``, and the heads that share it.
+
+    ``embedding`` are the layers that give embeddings, if they are asked of it.
+    """
 
     canvas: Canvas
     heads: tuple[str, ...]
     needs: Needs
+    embedding: EmbeddingLayers | None = None
+
+
+class Seen(NamedTuple):
+    """What a run of the backbone gave: the images' numbers and tokens, and by number each head's predictions."""
+
+    group: Pass
+    numbers: Sequence[int]
+    placed: PlacedTokens
+    predictions: Mapping[int, Mapping[str, Any]]
 
 
 class Composition(nn.Module):
@@ -131,7 +145,6 @@ class Composition(nn.Module):
         """Predictions of some heads, all by default, on live or stored tokens, in canvas pixels."""
         return {name: run_head(self.head(name), tokens) for name in self._chosen(names)}
 
-    @torch.no_grad()
     def predict(
         self,
         images: Sequence[ImageSource],
@@ -144,17 +157,29 @@ class Composition(nn.Module):
         ``batch`` images share a backbone pass. ``lap`` is called with ``"backbone"`` or a head's name when that part
         is done.
         """
-        _check_images(images)
         predictions: list[dict[str, Any]] = [{} for _ in images]
-        for group in self.passes(names):
+        for seen in self._run(images, self.passes(names), batch, lap):
+            for number, by_head in seen.predictions.items():
+                predictions[number] |= by_head
+        return predictions
+
+    @torch.no_grad()
+    def _run(
+        self,
+        images: Sequence[ImageSource],
+        passes: Sequence[Pass],
+        batch: int = 8,
+        lap: Callable[[str], None] = lambda name: None,
+    ) -> Iterator[Seen]:
+        """Every run of the backbone that ``passes`` over images take, with the tokens; see ``predict``."""
+        _check_images(images)
+        for group in passes:
             heads = {name: self.head(name) for name in group.heads}
             for start in range(0, len(images), batch):
                 numbers = range(start, min(start + batch, len(images)))
                 placed = self.tokens([images[number] for number in numbers], group.canvas, group.needs)
                 lap("backbone")
-                for number, by_head in run_passes(heads, [(numbers, placed)], lap).items():
-                    predictions[number] |= by_head
-        return predictions
+                yield Seen(group, numbers, placed, run_passes(heads, [(numbers, placed)], lap))
 
     def forward(self, images: Sequence[ImageSource]) -> dict[str, list[Any]]:
         """Every head's predictions in pixels of each original image, in the order of the heads."""

@@ -16,7 +16,7 @@ from argus_core.tasks import Result
 from argus_core.tasks.classify import ClassResult
 from argus_core.tasks.depth import DepthResult
 from argus_core.tasks.detect import DetectionResult
-from argus_core.tasks.result import Drawn, size_text
+from argus_core.tasks.result import Drawn, Vectors, rounded, size_text
 from argus_core.tasks.segment import SegmentResult
 
 NOUNS = {
@@ -84,6 +84,12 @@ class Perception(Mapping[str, Any], Drawn):
     def _maps(self) -> list[str]:
         return [key for key, (noun, _) in MAPS.items() if self.confident and noun in self.nouns]
 
+    @property
+    def embedding(self) -> Vectors | None:
+        """The vector (C,) of the whole image, if embeddings were asked for: of the pass with detections, if any."""
+        ordered = sorted(self.results.values(), key=lambda result: not isinstance(result, DetectionResult))
+        return next((result.embedding for result in ordered if result.embedding is not None), None)
+
     def draw(self) -> Pixels:
         """A grid: the image with its classes, and a picture of every other result."""
         return draw_results(self.results)
@@ -91,4 +97,5 @@ class Perception(Mapping[str, Any], Drawn):
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: every head's result and the times."""
         results = {name: result.to_dict() for name, result in self.results.items()}
-        return {**results, "timings_ms": dict(self.timings_ms)}
+        image = {} if self.embedding is None else {"embedding": rounded(self.embedding)}
+        return {**results, **image, "timings_ms": dict(self.timings_ms)}

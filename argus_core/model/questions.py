@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias, TypeVar, overload
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,9 @@ import torch
 
 from argus_core.errors import ArgusError
 from argus_core.image import ImageSource, read_image
-from argus_core.model.composition import Composition, as_list
+from argus_core.model.composition import as_list
+from argus_core.model.embedder import Embedder, Source
+from argus_core.model.embeddings import embed_results
 from argus_core.model.perception import NOUNS, Perception
 from argus_core.registry.places import Role, find_head, find_heads
 from argus_core.tasks import Result
@@ -22,21 +24,19 @@ from argus_core.tasks.depth import DepthResult
 from argus_core.tasks.detect import DetectionResult
 from argus_core.tasks.segment import SegmentResult
 
-Source = TypeVar("Source", bound=ImageSource)
 Several: TypeAlias = list[Source] | tuple[Source, ...]
 """Several images. Not any sequence, because texts and arrays are sequences too."""
 FloatMap: TypeAlias = "npt.NDArray[np.float32]"
 
 
-class Questions(Composition):
+class Questions(Embedder):
     """Heads over one frozen backbone, with a method for the question of each task.
 
     Every method takes one image (path, PIL image, array, tensor, bytes) and returns one result, or a list of images of
     any sizes and returns a list. Results are in pixels of the original images. ``batch`` images share a backbone pass.
     If several heads solve a task, ``head`` (or ``method``, ``decoder``) selects one, by default the first.
+    ``embeddings`` adds a vector for every object and for the image, from the same pass, see ``Embedder``.
     """
-
-    batch: int = 8
 
     @overload
     def classify(
@@ -121,16 +121,22 @@ class Questions(Composition):
         return _paired(results, "deviation") if return_confidence else results
 
     @overload
-    def detect(self, images: ImageSource, score_thresh: float = ..., head: str | None = ...) -> DetectionResult: ...
+    def detect(
+        self, images: ImageSource, score_thresh: float = ..., head: str | None = ..., embeddings: bool = ...
+    ) -> DetectionResult: ...
     @overload
     def detect(
-        self, images: Several[Source], score_thresh: float = ..., head: str | None = ...
+        self, images: Several[Source], score_thresh: float = ..., head: str | None = ..., embeddings: bool = ...
     ) -> list[DetectionResult]: ...
     def detect(
-        self, images: ImageSource | Several[Source], score_thresh: float = 0.3, head: str | None = None
+        self,
+        images: ImageSource | Several[Source],
+        score_thresh: float = 0.3,
+        head: str | None = None,
+        embeddings: bool = False,
     ) -> DetectionResult | list[DetectionResult]:
-        """Objects that score at least ``score_thresh``."""
-        return self._ask("detect", images, head, score_thresh=score_thresh)
+        """Objects that score at least ``score_thresh``; with ``embeddings`` a vector (C,) of each."""
+        return self._ask("detect", images, head, embeddings, score_thresh=score_thresh)
 
     def correspond(
         self, first: ImageSource, second: ImageSource, points: npt.ArrayLike, head: str | None = None
@@ -147,22 +153,35 @@ class Questions(Composition):
 
     @overload
     def perceive(
-        self, images: ImageSource, tasks: Sequence[str] | None = ..., return_confidence: bool = ...
+        self,
+        images: ImageSource,
+        tasks: Sequence[str] | None = ...,
+        return_confidence: bool = ...,
+        embeddings: bool = ...,
     ) -> Perception: ...
     @overload
     def perceive(
-        self, images: Several[Source], tasks: Sequence[str] | None = ..., return_confidence: bool = ...
+        self,
+        images: Several[Source],
+        tasks: Sequence[str] | None = ...,
+        return_confidence: bool = ...,
+        embeddings: bool = ...,
     ) -> list[Perception]: ...
     def perceive(
-        self, images: ImageSource | Several[Source], tasks: Sequence[str] | None = None, return_confidence: bool = False
+        self,
+        images: ImageSource | Several[Source],
+        tasks: Sequence[str] | None = None,
+        return_confidence: bool = False,
+        embeddings: bool = False,
     ) -> Perception | list[Perception]:
         """Everything at once: a ``Perception`` per image, with results and ``timings_ms``; one pass per canvas.
 
         ``tasks`` are names of tasks or of heads; by default every head but those that compare images.
-        ``return_confidence`` adds ``segmentation_confidence`` and ``depth_uncertainty``.
+        ``return_confidence`` adds ``segmentation_confidence`` and ``depth_uncertainty``. ``embeddings`` adds
+        ``embedding`` (C,) of the image, and those of its objects.
         """
         names, timings = self.names(tasks), dict[str, float]()
-        results = self.answer(as_list(images), names, timings=timings)
+        results = self.answer(as_list(images), names, timings=timings, embeddings=embeddings)
         nouns = self._nouns(names)
         perceptions = [Perception(by_head, nouns, timings, return_confidence) for by_head in results]
         return perceptions if isinstance(images, list | tuple) else perceptions[0]
@@ -173,20 +192,27 @@ class Questions(Composition):
         names: Sequence[str],
         options: Mapping[str, Mapping[str, Any]] | None = None,
         timings: dict[str, float] | None = None,
+        embeddings: bool = False,
     ) -> list[dict[str, Result]]:
         """The results of some heads for each image; ``options`` by task are passed to ``Task.result``.
 
-        The milliseconds of the backbone and of each head are added to ``timings``.
+        The milliseconds of the backbone, of each head and of embeddings are added to ``timings``.
         """
         pictures = [read_image(image) for image in images]
-        clock = _Clock(self.backbone.device, {} if timings is None else timings)
-        predictions = self.predict(pictures, names, self.batch, clock.lap)
         tasks = {name: self.head(name).task for name in names}
         settings = {name: (options or {}).get(task.name, {}) for name, task in tasks.items()}
-        return [
-            {name: task.result(prediction[name], picture, **settings[name]) for name, task in tasks.items()}
-            for prediction, picture in zip(predictions, pictures, strict=True)
-        ]
+        passes = self._with_embeddings(self.passes(names)) if embeddings else self.passes(names)
+        results: list[dict[str, Result]] = [{} for _ in pictures]
+        clock = _Clock(self.backbone.device, {} if timings is None else timings)
+        for seen in self._run(pictures, passes, self.batch, clock.lap):
+            for number, by_head in seen.predictions.items():
+                for name, prediction in by_head.items():
+                    results[number][name] = tasks[name].result(prediction, pictures[number], **settings[name])
+            clock.skip()
+            if seen.group.embedding is not None:
+                embed_results(seen, seen.group.embedding, results)
+                clock.lap("embeddings")
+        return [{name: by_head[name] for name in tasks} for by_head in results]
 
     def find(self, task: str, which: str | None = None) -> str:
         """The name of the head that solves a task: ``which``, or the first."""
@@ -198,10 +224,11 @@ class Questions(Composition):
     def _left_out(self) -> str:
         return "".join(f"; {name} is left out: {reason}" for name, reason in self.missing.items())
 
-    def _ask(self, task: str, images: Any, which: str | None, **options: Any) -> Any:
+    def _ask(self, task: str, images: Any, which: str | None, embeddings: bool = False, **options: Any) -> Any:
         """The results of one head: one for one image, a list for a list."""
         name = self.find(task, which)
-        results = [by_head[name] for by_head in self.answer(as_list(images), [name], {task: options})]
+        answers = self.answer(as_list(images), [name], {task: options}, embeddings=embeddings)
+        results = [by_head[name] for by_head in answers]
         return results if isinstance(images, list | tuple) else results[0]
 
     def names(self, tasks: Sequence[str] | None) -> list[str]:
@@ -229,6 +256,10 @@ class _Clock:
 
     def __init__(self, device: torch.device, laps: dict[str, float]) -> None:
         self.device, self.laps, self.start = device, laps, time.perf_counter()
+
+    def skip(self) -> None:
+        """Begin a new lap, and leave out what was done since the last one."""
+        self.start = time.perf_counter()
 
     def lap(self, name: str) -> None:
         """Add the time since the last lap to ``name``."""

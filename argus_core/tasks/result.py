@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ from argus_core.errors import ArgusError
 if TYPE_CHECKING:
     import supervision
 
+Vectors: TypeAlias = "npt.NDArray[np.float32]"
+"""One vector (C,), or one for each object (N, C)."""
 SAVING = {"quality": 90, "compress_level": 3}
 """For JPEG and for PNG; other formats ignore both. More compression of PNG gains 8 % and takes three times as long."""
 
@@ -52,9 +54,13 @@ class Drawn(ABC):
 
 @dataclass(frozen=True, repr=False)
 class Result(Drawn):
-    """The answer of one head about one image, RGB bytes (h, w, 3); coordinates are that image's pixels."""
+    """The answer of one head about one image, RGB bytes (h, w, 3); coordinates are that image's pixels.
+
+    ``embedding`` (C,) is the vector of the whole image, of length 1, if embeddings were asked for.
+    """
 
     image: Pixels = field(repr=False)
+    embedding: Vectors | None = field(default=None, repr=False, kw_only=True)
 
     def __repr__(self) -> str:
         parts = [self.summary(), size_text(self.image)]
@@ -77,6 +83,11 @@ class Result(Drawn):
         picture = self.plot()
         picture.thumbnail((size[1], size[0]), Image.Resampling.LANCZOS)
         return np.array(picture)
+
+
+def rounded(vectors: Vectors) -> list[Any]:
+    """Vectors of length 1 as plain numbers of five decimals, which leave their cosines four."""
+    return vectors.astype(np.float64).round(5).tolist()  # type: ignore[no-any-return]
 
 
 def size_text(image: Pixels) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,18 @@ PYRAMID_STRIDES = (8, 16, 32)
 QUARTERS = 4
 PREFERRED_STRIDE = 16
 """In pixels; maps are resampled to the stride among theirs that is nearest to it."""
+
+
+class EmbeddingLayers(NamedTuple):
+    """The layer whose map is pooled over objects, and that whose CLS stands for the image, counted from the first."""
+
+    objects: int
+    images: int
+
+    @property
+    def needs(self) -> Needs:
+        """What a pass must give for both."""
+        return Needs(self, cls=True)
 
 
 class Taps(nn.Module):
@@ -99,13 +111,22 @@ def common_stride(info: FeatureInfo, needs: Needs, stride: int | None = None) ->
     Raises ArgusError unless it is a multiple or a divisor of the stride of every map.
     """
     strides = sorted({info.strides[layer] for layer in needs.resolve(info).layers})
-    to = min(strides, key=lambda own: abs(math.log2(own / PREFERRED_STRIDE))) if stride is None else stride
+    to = min(strides, key=_from_preferred) if stride is None else stride
     if to < 1 or any(max(own, to) % min(own, to) for own in strides):
         raise ArgusError(
             f"layers {list(needs.layers)} have strides {strides}, which cannot be brought to {to} px; "
             "choose layers, or a stride, of which each is a multiple of the other"
         )
     return to
+
+
+def preferred_layer(info: FeatureInfo, layers: Iterable[int]) -> int:
+    """The last of some layers, counted from the first, among those of the stride that is nearest to 16 px."""
+    return min(layers, key=lambda layer: (_from_preferred(info.strides[layer]), -layer))
+
+
+def _from_preferred(stride: int) -> float:
+    return abs(math.log2(stride / PREFERRED_STRIDE))
 
 
 def default_layers(info: FeatureInfo) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from argus_core.draw.palette import Pixels
 from argus_core.draw.panel import resized
 from argus_core.errors import counted
 from argus_core.tasks.detect.values import Detections
-from argus_core.tasks.result import Result, as_supervision
+from argus_core.tasks.result import Result, Vectors, as_supervision, rounded
 
 if TYPE_CHECKING:
     import supervision
@@ -26,12 +26,14 @@ MOST_NAMED = 3
 class DetectionResult(Result):
     """Boxes, best first; iterating gives ``{"class_id", "class_name", "score", "box": [x1, y1, x2, y2]}``.
 
-    ``categories`` are the ids of the classes in COCO files; empty where the data set has none.
+    ``categories`` are the ids of the classes in COCO files; empty where the data set has none. If embeddings were asked
+    for, ``embeddings`` (N, C) are vectors of length 1, one for each box, and entries also have their "embedding".
     """
 
     detections: Detections = field(repr=False)
     classes: tuple[str, ...] = field(repr=False)
     categories: tuple[int | None, ...] = field(default=(), repr=False)
+    embeddings: Vectors | None = field(default=None, repr=False, kw_only=True)
 
     @property
     def entries(self) -> list[dict[str, Any]]:
@@ -42,10 +44,14 @@ class DetectionResult(Result):
             self.detections.labels.tolist(),
             strict=True,
         )
-        return [
+        entries = [
             {"class_id": label, "class_name": self.classes[label], "score": score, "box": box}
             for box, score, label in rows
         ]
+        if self.embeddings is None:
+            return entries
+        vectors = rounded(self.embeddings)
+        return [{**entry, "embedding": vector} for entry, vector in zip(entries, vectors, strict=True)]
 
     def __len__(self) -> int:
         return len(self.detections.scores)
@@ -73,8 +79,9 @@ class DetectionResult(Result):
         return f"{counted(len(labels), 'object')}: {', '.join(named + rest)}" if labels else "no objects"
 
     def to_dict(self) -> dict[str, Any]:
-        """All detections."""
-        return {"detections": self.entries}
+        """All detections, and the embedding of the image where there is one."""
+        image = {} if self.embedding is None else {"embedding": rounded(self.embedding)}
+        return {"detections": self.entries, **image}
 
     def to_coco(
         self, image_id: int | str, first_category: int | None = None, file_name: str | None = None
@@ -99,9 +106,12 @@ class DetectionResult(Result):
         ]
 
     def to_supervision(self) -> supervision.Detections:
-        """The same as ``supervision.Detections``; needs that package."""
+        """The same as ``supervision.Detections``, vectors as ``data["embedding"]``; needs that package."""
         boxes, scores, labels = self.detections.boxes, self.detections.scores, self.detections.labels
-        return as_supervision(boxes.numpy(), scores.tolist(), labels.tolist(), self.classes)
+        found = as_supervision(boxes.numpy(), scores.tolist(), labels.tolist(), self.classes)
+        if self.embeddings is not None:
+            found.data["embedding"] = self.embeddings
+        return found
 
     def draw(self) -> Pixels:
         """The image with named boxes; of those that overlap, only the best."""
