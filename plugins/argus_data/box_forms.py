@@ -46,11 +46,11 @@ def check_form(where: str, values: Numbers, sides: Numbers, form: Form, option: 
     first = int(np.flatnonzero(wrong[form])[0])
     width, height = sides[first]
     better = [other for other in FORMS if wrong[other].sum() == best]
-    fit = "all do" if not best else f"{count - best} do"
+    fit = f"{'all' if not best else count - best} do as {' or '.join(better)}"
+    remedy = f"add {option}={better[0]}" if len(better) == 1 else f"say which they are, as in {option}={better[0]}"
     raise ArgusError(
-        f"{where}: {bad} of {count} boxes do not fit their images as {form}, such as "
-        f"{_short(values[first])} in an image {width:g} wide and {height:g} high; as {' or '.join(better)} {fit}: add "
-        f"{option}={better[0]}, or {option}={form} to keep them as they are"
+        f"{where}: {bad} of {count} boxes do not fit their images as {form}, such as {_short(values[first])} in an image "
+        f"{width:g} wide and {height:g} high; {fit}: {remedy} ({option}={form} keeps them as they are)"
     )
 
 

@@ -32,8 +32,8 @@ def object_classes(rows: Mapping[str, Rows], split: str, root: Path, file: str) 
         return classes, {value: classes.index(name) for value, name in enumerate(class_names(features[split]))}
     values = [value for value in all_values(rows) if value is not None and str(value).strip()]
     if file and all(isinstance(value, int) for value in values):
-        classes, _ = mask_classes(root, file)
-        return tuple(classes), {value: value for value in range(len(classes))}
+        names, _ = mask_classes(root, file)
+        return tuple(names), {value: value for value in range(len(names))}
     classes = _in_order(map(str, values))
     return classes, {value: classes.index(str(value)) for value in values}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -42,7 +43,7 @@ def load_tables(path: str | Path, config: str = "", revision: str = "") -> dict[
             if on_hub:
                 found = library.load_dataset(str(path), config or None, revision=revision or None)
             elif is_saved(folder):
-                found = library.load_from_disk(str(folder))
+                found = _saved(library, folder)
             else:
                 found = library.load_dataset(str(folder.resolve()), config or None)
     except Exception as error:  # the library raises errors of a dozen others
@@ -57,6 +58,16 @@ def is_saved(folder: Path) -> bool:
     return (folder / "dataset_dict.json").is_file() or all(
         (folder / name).is_file() for name in ("state.json", "dataset_info.json")
     )
+
+
+def _saved(library: ModuleType, folder: Path) -> Any:
+    """What ``save_to_disk`` wrote; the library itself does not read back what has no rows."""
+    if (folder / "dataset_dict.json").is_file():
+        splits = json.loads((folder / "dataset_dict.json").read_bytes())["splits"]
+        return {name: _saved(library, folder / name) for name in splits}
+    if not json.loads((folder / "state.json").read_bytes())["_data_files"]:
+        return library.Dataset.from_dict({})
+    return library.load_from_disk(str(folder))
 
 
 def _library() -> ModuleType:
@@ -102,6 +113,8 @@ def _changed(module: ModuleType, name: str, value: Any) -> Iterator[None]:
 
 
 def _not_opened(path: str, error: Exception, on_hub: bool) -> ArgusError:
+    while type(error).__name__ == "DatasetGenerationError" and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # this one says what happened, the other that something did
     text = " ".join(str(error).split())
     if script := _SCRIPT.search(text) if "script" in text else None:
         remedy = f"try revision={EXPORT}" if on_hub else "save its tables where you trust it, with save_to_disk"

@@ -48,8 +48,8 @@ class BoxLayer(Layer):
 
         content = self.content
         rows = slice(content.starts[sample], content.starts[sample + 1])
-        columns = (content.boxes, content.category, content.crowd, content.area, content.difficult)
-        return Boxes(*(column[rows] for column in columns))
+        boxes, labels, crowd = content.boxes[rows], content.category[rows], content.crowd[rows]
+        return Boxes(boxes, labels, crowd, content.area[rows], content.difficult[rows])
 
     def digest(self) -> str:
         """sha256 (hex) over classes, keys and boxes, like that of a COCO file that says the same."""
