@@ -20,7 +20,8 @@ from argus_core.cli.early import (
     checked,
     one_of,
 )
-from argus_core.formats.table import ALWAYS, FORMATS
+from argus_core.errors import ArgusError
+from argus_core.formats.table import OTHERS
 from argus_core.registry.places import DEFAULT_MODEL, check_model, check_repository
 
 Inputs = Annotated[
@@ -52,7 +53,6 @@ License = Annotated[
     str | None,
     typer.Option("--require-license", callback=checked(check_license), help="permissive: leave out heads that are not"),
 ]
-OTHERS = tuple(name for name in FORMATS if name not in ALWAYS)
 GRAPHS = ("onnx", "torch")
 FORMATS = ("bundle", "hf", *GRAPHS)
 VARIANTS = ("bf16_backbone", "heads")
@@ -68,6 +68,15 @@ Save = Annotated[
     str | None,
     typer.Option(
         "--save", callback=checked(check_saved), help=f"comma-separated formats to write as well: {', '.join(OTHERS)}"
+    ),
+]
+Embeddings = Annotated[bool, typer.Option("--embeddings", help="also a vector of every object and image")]
+EmbeddingLayer = Annotated[
+    int | None,
+    typer.Option(
+        "--embedding-layer",
+        help="block that vectors come from; -1 is the last",
+        show_default="one that detectors read, or else any head",
     ),
 ]
 OUT = Path("argus-out")
@@ -98,6 +107,8 @@ class LookRequest:
     require_license: License = None
     annotations: Annotations = None
     save: Save = None
+    embeddings: Embeddings = False
+    embedding_layer: EmbeddingLayer = None
     weights: Path | None = None
 
 
@@ -166,6 +177,8 @@ class ExportRequest:
     ] = False
     require_license: License = None
     tasks: Tasks = None
+    embeddings: Embeddings = False
+    embedding_layer: EmbeddingLayer = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +201,12 @@ class PushRequest:
         bool, typer.Option("--accept-license", help="I read the terms of all parts, and may publish them")
     ] = False
     require_license: License = None
+
+
+def check_embeddings(request: LookRequest | ExportRequest) -> None:
+    """Raise ArgusError for a layer of embeddings that nobody asked for."""
+    if request.embedding_layer is not None and not request.embeddings:
+        raise ArgusError(f"--embedding-layer {request.embedding_layer} has nothing to act on: add --embeddings")
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -43,8 +43,9 @@ class CocoIds:
         """The id of an image file or address; None if no entry matches it, or several do."""
         path = PurePosixPath(composed(Path(source).absolute().as_posix() if "://" not in source else source))
         entries = self.images.get(path.name, ())
-        exact = [key for name, key in entries if f"/{path}".endswith(name)]
-        ids = exact or [key for _, key in entries]
+        exact = [name for name, _ in entries if f"/{path}".endswith(name)]
+        longest = max(exact, key=len, default="")  # a/b.jpg is meant rather than b.jpg
+        ids = [key for name, key in entries if name == longest or not exact]
         return ids[0] if len(ids) == 1 else None
 
     def check(self, sources: Sequence[str]) -> None:

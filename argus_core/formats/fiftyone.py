@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from argus_core.formats.growing import GrowingJson
@@ -63,7 +63,7 @@ class FiftyOne(Writer):
         return path.relative_to(self.folder.out / head / "fiftyone").as_posix(), path.suffix
 
 
-def _boxes(result: DetectionResult) -> list[Mapping[str, Any]]:
+def _boxes(result: DetectionResult) -> list[dict[str, Any]]:
     """``bounding_box`` is x, y, width and height as shares of the image."""
     height, width = result.image.shape[:2]
     found = []

@@ -8,15 +8,17 @@ from typing import IO, Any
 
 from argus_core.draw import write_depth_png, write_index_png
 from argus_core.formats.writer import Record, Writer
+from argus_core.model import Perception
 from argus_core.tasks import Result
 from argus_core.tasks.classify import ClassResult
 from argus_core.tasks.depth import DepthResult
 from argus_core.tasks.detect import DetectionResult
+from argus_core.tasks.result import rounded
 from argus_core.tasks.segment import SegmentResult
 
 
 class JsonLines(Writer):
-    """``{"image_id", "file_name", HEAD: answer, ...}`` a line; maps are ``HEAD/IMAGE.png``."""
+    """``{"image_id", "file_name", HEAD: answer, ..., "embedding"}`` a line; maps are ``HEAD/IMAGE.png``."""
 
     _lines: IO[str] | None = None
 
@@ -25,6 +27,8 @@ class JsonLines(Writer):
         line: dict[str, Any] = {"image_id": record.name, "file_name": record.source}
         for head, result in record.results.items():
             line[head] = self._entry(head, record, result)
+        if (vector := Perception(record.results, {}, {}).embedding) is not None:
+            line["embedding"] = rounded(vector)
         if self._lines is None:  # only now: until there is a result, those of an earlier run are kept
             self._lines = self.folder.file("results.jsonl").open("w", encoding="utf-8")
         self._lines.write(json.dumps(line) + "\n")

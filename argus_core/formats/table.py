@@ -32,7 +32,7 @@ class Format:
     def writer(self) -> type[Writer]:
         """The class that writes it."""
         module, _, name = self.home.partition(":")
-        return getattr(import_module(f"argus_core.formats.{module}"), name)  # type: ignore[no-any-return]
+        return getattr(import_module(f"argus_core.formats.{module}"), name)
 
 
 FORMATS = {
@@ -45,6 +45,9 @@ FORMATS = {
     "yolo": Format("yolo:Yolo", ("detect",)),
     "yolo-scores": Format("yolo:YoloScores", ("detect",)),
 }
+
+OTHERS = tuple(name for name in FORMATS if name not in ALWAYS)
+"""What they write when it is asked for."""
 
 
 def check_formats(names: Iterable[str]) -> None:

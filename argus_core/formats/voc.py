@@ -53,7 +53,7 @@ class Voc(Writer):
         """Write the names of the classes, and open the list of images."""
         names = "".join(f"{one_line(name)}\n" for name in result.classes)
         write_text(self.folder.file(head, "voc", "classes.txt"), names)
-        path = self.folder.file(head, "voc", "ImageSets", "Main", "val.txt")
+        path = self.folder.file(head, "voc", "ImageSets", "Main", "train.txt")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lists[head] = path.open("w", encoding="utf-8", errors="surrogateescape")
 

@@ -14,6 +14,8 @@ from argus_core.tasks.detect import DetectionResult
 
 DIGITS = 9
 """As many as 32-bit numbers need to be read as the same ones."""
+SPLITS = "train: images\nval:  # these are predictions about one split; readers want both keys\n"
+"""Without ``path``, folders are beside ``data.yaml``."""
 
 
 class Yolo(Writer):
@@ -39,10 +41,8 @@ class Yolo(Writer):
         """Write the names of the classes, as YOLO's tools and as labelling tools read them."""
         self._heads |= {head}
         names = [one_line(name) for name in classes]
-        # Without ``path`` the folders are beside this file. Readers want both splits, and here is one.
-        data = {"train": "images", "val": "images", "nc": len(names), "names": dict(enumerate(names))}
-        text = yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
-        write_text(self.folder.file(head, self.name, "data.yaml"), text)
+        text = yaml.safe_dump({"nc": len(names), "names": dict(enumerate(names))}, allow_unicode=True, sort_keys=False)
+        write_text(self.folder.file(head, self.name, "data.yaml"), SPLITS + text)
         write_text(self.folder.file(head, self.name, "classes.txt"), "".join(f"{name}\n" for name in names))
 
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import shutil
+import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
@@ -178,6 +179,43 @@ def test_pycocotools_scores_the_files_as_the_run_was_scored(run, annotated, tmp_
     alone = CliRunner().invoke(app, ["detect", str(photos), *model, "--out", f"{tmp_path}/alone"])
     entries = json.loads((tmp_path / "alone/fcos/detections.json").read_text())
     assert alone.exit_code == 0 and entries[0]["image_id"] == "000"
+
+
+def test_every_format_scores_as_the_run(run, annotated, tmp_path):
+    own = evaluate_run(EvalRequest(run=run / "fcos", data=f"coco:{annotated}", device="cpu"))["fcos"]["metrics"]["AP"]
+    out = tmp_path / "out"
+    saved = "yolo-scores,voc,parquet"
+    predict_command([str(annotated / "val")], run / "fcos", out, 0.0, None, 2, "cpu", None, save=saved)
+    file = annotated / "val" / "_annotations.coco.json"
+    truth = json.loads(file.read_text())
+    images = {image["file_name"]: image["id"] for image in truth["images"]}
+    categories = [category["id"] for category in truth["categories"]]
+
+    def entry(name, label, x1, y1, x2, y2, score):
+        box = [x1, y1, x2 - x1, y2 - y1]
+        return {"image_id": images[f"{name}.png"], "category_id": categories[label], "bbox": box, "score": score}
+
+    def from_yolo():
+        for path in (out / "fcos/yolo-scores/labels").glob("*.txt"):
+            for label, cx, cy, w, h, score in (map(float, line.split()) for line in path.read_text().splitlines()):
+                corners = (value * 64 for value in (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
+                yield entry(path.stem, int(label), *corners, score)
+
+    def from_voc():
+        names = [category["name"] for category in truth["categories"]]
+        for path in (out / "fcos/voc/Annotations").glob("*.xml"):
+            for found in ElementTree.parse(path).getroot().iter("object"):
+                x1, y1, x2, y2 = (float(found.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax"))
+                label, score = names.index(found.findtext("name")), float(found.findtext("score"))
+                yield entry(path.stem, label, x1 - 1, y1 - 1, x2, y2, score)
+
+    def from_parquet():
+        for row in pytest.importorskip("pyarrow.parquet").read_table(out / "results.parquet").to_pylist():
+            yield entry(row["image_id"], row["class_id"], *row["box"], row["score"])
+
+    for read in (from_yolo, from_voc, from_parquet):
+        (tmp_path / "entries.json").write_text(json.dumps(list(read())))
+        assert coco_ap(file, tmp_path / "entries.json") == pytest.approx(own, abs=1e-6), read.__name__
 
 
 def test_annotations_that_do_not_fit_the_images_or_the_head_are_refused(run, annotated, photos, tmp_path):
