@@ -8,7 +8,7 @@ import typer
 
 from argus_core.cli.app import options_of
 from argus_core.cli.inputs import check_image, find_sources, parse_point
-from argus_core.cli.requests import LookRequest, MatchRequest, TokensRequest, split_names
+from argus_core.cli.requests import LookRequest, MatchRequest, TokensRequest, check_embeddings, split_names
 from argus_core.registry.places import check_asked
 
 TASKS = {
@@ -17,7 +17,10 @@ TASKS = {
     "depth": "Metres for every pixel: 16-bit PNG in millimetres, and pictures with a scale.",
     "detect": "The objects of every image: COCO results, and pictures with named boxes.",
 }
-OPTIONS_OF_ONE_TASK = {"classify": ["top_k"], "detect": ["threshold", "annotations"]}
+OPTIONS_OF_ONE_TASK = {
+    "classify": ["top_k"],
+    "detect": ["threshold", "annotations", "embeddings", "embedding_layer"],
+}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -70,6 +73,7 @@ def features(request: TokensRequest) -> None:
 
 def look_at(request: LookRequest, task: str | None = None) -> None:
     """Check a request as far as that goes without torch, then look at its images; with ``task`` one head answers."""
+    check_embeddings(request)
     sources = find_sources(request.inputs, request.out)
     tasks = split_names(request.tasks)
     check_asked(request.model, tasks, task, request.head)

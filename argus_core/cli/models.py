@@ -8,7 +8,15 @@ import typer
 
 from argus_core.cli.app import Device, options_of
 from argus_core.cli.early import checked
-from argus_core.cli.requests import GRAPHS, BuildRequest, CanvasSize, ExportRequest, Model, PushRequest
+from argus_core.cli.requests import (
+    GRAPHS,
+    BuildRequest,
+    CanvasSize,
+    ExportRequest,
+    Model,
+    PushRequest,
+    check_embeddings,
+)
 from argus_core.errors import ArgusError
 from argus_core.registry.places import DEFAULT_MODEL, check_model
 
@@ -53,6 +61,9 @@ def export(request: ExportRequest) -> None:
         raise ArgusError(
             f"--variant {request.variant} is of bundles and hf folders; {request.format} graphs hold float32 weights"
         )
+    if request.format not in GRAPHS and request.embeddings:
+        raise ArgusError(f"--embeddings is of graphs ({', '.join(GRAPHS)}); a {request.format} needs no preparation")
+    check_embeddings(request)
     from argus_core.cli.model_work import export_model
 
     export_model(request)

@@ -11,7 +11,7 @@ from argus_arena.cli.options import RunPath
 from argus_core.cli.app import Annotations, Device
 from argus_core.cli.ask import look_at
 from argus_core.cli.early import check_out, checked, checked_data
-from argus_core.cli.requests import Batch, Inputs, LookRequest, Out, Save, Threshold
+from argus_core.cli.requests import Batch, EmbeddingLayer, Embeddings, Inputs, LookRequest, Out, Save, Threshold
 from argus_core.errors import ArgusError
 
 
@@ -25,6 +25,8 @@ def predict(
     device: Device = None,
     annotations: Annotations = None,
     save: Save = None,
+    embeddings: Embeddings = False,
+    embedding_layer: EmbeddingLayer = None,
 ) -> None:
     """What every head of a run says about images, as `argus perceive` does, with a picture of each answer."""
     request = LookRequest(
@@ -37,6 +39,8 @@ def predict(
         device=device,
         annotations=annotations,
         save=save,
+        embeddings=embeddings,
+        embedding_layer=embedding_layer,
         pictures=False,
         each=True,
     )
