@@ -11,6 +11,7 @@ from argus_core.image import IMAGES, is_hidden, suffix_of
 from argus_data.hf import hf_layout
 from argus_data.imagenet import DEVKIT, MAPPING
 from argus_data.images import split_folders
+from argus_data.table import looks_like_table
 from argus_data.yolo import looks_like_yolo
 
 ROLES = frozenset(
@@ -31,6 +32,7 @@ def known_layouts() -> Mapping[str, Layout]:
         "yolo": Layout("a YAML file with names:, obj.data, or classes.txt beside labels", looks_like_yolo),
         "folder": Layout("train/CLASS/IMAGES, or several CLASS/IMAGES", _class_folders),
         "hf": Layout("dataset_dict.json or state.json of save_to_disk, metadata.csv or .jsonl, or parquet", hf_layout),
+        "csv": Layout("a CSV or TSV file with columns of images and labels, or train.csv", looks_like_table),
         "imagenet": Layout(f"train/SYNSET/ beside {MAPPING} or the devkit", _imagenet),
         "images,masks=masks,classes=classes.json": Layout(
             "images/ beside masks/ and classes.json", _all_of("images/", "masks/", "classes.json")
