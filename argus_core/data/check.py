@@ -99,7 +99,7 @@ def examine(
     ``learning`` is false for a split that is only scored. Of annotations that are maps of whole images at most
     ``max_maps``, evenly spread, are read; 0 reads all.
     """
-    report = Report([*split.faults(), *_wrong_sizes(split, sizes)], {})
+    report = Report([*split.faults(), *_wrong_sizes(split, sizes)], {}, [f"{split.name}: {r}" for r in split.remarks()])
     for name in tasks:
         own = _check_annotations(split, name, sizes, max_maps, learning)
         faults = [*report.faults, *own.faults]

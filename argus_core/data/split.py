@@ -60,6 +60,10 @@ class Split(ABC):
         """What is wrong with the annotations; images are checked by the caller."""
         return []
 
+    def remarks(self) -> list[str]:
+        """What users should know of how the annotations were read; these are no faults."""
+        return []
+
     def left_out(self) -> str:
         """A line that counts other files in the split's folders, which are no faults."""
         return ""

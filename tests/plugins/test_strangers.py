@@ -19,7 +19,7 @@ PROVIDED = {
     "argus-two-taps": ["segment.two_taps"],
     "argus-normals": ["normals.linear", "normal_scenes", "tasks: normals"],
     "argus-strided": ["resnet_dilated"],
-    "argus-voc": ["voc"],
+    "argus-voc": ["pascal"],
     "argus-ridge": ["classify.ridge"],
 }
 LIVE = ("--backbone", "tiny", "--canvas", "64", "--set", "batch=8")
@@ -73,7 +73,7 @@ def ridge(env, work):
 @pytest.fixture(scope="module")
 def detector(env, work):
     """A built-in detector on a stranger's data."""
-    data = ("--data", f"voc:{write_voc(work / 'voc', 24, 8)}", "--head", "detect.fcos")
+    data = ("--data", f"pascal:{write_voc(work / 'voc', 24, 8)}", "--head", "detect.fcos")
     options = ("--set", "steps=60", "--set", "width=32", "--set", "depth=1")
     env.arena("train", *data, *LIVE, *options, "--out", "boxes", cwd=work)
     return work / "boxes"

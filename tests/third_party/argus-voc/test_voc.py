@@ -43,7 +43,7 @@ def root(tmp_path):
 
 @pytest.mark.parametrize("below", ["", "VOC2007"])
 def test_boxes_count_from_one_and_hold_both_corners(root, below):
-    data = open_data(f"voc:{root.parent / below}")
+    data = open_data(f"pascal:{root.parent / below}")
     assert [(name, len(split)) for name, split in data.items()] == [("train", 3), ("val", 1)]
     assert len(data["val"].tasks["detect"].classes) == 20 and data["train"].faults() == []
     truth = data["val"].truth(0, "detect")
@@ -52,24 +52,24 @@ def test_boxes_count_from_one_and_hold_both_corners(root, below):
 
 
 def test_options(root):
-    spec = f"voc:{root},train=val,val=train,difficult=object,first=0,limit=2"
+    spec = f"pascal:{root},train=val,val=train,difficult=object,first=0,limit=2"
     data = open_data(spec)
     assert [data["train"].key(0), len(data["val"])] == ["000003", 2]
     truth = data["val"].truth(1, "detect")
     assert not truth.crowd.any() and truth.boxes[1].tolist() == [11, 6, 21, 16]
     assert truth.boxes[0].tolist() == [1, 1, 60, 40] and "leaves the image" in str(data["val"].faults()[0])
-    assert open_data(f"voc:{root}")["train"].annotation_digest() != data["train"].annotation_digest()
+    assert open_data(f"pascal:{root}")["train"].annotation_digest() != data["train"].annotation_digest()
 
 
 def test_other_classes_are_read_from_the_annotations(root):
     write(root, "000000", OBJECT.format("zebra", 0, box(1, 1, 9, 9)))
-    assert open_data(f"voc:{root}")["val"].tasks["detect"].classes == ("cat", "dog", "zebra")
+    assert open_data(f"pascal:{root}")["val"].tasks["detect"].classes == ("cat", "dog", "zebra")
 
 
 def test_unusable_objects_are_left_out_and_reported(root):
     unusable = [("cat", box(70, 1, 80, 9)), ("cat", "<xmin>a</xmin>"), ("", box(1, 1, 2, 2)), ("cat", box(9, 9, 2, 2))]
     write(root, "000000", *(OBJECT.format(name, 0, corners) for name, corners in unusable))
-    split = open_data(f"voc:{root}")["train"]
+    split = open_data(f"pascal:{root}")["train"]
     faults = [str(fault) for fault in split.faults()]
     assert len(faults) == 4 and all("000000.xml" in fault and "left out" in fault for fault in faults)
     assert split.truth(0, "detect").boxes.shape == (0, 4)
@@ -98,9 +98,9 @@ BOMB = '<!DOCTYPE annotation [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a
 def test_damage_is_reported(root, damage, words):
     damage(root)
     with pytest.raises(ArgusError, match=words):
-        open_data(f"voc:{root.parent}")
+        open_data(f"pascal:{root.parent}")
 
 
 def test_it_passes_the_kit(root):
-    faults = check_data(f"voc:{root}")
+    faults = check_data(f"pascal:{root}")
     assert not any(faults.values()), faults

@@ -11,5 +11,5 @@ from argus_voc.folder import open_voc
 
 @hookimpl
 def argus_datasets() -> Mapping[str, Opener]:
-    """Offer ``voc:PATH``."""
-    return {"voc": open_voc}
+    """Offer ``pascal:PATH``."""
+    return {"pascal": open_voc}
