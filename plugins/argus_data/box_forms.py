@@ -59,8 +59,9 @@ def _fits(values: Numbers, sides: Numbers, form: Form) -> npt.NDArray[np.bool_]:
     boxes, slack = corners(values, form, sides), 1 + SLACK * sides
     inside = (boxes[:, :2] >= -slack) & (boxes[:, 2:] <= sides + slack) & (boxes[:, :2] < boxes[:, 2:])
     # Nobody marks a part of the first pixel, and shares do not exceed 1.
-    within_one = (np.abs(values) <= 1 + SLACK).all(axis=1)
-    return inside.all(axis=1) & (within_one if form.endswith("n") else ~within_one)
+    shares: npt.NDArray[np.bool_] = (np.abs(values) <= 1 + SLACK).all(axis=1)
+    fits: npt.NDArray[np.bool_] = inside.all(axis=1) & (shares if form.endswith("n") else ~shares)
+    return fits
 
 
 def _short(values: Sequence[float] | Numbers) -> list[float]:

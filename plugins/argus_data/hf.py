@@ -67,13 +67,17 @@ def open_hf(
     there. ``limit`` keeps the first images of every split, of labelled ones evenly over the classes; 0 keeps all.
     """
     root = data_root(path, limit)
-    tables, notes = _by_split(load_tables(path, config, revision))
+    tables = load_tables(path, config, revision)
     asked = {"image": image, "label": label, "objects": objects, "mask": mask, "depth": depth}
-    rows = _rows_of(root, tables, asked)
-    next(iter(rows.values())).faults += notes
     names = classes or (NAMES if (root / NAMES).is_file() else "")
-    maker = _Maker(root, rows, names, remap, metres_per_step(unit, scale), (low, high), boxes or None, limit)
-    return {name: maker.split(name) for name in rows}
+    try:
+        kept, notes = _by_split(tables)
+        rows = _rows_of(root, kept, asked)
+        next(iter(rows.values())).faults += notes
+        maker = _Maker(root, rows, names, remap, metres_per_step(unit, scale), (low, high), boxes or None, limit)
+        return {name: maker.split(name) for name in rows}
+    except ArgusError as error:
+        raise ArgusError(f"{path}: {error}") from error
 
 
 def hf_layout(path: Path) -> str:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ _CONFIGS = re.compile(r"available configs: (\[.*?\])", re.DOTALL)
 _SCRIPT = re.compile(r"found (\S+\.py)")
 _LONGEST = 400
 """The most characters of the library's own message that are passed on."""
+_POINTER = b"version https://git-lfs"
+_LOOKED = 20
+"""Tables that are looked at for a reason why none can be opened."""
 EXPORT = "refs/convert/parquet"
 """The revision under which the hub keeps data sets as tables, whatever code they were once loaded with."""
 
@@ -122,6 +126,8 @@ def _not_opened(path: str, error: Exception, on_hub: bool) -> ArgusError:
     if configs := _CONFIGS.search(str(error)):
         return ArgusError(f"{path} holds several data sets; add config=NAME, one of {configs[1]}")
     text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    if not on_hub and (pointer := _pointer(Path(path).expanduser())):
+        return ArgusError(f"{pointer} is a pointer of Git LFS, not the data: fetch them with git lfs pull")
     if not on_hub:
         return ArgusError(f"{path}: the library datasets cannot open it: {type(error).__name__}: {text}")
     where = f"there is no folder {path}, and the data set of this id on the hub cannot be opened"
@@ -129,3 +135,12 @@ def _not_opened(path: str, error: Exception, on_hub: bool) -> ArgusError:
         name = "ARGUS_OFFLINE" if offline() else "HF_HUB_OFFLINE"
         return ArgusError(f"{where}: {name} forbids fetching it, and it is not in the library's cache")
     return ArgusError(f"{where}: {type(error).__name__}: {text}")
+
+
+def _pointer(folder: Path) -> Path | None:
+    """A table that ``git clone`` left without its content."""
+    for file in islice((file for file in folder.rglob("*") if file.suffix in (".arrow", ".parquet")), _LOOKED):
+        with file.open("rb") as stream:
+            if stream.read(len(_POINTER)) == _POINTER:
+                return file
+    return None

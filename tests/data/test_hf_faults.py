@@ -143,9 +143,15 @@ def script(root):
     return root
 
 
-def damaged(root):
+def pointer(root):
     labelled(root, train=[0, 1])
     (root / "train/data-00000-of-00001.arrow").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    return root
+
+
+def damaged(root):
+    labelled(root, train=[0, 1])
+    (root / "train/data-00000-of-00001.arrow").write_bytes(b"not a table")
     return root
 
 
@@ -185,7 +191,8 @@ BAD = [
     (other_classes, {}, "the classes of splits 'train' and 'test' differ: only the first has .'cat'."),
     (other_columns, {}, "split 'test' has no images in column 'image'; it has photo .Image."),
     (script, {}, "no code of a data set is run|cannot open it"),
-    (damaged, {}, "the library datasets cannot open it"),
+    (pointer, {}, "00001.arrow is a pointer of Git LFS, not the data: fetch them with git lfs pull"),
+    (damaged, {}, "the library datasets cannot open it: ArrowInvalid"),
     (several, {}, "holds several data sets; add config=NAME, one of .'small', 'large'."),
     (lambda root: root / "nothing", {}, "no such folder, and no id on the hub"),
 ]
