@@ -20,6 +20,7 @@ from argus_data.pf_willow import open_pf_willow
 from argus_data.scene_pairs import open_scene_pairs
 from argus_data.scenes import open_scenes
 from argus_data.spair import open_spair
+from argus_data.table import open_table
 from argus_data.voc import open_voc
 from argus_data.yolo import open_yolo
 
@@ -31,6 +32,7 @@ def argus_datasets() -> Mapping[str, Opener]:
         "ade20k": open_ade20k,
         "cityscapes": open_cityscapes,
         "coco": open_coco,
+        "csv": open_table,
         "folder": open_folder,
         "hf": open_hf,
         "imagenet": open_imagenet,
