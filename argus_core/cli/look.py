@@ -59,7 +59,7 @@ def look(request: LookRequest, sources: Sequence[Source], tasks: Sequence[str] |
     addresses = [source.address for source in sources]
     folder = OutFolder(request.out, addresses)
     argus = open_model(request.model, request.device, request.canvas, request.require_license, weights=request.weights)
-    argus.batch = request.batch
+    argus.batch, argus.embedding_layer = request.batch, request.embedding_layer
     names = argus.names(tasks) if task is None else [one_head(argus, task, request.head)]
     frames = Frames(sources, request.every, request.limit)
     files = _result_files(request, argus, names, addresses, folder, frames.total is None)
@@ -71,7 +71,8 @@ def look(request: LookRequest, sources: Sequence[Source], tasks: Sequence[str] |
     with files:
         for batch in frames.batches(request.batch, "look"):
             images = [frame.image for frame in batch if frame.image is not None]
-            for frame, results in zip(batch, argus.answer(images, names, options), strict=True):
+            answers = argus.answer(images, names, options, embeddings=request.embeddings)
+            for frame, results in zip(batch, answers, strict=True):
                 record = files.add(_record(frame, results))
                 _save_pictures(folder, record, pictures, each)
                 if frames.total == 1:
@@ -91,13 +92,13 @@ def _result_files(
     numbered = (Detect, Segment) if "rle" in asked else (Detect,)
     classes = {name: task.classes for name, task in tasks.items() if isinstance(task, numbered)}
     numbering = Numbering.find(request.annotations, sources, classes, moving)
-    return ResultFiles(folder, (*ALWAYS, *asked), numbering)
+    return ResultFiles(folder, (*ALWAYS, *asked), numbering=numbering)
 
 
 def _record(frame: Frame, results: Mapping[str, Result]) -> Record:
     """What is to be written about a frame."""
     assert frame.image is not None
-    file = Path(frame.source).resolve() if frame.number is None and "://" not in frame.source else None
+    file = Path(frame.source).absolute() if frame.number is None and "://" not in frame.source else None
     return Record(frame.name, frame.place, frame.source, frame.image, results, file, frame.number)
 
 

@@ -29,7 +29,8 @@ class OutFolder:
     def __init__(self, out: Path, inputs: Iterable[str] = (), kind: str = "look") -> None:
         claim(out, _is_listed, "answers of an earlier call")
         self.out, self._file = out, out / LISTS[kind]
-        self._inputs = {Path(path).resolve() for path in inputs if "://" not in path}
+        paths = [Path(path) for path in inputs if "://" not in path]
+        self._inputs = {place for path in paths for place in (path.absolute(), path.resolve())}
         self._written: dict[str, None] = {}
         self._earlier = _listed(self._file)
         self._ours = {path for name in LISTS.values() for path in _listed(out / name)}
@@ -54,8 +55,8 @@ class OutFolder:
         """The path of a file to write; raises ArgusError if an input, or a file of no earlier run, has this path."""
         path = self.out.joinpath(*parts)
         inside = path.relative_to(self.out).as_posix()
-        if inside in self._ours and path.is_symlink():  # of an earlier run, perhaps to an image to look at
-            path.unlink()
+        if inside in self._ours and path.is_symlink() and path.absolute() not in self._inputs:
+            path.unlink()  # of an earlier run, and perhaps to an image to look at
         if path.resolve() in self._inputs:
             raise ArgusError(f"{path} is an image to look at, and would be written over; choose another --out")
         if inside not in self._written:
@@ -73,7 +74,7 @@ class OutFolder:
         root = self.out.resolve()
         if root not in path.parent.resolve().joinpath(path.name).parents:
             return False
-        if not path.is_symlink() and path.resolve() in self._inputs:
+        if path.absolute() in self._inputs or (not path.is_symlink() and path.resolve() in self._inputs):
             return False
         try:
             path.unlink()

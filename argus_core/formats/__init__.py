@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from argus_core.formats.table import FORMATS, Format, check_formats
+from argus_core.formats.table import FORMATS
 
 if TYPE_CHECKING:
     from argus_core.formats.files import ResultFiles as ResultFiles
 
-__all__ = ["FORMATS", "Format", "ResultFiles", "check_formats"]
+__all__ = ["FORMATS", "ResultFiles"]
 
 
 def __getattr__(name: str) -> Any:

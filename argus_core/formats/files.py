@@ -21,19 +21,22 @@ from argus_core.tasks import Result
 class ResultFiles:
     """A context that writes results into a folder; ``formats`` are names in ``FORMATS``.
 
-    The folder is new, empty, or holds results of an earlier call, which are replaced. ``numbering`` gives the ids of
-    COCO's files. Raises ArgusError for an unknown format, one whose library is missing, and a folder of something else.
+    The folder is new, empty, or holds results of an earlier call, which are replaced. Files of labels lie below it as
+    the images lie below ``root``, by default beside each other. ``numbering`` gives the ids of COCO's files. Raises
+    ArgusError for an unknown format, one whose library is missing, and a folder of something else.
     """
 
     def __init__(
         self,
         folder: str | Path | OutFolder,
         formats: Iterable[str] = ALWAYS,
+        *,
+        root: str | Path | None = None,
         numbering: Numbering = Numbering(None, {}),  # noqa: B008 -- it is frozen
     ) -> None:
         self.formats = tuple(dict.fromkeys(formats))
         check_formats(self.formats)
-        self.numbering = numbering
+        self.numbering, self._root = numbering, None if root is None else Path(root).absolute()
         self.folder = folder if isinstance(folder, OutFolder) else OutFolder(Path(folder))
         self._writers: list[Writer] = [FORMATS[name].writer()(self.folder, numbering) for name in self.formats]
         self._names, self._places = UniqueNames(), UniqueNames()
@@ -48,20 +51,26 @@ class ResultFiles:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self._open.__exit__(kind, *rest)  # type: ignore[arg-type]
 
-    def write(self, results: Result | Perception | Mapping[str, Result], source: str | Path | None = None) -> None:
+    def write(
+        self,
+        results: Result | Perception | Mapping[str, Result],
+        source: str | Path | None = None,
+        frame: int | None = None,
+    ) -> None:
         """Write the results about one image: of one head, or of several by name.
 
         ``source`` is the path, the address or any other name of the image; its last part, without suffix, names the
-        files. Names that were used before are numbered.
+        files. Names that were used before are numbered. ``frame`` is the number of the image in the video ``source``.
         """
         by_head = _by_head(results)
         if not by_head:
             raise ArgusError("there is no result to write")
-        text = "image" if source is None else str(source)
-        stem = Path(text).stem
-        file = None if source is None or is_url(text) or not Path(text).is_file() else Path(text).resolve()
+        text, end = "image" if source is None else str(source), "" if frame is None else f"-{frame:06d}"
+        path = None if source is None or is_url(text) else Path(text).absolute()
+        file = path if path is not None and frame is None and path.is_file() else None
+        name, place = plain_name(Path(text).stem) + end, self._place(path or Path(text)) + end
         image = next(iter(by_head.values())).image
-        self.add(Record(plain_name(stem), one_line(stem), text, image, by_head, file))
+        self.add(Record(name, place, text, image, by_head, file, frame))
 
     def add(self, record: Record) -> Record:
         """Write a record; returns it with the names it got, which are numbered where they were used before."""
@@ -69,6 +78,11 @@ class ResultFiles:
         for writer in self._writers:
             writer.write(record)
         return record
+
+    def _place(self, path: Path) -> str:
+        """Where an image lies below the root, without suffix."""
+        inside = path.relative_to(self._root) if self._root and path.is_relative_to(self._root) else Path(path.name)
+        return one_line(inside.with_suffix("").as_posix())
 
 
 def _by_head(results: Result | Perception | Mapping[str, Result]) -> Mapping[str, Result]:

@@ -25,7 +25,8 @@ def place_image(folder: OutFolder, record: Record, *parts: str) -> Path:
         path = folder.file(*parts, f"{record.place}.jpg")
         write_atomic(path, lambda to: Image.fromarray(record.image).save(to, format="JPEG", quality=QUALITY))
         return path
-    path, source = folder.file(*parts, f"{record.place}{record.file.suffix}"), record.file
+    source = record.file.resolve()
+    path = folder.file(*parts, f"{record.place}{record.file.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     try:

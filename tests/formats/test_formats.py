@@ -33,7 +33,6 @@ from argus_core.data.check import check_data
 from argus_core.errors import ArgusError
 from argus_core.formats import FORMATS, ResultFiles, parquet
 from argus_core.formats.coco_ids import CocoIds, Numbering
-from argus_core.formats.writer import Record
 from argus_core.plugins.data_spec import open_data
 from argus_core.tasks.classify import Classes, ClassResult
 from argus_core.tasks.depth import DepthResult
@@ -60,10 +59,9 @@ def written(photos, world, tmp_path_factory):
     """A folder with the results in every format that needs no masks."""
     pytest.importorskip("pyarrow")
     out = tmp_path_factory.mktemp("written")
-    with ResultFiles(out, FORMATS) as files:
+    with ResultFiles(out, FORMATS, root=photos) as files:
         for path, result in world[0].items():
-            place = path.relative_to(photos).with_suffix("").as_posix()
-            files.add(Record(plain_name(path.stem), place, str(path), result.image, {"cells": result}, path.resolve()))
+            files.write({"cells": result}, path)
     return out
 
 
@@ -120,7 +118,7 @@ def test_coco_and_fiftyone_score_as_the_results_do(written, photos, world, score
     held.write_text(json.dumps(truth))
     ids = CocoIds.read(held)
     numbering = Numbering(ids, {"detect": ids.category_ids(CLASSES)})
-    with ResultFiles(tmp_path / "out", ["coco"], numbering) as files:
+    with ResultFiles(tmp_path / "out", ["coco"], numbering=numbering) as files:
         for path, result in results.items():
             files.write(result, path)
     file = tmp_path / "out" / "detect" / "detections.json"
@@ -186,7 +184,7 @@ def test_frames_and_arrays_get_a_picture_and_names_of_their_own(tmp_path):
         files.write(result)
         files.write(result)
         files.write(result, "https://example.org/a/photo.png?size=3")
-        files.add(Record("film-000007", "film-000007", "film.mp4", result.image, {"detect": result}, frame=7))
+        files.write(result, "film.mp4", frame=7)
     images = tmp_path / "out/detect/yolo/images"
     assert {path.name for path in images.iterdir()} == {"image.jpg", "image-1.jpg", "photo.jpg", "film-000007.jpg"}
     assert not any(path.is_symlink() for path in images.iterdir())
