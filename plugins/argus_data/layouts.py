@@ -12,6 +12,7 @@ from argus_data.hf import hf_layout
 from argus_data.imagenet import DEVKIT, MAPPING
 from argus_data.images import split_folders
 from argus_data.table import looks_like_table
+from argus_data.voc_layout import voc_layout
 from argus_data.yolo import looks_like_yolo
 
 ROLES = frozenset(
@@ -30,6 +31,7 @@ def known_layouts() -> Mapping[str, Layout]:
     return {
         "coco": Layout("annotations/instances_*.json, SPLIT/_annotations.coco.json, or train.json of COCO", _coco),
         "yolo": Layout("a YAML file with names:, obj.data, or classes.txt beside labels", looks_like_yolo),
+        "voc": Layout("JPEGImages/ beside Annotations/ or SegmentationClass/, or XML files of Pascal VOC", voc_layout),
         "folder": Layout("train/CLASS/IMAGES, or several CLASS/IMAGES", _class_folders),
         "hf": Layout("dataset_dict.json or state.json of save_to_disk, metadata.csv or .jsonl, or parquet", hf_layout),
         "csv": Layout("a CSV or TSV file with columns of images and labels, or train.csv", looks_like_table),
