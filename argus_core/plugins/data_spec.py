@@ -80,8 +80,8 @@ def _bare_path(spec: str) -> str:
 
 def _unknown_data(spec: str, openers: Mapping[str, Opener], plugins: Plugins) -> ArgusError:
     name = spec.partition(":")[0]
-    if os.sep in name:
-        return ArgusError(f"there is no folder {spec.split(',')[0]}")
+    if os.sep in name or Path(name).suffix:
+        return ArgusError(f"there is no file or folder {spec.split(',')[0]}")
     failed = f"; plugins that failed: {', '.join(plugins.failed)}; see arena plugins" if plugins.failed else ""
     return ArgusError(f"{unknown('data set', name, openers)}{failed}")
 

@@ -1,4 +1,4 @@
-"""Data sets: COCO, class folders, masks, depth maps, pairs, the usual benchmarks, and procedural scenes."""
+"""Data sets: COCO, YOLO, VOC, tables, class folders, masks, depth maps, pairs, benchmarks, and procedural scenes."""
 
 from __future__ import annotations
 

@@ -50,8 +50,10 @@ def test_a_wrong_name_is_answered_with_the_plugins_that_failed():
 
 
 def test_a_folder_that_is_missing_is_told_as_such(tmp_path):
-    with pytest.raises(ArgusError, match="there is no folder"):
+    with pytest.raises(ArgusError, match="there is no file or folder"):
         open_data(f"{tmp_path}/none", Opened())
+    with pytest.raises(ArgusError, match=r"there is no file or folder pets\.csv"):
+        open_data("pets.csv,limit=2", Opened())
 
 
 def opening(opener):

@@ -131,7 +131,7 @@ def test_commands_say_it_and_open_it(tmp_path, arena):
     code, out, err = arena(f"data check {tmp_path}")
     assert code == 0 and "train: images 2" in out and err == f"{tmp_path}: taken for coco:{tmp_path} (train.json)\n"
     code, _, err = arena(f"data check {tmp_path / 'none'}")
-    assert code == 2 and "there is no folder" in err
+    assert code == 2 and "there is no file or folder" in err
     code, _, err = arena(f"train --head classify.linear --backbone tiny --data {tmp_path.parent}/{tmp_path.name}x")
     assert code == 2 and "taken for" not in err
 
