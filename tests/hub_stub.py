@@ -79,6 +79,7 @@ class Hub:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *args: None  # of clients that went away
         self.address = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
@@ -136,7 +137,7 @@ class Hub:
         if f"{owner}/{name}" in self.repos:
             raise Refused(409, message="You already created this model repo")
         self.add(f"{owner}/{name}", {".gitattributes": b"*.safetensors filter=lfs"})
-        self.repos[f"{owner}/{name}"].private = values.get("visibility") == "private"
+        self.repos[f"{owner}/{name}"].private = values.get("visibility") == "private" or bool(values.get("private"))
         return 200, {}, {"url": f"{self.address}/{owner}/{name}", "name": f"{owner}/{name}", "id": "0"}
 
     def branch(self, user, name, branch, body):

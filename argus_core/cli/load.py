@@ -9,6 +9,7 @@ from pathlib import Path
 
 from argus_core.argus import Argus
 from argus_core.canvas import Canvas
+from argus_core.cli.transfer import transfer
 from argus_core.common.device import find_device
 from argus_core.common.license import refused_heads, require
 from argus_core.common.options import parse_size
@@ -35,8 +36,11 @@ def open_model(
     source, chosen = folder_of(model), find_device(device)
     if is_run(source):
         argus = Argus.from_runs([source], weights=weights, device=chosen, allow_missing=partly)
+    elif source.exists():
+        argus = Argus.load(source, device=chosen, allow_missing=partly)
     else:
-        argus = Argus.load(source if source.exists() else str(model), device=chosen, allow_missing=partly)
+        with transfer(f"fetch {model}"):
+            argus = Argus.load(str(model), device=chosen, allow_missing=partly)
     if model is None:
         terms = argus.licenses().in_words()
         print(f"model: {DEFAULT_MODEL} (built in, backbone {argus.backbone.name}; licences: {terms})", file=sys.stderr)

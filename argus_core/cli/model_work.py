@@ -1,4 +1,4 @@
-"""The work of the commands about models: describe, build, export, time."""
+"""The work of the commands about models: describe, build, export, publish, time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from argus_core.argus import Argus
 from argus_core.canvas import Canvas
 from argus_core.cli.load import largest_canvas, on_canvas, open_model, print_missing, share_canvas
 from argus_core.cli.requests import BuildRequest, ExportRequest, PushRequest, split_names
+from argus_core.cli.transfer import transfer
 from argus_core.common.folders import claim
 from argus_core.common.license import require
 from argus_core.common.progress import finished, working
@@ -68,7 +68,8 @@ def export_model(request: ExportRequest) -> None:
             argus.export_hf(out, variant=request.variant)
         else:
             write = argus.export_onnx if format == "onnx" else argus.export_torch
-            report = write(out, request.verify)
+            argus.embedding_layer = request.embedding_layer
+            report = write(out, request.verify, request.embeddings)
     for line in _graphs(report) if report else ():
         print(line)
     finished("written", out, time.perf_counter() - start)
@@ -86,8 +87,7 @@ def push_model(request: PushRequest) -> None:
     argus = open_model(request.model, "cpu", None, request.require_license, partly=False)
     _keep(argus, request.tasks)
     start = time.perf_counter()
-    # On a terminal the hub's client has bars of its own.
-    with nullcontext() if sys.stderr.isatty() else working(f"push {request.repository}"):
+    with transfer(f"push {request.repository}"):
         upload = push(
             argus,
             request.repository,

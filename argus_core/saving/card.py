@@ -46,12 +46,13 @@ def make_card(
         *_use(config, place, transformers),
         "## Heads",
         _heads(config),
+        "What is known of each, from the records of its training and scoring; nothing else was measured:",
         *(_known(name, entry, licenses) for name, entry in config.heads.items()),
         "## Cost",
         "Passes for an image, parameters, and multiply-accumulates of each part:",
         f"```\n{plan}\n```",
         "## Licences",
-        f"The whole is under: {licenses.binding.name}. {licenses.binding.note}",
+        f"Binding for the whole: {licenses.binding.name}. {licenses.binding.note}",
         f"```\n{licenses}\n```",
     ]
     links = sorted({record.link for record in licenses.values() if record.link})
@@ -146,13 +147,12 @@ def _by_file(entry: HeadEntry) -> bool:
 
 
 def _heads(config: BundleConfig) -> str:
-    rows = [("head", "task", "kind", "classes", "parameters", "canvas")]
+    rows: list[tuple[str, ...]] = [("head", "task", "kind", "classes", "parameters", "canvas"), ("---",) * 6]
     for name, entry in config.heads.items():
         canvas, classes = config.canvas or entry.canvas, entry.task.get("classes")
         shown = f"{canvas.height}x{canvas.width} {canvas.fit}" if canvas else ""
         count = "" if classes is None else str(len(classes))
         rows.append((name, str(entry.task["task"]), entry.head, count, f"{entry.parameters:,}", shown))
-    rows.insert(1, ("---",) * len(rows[0]))
     return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows)
 
 

@@ -65,7 +65,7 @@ class Remote:
     def commit_files(self, folder: Path, files: Sequence[str], removed: Sequence[str], message: str) -> str:
         """Publish files of a folder and remove others, in one commit; returns the commit that the branch is at then."""
         api = HfApi()
-        operations = [
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
             *(CommitOperationAdd(path_in_repo=file, path_or_fileobj=folder / file) for file in files),
             *(CommitOperationDelete(path_in_repo=file) for file in removed),
         ]
