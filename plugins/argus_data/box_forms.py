@@ -49,8 +49,9 @@ def check_form(where: str, values: Numbers, sides: Numbers, form: Form, option: 
     fit = f"{'all' if not best else count - best} do as {' or '.join(better)}"
     remedy = f"add {option}={better[0]}" if len(better) == 1 else f"say which they are, as in {option}={better[0]}"
     raise ArgusError(
-        f"{where}: {bad} of {count} boxes do not fit their images as {form}, such as {_short(values[first])} in an image "
-        f"{width:g} wide and {height:g} high; {fit}: {remedy} ({option}={form} keeps them as they are)"
+        f"{where}: {bad} of {count} boxes do not fit their images as {form}, such as "
+        f"{_short(values[first])} in an image {width:g} wide and {height:g} high; {fit}: {remedy} "
+        f"({option}={form} keeps them as they are)"
     )
 
 
