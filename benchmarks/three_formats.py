@@ -1,6 +1,6 @@
 """One data set of boxes in three formats, written by supervision: the same truth, and the same scores of detectors.
 
-``python three_formats.py DATA OUT`` takes a COCO folder with train.json and val.json, such as BCCD, whose file names are
+``python three_formats.py DATA OUT`` takes a COCO folder with train.json and val.json, such as BCCD, with file names
 relative to it. OUT then holds coco/, yolo/ and voc/, each as another program wrote it. Argus opens all three, compares
 every box byte for byte, and, unless ``--epochs 0`` is given, caches tokens and trains a detector from each.
 """

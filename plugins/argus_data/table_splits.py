@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from argus_core.errors import Fault
+from argus_core.errors import ArgusError, Fault
 from argus_core.image import read_size
 from argus_data.coco import CocoSplit
 from argus_data.coco_file import coco_columns
@@ -94,7 +94,7 @@ def box_split(part: Part, classes: Sequence[str], limit: int) -> CocoSplit:
     categories = [{"id": number, "name": name} for name, number in numbers.items()]
     content = {"images": list(images.values()), "annotations": objects, "categories": categories}
     columns = coco_columns(part.table.file, content, limit)
-    return CocoSplit(part.name, part.folder, replace(columns, faults=(*faults, *columns.faults)), tuple(classes))
+    return CocoSplit(part.name, [part.folder], replace(columns, faults=(*faults, *columns.faults)), tuple(classes))
 
 
 def _images(part: Part, faults: list[Fault]) -> dict[str, dict[str, Any]]:
@@ -114,7 +114,7 @@ def _add_sizes(folder: Path, images: Iterable[dict[str, Any]]) -> None:
     """The sizes of images where the table gives none; one that cannot be read has none."""
     for image in images:
         if not (image["height"] and image["width"]):
-            with contextlib.suppress(Exception):  # decoders raise anything; whoever reads the image reports it
+            with contextlib.suppress(ArgusError):  # whoever reads the image reports it
                 image["height"], image["width"] = read_size(spelt_on_disk(folder, image["file_name"]))
 
 

@@ -63,10 +63,7 @@ class YoloSplit(BoxSplit):
 
     def _size(self, index: int) -> tuple[int, int]:
         if index not in self._sizes:
-            try:
-                self._sizes[index] = read_size(self.path(index))
-            except Exception as error:  # decoders raise anything on a broken file
-                raise ArgusError(f"{self.path(index)}: its size, which labels need, cannot be read: {error}") from error
+            self._sizes[index] = read_size(self.path(index))
         return self._sizes[index]
 
 

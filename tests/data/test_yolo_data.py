@@ -200,7 +200,7 @@ def test_an_image_whose_size_cannot_be_read(tmp_path):
     split = labelled(tmp_path, LINE, images=2)
     (tmp_path / "images/train/0.png").write_bytes(b"no image")
     split = open_yolo(tmp_path)["train"]
-    with pytest.raises(ArgusError, match=r"0\.png: its size, which labels need, cannot be read"):
+    with pytest.raises(ArgusError, match=r"0\.png: .*cannot identify image file|0\.png: cannot be read"):
         split.truth(0, "detect")
     assert len(split.annotation_digest()) == 64 and len(split.truth(1, "detect").labels) == 1
     assert "images that cannot be read" in {fault.kind for fault in check_split(split).faults}
