@@ -1,10 +1,9 @@
-"""COCO-style data sets as they lie on disk: official, Roboflow and flat layouts."""
+"""COCO-style data sets as they lie on disk: as published, and as annotation tools write them."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +14,9 @@ from argus_core.common.files import json_sha256
 from argus_core.data import Split
 from argus_core.errors import ArgusError, Fault, unknown
 from argus_data.coco_file import Category, CocoFile, read_coco
+from argus_data.coco_layout import find_files
 from argus_data.images import FileSplit, data_root
-from argus_data.local_names import local_names, spelt_on_disk
+from argus_data.local_names import located, spelt_on_disk
 
 if TYPE_CHECKING:
     from argus_core.tasks import Task
@@ -24,22 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["CocoSplit", "open_coco"]
 
-SPLITS = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
-LAYOUTS = (
-    "annotations/instances_{split}*.json",
-    "annotations/image_info_{split}-dev*.json",
-    "{split}/_annotations.coco.json",
-    "{split}.json",
-)
-
 
 class CocoSplit(FileSplit):
     """The images of one annotation file; keys are its file names, relative where these are absolute."""
 
-    def __init__(self, name: str, folder: Path, content: CocoFile, classes: tuple[str, ...]) -> None:
+    def __init__(self, name: str, folders: Sequence[Path], content: CocoFile, classes: tuple[str, ...]) -> None:
         self.name = name
         self.classes = classes
-        self._folder, names = local_names(content.names, folder)
+        self._folder, names = located(content.names, folders)
         self._content = content = replace(content, names=names)
         ids = {category.name: category.id for category in content.categories}
         self._ids = tuple(ids[name] for name in classes) if ids.keys() >= set(classes) else ()
@@ -95,59 +87,22 @@ class CocoSplit(FileSplit):
 
 
 def open_coco(path: str | Path, *, limit: int = 0) -> dict[str, Split]:
-    """The splits in folder ``path``: ``train``, ``val`` and ``test``, as far as they are there.
+    """The splits in folder ``path``: ``train``, ``val`` and ``test``, as far as they are there, or else ``all``.
 
     Known are the official layout (annotations/instances_train2017.json beside train2017/), Roboflow's
-    (train/_annotations.coco.json among the images, ``valid`` for ``val``) and train.json, val.json with file names
-    relative to ``path``. ``limit`` keeps the first images of every split; 0 keeps all. Raises ArgusError if nothing
-    is found, a file is not COCO, or the splits do not have the same class names.
+    (train/_annotations.coco.json among the images, ``valid`` for ``val``), CVAT's (annotations/instances_default.json),
+    FiftyOne's (labels.json beside data/), Label Studio's (result.json), and train.json, val.json with file names
+    relative to ``path``, which may also be a file. Images are found beside it or in folders called data, images or like
+    it. ``limit`` keeps the first images of every split; 0 keeps all. Raises ArgusError if nothing is found, a file is
+    not COCO, or the splits do not have the same class names.
     """
     root = data_root(path, limit)
-    if not root.is_dir():
+    if not root.exists():
         raise ArgusError(f"{root}: no such folder; give the one that holds the annotations and images")
-    places = {name: place for name in SPLITS if (place := _find(root, name))}
-    if not places:
-        looked = ", ".join(layout.format(split="{train,val,test}") for layout in LAYOUTS)
-        raise ArgusError(
-            f"{root} holds no COCO data set; looked for {looked}. "
-            "Class folders are folder:PATH, masks and depth maps images:PATH"
-        )
+    places = find_files(root)
     contents = {name: read_coco(file, limit) for name, (file, _) in places.items()}
     classes = _common_classes({str(places[name][0]): content for name, content in contents.items()})
     return {name: CocoSplit(name, places[name][1], content, classes) for name, content in contents.items()}
-
-
-def _find(root: Path, name: str) -> tuple[Path, Path] | None:
-    """The annotation file of a split, and the folder that its file names are relative to."""
-    for layout in LAYOUTS:
-        patterns = [_any_case(layout.format(split=split)) for split in SPLITS[name]]
-        files = list(dict.fromkeys(file for pattern in patterns for file in sorted(root.glob(pattern))))
-        places = [(file, _image_folder(root, file)) for file in files]
-        # Annotations of several years may lie together where the images of only one are there.
-        places = [place for place in places if place[1].is_dir()] if len(places) > 1 else places
-        if len(places) > 1:
-            names = " and ".join(str(file.relative_to(root)) for file, _ in places)
-            raise ArgusError(f"{root}: {names} both offer split {name!r}; keep one of them there")
-        if places:
-            return places[0]
-        if files:
-            raise ArgusError(f"{root}: none of {', '.join(map(str, files))} has its image folder beside it")
-    return None
-
-
-def _image_folder(root: Path, file: Path) -> Path:
-    if file.name.lower() == "_annotations.coco.json":
-        return file.parent
-    if file.parent.name.lower() != "annotations":
-        return root
-    name = re.sub(r"^(instances_|image_info_)|-dev", "", file.stem, flags=re.IGNORECASE)
-    alike = [child for child in root.iterdir() if child.name.lower() == name.lower() and child.is_dir()]
-    return root / name if (root / name).is_dir() or len(alike) != 1 else alike[0]
-
-
-def _any_case(pattern: str) -> str:
-    """A pattern of ``glob`` that matches letters in any case."""
-    return "".join(f"[{letter.lower()}{letter.upper()}]" if letter.isalpha() else letter for letter in pattern)
 
 
 def _common_classes(files: Mapping[str, CocoFile]) -> tuple[str, ...]:

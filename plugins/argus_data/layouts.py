@@ -8,6 +8,7 @@ from pathlib import Path
 
 from argus_core.data import Layout
 from argus_core.image import IMAGES, is_hidden, suffix_of
+from argus_data.coco_layout import coco_layout
 from argus_data.hf import hf_layout
 from argus_data.imagenet import DEVKIT, MAPPING
 from argus_data.images import split_folders
@@ -29,7 +30,7 @@ LOOKED = 20
 def known_layouts() -> Mapping[str, Layout]:
     """The layouts of all data sets that files show, by data spec without the path."""
     return {
-        "coco": Layout("annotations/instances_*.json, SPLIT/_annotations.coco.json, or train.json of COCO", _coco),
+        "coco": Layout("annotations/instances_*.json, SPLIT/_annotations.coco.json or train.json of COCO", coco_layout),
         "yolo": Layout("a YAML file with names:, obj.data, or classes.txt beside labels", looks_like_yolo),
         "voc": Layout("JPEGImages/ beside Annotations/ or SegmentationClass/, or XML files of Pascal VOC", voc_layout),
         "folder": Layout("train/CLASS/IMAGES, or several CLASS/IMAGES", _class_folders),
@@ -62,22 +63,6 @@ def _all_of(*names: str) -> Callable[[Path], str]:
 def _any_of(*names: str) -> Callable[[Path], str]:
     """Recognises a folder with one of these files."""
     return lambda path: next((name for name in names if (path / name).is_file()), "")
-
-
-def _coco(path: Path) -> str:
-    patterns = ("annotations/instances_*.json", "annotations/image_info_*.json", "*/_annotations.coco.json")
-    files = (file for pattern in patterns for file in sorted(path.glob(pattern)))
-    flat = (path / f"{name}.json" for name in ("train", "val", "valid", "test"))
-    file = next(files, None) or next(filter(_begins_as_coco, flat), None)
-    return str(file.relative_to(path)) if file else ""
-
-
-def _begins_as_coco(file: Path) -> bool:
-    if not file.is_file():
-        return False
-    with file.open("rb") as stream:
-        begin = stream.read(1 << 16)
-    return any(word in begin for word in (b'"images"', b'"annotations"', b'"categories"'))
 
 
 def _class_folders(path: Path) -> str:

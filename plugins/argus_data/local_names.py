@@ -7,8 +7,10 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 _OUTSIDE = re.compile(r"(file://(localhost)?)?(/|[A-Za-z]:/)|\.\./")
+_ADDRESS = re.compile(r"\\|%[0-9A-Fa-f]{2}|\?d=")
 SAMPLE = 20
 """How many images decide where all of them lie."""
 
@@ -38,6 +40,24 @@ def local_names(names: Sequence[str], folder: Path) -> tuple[Path, tuple[str, ..
     return folder / common, tails
 
 
+def located(names: Sequence[str], folders: Sequence[Path]) -> tuple[Path, tuple[str, ...]]:
+    """The one of ``folders`` in which most of the images lie, and their names in it, as ``local_names`` gives them.
+
+    If none is found, folders before the names are left out, one after the other, as long as the names differ. The first
+    of the folders is given where nothing helps.
+    """
+    step, deepest = max(1, len(names) // SAMPLE), max((name.count("/") for name in names[:SAMPLE]), default=0)
+    for cut in range(deepest + 1):
+        short = ["/".join(name.split("/")[min(cut, name.count("/")) :]) for name in names]
+        if len(set(short)) < len(set(names)):
+            break
+        places = [local_names(short, folder) for folder in folders]
+        there = [sum(spelt_on_disk(place, name).is_file() for name in local[::step]) for place, local in places]
+        if any(there):
+            return places[there.index(max(there))]
+    return local_names(names, folders[0])
+
+
 def spelt_on_disk(folder: Path, name: str) -> Path:
     """The path of a file, or that of an existing one whose letters are composed differently (Unicode forms C and D)."""
     path = folder / name
@@ -56,4 +76,9 @@ def is_possible(name: str) -> bool:
 
 
 def _slashed(name: str, folder: Path) -> str:
-    return name.replace("\\", "/") if "\\" in name and not (folder / name).exists() else name
+    """A name with slashes, and without the signs that an address needs, where no file has it as it is."""
+    if not _ADDRESS.search(name) or (folder / name).exists():
+        return name
+    slashed = name.replace("\\", "/")
+    plain = unquote(slashed.rpartition("?d=")[2])  # what Label Studio writes for files of its server
+    return plain if plain != slashed and "\0" not in plain and (folder / plain).exists() else slashed
