@@ -115,7 +115,9 @@ def _from_yaml(file: Path, content: Mapping[str, Any]) -> Config:
         if not isinstance(entries, str | list) or not all(isinstance(entry, str) for entry in splits[split]):
             raise ArgusError(f"{file}: {split} should be a folder, a .txt file or a list of these, not {entries}")
     base = content.get("path") or ""
-    roots = [file.parent / base, Path(base).expanduser(), file.parent] if base else [file.parent, Path()]
+    there = Path(base).expanduser()
+    # The last place is where Ultralytics unpacks what it downloads.
+    roots = [file.parent / base, there, file.parent, "datasets" / there] if base else [file.parent, Path()]
     gaps = sorted(set(range(max(names) + 1)) - set(names))
     what = f"names has none for {', '.join(map(str, gaps))}; the {len(names)} others are the classes"
     faults = [Fault(str(file), what)] if gaps else []

@@ -68,6 +68,16 @@ def test_layouts(tmp_path, layout):
             assert truth.area.tolist() == [80] and not truth.crowd.any()
 
 
+def test_path_below_the_working_directory(tmp_path, monkeypatch):
+    """The YAML file somewhere, and the data below the working directory or its folder ``datasets``."""
+    monkeypatch.chdir(tmp_path)
+    for place in ("pets", "datasets/cars"):
+        write(tmp_path, {f"{place}/images/train/a.png": "", f"{place}/labels/train/a.txt": LINE})
+        yaml = f"path: {place.removeprefix('datasets/')}\ntrain: images/train\n{NAMES}"
+        split = open_yolo(write(tmp_path / "elsewhere", {"data.yaml": yaml}) / "data.yaml")["train"]
+        assert split.read(0).shape == (30, 40, 3) and len(split.truth(0, "detect").labels) == 1
+
+
 def test_lists_of_images(tmp_path):
     """CVAT's and COCO's way: text files, with paths from there, from the data set, or of another machine."""
     names = {f"images/all/{name}.png": "" for name in "abc"} | {f"labels/all/{name}.txt": LINE for name in "abc"}
