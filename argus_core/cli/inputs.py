@@ -15,7 +15,7 @@ import typer
 
 from argus_core.cli.video import WEBCAM, Video
 from argus_core.common.progress import ProgressBar, finished
-from argus_core.common.unique import UniqueNames, one_line, plain_name
+from argus_core.common.unique import UniqueNames, one_line, plain_name, plain_path
 from argus_core.errors import ArgusError, several
 from argus_core.image import IMAGES, Listing, list_images, read_image
 from argus_core.image.array import RGB
@@ -147,10 +147,10 @@ def _expand(text: str, out: Path, listings: list[Listing]) -> list[Source] | Non
 
 def _source(address: str, moving: bool | None = None, folder: Path | None = None) -> Source:
     """A source; unless it is said, the suffix tells whether it has frames. ``folder`` is the one that was asked for."""
-    stem, here = _stem(address), "://" not in address and not address.startswith(WEBCAM)
+    stem = _stem(address)
     above = Path(address).relative_to(folder).parent if folder else Path()
-    place = one_line((above / stem).as_posix()) if here else plain_name(stem)
     frames = Path(address).suffix.lower() in VIDEOS if moving is None else moving
+    place = plain_path(above / stem) if frames or "://" in address else one_line((above / stem).as_posix())
     return Source(address, plain_name(stem), place, frames)
 
 

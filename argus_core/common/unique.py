@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from itertools import count
+from pathlib import PurePath
 
 DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
 """Names, in lower case, that Windows keeps for itself, whatever their suffix."""
@@ -35,6 +36,11 @@ def plain_name(text: str) -> str:
     """``text`` with ``_`` for whatever is not a letter, a digit, a blank or one of ``-_.``; never empty."""
     name = "".join(c if c.isalnum() or c in "-_. " else "_" for c in text) or "input"
     return f"{name}_" if name.partition(".")[0].strip().lower() in DEVICES else name
+
+
+def plain_path(path: PurePath) -> str:
+    """A relative path of plain names, with slashes."""
+    return "/".join(plain_name(part) for part in path.parts)
 
 
 def one_line(text: str) -> str:

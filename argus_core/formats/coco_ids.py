@@ -67,7 +67,7 @@ class Numbering:
     """Ids for the entries of results; without ``ids``, or a head's ``categories``, images go by their names."""
 
     ids: CocoIds | None
-    categories: Mapping[str, Sequence[int | None]]
+    categories: Mapping[str, tuple[int | None, ...]]
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -111,7 +111,7 @@ class Numbering:
         """The same of a mask per class; the categories of classes without ids count from 1."""
         categories, image = self.categories.get(head), self.ids.image_id(source) if self.ids else None
         if categories is None or image is None:
-            categories, image = range(1, len(result.classes) + 1), name
+            categories, image = tuple(range(1, len(result.classes) + 1)), name
         return [
             {
                 **{"image_id": image, "file_name": source},

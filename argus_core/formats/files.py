@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from argus_core.common.out_folder import OutFolder
-from argus_core.common.unique import UniqueNames, one_line, plain_name
+from argus_core.common.unique import UniqueNames, one_line, plain_name, plain_path
 from argus_core.errors import ArgusError
 from argus_core.formats.coco_ids import Numbering
 from argus_core.formats.table import ALWAYS, FORMATS, check_formats
@@ -68,7 +68,7 @@ class ResultFiles:
         text, end = "image" if source is None else str(source), "" if frame is None else f"-{frame:06d}"
         path = None if source is None or is_url(text) else Path(text).absolute()
         file = path if path is not None and frame is None and path.is_file() else None
-        name, place = plain_name(Path(text).stem) + end, self._place(path or Path(text)) + end
+        name, place = plain_name(Path(text).stem) + end, self._place(path or Path(text), file) + end
         image = next(iter(by_head.values())).image
         self.add(Record(name, place, text, image, by_head, file, frame))
 
@@ -79,10 +79,10 @@ class ResultFiles:
             writer.write(record)
         return record
 
-    def _place(self, path: Path) -> str:
-        """Where an image lies below the root, without suffix."""
-        inside = path.relative_to(self._root) if self._root and path.is_relative_to(self._root) else Path(path.name)
-        return one_line(inside.with_suffix("").as_posix())
+    def _place(self, path: Path, file: Path | None) -> str:
+        """Where an image lies below the root, without suffix; what is no file need not have a file's name."""
+        inside = path.relative_to(self._root) if self._root and path.is_relative_to(self._root) else Path(path.name or "image")
+        return plain_path(inside.with_suffix("")) if file is None else one_line(inside.with_suffix("").as_posix())
 
 
 def _by_head(results: Result | Perception | Mapping[str, Result]) -> Mapping[str, Result]:

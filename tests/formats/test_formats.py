@@ -184,17 +184,17 @@ def test_frames_and_arrays_get_a_picture_and_names_of_their_own(tmp_path):
         files.write(result)
         files.write(result)
         files.write(result, "https://example.org/a/photo.png?size=3")
-        files.write(result, "film.mp4", frame=7)
+        files.write(result, "film: a?.mp4", frame=7)
     images = tmp_path / "out/detect/yolo/images"
-    assert {path.name for path in images.iterdir()} == {"image.jpg", "image-1.jpg", "photo.jpg", "film-000007.jpg"}
+    assert {path.name for path in images.iterdir()} == {"image.jpg", "image-1.jpg", "photo.jpg", "film_ a_-000007.jpg"}
     assert not any(path.is_symlink() for path in images.iterdir())
-    with Image.open(images / "film-000007.jpg") as picture:
+    with Image.open(images / "film_ a_-000007.jpg") as picture:
         assert picture.size == (30, 20)
     data = json.loads((tmp_path / "out/detect/fiftyone/data.json").read_text())
-    assert data["film-000007.jpg"] == "frames/film-000007.jpg"
+    assert data["film_ a_-000007.jpg"] == "frames/film_ a_-000007.jpg"
     assert (tmp_path / "out/detect/fiftyone" / data["photo.jpg"]).is_file()
     rows = pytest.importorskip("pyarrow.parquet").read_table(tmp_path / "out/images.parquet").to_pylist()
-    assert [row["frame"] for row in rows] == [None, None, None, 7] and rows[3]["file_name"] == "film.mp4"
+    assert [row["frame"] for row in rows] == [None, None, None, 7] and rows[3]["file_name"] == "film: a?.mp4"
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools itself
