@@ -23,15 +23,17 @@ def fetch(repository: str, file: str, revision: str | None = None, newest: bool 
     Where the hub cannot be reached the cached file serves instead, with a warning. ``revision`` is a branch, a tag or
     a commit, by default ``main``. Raises HubError, without a long wait.
     """
-    task = f"fetching {file} of {repository}" + (f" at {revision}" if revision else "")
+    at = f"@{revision[:7] if _is_commit(revision) else revision}" if revision else ""
+    task = f"fetching {file} of {repository}{at}"
     with hub_errors(task, repository):
         found = huggingface_hub.try_to_load_from_cache(repository, file, revision=revision)
     cached = Path(found) if isinstance(found, str) else None
+    commit = cached.parent.name if cached else ""  # the client's cache has a folder per commit
     forbidden = _forbidden()
     if cached is not None and (forbidden or not newest or _is_commit(revision)):
         return cached
     if forbidden:
-        raise Unavailable(f"{task} failed: it is not on this machine, and {forbidden} forbids fetching it")
+        raise Unavailable(f"{task} failed: it is not on this machine, and {forbidden} forbids fetching it (unset it to)")
     try:
         with hub_errors(task, repository):
             ask(repository, revision)
@@ -39,12 +41,12 @@ def fetch(repository: str, file: str, revision: str | None = None, newest: bool 
     except Unavailable as error:
         if cached is None:
             raise
-        warnings.warn(f"{error}; {_copy(cached)} is used", stacklevel=2)
+        warnings.warn(f"{error}; the copy that was fetched earlier is used, commit {commit}", stacklevel=2)
         return cached
     except HubError as error:
         if cached is None:
             raise
-        raise HubError(f"{error}. On this machine is {_copy(cached)}: revision={cached.parent.name!r}") from error
+        raise HubError(f"{error}. A copy was fetched earlier: load it with revision={commit!r}") from error
 
 
 def ask(repository: str, revision: str | None = None) -> ModelInfo:
@@ -70,8 +72,3 @@ def _forbidden() -> str:
 
 def _is_commit(revision: str | None) -> bool:
     return revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
-
-
-def _copy(cached: Path) -> str:
-    """Which version a cached file is of; the client's cache has a folder per commit."""
-    return f"a copy of commit {cached.parent.name}, fetched earlier,"

@@ -29,7 +29,8 @@ _STATUS = {
     409: "{endpoint} finds a conflict ({error}); look at {page}, and try again",
     412: "somebody changed {page} meanwhile; look at it, and try again",
     413: "{endpoint} finds it too large ({error})",
-    429: "{endpoint} has had too many requests from here; wait a few minutes. It takes more of those who {login}",
+    407: "a proxy asks who you are; put name and password into HTTPS_PROXY",
+    429: "{endpoint} has had too many requests from here; wait a few minutes, or {login}: accounts may ask more often",
 }
 _DISK = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT)
 _OFFLINE = "HF_HUB_OFFLINE forbids any request; unset it"
@@ -78,7 +79,7 @@ def _kind(error: BaseException) -> tuple[type[HubError], str]:
     status = getattr(getattr(error, "response", None), "status_code", 0)
     refused = next((text for kind, text in _REFUSED if isinstance(error, kind)), _STATUS.get(status))
     if refused:
-        return Unavailable if status == 429 else HubError, refused
+        return Unavailable if status in (407, 429) else HubError, refused
     if status >= 500:
         return Unavailable, "{endpoint} fails ({error}); try again later"
     if isinstance(error, errors.OfflineModeIsEnabled):
@@ -99,7 +100,9 @@ def _of_transport(error: BaseException) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    """The message of the server where it gave one, else the first line of the error's text, or its class."""
-    server = getattr(error, "server_message", None)
-    lines = str(server or error).strip().splitlines()
-    return lines[0].rstrip(".:") if lines else type(error).__name__
+    """What the server said in words, else its status; of other errors their text, or their class, on one line."""
+    response, said = getattr(error, "response", None), getattr(error, "server_message", None) or ""
+    if response is not None:
+        status = f"{response.status_code} {getattr(response, 'reason_phrase', '')}".strip()
+        return status if not said or said.startswith("<") else said.splitlines()[0].rstrip(".")
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

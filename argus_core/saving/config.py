@@ -137,7 +137,7 @@ def read_config(folder: Path, called: str = "") -> BundleConfig:
     values = values.get(KEY) if isinstance(values, dict) else None
     if not isinstance(values, dict):
         raise ArgusError(
-            f"{file} has no {KEY!r} in it, so {called or folder} is no saved Argus; such files come from Argus.save"
+            f"{called or folder} is no saved Argus, as {file} has no {KEY!r} in it; such files come from Argus.save"
         )
     if values.get("format") != FORMAT:
         raise ArgusError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from argus_core.common.files import write_json, write_text
 from argus_core.common.license import License, require_consent
+from argus_core.errors import ArgusError
 from argus_core.model.plan import make_plan
 from argus_core.registry.places import check_repository, hub_id
 from argus_core.saving.card import kept_text, make_card
@@ -79,6 +80,8 @@ def push(
     everybody publish, unless ``accept_license`` says that the caller may.
     """
     check_repository(repository)
+    if license_file is not None and not license_file.is_file():
+        raise ArgusError(f"there is no file {license_file}; give the text of the terms")
     if dry_run:
         remote = Remote(repository, revision, private)
     else:

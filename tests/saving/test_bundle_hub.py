@@ -116,9 +116,10 @@ def test_offline_a_cached_copy_serves(hub, argus, monkeypatch):
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ((500, {}, b""), "fails .* try again later"),
-        ((503, {}, b""), "fails"),
+        ((500, {}, b""), r"fails \(500 Internal Server Error\); try again later"),
+        ((502, {}, b"<html>Bad gateway</html>"), r"fails \(502 Bad Gateway\)"),
         ((429, {}, b""), "too many requests"),
+        ((407, {}, b""), "a proxy asks who you are"),
         (HTML, "is not the hub, perhaps a proxy"),
     ],
 )
@@ -129,7 +130,7 @@ def test_a_hub_that_fails_says_why_or_a_cached_copy_serves(hub, fault, words):
     hub.fault = lambda method, path: None
     find_source("someone/argus")
     hub.fault = lambda method, path: fault
-    with pytest.warns(UserWarning, match=rf"{words}.* a copy of commit \w{{40}}, fetched earlier, is used"):
+    with pytest.warns(UserWarning, match=rf"{words}.* the copy that was fetched earlier is used, commit \w{{40}}"):
         find_source("someone/argus")
 
 
@@ -147,11 +148,11 @@ def test_a_hub_that_refuses_says_why_and_names_a_cached_copy(hub, fault, words):
     hub.fault = lambda method, path: fault
     with pytest.raises(ArgusError, match=words) as caught:
         find_source("someone/argus")
-    assert "On this machine" not in str(caught.value)
+    assert "fetched earlier" not in str(caught.value)
     hub.fault = lambda method, path: None
     find_source("someone/argus")
     hub.fault = lambda method, path: fault
-    with pytest.raises(ArgusError, match=rf"{words}.* On this machine is a copy of commit .*revision='\w{{40}}'"):
+    with pytest.raises(ArgusError, match=rf"{words}.* A copy was fetched earlier: load it with revision='\w{{40}}'"):
         find_source("someone/argus")
 
 
@@ -174,7 +175,7 @@ def test_repositories_that_hold_something_else(hub, files):
     said = refused("someone/vit")
     assert "someone/vit@" in said and "is no saved Argus" in said
     assert not any(WEIGHTS in line for line in hub.asked)
-    assert f"{WEIGHTS} of someone/half at" in refused("someone/half")
+    assert f"{WEIGHTS} of someone/half@" in refused("someone/half")
     assert "no such revision" in refused("someone/argus@v9")
     assert "an id is OWNER/NAME" in refused("not--allowed/as..id")
 

@@ -168,6 +168,14 @@ def test_refusals_of_the_hub_in_words(hub, argus, monkeypatch):
     assert not hub.repos
 
 
+def test_a_card_that_the_hub_does_not_accept_is_refused_before_anything_is_sent(hub, argus):
+    content = json.dumps({"errors": [{"message": '"license" must be one of these'}], "warnings": []}).encode()
+    hub.fault = lambda method, path: (400, {}, content) if path == "/api/validate-yaml" else None
+    assert 'Invalid metadata in README.md. - "license" must be one of these' in refused(argus)
+    assert not any(line.startswith("PUT") for line in hub.asked)
+    assert "there is no file nowhere" in refused(argus, license_file="nowhere")
+
+
 def test_repositories_that_would_lose_something(hub, argus):
     hub.add("someone/vit", {"config.json": b'{"model_type": "vit"}', WEIGHTS: b"theirs"})
     hub.add("someone/raw", {WEIGHTS: b"theirs"})
@@ -224,7 +232,7 @@ def test_the_command_says_what_where_and_how_to_load_it(hub, model, monkeypatch)
     assert "metres  depth.linear (depth)" in done.output and "softmax" not in done.output
     hub.fault = lambda method, path: (500, {}, b"")
     done = CliRunner().invoke(app, ["info", REPO])
-    assert done.exit_code == 0 and "fetched earlier, is used" in done.output and "UserWarning" not in done.output
+    assert done.exit_code == 0 and "that was fetched earlier is used" in done.output and "UserWarning" not in done.output
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     done = CliRunner().invoke(app, ["push", REPO, "--model", model])
     assert "HF_HUB_OFFLINE forbids" in str(done.exception)
