@@ -22,8 +22,6 @@ from argus_core.saving.write import save
 if TYPE_CHECKING:
     from argus_core.model import Composition
 
-__all__ = ["Upload"]
-
 CARD, TERMS = "README.md", "LICENSE"
 
 

@@ -67,6 +67,7 @@ LEFT_OUT = {
     r"^(twine|git|\.venv/)": "about the repository or a registry, not about Argus",
     r"^export ": "settings of the reader's shell, here of trackers that would be started",
     r"^(python|torchrun)": "starts a process of another program",
+    r"^argus (?!.*--dry-run).*OWNER/NAME": "asks the hub; tests/saving/test_push.py runs these on a stand-in",
     r"^argus export ": "a minute of tracing; tests/export/test_export.py runs the same command, and options are tested",
 }
 """Commands that do not run: a pattern of ``PAGE: LINE`` or of the line, and the reason."""
