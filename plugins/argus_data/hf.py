@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from argus_core.data import Split
-from argus_core.errors import ArgusError, Fault
+from argus_core.errors import ArgusError, Fault, unknown
 from argus_data.box_forms import Form
 from argus_data.depth_maps import DepthLayer
 from argus_data.hf_cells import Cell
@@ -41,6 +41,10 @@ def open_hf(
     *,
     config: str = "",
     revision: str = "",
+    train: str = "",
+    val: str = "",
+    test: str = "",
+    hold_out: float = 0.0,
     image: str = "",
     label: str = "",
     objects: str = "",
@@ -59,20 +63,24 @@ def open_hf(
 
     A folder is one of ``save_to_disk``, or one that ``load_dataset`` reads: tables such as parquet, or images with
     ``metadata.csv`` or in class folders; of these the library keeps a copy in its cache. ``config`` and ``revision``
-    are its own. ``validation`` and ``dev`` are called ``val``. Columns are known by their types and usual names, or
-    named: ``image``; ``label``, a class, text or number; ``objects``, lists of boxes and classes; ``mask``; ``depth``.
-    ``boxes`` is the form of boxes: left top corner and size unless given, two corners, center and size; with n at the
-    end as shares of the image. ``classes``, ``remap``, ``unit``, ``scale``, ``low`` and ``high`` are those of
-    ``images:``; ``classes`` also names objects and labels that are numbers, and is ``id2label.json`` where that is
-    there. ``limit`` keeps the first images of every split, of labelled ones evenly over the classes; 0 keeps all.
+    are its own. ``validation`` and ``dev`` are called ``val``; ``train``, ``val`` and ``test`` name other splits;
+    ``hold_out`` is the share of the only split that becomes ``val``, spread evenly over its rows.
+
+    Columns are known by their types and usual names, or named: ``image``; ``label``, a class, text or number;
+    ``objects``, lists of boxes and classes; ``mask``; ``depth``. ``boxes`` is the form of boxes: left top corner and
+    size unless given, two corners, center and size; with n at the end as shares of the image. ``classes``, ``remap``,
+    ``unit``, ``scale``, ``low`` and ``high`` are those of ``images:``; ``classes`` also names objects that are numbers,
+    and is ``id2label.json`` where that is there. ``limit`` keeps the first images of every split, of labelled ones
+    evenly over the classes; 0 keeps all. Raises ArgusError for what cannot be opened, and for columns and boxes that
+    could be something else.
     """
     root = data_root(path, limit)
     tables = load_tables(path, config, revision)
     asked = {"image": image, "label": label, "objects": objects, "mask": mask, "depth": depth}
     names = classes or (NAMES if (root / NAMES).is_file() else "")
     try:
-        kept, notes = _by_split(tables)
-        rows = _rows_of(root, kept, asked)
+        kept, notes = _by_split(tables, {"train": train, "val": val, "test": test})
+        rows = _held_out(_rows_of(root, kept, asked), hold_out)
         next(iter(rows.values())).faults += notes
         maker = _Maker(root, rows, names, remap, metres_per_step(unit, scale), (low, high), boxes or None, limit)
         return {name: maker.split(name) for name in rows}
@@ -92,15 +100,22 @@ def hf_layout(path: Path) -> str:
     return ""
 
 
-def _by_split(tables: Mapping[str, Dataset]) -> tuple[dict[str, Dataset], list[Fault]]:
+def _by_split(tables: Mapping[str, Dataset], asked: Mapping[str, str]) -> tuple[dict[str, Dataset], list[Fault]]:
     """The tables under our names of splits, and a fault for each that is empty."""
-    aliases = {alias: name for name, known in SPLITS.items() for alias in (*known, *(["dev"] if name == "val" else []))}
+    aliases = {alias: name for name, known in SPLITS.items() for alias in known if not asked[name]}
+    aliases |= {} if asked["val"] else {"dev": "val"}
+    for name, given in asked.items():
+        if given and given not in tables:
+            raise ArgusError(f"{name}={given}: {unknown('split', given, tables)}")
+        aliases |= {given: name} if given else {}
     found: dict[str, Dataset] = {}
     origin: dict[str, str] = {}
     for given, table in tables.items():
-        name = aliases.get(given.lower(), given)
+        name = aliases.get(given, aliases.get(given.lower(), given))
         if name in found:
-            raise ArgusError(f"the splits {origin[name]!r} and {given!r} are both {name!r}; keep one of them")
+            raise ArgusError(
+                f"the splits {origin[name]!r} and {given!r} are both {name!r}; say {name}={given} or the other"
+            )
         found[name], origin[name] = table, given
     empty = [name for name, table in found.items() if not table.num_rows]
     if len(empty) == len(found):
@@ -118,8 +133,28 @@ def _rows_of(root: Path, tables: Mapping[str, Dataset], asked: Mapping[str, str]
         except ArgusError as error:
             errors.append(error)
             continue
-        return {name: Rows(name, other, columns.within(name, other.features), root) for name, other in tables.items()}
+        return {
+            name: Rows(name, other, columns.within(name, other.features), root, range(other.num_rows))
+            for name, other in tables.items()
+        }
     raise errors[0]
+
+
+def _held_out(rows: dict[str, Rows], share: float) -> dict[str, Rows]:
+    """The only split in two: of each run of rows the last, so that rows in order of class are shared fairly."""
+    if not share:
+        return rows
+    if len(rows) > 1 or not 0 < share < 1:
+        raise ArgusError(
+            f"hold_out={share} should be a share between 0 and 1 of an only split; there are {', '.join(rows)}"
+        )
+    (part,) = rows.values()
+    held = [row for row in part.numbers if int((row + 1) * share) > int(row * share)]
+    if not 0 < len(held) < len(part.numbers):
+        raise ArgusError(f"hold_out={share} of {len(part.numbers)} rows leaves a split without rows")
+    others = sorted(set(part.numbers) - set(held))
+    parts = {"train": others, "val": held}
+    return {name: replace(part, split=name, numbers=own, faults=[], notes=[]) for name, own in parts.items()}
 
 
 @dataclass(frozen=True)

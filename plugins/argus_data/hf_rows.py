@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]
 UNKNOWN = -1
-"""A label that says there is none, as in published test sets."""
+"""A class that says there is none, as in published test sets."""
 
 
 @dataclass
@@ -31,6 +31,8 @@ class Rows:
     table: Dataset
     columns: Columns
     root: Path
+    numbers: Sequence[int]
+    """The rows of the table that belong to the split."""
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -70,21 +72,12 @@ class Rows:
         without |= {noun: column.missing() for noun, column in self.maps.items()}
         if self.labels is not None:
             without["label"] = [row for row, label in enumerate(self.labels) if label is None]
-        self.faults += [
-            Fault(
-                f"{self.split}, row {row}",
-                f"it has no {noun}",
-                dropped=True,
-                kind=f"rows without a {noun}",
-                total=self.table.num_rows,
-            )
-            for noun, rows in without.items()
-            for row in rows
-        ]
-        lost = {row for rows in without.values() for row in rows}
-        kept = [row for row in range(self.table.num_rows) if row not in lost]
+        lost = {row: noun for noun, rows in without.items() for row in rows}
+        own = [row for row in self.numbers if row in lost]
+        self.faults += [self._lost(row, f"it has no {lost[row]}", f"rows without a {lost[row]}") for row in own]
+        kept = [row for row in self.numbers if row not in lost]
         if not kept:
-            raise ArgusError(f"split {self.split!r}: none of {self.table.num_rows} rows is complete; {self.faults[0]}")
+            raise ArgusError(f"split {self.split!r}: none of {len(self.numbers)} rows is complete; {self.faults[0]}")
         return kept
 
     def stated_sizes(self, rows: Sequence[int]) -> list[Size | None]:
@@ -107,16 +100,19 @@ class Rows:
         return [Fault(f"{self.split}, row {row}", what, kind=kind, total=len(rows)) for row in missing]
 
     def _label(self, row: int, value: Any, names: Sequence[str]) -> str | None:
-        if value is None or value == UNKNOWN or not str(value).strip():
+        if value is None or not str(value).strip() or (names and value == UNKNOWN):
             return None
         if not names:
             return str(value)
         if 0 <= value < len(names):
             return names[value]
-        what = f"its label {value} is not the index of one of {len(names)} classes"
-        kind = "labels beyond the classes"
-        self.faults.append(Fault(f"{self.split}, row {row}", what, True, kind, total=self.table.num_rows))
+        if row in self.numbers:
+            what = f"its label {value} is not the index of one of {len(names)} classes"
+            self.faults.append(self._lost(row, what, "labels beyond the classes"))
         return None
+
+    def _lost(self, row: int, what: str, kind: str) -> Fault:
+        return Fault(f"{self.split}, row {row}", what, dropped=True, kind=kind, total=len(self.numbers))
 
     def _any(self, noun: str, missing: int) -> bool:
         """Whether some rows have the annotation; if none has, that is noted once."""

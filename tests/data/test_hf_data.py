@@ -243,6 +243,17 @@ class _Images:
         return int(self.split.read(index).sum())
 
 
+def test_splits_are_named_and_held_out(tmp_path):
+    root = labelled(tmp_path / "set", train_small=[0, 1], testing_mixed=[1, 0], dev=[0])
+    assert list(open_hf(root)) == ["train_small", "testing_mixed", "val"]
+    assert list(open_hf(root, train="train_small", val="testing_mixed")) == ["train", "val", "dev"]
+    root = labelled(tmp_path / "one", all=[0] * 6 + [1] * 6)
+    data = open_hf(root, hold_out=0.34)
+    assert [data["val"].key(n) for n in range(len(data["val"]))] == ["000002", "000005", "000008", "000011"]
+    assert [data["val"].truth(n, "classify") for n in range(4)] == [0, 0, 1, 1]
+    assert len(data["train"]) == 8 and told(data) == ""
+
+
 def test_limits(tmp_path):
     root = labelled(tmp_path / "set", train=[0, 0, 0, 1, 1])
     split = open_data(f"hf:{root},limit=2")["train"]

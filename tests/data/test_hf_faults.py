@@ -187,6 +187,13 @@ BAD = [
     ),
     (one_image, {"revision": "main"}, "revision=main is for data sets on the hub"),
     (lambda root: labelled(root, validation=[0], dev=[1]), {}, "the splits 'validation' and 'dev' are both 'val'"),
+    (
+        lambda root: labelled(root, train=[0], test=[1]),
+        {"hold_out": 0.5},
+        "hold_out=0.5 should be a share .* of an only split",
+    ),
+    (one_image, {"hold_out": 0.1}, "hold_out=0.1 of 1 rows leaves a split without rows"),
+    (one_image, {"val": "valid"}, "val=valid: unknown split 'valid'; known: train"),
     (lambda root: labelled(root, train=[]), {}, "the data set is empty: 'train' without rows"),
     (other_classes, {}, "the classes of splits 'train' and 'test' differ: only the first has .'cat'."),
     (other_columns, {}, "split 'test' has no images in column 'image'; it has photo .Image."),
