@@ -81,7 +81,9 @@ class ResultFiles:
 
     def _place(self, path: Path, file: Path | None) -> str:
         """Where an image lies below the root, without suffix; what is no file need not have a file's name."""
-        inside = path.relative_to(self._root) if self._root and path.is_relative_to(self._root) else Path(path.name or "image")
+        inside = Path(path.name or "image")
+        if self._root is not None and path.is_relative_to(self._root):
+            inside = path.relative_to(self._root)
         return plain_path(inside.with_suffix("")) if file is None else one_line(inside.with_suffix("").as_posix())
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from argus_core.errors import ArgusError, unknown
@@ -35,17 +36,19 @@ class Format:
         return getattr(import_module(f"argus_core.formats.{module}"), name)
 
 
-FORMATS = {
-    "coco": Format("coco:CocoDetections", ("detect",)),
-    "fiftyone": Format("fiftyone:FiftyOne", ("detect", "classify")),
-    "jsonl": Format("jsonl:JsonLines"),
-    "parquet": Format("parquet:Parquet", library="pyarrow", extra="parquet"),
-    "rle": Format("coco:CocoMasks", ("segment",)),
-    "voc": Format("voc:Voc", ("detect",)),
-    "yolo": Format("yolo:Yolo", ("detect",)),
-    "yolo-scores": Format("yolo:YoloScores", ("detect",)),
-}
-
+FORMATS = MappingProxyType(
+    {
+        "coco": Format("coco:CocoDetections", ("detect",)),
+        "fiftyone": Format("fiftyone:FiftyOne", ("detect", "classify")),
+        "jsonl": Format("jsonl:JsonLines"),
+        "parquet": Format("parquet:Parquet", library="pyarrow", extra="parquet"),
+        "rle": Format("coco:CocoMasks", ("segment",)),
+        "voc": Format("voc:Voc", ("detect",)),
+        "yolo": Format("yolo:Yolo", ("detect",)),
+        "yolo-scores": Format("yolo:YoloScores", ("detect",)),
+    }
+)
+"""The formats by name."""
 OTHERS = tuple(name for name in FORMATS if name not in ALWAYS)
 """What they write when it is asked for."""
 
