@@ -6,11 +6,13 @@ import os
 import re
 import reprlib
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from argus_core.common.options import check_options, options_model, parse_value
 from argus_core.data import DataSet, Split
+from argus_core.data.hold_out import TRAIN, VAL, hold_out
 from argus_core.errors import ArgusError, unknown
 from argus_core.plugins.hooks import Opener, Plugins, load_plugins
 from argus_core.plugins.recognize import recognize
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from argus_core.tasks import Task
 
 
+HOLD_OUT = "hold_out"
+"""The option that every data set has: which share of the images becomes ``val``."""
 QUOTE = '"'
 _KEY = re.compile(r"\s*([A-Za-z_]\w*)\s*=")
 _PIECE = re.compile(r'(?:^|,)((?:\s*[A-Za-z_]\w*\s*=)?(?:"(?:[^"]|"")*(?:"|$))?[^,]*)')
@@ -30,8 +34,8 @@ def open_data(spec: str, plugins: Plugins | None = None) -> DataSet:
     """The splits of ``spec``, as in ``coco:PATH,key=value``; a bare path is opened as what its layout shows.
 
     A path or a value that holds commas or equals signs goes in double quotes: ``coco:"a,b=c",limit=5``.
-    ``plugins`` are those that offer data sets, by default all installed ones. Raises ArgusError for an unknown name
-    and for unknown options.
+    ``hold_out=0.2`` makes a fifth of the images ``val`` where nothing divides them. ``plugins`` are those that offer
+    data sets, by default all installed ones. Raises ArgusError for an unknown name and for unknown options.
     """
     plugins = plugins or load_plugins()
     name, opener, path, options = find_opener(spec, plugins)
@@ -48,9 +52,22 @@ def find_opener(spec: str, plugins: Plugins | None = None) -> tuple[str, Opener,
     plugins = plugins or load_plugins()
     openers = plugins.datasets()
     name, _, rest = explicit_spec(spec, plugins)[0].partition(":")
-    model, what = options_model(openers[name]), f"data set {name!r}"
-    path, options = split_spec(rest, model.model_fields, what)
-    return name, openers[name], path, check_options(model, options, what)
+    opener, what = openers[name], f"data set {name!r}"
+    model = options_model(opener)
+    path, options = split_spec(rest, {*model.model_fields, HOLD_OUT}, what)
+    if HOLD_OUT in options and HOLD_OUT not in model.model_fields:
+        opener = partial(_divided, opener, _share(options.pop(HOLD_OUT)))
+    return name, opener, path, check_options(model, options, what)
+
+
+def _divided(opener: Opener, share: float, path: str, **options: Any) -> DataSet:
+    return hold_out(opener(path, **options), share)
+
+
+def _share(value: Any) -> float:
+    if isinstance(value, int | float):
+        return float(value)
+    raise ArgusError(f"{HOLD_OUT}={value} is no share of the images; write a number such as {HOLD_OUT}=0.2")
 
 
 def explicit_spec(spec: str, plugins: Plugins | None = None) -> tuple[str, str]:
@@ -89,6 +106,11 @@ def _unknown_data(spec: str, openers: Mapping[str, Opener], plugins: Plugins) ->
 def split_of(data: DataSet, name: str) -> Split:
     """One split by name."""
     if name not in data:
+        if name in (TRAIN, VAL) and VAL not in data and (len(data) == 1 or TRAIN in data):
+            raise ArgusError(
+                f"there is no split {name!r}, only {' and '.join(data)}; ,{HOLD_OUT}=0.2 at the end of the data spec "
+                "makes a fifth of the images val"
+            )
         raise unknown("split", name, data)
     return data[name]
 

@@ -239,7 +239,7 @@ def test_an_image_is_found_by_name_and_else_by_what_the_file_says(tmp_path):
 
 def test_names_in_lists_may_have_blanks_suffixes_and_folders(tmp_path):
     names = {"my image": "my image", "sub/b": "sub/b", "c.jpg": "c", "JPEGImages/d.jpg": "d", "e  -1": "e"}
-    names |= {"/home/me/VOC2007/JPEGImages/f.jpg": "f", "D:\\VOC2007\\JPEGImages\\g.jpg": "g"}
+    names |= {"/old/VOC2007/JPEGImages/f.jpg": "f", "D:\\VOC2007\\JPEGImages\\g.jpg": "g"}
     for seed, name in enumerate(names.values()):
         picture(tmp_path / f"JPEGImages/{name}.jpg", seed)
         text(tmp_path / f"Annotations/{name}.xml", annotation(thing("cat")))
