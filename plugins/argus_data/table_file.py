@@ -68,23 +68,30 @@ def read_table(file: Path, columns: str = "", named: Mapping[str, str] | None = 
         raise ArgusError(f"{file} is empty; write a header such as image,label and a row for each image")
     header = columns.split(",") if columns else lines.pop(0)[1]
     meanings = _meanings(file, header, named or {}, given=bool(columns))
-    kept = [(number, cells) for number, cells in lines if len(cells) == len(header)]
+    rows = [
+        Row(number, {what: cells[place].strip() for what, place in meanings.items()})
+        for number, cells in lines
+        if len(cells) == len(header)
+    ]
+    if not rows:
+        raise ArgusError(f"{file} has no rows with the {len(header)} columns {', '.join(header)}")
+    return Table(file, frozenset(meanings), rows, _odd_rows(file, lines, len(header)))
+
+
+def _odd_rows(file: Path, lines: Sequence[tuple[int, list[str]]], columns: int) -> list[Fault]:
+    """Rows that have more or fewer columns."""
     kind = "rows with another number of columns than the header"
-    faults = [
+    return [
         Fault(
             f"{file.name}, line {number}",
-            f"it has {len(cells)} columns, not {len(header)}; put texts with commas in double quotes",
+            f"it has {len(cells)} columns, not {columns}; put texts with commas in double quotes",
             dropped=True,
             kind=kind,
             total=len(lines),
         )
         for number, cells in lines
-        if len(cells) != len(header)
+        if len(cells) != columns
     ]
-    rows = [Row(number, {what: cells[place].strip() for what, place in meanings.items()}) for number, cells in kept]
-    if not rows:
-        raise ArgusError(f"{file} has no rows with the {len(header)} columns {', '.join(header)}")
-    return Table(file, frozenset(meanings), rows, faults)
 
 
 def has_known_columns(file: Path) -> bool:

@@ -40,11 +40,12 @@ class YoloSplit(BoxSplit):
         *,
         annotated: bool,
         listings: Sequence[Listing],
+        remarks: Sequence[str],
     ) -> None:
         numbers, classes = list(config.names), list(config.names.values())
         sparse = numbers if numbers != list(range(len(numbers))) else []
         super().__init__(name, files, classes, listings, faults, categories=sparse, annotated=annotated)
-        self._labels = tuple(labels)
+        self._labels, self._remarks = tuple(labels), tuple(remarks)
         self._sizes: dict[int, tuple[int, int]] = {}
 
     def boxes(self, index: int) -> Boxes:
@@ -61,6 +62,10 @@ class YoloSplit(BoxSplit):
         crowd = np.zeros(len(labels.labels), dtype=np.bool_)
         return Boxes(boxes, labels.labels, crowd, np.where(np.isnan(area), plain, area))
 
+    def remarks(self) -> list[str]:
+        """What is taken of lines that hold more than a box."""
+        return list(self._remarks)
+
     def _size(self, index: int) -> tuple[int, int]:
         if index not in self._sizes:
             self._sizes[index] = read_size(self.path(index))
@@ -68,10 +73,11 @@ class YoloSplit(BoxSplit):
 
 
 def to_pixels(shares: npt.NDArray[np.float64], height: int, width: int) -> npt.NDArray[np.float64]:
-    """Boxes (N, 4) in pixels; sides within ``SNAP`` of a whole pixel are on it."""
+    """Boxes (N, 4) in pixels; sides within ``SNAP`` of a whole pixel are on it, unless nothing would be left."""
     boxes = shares * np.array([width, height, width, height], dtype=np.float64)
     whole = np.rint(boxes)
-    return np.where(np.abs(boxes - whole) <= SNAP, whole, boxes)
+    snapped = np.where(np.abs(boxes - whole) <= SNAP, whole, boxes)
+    return np.where((snapped[:, :2] < snapped[:, 2:]).all(axis=1, keepdims=True), snapped, boxes)
 
 
 def open_yolo(path: str | Path, *, labels: str = "", limit: int = 0) -> dict[str, Split]:
@@ -98,48 +104,60 @@ def _open_split(
 ) -> YoloSplit:
     files = combined(sources)
     found = [finder.find(file) for file in files]
-    annotated = any(found)
-    if not annotated and name != "test":
+    if not any(found) and name != "test":
         looked = ", ".join(map(str, finder.looked_in()))
         raise ArgusError(
             f"split {name!r}: none of {len(files)} images has a label file of its name, such as "
             f"{files[0].path.stem}.txt; looked in {looked}; labels=FOLDER names another"
         )
-    faults = [*faults, *(fault for source in sources for fault in source.faults)]
-    if annotated:
-        faults += _label_faults(name, files, found)
-        listed = all(source.listing for source in sources)  # other images of a list's folder may have labels too
-        kind = "label files without an image"
-        faults += [
-            Fault(str(label), "a label file without an image", kind=kind) for label in finder.orphans() if listed
-        ]
+    listings = [source.listing for source in sources if source.listing]
+    faults = [*faults, *(fault for source in sources for fault in source.faults), *_label_faults(name, files, found)]
+    if len(listings) == len(sources):  # other images in the folder of a list may have labels too
+        faults += _orphans(finder)
     reader = LabelReader(name, {number: label for label, number in enumerate(config.names)}, config.keypoints)
-    kept: list[ImageFile] = []
-    labels: list[Labels] = []
-    for file, (label, *_) in zip(files[: limit or None], ([*paths, None] for paths in found), strict=False):
-        read = reader.read(label, _shown(label, config.folder)) if label else Labels.of()
-        if read is not None:
-            kept.append(file)
-            labels.append(read)
+    labels = _read(reader, files[: limit or None], found, config.folder)
     return YoloSplit(
-        name, kept, labels, config, [*faults, *reader.faults()], annotated=annotated, listings=_listings(sources)
+        name,
+        list(labels),
+        list(labels.values()),
+        config,
+        [*faults, *reader.faults()],
+        annotated=any(found),
+        listings=listings,
+        remarks=reader.remarks(),
     )
 
 
+def _read(
+    reader: LabelReader, files: Sequence[ImageFile], found: Sequence[Sequence[Path]], root: Path
+) -> dict[ImageFile, Labels]:
+    """The labels of the images, without those whose label file cannot be read."""
+    read = {
+        file: reader.read(paths[0], _shown(paths[0], root)) if paths else Labels.of()
+        for file, paths in zip(files, found, strict=False)
+    }
+    return {file: labels for file, labels in read.items() if labels is not None}
+
+
+def _orphans(finder: LabelFinder) -> list[Fault]:
+    kind = "label files without an image"
+    return [Fault(str(label), "a label file without an image", kind=kind) for label in finder.orphans()]
+
+
 def _label_faults(name: str, files: Sequence[ImageFile], found: Sequence[Sequence[Path]]) -> list[Fault]:
-    """Images without a label file, with several, or with that of another image."""
+    """Images without a label file, with several, or with that of another image; none where no image has one."""
     owners: dict[Path, str] = {}
     faults = []
-    for file, (label, *others) in zip(files, ([*paths, None] for paths in found), strict=True):
+    for file, paths in zip(files, found, strict=True) if any(found) else ():
         where = f"{name}, image {file.key}"
-        if label is None:
+        if not paths:
             what = "it has no label file, so that it counts as an image without objects"
             faults.append(Fault(where, what, kind="images without a label file, taken for images without objects"))
-        elif (owner := owners.setdefault(label, file.key)) != file.key:
+        elif (owner := owners.setdefault(paths[0], file.key)) != file.key:
             what = f"it shares its label file with {owner}"
             faults.append(Fault(where, what, kind="images that share a label file", total=len(files)))
-        elif others[:-1]:
-            what = f"its labels are taken from {label}, not from {others[0]}"
+        elif len(paths) > 1:
+            what = f"its labels are taken from {paths[0]}, not from {paths[1]}"
             faults.append(Fault(where, what, kind="images with several label files"))
     return faults
 
@@ -155,10 +173,6 @@ def _shared(name: str, sources: Mapping[str, Sequence[Source]]) -> list[Fault]:
         for source in sources[name]
         if (first := earlier.get(source.place)) in before
     ]
-
-
-def _listings(sources: Sequence[Source]) -> list[Listing]:
-    return [source.listing for source in sources if source.listing]
 
 
 def _shown(path: Path, root: Path) -> str:

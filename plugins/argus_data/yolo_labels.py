@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from argus_core.errors import ArgusError, Fault
+from argus_core.errors import ArgusError, Fault, counted
 from argus_data.texts import read_text
 
 Shares = npt.NDArray[np.float64]
@@ -57,7 +57,7 @@ class LabelReader:
 
     def __init__(self, split: str, classes: Mapping[int, int], keypoints: int = 0) -> None:
         self.split, self.classes, self.keypoints = split, classes, keypoints
-        self.lines = 0
+        self.lines = self.polygons = self.poses = 0
         self._faults: list[Fault] = []
         self._notes: dict[str, tuple[int, str]] = {}
         self._numbers: Counter[int] = Counter()
@@ -92,6 +92,11 @@ class LabelReader:
         counted = [replace(fault, total=self.lines) if fault.dropped else fault for fault in self._faults]
         return [*counted, *notes, *self._misread()]
 
+    def remarks(self) -> list[str]:
+        """What is taken of lines that hold more than a box."""
+        taken = {"the box around an outline": self.polygons, "the box of a pose": self.poses}
+        return [f"{what} is taken, in {counted(lines, 'line')}" for what, lines in taken.items() if lines]
+
     def _row(self, line: str) -> tuple[float, ...]:
         """Label, corners and area of a line."""
         words, shown = self._words(line), repr(line.strip()[:60])
@@ -106,9 +111,12 @@ class LabelReader:
         if max(map(abs, values[:4] if boxed else values), default=0) > PIXELS:
             what = f"{shown} has no shares of the image, from 0 to 1; divide pixels by its size"
             raise _UnusableError("coordinates that are no shares of the image", what)
-        if not boxed:
-            return label, *self._clipped(self._around(values)), _area(values)
-        return label, *self._clipped(self._corners(values)), math.nan
+        if boxed:
+            self.poses += len(values) > 5
+            return label, *self._clipped(self._corners(values)), math.nan
+        row = label, *self._clipped(self._around(values)), _area(values)
+        self.polygons += 1
+        return row
 
     def _words(self, line: str) -> list[str]:
         """The columns of a line, which commas may part, or stand in for points."""

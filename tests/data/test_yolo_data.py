@@ -84,7 +84,7 @@ def test_lists_of_images(tmp_path):
     lists = {
         "train.txt": "./images/all/a.png\r\n./images/all/b.png\r\n\r\n./images/all/a.png\r\n",
         "lists/val.txt": "data/images/all/c.png\n",
-        "lists/test.txt": "/home/me/pets/images/all/c.png\n",
+        "lists/test.txt": "/srv/pets/images/all/c.png\n",
     }
     yaml = "path: .\ntrain: train.txt\nval: lists/val.txt\ntest: lists/test.txt\n" + NAMES
     data = open_yolo(write(tmp_path, {"data.yaml": yaml, **names, **lists}))
@@ -151,6 +151,21 @@ def test_the_box_of_a_pose_is_taken(tmp_path):
     yaml = "kpt_shape: [2, 3]\n" + NAMES
     split = labelled(tmp_path, "0 0.5 0.5 0.5 0.4 0.1 0.1 2 0 0 0\n" + LINE, yaml)
     assert split.truth(0, "detect").boxes.tolist() == [[10, 9, 30, 21], [4, 5, 14, 13]] and not split.faults()
+
+
+def test_what_is_taken_of_outlines_is_said(tmp_path):
+    text = f"{LINE}\n0 .25 .2 .75 .2 .75 .8\n0 .25 .2 .75 .2 .75 .8 .3 .3\n0 .5 .5 .5 .4 .1 .1 .2 .2 .3 .3 .4\n"
+    split = labelled(tmp_path, text, "kpt_shape: [7, 1]\n" + NAMES)
+    assert split.remarks() == [
+        "the box around an outline is taken, in 2 lines",
+        "the box of a pose is taken, in 1 line",
+    ]
+    assert labelled(tmp_path / "plain", LINE).remarks() == []
+
+
+def test_a_box_that_is_next_to_nothing_keeps_its_sides(tmp_path):
+    (box,) = labelled(tmp_path, "0 0.5 0.5 0.0002 0.4").truth(0, "detect").boxes
+    assert box[2] - box[0] == pytest.approx(0.008)
 
 
 def test_shares_are_of_the_upright_image(tmp_path):
