@@ -92,8 +92,13 @@ def check_boxes(boxes: Any, placement: Placement, image: str) -> BoxArray:
     if len(values) and values.max() <= 1 and min(height, width) > 1:
         raise ArgusError(f"all boxes of {size} lie within 0 to 1; if they are shares, multiply by its width and height")
     canvas = placement.boxes_to_canvas(values)
-    gone = ((canvas[:, 2:] <= canvas[:, :2]) & (far > near)).any(axis=1)
-    _refuse(values, gone, image, "lies where the canvas cuts the image off; give all heads another canvas (letterbox)")
+    gone = (canvas[:, 2:] <= canvas[:, :2]) & (far > near)
+    _refuse(
+        values,
+        gone[:, 0] | gone[:, 1],
+        image,
+        "lies where the canvas cuts the image off; give all heads another canvas (letterbox)",
+    )
     return values
 
 

@@ -87,7 +87,7 @@ class Result(Drawn):
 
 def rounded(vectors: Vectors) -> list[Any]:
     """Vectors of length 1 as plain numbers of five decimals, which leave their cosines four."""
-    return vectors.astype(np.float64).round(5).tolist()  # type: ignore[no-any-return]
+    return vectors.astype(np.float64).round(5).tolist()
 
 
 def size_text(image: Pixels) -> str:
