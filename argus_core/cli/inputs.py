@@ -53,6 +53,11 @@ class Source:
     moving: bool = False
     fault: str = ""
 
+    @property
+    def renamed(self) -> bool:
+        """Whether it is an image file whose place has another name than itself, since another one has that."""
+        return not self.moving and "://" not in self.address and Path(self.place).name != Path(self.address).stem
+
 
 def find_sources(inputs: Sequence[str], out: Path) -> list[Source]:
     """Everything that ``inputs`` name, in order, except files in ``out``; raises ArgusError if nothing is found.

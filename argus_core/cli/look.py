@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from argus_core.cli.load import one_head, open_model
 from argus_core.cli.requests import LookRequest, MatchRequest, split_names
 from argus_core.common.files import write_json
 from argus_core.common.out_folder import OutFolder
-from argus_core.errors import ArgusError, counted
+from argus_core.errors import ArgusError, counted, several
 from argus_core.formats import ResultFiles
 from argus_core.formats.coco_ids import Numbering
-from argus_core.formats.table import ALWAYS, check_tasks
+from argus_core.formats.table import ALWAYS, LABELS, check_tasks
 from argus_core.formats.writer import Record
 from argus_core.image import read_image
 from argus_core.model import Perception
@@ -78,7 +78,7 @@ def look(request: LookRequest, sources: Sequence[Source], tasks: Sequence[str] |
                 if frames.total == 1:
                     _print(record, request.out if pictures else None)
     frames.finish(f"{counted(frames.seen, 'image')}, {counted(len(names), 'head')} ({', '.join(names)})", request.out)
-    for note in files.numbering.notes:
+    for note in _notes(files, sources):
         print(f"notice: {note}", file=sys.stderr)
     frames.exit_with_faults()
 
@@ -93,6 +93,14 @@ def _result_files(
     classes = {name: task.classes for name, task in tasks.items() if isinstance(task, numbered)}
     numbering = Numbering.find(request.annotations, sources, classes, moving)
     return ResultFiles(folder, (*ALWAYS, *asked), numbering=numbering)
+
+
+def _notes(files: ResultFiles, sources: Sequence[Source]) -> Iterator[str]:
+    """What the user should know about the files."""
+    yield from files.numbering.notes
+    renamed = [f"{source.place} is of {source.address}" for source in sources if source.renamed]
+    if renamed and set(files.formats) & set(LABELS):
+        yield f"labels that are not called like their image, because another image is: {several(renamed)}"
 
 
 def _record(frame: Frame, results: Mapping[str, Result]) -> Record:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 ALWAYS = ("jsonl", "coco")
 """What commands write without being asked."""
 
+LABELS = ("voc", "yolo", "yolo-scores")
+"""Those with a file of labels for each image, which is called like the image."""
+
 
 @dataclass(frozen=True)
 class Format:

@@ -83,6 +83,7 @@ def test_a_glob_and_single_files_keep_the_stems_of_their_images(model, photos, t
     assert done.exit_code == 0, done.output
     labels = tmp_path / "out/boxes/yolo/labels"
     assert {path.name for path in labels.iterdir()} == {"a.txt", "two words.txt", "a-1.txt"}
+    assert f"another image is: a-1 is of {photos / 'more/a.png'}" in done.stderr
 
 
 def test_formats_are_checked_before_a_model_is_opened(photos, tmp_path, monkeypatch):
