@@ -27,3 +27,10 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("lint-imports")
+
+
+@nox.session
+def extras(session: nox.Session) -> None:
+    """Every extra alone, in an environment of its own; arguments after `--` name some of them."""
+    session.install(*VERSIONS["locked"], "hatchling")
+    session.run("python", "tests/extras_alone.py", *session.posargs)
