@@ -8,5 +8,5 @@ __all__ = ["lite"]
 
 
 def lite() -> Path:
-    """The folder of the heads that belong to backbone ``lite0``, as ``Argus.save`` wrote it with variant ``heads``."""
+    """The folder of the heads that belong to backbone ``lite2``, as ``Argus.save`` wrote it with variant ``heads``."""
     return Path(__file__).parent / "lite"
