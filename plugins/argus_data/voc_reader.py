@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from argus_core.errors import ArgusError, Fault
 from argus_core.image import IMAGES, Listing, composed, list_images, suffix_of
@@ -43,12 +43,14 @@ class VocReader:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._listing = cache(lambda folder: list_images(folder, {*IMAGES, XML}))
+        self._images = cache(lambda folder: _Images(self._listing(folder)))
+        self._annotations = cache(lambda folder: by_stem(_only(self._listing(folder), XML)))
 
     def read(self, split: str, place: Place) -> VocImages:
         """The images of a split; raises ArgusError if none can be used."""
         listing, masks = self._listing(place.images), by_stem(list_images(place.masks)) if place.masks else {}
-        annotations = by_stem(_only(self._listing(place.annotations), XML))
-        matching = _Matching(split, place, self.root, _Images(listing))
+        annotations = self._annotations(place.annotations)
+        matching = _Matching(split, place, self.root, self._images(place.images))
         # Images that no annotation file claims by its name may still be claimed by what a file says.
         for name in place.listed or [*annotations, *(key for key in matching.images.stems if key not in annotations)]:
             matching.add(name, annotations.get(name))
@@ -73,7 +75,8 @@ class _Images:
         for file in image_files(photographs, listing.folder):
             if file.key.partition("/")[0].lower() not in BESIDE:
                 self.stems.setdefault(stem(file.key), []).append(file)
-                for short in {PurePosixPath(composed(file.key)).name, PurePosixPath(stem(file.key)).name}:
+                name = composed(file.key).rpartition("/")[2]
+                for short in {name, stem(name)}:
                     self._names.setdefault(short, []).append(file)
 
     def of(self, name: str, stated: str) -> list[ImageFile]:
@@ -84,7 +87,7 @@ class _Images:
 
     def called(self, name: str) -> list[ImageFile]:
         """The only image with this file name, with or without its suffix, in whatever folder."""
-        file = PurePosixPath(composed(name)).name
+        file = composed(name).rpartition("/")[2]
         return next((found for short in (file, stem(file)) if len(found := self._names.get(short, [])) == 1), [])
 
 
@@ -141,7 +144,7 @@ class _Matching:
         self.faults.append(Fault(where, what, True, kind))
 
     def _shown(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
+        return path.as_posix().removeprefix(f"{self.root.as_posix()}/")
 
 
 def _only(listing: Listing, suffix: str) -> Listing:
