@@ -113,7 +113,8 @@ class Plugins:
 
     def layouts(self) -> dict[str, Layout]:
         """How the files of data sets look, by data spec without the path, as far as their own plugin says."""
-        self.datasets()
+        if not self.owners:
+            self.datasets()
         layouts: dict[str, Layout] = {}
         for plugin in self._implementations("argus_layouts"):
             for spec, layout in self._offer("argus_layouts", plugin, _is_layout, "argus_core.data.Layout").items():

@@ -179,6 +179,7 @@ def _check_kind(registry: Registry, entry: Entry, loaded: Any) -> None:
 def _load_hooks(inventory: Inventory, packages: dict[str, Package], entries: Sequence[Entry]) -> None:
     plugins = load_plugins(lambda entry: _load_entry(entry, packages[entry.distribution]))
     data_sets = plugins.datasets()
+    plugins.layouts()  # for their failures
     for entry in plugins.loaded:
         package = packages[entry.distribution]
         package.hooks[entry.name] = plugins.hooks_of(entry)

@@ -253,7 +253,10 @@ def bad_hooks(site, source):
 
 
 FAULTY = {
-    "misspelt": (f"{HOOK}def argus_dataset(): ...\n", "unknown hook 'argus_dataset'; did you mean 'argus_datasets'?"),
+    "misspelt": (
+        f"{HOOK}def argus_dataset(): ...\n",
+        "unknown hook 'argus_dataset'; did you mean 'argus_datasets' or 'argus_layouts'?",
+    ),
     "misnamed": (
         f"{HOOK}def arena_started(runs, config): ...\n",
         "unknown parameter of hook 'arena_started': 'runs'; did you mean 'run'?",
@@ -313,6 +316,15 @@ def test_a_hook_that_offers_no_data(site, arena, others_work, case):
     code, out, _ = arena("plugins")
     assert code == 1
     assert f"  FAILED plugin {name}: {reason}\n" in out and out.count("FAILED") == 1
+
+
+def test_a_hook_that_offers_no_layouts(site, arena, others_work):
+    name = bad_hooks(site, f"{HOOK}def argus_layouts():\n    return {{'good': 1}}\n")
+    others_work()
+    code, out, _ = arena("plugins")
+    assert code == 1 and out.count("FAILED") == 1
+    wanted = "return a mapping of names to argus_core.data.Layout"
+    assert f"  FAILED plugin {name}: argus_layouts returned {{'good': 1}}; {wanted}\n" in out
 
 
 def test_no_stranger_takes_the_place_of_a_built_in_data_set(site, arena, others_work):
