@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -247,3 +248,16 @@ def test_the_command_writes_vectors(argus, tmp_path):
     assert "--embedding-layer 3 has nothing to act on: add --embeddings" in str(wrong.exception)
     bundle = CliRunner().invoke(app, ["export", "--model", words[3], "--out", str(tmp_path / "x"), "--embeddings"])
     assert "--embeddings is of graphs (onnx, torch)" in str(bundle.exception)
+
+
+def test_the_arena_passes_the_wish_on(tmp_path, monkeypatch):
+    from argus_arena.cli import app as arena
+
+    asked = []
+    monkeypatch.setattr(import_module("argus_arena.cli.predict"), "look_at", asked.append)
+    for name in ("best", "last"):
+        (tmp_path / f"{name}.safetensors").touch()
+    line = ["predict", "photo.jpg", "--run", str(tmp_path), "--embeddings", "--embedding-layer", "2"]
+    done = CliRunner().invoke(arena, line)
+    assert done.exit_code == 0, done.output
+    assert asked[0].embeddings and asked[0].embedding_layer == 2
