@@ -21,7 +21,9 @@ from argus_core.errors import ArgusError
 if TYPE_CHECKING:
     from datasets import Dataset
 
+Tables = dict[str, "Dataset"]
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _CONFIGS = re.compile(r"available configs: (\[.*?\])", re.DOTALL)
 _SCRIPT = re.compile(r"found (\S+\.py)")
 _LONGEST = 400
@@ -33,7 +35,7 @@ EXPORT = "refs/convert/parquet"
 """The revision under which the hub keeps data sets as tables, whatever code they were once loaded with."""
 
 
-def load_tables(path: str | Path, config: str = "", revision: str = "") -> dict[str, Dataset]:
+def load_tables(path: str | Path, config: str = "", revision: str = "") -> Tables:
     """The tables that ``path`` holds, by the library's name of their split; a table without one is called ``all``.
 
     A path that is there is a folder; else it is an id on the hub, which needs the network unless its data set is in the
@@ -45,16 +47,14 @@ def load_tables(path: str | Path, config: str = "", revision: str = "") -> dict[
     try:
         with _calm(library):
             if on_hub:
-                found = library.load_dataset(str(path), config or None, revision=revision or None)
-            elif is_saved(folder):
-                found = _saved(library, folder)
-            else:
-                found = library.load_dataset(str(folder.resolve()), config or None)
+                return _from_hub(library, str(path), config, revision)
+            if is_saved(folder):
+                return _from_disk(library, folder)
+            return _by_name(library.load_dataset(str(folder.resolve()), config or None))
+    except ArgusError:
+        raise
     except Exception as error:  # the library raises errors of a dozen others
         raise _not_opened(str(path), error, on_hub) from error
-    if isinstance(found, Mapping):
-        return {str(name): table for name, table in found.items()}
-    return {str(found.split or "all"): found}
 
 
 def is_saved(folder: Path) -> bool:
@@ -64,14 +64,40 @@ def is_saved(folder: Path) -> bool:
     )
 
 
-def _saved(library: ModuleType, folder: Path) -> Any:
+def _by_name(found: Any) -> Tables:
+    """The tables of what the library returns: one table, or a mapping of them."""
+    tables = found if isinstance(found, Mapping) else {found.split or "all": found}
+    return {str(name): table for name, table in tables.items()}
+
+
+def _from_disk(library: ModuleType, folder: Path) -> Tables:
     """What ``save_to_disk`` wrote; the library itself does not read back what has no rows."""
     if (folder / "dataset_dict.json").is_file():
         splits = json.loads((folder / "dataset_dict.json").read_bytes())["splits"]
-        return {name: _saved(library, folder / name) for name in splits}
+        return {name: next(iter(_from_disk(library, folder / name).values())) for name in splits}
     if not json.loads((folder / "state.json").read_bytes())["_data_files"]:
-        return library.Dataset.from_dict({})
-    return library.load_from_disk(str(folder))
+        return {"all": library.Dataset.from_dict({})}
+    return _by_name(library.load_from_disk(str(folder)))
+
+
+def _from_hub(library: ModuleType, path: str, config: str, revision: str) -> Tables:
+    """What the hub has under an id; raises ArgusError if it is not the revision that was asked for."""
+    commit = _commit(path, revision)
+    tables = _by_name(library.load_dataset(path, config or None, revision=commit or None))
+    # Where the hub fails, the library takes what is in its cache, whatever revision that is of.
+    found = {Path(entry["filename"]).parent.name for table in tables.values() for entry in table.cache_files}
+    if commit and found - {commit}:
+        raise ArgusError(f"{path}: the hub does not give revision {commit}; the cache has {', '.join(sorted(found))}")
+    return tables
+
+
+def _commit(path: str, revision: str) -> str:
+    """The commit on the hub that ``revision`` names; none if it is empty."""
+    if not revision or _COMMIT.fullmatch(revision):
+        return revision
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        raise ArgusError(f"revision={revision} of {path} is looked up on the hub; offline give the commit, 40 digits")
+    return str(huggingface_hub.HfApi().dataset_info(path, revision=revision).sha)
 
 
 def _library() -> ModuleType:
