@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VocSplit", "open_voc"]
 
-ANNOTATION, MASK = "annotation", "mask"
+ANNOTATION, MASK = "an annotation", "a mask"
 
 
 class VocSplit(BoxSplit):
@@ -144,9 +144,10 @@ class _Reading:
         boxed = kind == ANNOTATION or (bool(kept) and all(entry.file for entry in kept))
         boxes = VocBoxes(name, self._classes(), self.from_one, self.ignored)
         truths = [boxes.of(entry) for entry in kept] if boxed else None
-        masks, total = self._masks(kept), len(found.images)
+        masks = self._masks(kept)
+        what, without = f"it has no {kind.partition(' ')[2]}", f"images without {kind}"
         lost = [
-            Fault(f"{name}, image {entry.image.key}", f"it has no {kind}", True, f"images without {kind}s", total=total)
+            Fault(f"{name}, image {entry.image.key}", what, True, without, total=len(found.images))
             for entry in found.images
             if not self._has(entry, kind)
         ]
@@ -194,6 +195,6 @@ def _overlaps(places: Mapping[str, Place]) -> dict[str, list[Fault]]:
     faults: dict[str, list[Fault]] = {}
     for (_, one), (second, other) in combinations(places.items(), 2):
         if one.list_file and other.list_file and (count := len({*one.listed} & {*other.listed})):
-            what = f"{counted(count, 'image')} of {one.list_file.name} too; give lists that share none, as in val=test"
+            what = f"it shares {counted(count, 'image')} with {one.list_file.name}; give other lists, as in val=test"
             faults.setdefault(second, []).append(Fault(f"{second}, {other.list_file.name}", what, wrong=True))
     return faults

@@ -95,7 +95,7 @@ def test_lists_of_other_names_years_and_no_boxes(tmp_path):
     assert sizes(open_voc(tmp_path, train="trainval", val="test")) == {"train": 2, "val": 1}
     assert sizes(open_voc(tmp_path)) == {"train": 3, "val": 1, "test": 1}
     (fault,) = [fault for fault in open_voc(tmp_path)["test"].faults() if fault.wrong]
-    assert "1 image of val.txt too" in str(fault)
+    assert "it shares 1 image with val.txt" in str(fault)
     devkit(tmp_path)
     with pytest.raises(ArgusError, match=r"VOC2007 and .*VOC2012.*year=2012"):
         open_voc(tmp_path)
