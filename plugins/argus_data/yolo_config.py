@@ -106,14 +106,9 @@ def _from_yaml(file: Path, content: Mapping[str, Any]) -> Config:
     listed = find_class_list(file.parent) if "names" not in content else None
     names = _names(content.get("names") if listed is None else _lines(listed), file)
     count = str(content.get("nc") or len(names))
-    if count != str(len(names)):
+    if count not in (str(len(names)), str(max(names) + 1)):
         raise ArgusError(f"{file}: nc is {count}, but names has {len(names)}; correct one of them")
-    splits = {}
-    for split, words in SPLITS.items():
-        entries = next((value for word in words if (value := content.get(word))), [])
-        splits[split] = [entries] if isinstance(entries, str) else entries
-        if not isinstance(entries, str | list) or not all(isinstance(entry, str) for entry in splits[split]):
-            raise ArgusError(f"{file}: {split} should be a folder, a .txt file or a list of these, not {entries}")
+    splits = {split: _entries(content, words, file) for split, words in SPLITS.items()}
     base = content.get("path") or ""
     there = Path(base).expanduser()
     # The last place is where Ultralytics unpacks what it downloads.
@@ -123,6 +118,15 @@ def _from_yaml(file: Path, content: Mapping[str, Any]) -> Config:
     faults = [Fault(str(file), what)] if gaps else []
     used = {split: entries for split, entries in splits.items() if entries}
     return Config(file.parent, file, roots, names, used, _keypoints(content.get("kpt_shape"), file), faults)
+
+
+def _entries(content: Mapping[str, Any], words: Sequence[str], file: Path) -> list[str]:
+    """The folders and lists of a split, under the first of its names that has any."""
+    entries: Any = next((value for word in words if (value := content.get(word))), [])
+    listed = [entries] if isinstance(entries, str) else entries
+    if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
+        raise ArgusError(f"{file}: {words[0]} should be a folder, a .txt file or a list of these, not {entries}")
+    return listed
 
 
 def _names(names: Any, file: Path) -> dict[int, str]:
@@ -173,7 +177,8 @@ def _lines(file: Path) -> list[str]:
 
 def _from_darknet(file: Path) -> Config:
     """Darknet's KEY = VALUE lines; its paths are often relative to a folder that is not there any more."""
-    pairs = dict(map(str.strip, line.split("=", 1)) for line in _lines(file) if "=" in line)
+    parts = [line.partition("=") for line in _lines(file)]
+    pairs = {key.strip(): value.strip() for key, sign, value in parts if sign}
     listed = [file.parent / pairs["names"], file.parent / Path(pairs["names"]).name] if "names" in pairs else []
     names = next((path for path in listed if path.is_file()), None) or find_class_list(file.parent)
     if names is None:

@@ -126,7 +126,7 @@ def test_a_list_of_names_is_enough(tmp_path, place):
 
 
 def test_names_are_texts_and_may_have_gaps(tmp_path):
-    split = labelled(tmp_path, "7 .5 .5 .5 .5", "names: {0: no, 7: 1.0, 3: off}\n")
+    split = labelled(tmp_path, "7 .5 .5 .5 .5", "nc: 8\nnames: {0: no, 7: 1.0, 3: off}\n")
     assert split.tasks["detect"].classes == ("no", "off", "1.0") and split.tasks["detect"].categories == (0, 3, 7)
     assert split.truth(0, "detect").labels.tolist() == [2]
     assert "names has none for 1, 2, 4, 5, 6" in split.faults()[0].what
