@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -12,7 +13,7 @@ from argus_core.errors import ArgusError, unknown
 from argus_core.image import composed, is_hidden
 from argus_data.images import SPLITS, split_folders
 
-IMAGES = ("jpegimages", "images", "image", "imgs", "img")
+IMAGES = ("jpegimages", "images", "image", "imgs", "img", "data")
 ANNOTATIONS = ("annotations", "annotation", "xmls", "xml", "labels")
 MASKS = ("segmentationclass", "segmentationclasspng")
 """What the folders of each kind may be called, in lower case."""
@@ -20,6 +21,8 @@ SETS = ("Main", "Segmentation", "")
 """Folders of ImageSets with lists of images, the first that holds any is taken; some tools write into ImageSets."""
 LOOKED = 64
 """Entries of a folder that are looked at to tell what it is; the root of a data set has fewer."""
+MOST, DEPTH = 256, 3
+"""Folders that are looked at to find the root, and how far down it may lie: archive/VOCdevkit/VOC2012."""
 
 
 @dataclass(frozen=True)
@@ -137,14 +140,21 @@ def _name(line: str, images: Path) -> str:
 
 def _devkits(path: Path) -> list[Path]:
     """The folders laid out as VOC's devkit: ``path`` alone, or those below it, such as VOCdevkit/VOC2012."""
-    if _is_devkit(path):
-        return [path]
-    below = list(islice(_folders(path), LOOKED))
-    return [root for folder in below for root in (folder, *islice(_folders(folder), LOOKED)) if _is_devkit(root)]
+    found: list[Path] = []
+    waiting, looked = deque([(path, 0)]), 0
+    while waiting and looked < MOST:
+        folder, depth = waiting.popleft()
+        below, looked = _folders(folder)[:LOOKED], looked + 1
+        if _is_devkit(below):
+            found.append(folder)
+        elif depth < DEPTH:
+            waiting.extend((child, depth + 1) for child in below)
+    return found
 
 
-def _is_devkit(folder: Path) -> bool:
-    there = {entry.name.lower() for entry in islice(_folders(folder), LOOKED)}
+def _is_devkit(folders: Sequence[Path]) -> bool:
+    """Whether these are the subfolders of a year of VOC."""
+    there = {folder.name.lower() for folder in folders}
     return not there.isdisjoint((ANNOTATIONS[0], *MASKS)) and not there.isdisjoint((IMAGES[0], "imagesets"))
 
 

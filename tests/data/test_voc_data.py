@@ -32,9 +32,9 @@ def corners(split, index=0):
     return split.truth(index, "detect").boxes.tolist()
 
 
-@pytest.mark.parametrize("below", ["", "VOCdevkit", "VOCdevkit/VOC2012"])
+@pytest.mark.parametrize("below", ["", "archive", "archive/VOCdevkit", "archive/VOCdevkit/VOC2012"])
 def test_the_devkit_from_any_folder_above(tmp_path, below):
-    devkit(tmp_path)
+    devkit(tmp_path / "archive")
     data = open_voc(tmp_path / below)
     assert sizes(data) == {"train": 3, "val": 1} and data["train"].key(1) == "2007_000001.jpg"
     truth = data["val"].truth(0, "detect")
@@ -139,6 +139,7 @@ def test_limit_keeps_classes_and_the_first_images(tmp_path):
         ("images/{}", "annotations/{}"),
         ("images/{}", "Annotations"),
         ("Images/{}", "xmls/{}"),
+        ("{}/data", "{}/labels"),  # FiftyOne
     ],
 )
 def test_folders_of_splits(tmp_path, images, annotations):
