@@ -120,7 +120,8 @@ def _boxes(result: DetectionResult) -> Iterator[Row]:
 @rows.register
 def _masks(result: SegmentResult) -> Iterator[Row]:
     for mask in result.to_dict()["masks"]:
-        yield {**mask, "segmentation": mask["segmentation"]["counts"]}
+        score = result.mean_confidence(mask["class_id"])
+        yield {**mask, "segmentation": mask["segmentation"]["counts"], "score": score}
 
 
 @rows.register

@@ -212,7 +212,7 @@ def test_masks_are_run_lengths_that_pycocotools_reads(tmp_path):
     rows = pytest.importorskip("pyarrow.parquet").read_table(tmp_path / "out/results.parquet").to_pylist()
     for row in rows:
         mask = coco_masks.decode({"size": [74, 23], "counts": row["segmentation"]}).astype(bool)
-        assert row["share"] == pytest.approx(mask.mean(), abs=1e-6)
+        assert row["share"] == pytest.approx(mask.mean(), abs=1e-6) and row["score"] == 0.25
     (line,) = (tmp_path / "out/results.jsonl").read_text().splitlines()
     with Image.open(tmp_path / "out" / json.loads(line)["segment"]["file"]) as png:
         assert np.array_equal(np.asarray(png), labels)
