@@ -80,7 +80,8 @@ def _object(node: Node, where: str, faults: list[Fault]) -> VocObject | None:
     else:
         (left, right), (top, bottom) = sorted(values[::2]), sorted(values[1::2])
         if [left, top, right, bottom] != values:
-            what = f"the box of {name!r} has its corners exchanged: {[f'{v:g}' for v in values]}; they are put in order"
+            written = ", ".join(f"{corner} {word}" for corner, word in zip(CORNERS, words, strict=True))
+            what = f"the box of {name!r}, {written}, has its corners exchanged; they are put in order"
             faults.append(Fault(where, what, kind="boxes with exchanged corners"))
         difficult = node.value("difficult").lower() in ("1", "1.0", "true", "yes")
         return VocObject(name, (left, top, right, bottom), difficult, node.line)

@@ -105,7 +105,9 @@ class _Matching:
         try:
             file = read_voc_file(path, self._shown(path)) if path else None
         except ArgusError as error:
-            self._drop("annotation files that cannot be read", self.split, str(error))
+            line, _, what = str(error).removeprefix(str(path)).partition(": ")
+            where = f"{self.split}, {self._shown(path) if path else name}{line}"
+            self._drop("annotation files that cannot be read", where, what)
             self._taken.update((image.key, name) for image in self.images.of(name, ""))
             return
         images = self.images.of(name, file.image if file else "")
