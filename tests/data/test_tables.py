@@ -268,6 +268,13 @@ def test_folders_without_one_table(tmp_path):
         open_table(tmp_path / "mixed")
 
 
+def test_data_check(tmp_path, arena):
+    write(tmp_path, {"t.csv": PETS, **IMAGES})
+    code, out, err = arena(f"data check {tmp_path}")
+    assert code == 0 and "all: images 3, readable 3" in out and "{cat: 2, dog: 1}" in out
+    assert err == f"{tmp_path}: taken for csv:{tmp_path} (t.csv has columns of images and labels)\n"
+
+
 FOLDER = tempfile.TemporaryDirectory()
 
 

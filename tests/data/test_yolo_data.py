@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 
 from argus_core.data.check import check_split
 from argus_core.errors import ArgusError
+from argus_core.plugins.data_spec import open_data
 from argus_core.testing import data_suite
 from argus_data.coco import open_coco
 from argus_data.yolo import open_yolo
@@ -244,6 +246,18 @@ def test_as_supervision_reads_it(tmp_path):
         truth = split.truth([split.key(i) for i in range(2)].index(path.rsplit("/", 1)[1]), "detect")
         np.testing.assert_allclose(truth.boxes, found.xyxy, atol=0.011)
         np.testing.assert_array_equal(truth.labels, found.class_id)
+
+
+def test_data_check_and_what_is_held_out(tmp_path, arena):
+    split = labelled(tmp_path, f"{LINE}\n9 .5 .5 .1 .1\n", images=12)
+    code, out, err = arena(f"data check {tmp_path}")
+    assert code == 1 and err == f"{tmp_path}: taken for yolo:{tmp_path} (data.yaml names classes)\n"
+    assert "train: images 12, readable 12, height [30, 30], width [40, 40], boxes 12" in out
+    assert "line 2: its class 9 has no name; the names are of 0 to 2 (left out)" in out
+    held = open_data(f"yolo:{tmp_path},hold_out=0.25")
+    assert {name: len(part) for name, part in held.items()} == {"train": 9, "val": 3}
+    again = pickle.loads(pickle.dumps(split))  # as loaders with several processes do
+    assert again.annotation_digest() == split.annotation_digest()
 
 
 FOLDER = tempfile.TemporaryDirectory()
