@@ -152,7 +152,7 @@ class Hub:
         try:
             header = yaml.safe_load(re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)[1])
             assert re.fullmatch(r"[a-z0-9.+-]+", header["license"]), "license"
-            assert header["license"] != "other" or header["license_name"], "license_name"
+            assert header["license"] != "other" or re.fullmatch(r"[a-z0-9.-]+", header["license_name"]), "license_name"
         except Exception as error:
             return 400, {}, {"errors": [{"message": repr(error)}], "warnings": []}
         return 200, {}, {"errors": [], "warnings": []}

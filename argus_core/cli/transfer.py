@@ -20,7 +20,8 @@ def transfer(what: str) -> Iterator[None]:
         disable_progress_bars()
     try:
         with warnings.catch_warnings(record=True) as said, working(what) if plain else nullcontext():
-            warnings.simplefilter("default")
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("default", UserWarning)
             yield
     finally:
         if plain:

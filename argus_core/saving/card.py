@@ -72,7 +72,7 @@ def _metadata(config: BundleConfig, binding: License, name: str, transformers: b
     results = [result for name, entry in config.heads.items() for result in _results(name, entry)]
     return ModelCardData(
         license=binding.id if listed else "other",
-        license_name=None if listed else binding.id,
+        license_name=None if listed else _slug(binding.id),
         license_link=None if listed else terms or binding.link or None,
         library_name="transformers" if transformers else "argus",
         tags=["argus", *sorted(tasks), *(["custom_code"] if transformers else [])],
@@ -95,11 +95,11 @@ def _results(name: str, entry: HeadEntry) -> Iterator[EvalResult]:
             yield EvalResult(
                 task_type=PIPELINES.get(task, "other"),
                 task_name=task,
-                dataset_type=re.sub(r"[^\w.]+", "-", data["spec"]).strip("-").lower(),
+                dataset_type=_slug(data["spec"]),
                 dataset_name=data["spec"],
                 dataset_split=part.get("split"),
                 dataset_args={"images": part["images"]} if "images" in part else None,
-                metric_type=re.sub(r"[^\w.]+", "_", key).lower(),
+                metric_type=_slug(key),
                 metric_value=value,
                 metric_name=f"{key} of {name}",
                 metric_args={"protocol": row["protocol"]} if row.get("protocol") else None,
@@ -158,10 +158,15 @@ def _heads(config: BundleConfig) -> str:
 
 def _known(name: str, entry: HeadEntry, licenses: Licenses) -> str:
     """What the record of a head says, as a list; a text of the record cannot become anything but text."""
-    terms = [licenses[part].name for part in (f"head {name}", f"data of {name}") if part in licenses]
+    data = licenses[f"data of {name}"].name if f"data of {name}" in licenses else "not stated"
     labels = {"scores": "measured", "data": "trained on"}
-    rows = record_rows(entry.record, "; data: ".join(terms))
+    rows = record_rows(entry.record, f"{licenses[f'head {name}'].name}; of the training data: {data}")
     return "\n".join([f"**{name}**", "", *(f"* {labels.get(key, key)}: {_cell(text)}" for key, text in rows)])
+
+
+def _slug(text: str) -> str:
+    """A text as an identifier of the hub."""
+    return re.sub(r"[^\w.]+", "-", str(text)).strip("-").lower()
 
 
 def _cell(text: str) -> str:

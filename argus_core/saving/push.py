@@ -29,8 +29,9 @@ CARD, TERMS = "README.md", "LICENSE"
 class Upload:
     """What a push puts where, in one commit; printed as a list of ``files`` with their sizes in bytes.
 
-    ``removed`` are files of a model that was there before. ``license`` binds the whole, ``card`` is the model card.
-    ``commit`` is empty as long as nothing was published; ``unchanged`` says that all was there already.
+    ``removed`` are files of a model that was there before. ``license`` binds the whole; no terms are recorded of what
+    the heads in ``unstated`` learned from. ``card`` is the model card. ``commit`` is empty as long as nothing was
+    published; ``unchanged`` says that all was there already.
     """
 
     repository: str
@@ -39,6 +40,7 @@ class Upload:
     files: Mapping[str, int]
     removed: tuple[str, ...]
     license: License
+    unstated: tuple[str, ...]
     card: str
     private: bool
     commit: str = ""
@@ -55,7 +57,11 @@ class Upload:
         rows = [f"  {name:<36} {_size(size):>10}" for name, size in sizes.items()]
         rows += [f"  {name:<36} {'removed':>10}" for name in self.removed]
         where = f"to       {self.address}{' (private)' if self.private else ''}"
-        return "\n".join([where, f"licence  {self.license.name} ({self.license.id})", *rows])
+        terms = [f"licence  {self.license.name} ({self.license.id})"]
+        if self.unstated:
+            names = ", ".join(self.unstated)
+            terms.append(f"         no terms are recorded of the data that {names} learned from: may you publish that?")
+        return "\n".join([where, *terms, *rows])
 
 
 def push(
@@ -118,9 +124,9 @@ def _write(argus: Composition, folder: Path, remote: Remote, variant: str | None
     names = [file_of(variant), CONFIG, CARD, *([TERMS] if license_file is not None else [])]
     files = {name: (folder / name).stat().st_size for name in names}
     removed = tuple(remote.stale(list(config.files)))
-    return Upload(
-        remote.repository, remote.branch, remote.address, files, removed, licenses.binding, card, remote.private
-    )
+    unstated = tuple(n for n in argus.heads if argus.head(n).record.get("data") and f"data of {n}" not in licenses)
+    about = (files, removed, licenses.binding, unstated, card, remote.private)
+    return Upload(remote.repository, remote.branch, remote.address, *about)
 
 
 def _size(size: int) -> str:

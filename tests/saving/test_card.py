@@ -16,9 +16,9 @@ ROW = {
     "protocol": "miou-1",
     "primary": "mIoU",
     "metrics": {"aAcc": 0.88672, "mIoU": 0.55937, "IoU/Sky": 0.9, "dice": None},
-    "data": {"spec": "images:/home/me/camvid", "val": {"split": "val", "images": 101, "sha256": "1"}},
+    "data": {"spec": "images:/data/sets/camvid", "val": {"split": "val", "images": 101, "sha256": "1"}},
 }
-DATA = {"spec": "images:/home/me/camvid", "train": {"split": "train", "images": 184}, "val": {}, "license": "mit"}
+DATA = {"spec": "images:/data/sets/camvid", "train": {"split": "train", "images": 184}, "val": {}, "license": "mit"}
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +47,16 @@ def test_scores_are_those_of_the_record_with_data_set_split_images_and_protocol(
     assert (first.dataset_name, first.dataset_split) == ("images:camvid", "val")
     assert (first.dataset_args, first.metric_args) == ({"images": 101}, {"protocol": "miou-1"})
     assert "* measured: mIoU 0.559, aAcc 0.887 on images:camvid val, 101 images (miou-1)" in text
-    assert "* trained on: images:camvid train, 184 images" in text and "data: MIT License" in text
+    assert "* trained on: images:camvid train, 184 images" in text and "of the training data: MIT License" in text
     assert "* limits: indoor \\| \\<b>only\\</b>\n* limits: no rain\n" in text
-    assert "/home/me" not in text
+    assert "/data/sets" not in text
 
 
 def test_what_nobody_measured_is_said_and_tasks_share_no_pipeline(backbone):
     text = card_of(backbone, masks={}, metres={"scores": {"AbsRel": 0.2}})
     data = ModelCard(text).data
     assert data.pipeline_tag is None and data.eval_results is None and data.get("model-index") is None
+    assert "of the training data: not stated" in text
     assert "* measured: not measured" in text and "* measured: AbsRel 0.2" in text
     assert "| masks | segment | segment.linear | 2 | " in text and "1 backbone pass" in text
 

@@ -75,19 +75,29 @@ print("said: " + answers(argus))
 """
 
 
-def test_what_was_published_says_the_same_in_a_fresh_process_by_the_code_of_its_card(hub, argus, python, tmp_path):
+def test_what_was_published_is_loaded_by_the_code_of_its_card(hub, argus, tmp_path, monkeypatch):
     upload = argus.push(REPO, private=True)
     assert hub.repos[REPO].private and len(hub.repos[REPO].commits) == 2  # the hub's own first one, and this
     assert set(published(hub)) == {".gitattributes", "config.json", "README.md", WEIGHTS}
     assert upload.commit == hub.repos[REPO].branches["main"] and not upload.unchanged
     assert upload.files == {name: len(published(hub)[name]) for name in upload.files}
+    Image.fromarray(pictures()[0]).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    values = {}
+    exec(re.search(r"```python\n(.*?)```", published(hub)["README.md"].decode(), re.DOTALL)[1], values)
+    assert (tmp_path / "results.png").exists()
+    assert answers(values["argus"]) == answers(argus)
+
+
+@pytest.mark.slow
+def test_a_fresh_process_with_an_empty_cache_says_the_same_bit_for_bit(hub, argus, python, tmp_path):
+    argus.push(REPO, private=True)
     (tmp_path / "card.md").write_bytes(published(hub)["README.md"])
     Image.fromarray(pictures()[0]).save(tmp_path / "photo.jpg")
     code = CODE.format(tests=str(Path(__file__).parents[1]))
     done = python("-c", code, cwd=tmp_path, **hub_stub.environment(hub, tmp_path / "fresh", "secret"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.rpartition("said: ")[2].strip() == answers(argus)
-    assert (tmp_path / "results.png").exists()
 
 
 def test_what_is_there_already_is_not_sent_again_and_texts_of_people_stay(hub, argus):
@@ -211,6 +221,13 @@ def test_terms_need_the_word_of_whoever_publishes(hub, argus, monkeypatch, tmp_p
     assert "license_link: LICENSE" in argus.push(REPO, accept_license=True).card  # the one that is there
 
 
+def test_data_without_terms_are_asked_about(argus, monkeypatch):
+    monkeypatch.setattr(argus.head("metres"), "record", {"data": {"spec": "images:rooms"}})
+    assert "no terms are recorded of the data that metres learned from" in str(argus.push(REPO, dry_run=True))
+    monkeypatch.setattr(argus.head("metres"), "record", {"data": {"spec": "images:rooms", "license": "mit"}})
+    assert "no terms" not in str(argus.push(REPO, dry_run=True))
+
+
 def test_a_dry_run_asks_the_hub_nothing_and_writes_nothing(hub, argus, model, tmp_path, monkeypatch):
     monkeypatch.setenv("ARGUS_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
@@ -224,7 +241,7 @@ def test_a_dry_run_asks_the_hub_nothing_and_writes_nothing(hub, argus, model, tm
 
 def test_the_command_says_what_where_and_how_to_load_it(hub, model, monkeypatch):
     done = CliRunner().invoke(app, ["push", REPO, "--model", model, "--tasks", "depth"])
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0 and "warning" not in done.output, done.output
     for text in (f"to       {hub.address}/{REPO}", "licence  Apache License 2.0", "in all 3 files", "MiB"):
         assert text in done.output
     assert f'argus = Argus.load("{REPO}")\nargus perceive photo.jpg --model {REPO}' in done.output
@@ -232,7 +249,8 @@ def test_the_command_says_what_where_and_how_to_load_it(hub, model, monkeypatch)
     assert "metres  depth.linear (depth)" in done.output and "softmax" not in done.output
     hub.fault = lambda method, path: (500, {}, b"")
     done = CliRunner().invoke(app, ["info", REPO])
-    assert done.exit_code == 0 and "that was fetched earlier is used" in done.output and "UserWarning" not in done.output
+    assert done.exit_code == 0 and "UserWarning" not in done.output
+    assert "warning: fetching config.json" in done.output and "that was fetched earlier is used" in done.output
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     done = CliRunner().invoke(app, ["push", REPO, "--model", model])
     assert "HF_HUB_OFFLINE forbids" in str(done.exception)
