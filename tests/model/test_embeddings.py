@@ -261,3 +261,15 @@ def test_the_arena_passes_the_wish_on(tmp_path, monkeypatch):
     done = CliRunner().invoke(arena, line)
     assert done.exit_code == 0, done.output
     assert asked[0].embeddings and asked[0].embedding_layer == 2
+
+
+def test_each_detector_is_pooled_from_its_own_pass(argus, photos):
+    """Two detectors on two canvases: each as if it were alone."""
+    together = argus.perceive(photos[:2], embeddings=True)
+    for name in ("boxes", "towers"):
+        alone = Argus(argus.backbone, {name: argus.head(name)})
+        for photo, perception in zip(photos, together, strict=False):
+            found = perception[name]
+            assert np.allclose(found.embeddings, alone.embed(photo, found.detections.boxes), atol=1e-4)
+            assert np.allclose(found.embedding, alone.embed(photo), atol=1e-4)
+    assert not np.allclose(together[0]["boxes"].embedding, together[0]["towers"].embedding, atol=0.01)
