@@ -65,7 +65,7 @@ class Trial:
 
 TRIALS: Mapping[str, Trial] = {
     "lite": Trial("argus perceive photo.png --out seen", makes="seen/results.jsonl"),
-    "fast-eval": Trial(f"arena eval --run run {LIVE} --metric backend=faster"),
+    "fast-eval": Trial("arena eval --run run --metric backend=faster"),
     "track": Trial(f"{TRAIN} --out tracked", makes="tracked/tensorboard", is_needed=False),
     "onnx": Trial("argus export --model run --format onnx --out graphs", makes="graphs"),
     "datasets": Trial("arena data check hf:saved", SAVE),
@@ -128,23 +128,30 @@ def attempt(extra: str, base: Environment, folder: Path) -> str:
     return "" if told else f"without the extra {shown} ended with {code} and does not name it:\n{text}"
 
 
+def prepared(folder: Path) -> Environment:
+    """The environment without extras in ``folder``, installed unless it is there, and what they work on."""
+    (work := folder / "work").mkdir(parents=True, exist_ok=True)
+    base, wheel = Environment(folder / "base", work), build_wheel(folder / "wheel")
+    base.install("--no-deps", "--force-reinstall", wheel)
+    base.install(wheel)
+    for command in (PHOTO, *WITHOUT):
+        expect(base, command)
+    return base
+
+
 def main() -> None:
     """Try the extras that are named, by default all of the table; exit code 1 if one is broken."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("extras", nargs="*", choices=[*TRIALS, []], help=f"of {', '.join(TRIALS)}; default: all")
-    names = parser.parse_args().extras or list(TRIALS)
+    parser.add_argument("extras", nargs="*", help=f"of {', '.join(TRIALS)}; default: all")
+    parser.add_argument("--keep", type=Path, help="folder in which the environments stay for the next time")
+    arguments = parser.parse_args()
+    names = arguments.extras or list(TRIALS)
+    if unknown := [name for name in names if name not in TRIALS]:
+        parser.error(f"no trial of {', '.join(unknown)}; there are {', '.join(TRIALS)}")
     with tempfile.TemporaryDirectory() as place:
-        folder, start = Path(place), time.monotonic()
-        (work := folder / "work").mkdir()
-        base = Environment(folder / "base", work)
-        base.install(build_wheel(folder / "wheel"))
-        for command in (PHOTO, *WITHOUT):
-            expect(base, command)
-        print(
-            f"the wheel alone: installed, trained, perceived, card written ({time.monotonic() - start:.0f} s)",
-            flush=True,
-        )
-        broken = 0
+        folder, start, broken = arguments.keep or Path(place), time.monotonic(), 0
+        base = prepared(folder)
+        print(f"no extra: trains, perceives, writes a card ({time.monotonic() - start:.0f} s)", flush=True)
         for extra in names:
             start = time.monotonic()
             fault = attempt(extra, base, folder)

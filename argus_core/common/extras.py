@@ -7,6 +7,8 @@ from types import ModuleType
 
 from argus_core.errors import ArgusError
 
+__all__ = ["need"]
+
 
 def need(module: str, extra: str) -> ModuleType:
     """Import a module; raises ArgusError with what to install if it is missing."""

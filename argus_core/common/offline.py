@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+__all__ = ["offline"]
+
 
 def offline() -> bool:
     """Whether ARGUS_OFFLINE forbids any use of the network."""

@@ -60,8 +60,8 @@ def _fits(values: Numbers, sides: Numbers, form: Form) -> npt.NDArray[np.bool_]:
     boxes, slack = corners(values, form, sides), 1 + SLACK * sides
     inside = (boxes[:, :2] >= -slack) & (boxes[:, 2:] <= sides + slack) & (boxes[:, :2] < boxes[:, 2:])
     # Nobody marks a part of the first pixel, and shares do not exceed 1.
-    shares: npt.NDArray[np.bool_] = (np.abs(values) <= 1 + SLACK).all(axis=1)
-    fits: npt.NDArray[np.bool_] = inside.all(axis=1) & (shares if form.endswith("n") else ~shares)
+    shares = np.all(np.abs(values) <= 1 + SLACK, axis=1)
+    fits: npt.NDArray[np.bool_] = np.all(inside, axis=1) & (shares if form.endswith("n") else ~shares)
     return fits
 
 

@@ -230,7 +230,7 @@ def test_an_empty_split_is_left_out_and_told(tmp_path):
 
 def test_a_folder_that_hides_the_library_is_told(tmp_path, monkeypatch):
     other = types.ModuleType("datasets")
-    other.__path__ = ["/home/me/project/datasets"]
+    other.__path__ = ["/elsewhere/project/datasets"]
     monkeypatch.setitem(sys.modules, "datasets", other)
-    with pytest.raises(ArgusError, match="'import datasets' finds /home/me/project/datasets, not the library"):
+    with pytest.raises(ArgusError, match="'import datasets' finds /elsewhere/project/datasets, not the library"):
         open_hf(tmp_path)
