@@ -61,10 +61,11 @@ def combined(sources: Sequence[Source]) -> list[ImageFile]:
     """The images of all sources, with keys below the folder that these share."""
     if len(sources) == 1:
         return list(sources[0].files)
-    shared = os.path.commonpath([source.folder for source in sources])
+    folders = [source.folder.absolute() for source in sources]
+    shared = os.path.commonpath(folders)
     files: dict[Path, ImageFile] = {}
-    for source in sources:
-        prefix = PurePosixPath(source.folder.relative_to(shared).as_posix())
+    for source, folder in zip(sources, folders, strict=True):
+        prefix = PurePosixPath(folder.relative_to(shared).as_posix())
         for file in source.files:
             files.setdefault(file.path, ImageFile(str(prefix / file.key), file.path))
     return list(files.values())

@@ -98,10 +98,13 @@ def test_lists_of_images(tmp_path):
     assert [fault.what for fault in data["train"].faults()] == ["1 of its lines repeat another one"]
 
 
-def test_several_folders_make_one_split(tmp_path):
-    yaml = "train: [a/images, b/images]\nval: a/images\n" + NAMES
+@pytest.mark.parametrize("first", ["a/images", "{root}/a/images"])
+def test_several_folders_make_one_split(tmp_path, monkeypatch, first):
+    yaml = f"train: [{first.format(root=tmp_path)}, b/images]\nval: {first.format(root=tmp_path)}\n{NAMES}"
     names = [f"{part}/{kind}" for part in "ab" for kind in ("images/1.png", "labels/1.txt")]
-    data = open_yolo(write(tmp_path, {"data.yaml": yaml, **dict.fromkeys(names, LINE)}))
+    write(tmp_path, {"data.yaml": yaml, **dict.fromkeys(names, LINE)})
+    monkeypatch.chdir(tmp_path)
+    data = open_yolo(".")
     assert [data["train"].key(i) for i in range(2)] == ["a/images/1.png", "b/images/1.png"]
     (fault,) = data["val"].faults()
     assert "these are the images of split 'train' too" in fault.what
