@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -130,7 +131,8 @@ def attempt(extra: str, base: Environment, folder: Path) -> str:
 
 def prepared(folder: Path) -> Environment:
     """The environment without extras in ``folder``, installed unless it is there, and what they work on."""
-    (work := folder / "work").mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(work := folder / "work", ignore_errors=True)
+    work.mkdir(parents=True)
     base, wheel = Environment(folder / "base", work), build_wheel(folder / "wheel")
     base.install("--no-deps", "--force-reinstall", wheel)
     base.install(wheel)

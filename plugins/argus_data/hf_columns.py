@@ -12,7 +12,7 @@ Features = Mapping[str, Any]
 """The types of the columns by name, as the library ``datasets`` gives them."""
 
 IMAGES = ("image", "img", "pixel_values", "picture", "photo", "jpg", "png", "webp")
-LABELS = ("label", "labels", "class", "category", "target", "fine_label")
+LABELS = ("label", "labels", "class", "category", "target", "fine_label", "cls")
 OBJECTS = ("objects", "annotations", "bboxes", "boxes", "detections")
 MASKS = frozenset(
     {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import pickle
 import shutil
+import tarfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -208,6 +210,19 @@ def test_images_inside_an_archive(tmp_path):
     assert [split.key(n) for n in range(2)] == ["cat/1.png", "dog/1.png"]
     assert [split.truth(n, "classify") for n in range(2)] == [0, 1] and split.read(1).shape == (HEIGHT, WIDTH, 3)
     assert split.stamp(0) == split.stamp(1) and split.digest(0) != split.digest(1)
+
+
+def test_shards_of_webdataset(tmp_path):
+    (tmp_path / "set").mkdir()
+    with tarfile.open(tmp_path / "set/train-000.tar", "w") as archive:
+        for number, kind in enumerate("010"):
+            for name, content in ((f"{number}.png", encoded(number)), (f"{number}.cls", kind.encode())):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    split = open_hf(tmp_path / "set")["train"]
+    assert [split.key(n) for n in range(3)] == ["0.png", "1.png", "2.png"]
+    assert [split.truth(n, "classify") for n in range(3)] == [0, 1, 0] and split.read(2).shape == (HEIGHT, WIDTH, 3)
 
 
 def test_parquet_keeps_its_types_and_without_them_images_are_still_known(tmp_path):
