@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from argus_core.common.files import write_json, write_text
-from argus_core.common.license import License, require_consent
+from argus_core.common.license import License, Licenses, require_consent
 from argus_core.errors import ArgusError
 from argus_core.model.plan import make_plan
 from argus_core.registry.places import check_repository, hub_id
@@ -29,9 +29,9 @@ CARD, TERMS = "README.md", "LICENSE"
 class Upload:
     """What a push puts where, in one commit; printed as a list of ``files`` with their sizes in bytes.
 
-    ``removed`` are files of a model that was there before. ``license`` binds the whole; no terms are recorded of what
-    the heads in ``unstated`` learned from. ``card`` is the model card. ``commit`` is empty as long as nothing was
-    published; ``unchanged`` says that all was there already.
+    ``removed`` are files of a model that was there before. ``license`` binds the whole, ``notes`` say what else to
+    think of. ``card`` is the model card. ``commit`` is empty as long as nothing was published; ``unchanged`` says that
+    all was there already.
     """
 
     repository: str
@@ -40,7 +40,7 @@ class Upload:
     files: Mapping[str, int]
     removed: tuple[str, ...]
     license: License
-    unstated: tuple[str, ...]
+    notes: tuple[str, ...]
     card: str
     private: bool
     commit: str = ""
@@ -57,11 +57,8 @@ class Upload:
         rows = [f"  {name:<36} {_size(size):>10}" for name, size in sizes.items()]
         rows += [f"  {name:<36} {'removed':>10}" for name in self.removed]
         where = f"to       {self.address}{' (private)' if self.private else ''}"
-        terms = [f"licence  {self.license.name} ({self.license.id})"]
-        if self.unstated:
-            names = ", ".join(self.unstated)
-            terms.append(f"         no terms are recorded of the data that {names} learned from: may you publish that?")
-        return "\n".join([where, *terms, *rows])
+        notes = [f"note     {note}" for note in self.notes]
+        return "\n".join([where, f"licence  {self.license.name} ({self.license.id})", *notes, *rows])
 
 
 def push(
@@ -124,9 +121,23 @@ def _write(argus: Composition, folder: Path, remote: Remote, variant: str | None
     names = [file_of(variant), CONFIG, CARD, *([TERMS] if license_file is not None else [])]
     files = {name: (folder / name).stat().st_size for name in names}
     removed = tuple(remote.stale(list(config.files)))
-    unstated = tuple(n for n in argus.heads if argus.head(n).record.get("data") and f"data of {n}" not in licenses)
-    about = (files, removed, licenses.binding, unstated, card, remote.private)
+    about = (files, removed, licenses.binding, _notes(argus, licenses, terms), card, remote.private)
     return Upload(remote.repository, remote.branch, remote.address, *about)
+
+
+def _notes(argus: Composition, licenses: Licenses, terms: str) -> tuple[str, ...]:
+    """What whoever publishes this should think of; ``terms`` is the file with their text, if there is one."""
+    notes = []
+    unstated = [
+        name for name in argus.heads if argus.head(name).record.get("data") and f"data of {name}" not in licenses
+    ]
+    if unstated:
+        notes.append(
+            f"no terms are recorded of the data that {', '.join(unstated)} learned from; may you publish that?"
+        )
+    if licenses.binding.link and not terms:
+        notes.append(f"no text of these terms is published; --license-file FILE adds that of {licenses.binding.link}")
+    return tuple(notes)
 
 
 def _size(size: int) -> str:

@@ -216,9 +216,11 @@ def test_terms_need_the_word_of_whoever_publishes(hub, argus, monkeypatch, tmp_p
     assert "license: cc-by-nc-4.0" in published(hub)["README.md"].decode()
     monkeypatch.setattr(argus.backbone, "license", "unknown")
     said = refused(argus)
-    assert "backbone and head softmax: unknown terms" in said.replace("backbone, head", "backbone and head")
-    assert "--require-license" not in said
-    assert "license_link: LICENSE" in argus.push(REPO, accept_license=True).card  # the one that is there
+    assert "backbone, head softmax: unknown terms" in said and "--require-license" not in said
+    monkeypatch.setattr(argus.backbone, "license", "fair-noncommercial-research-license")
+    upload = argus.push(REPO, accept_license=True)
+    assert "license_link: LICENSE" in upload.card and not upload.notes  # the one that is there
+    assert "--license-file FILE adds that of https://" in str(argus.push("someone/new", accept_license=True))
 
 
 def test_data_without_terms_are_asked_about(argus, monkeypatch):
