@@ -21,7 +21,7 @@ from argus_data.hf_rows import Rows
 from argus_data.hf_split import RowSplit, keys_of
 from argus_data.image_folders import mask_classes, mask_remap, metres_per_step
 from argus_data.images import SPLITS, Layer, data_root
-from argus_data.labels import LabelLayer, evenly
+from argus_data.labels import LabelLayer, evenly, own_labels
 from argus_data.masks import MaskLayer
 
 if TYPE_CHECKING:
@@ -181,6 +181,7 @@ class _Maker:
             classes = label_classes(self.rows)
             index = {label: number for number, label in enumerate(classes)}
             labels = {row: index[str(rows.labels[row])] for row in usable}
+            rows.faults += [] if rows.has_named_classes else own_labels(name, len(usable), len(classes))
             if not (rows.maps or rows.objects):
                 kept = [usable[position] for position in evenly(list(labels.values()), self.limit)]
             layers.append(LabelLayer(classes, [labels[row] for row in kept]))

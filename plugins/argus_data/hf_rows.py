@@ -58,6 +58,11 @@ class Rows:
         labels = [self._label(row, value, names) for row, value in enumerate(values)]
         return labels if self._any("label", labels.count(None)) else None
 
+    @property
+    def has_named_classes(self) -> bool:
+        """Whether the column of labels says which classes there are."""
+        return bool(class_names(self.table.features.get(self.columns.label)))
+
     @cached_property
     def objects(self) -> list[Objects | None] | None:
         """The objects in every row, None in rows without even an empty list; None where no row has a list."""

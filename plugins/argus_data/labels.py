@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argus_core.common.files import json_sha256, read_json
-from argus_core.errors import ArgusError, several
+from argus_core.errors import ArgusError, Fault, several
 from argus_core.image import composed
 from argus_data.images import Layer
 
 if TYPE_CHECKING:
     from argus_core.tasks.classify import Classify
+
+
+FEW = 20
+"""Rows of which each may have a class of its own."""
 
 
 class LabelLayer(Layer):
@@ -50,6 +54,14 @@ def evenly(labels: Sequence[int], limit: int) -> list[int]:
         ranks.append((counts[label], label, position))
         counts[label] += 1
     return sorted(position for *_, position in sorted(ranks)[:limit])
+
+
+def own_labels(where: str, rows: int, classes: int) -> list[Fault]:
+    """A fault of a column in which nearly every one of ``rows`` has a value of its own: it is none of classes."""
+    if rows <= FEW or classes <= rows / 2:
+        return []
+    what = f"its {rows} rows have {classes} different labels: are they classes? label=NAME picks a column"
+    return [Fault(where, what, wrong=True)]
 
 
 def read_labels(path: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:

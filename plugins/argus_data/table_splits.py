@@ -14,12 +14,9 @@ from argus_data.coco import CocoSplit
 from argus_data.coco_file import coco_columns
 from argus_data.coco_values import whole_number
 from argus_data.images import ImageFile, ImageSplit
-from argus_data.labels import LabelLayer, evenly
+from argus_data.labels import LabelLayer, evenly, own_labels
 from argus_data.local_names import spelt_on_disk
 from argus_data.table_file import BOX, Row, Table
-
-OWN = 20
-"""In a table of more images than this, a column with a value of its own for most of them is none of classes."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,11 @@ def class_split(part: Part, classes: Sequence[str], limit: int) -> ImageSplit:
     names, numbers = list(labels), list(labels.values())
     kept = evenly(numbers, limit)
     files = [ImageFile(names[n], spelt_on_disk(part.folder, names[n])) for n in kept]
-    faults = [*part.faults, *_own_classes(part, classes), *_class_faults(part, found)]
+    faults = [
+        *part.faults,
+        *own_labels(f"{part.name}, {part.table.file.name}", len(part.rows), len(classes)),
+        *_class_faults(part, found),
+    ]
     return ImageSplit(part.name, files, [LabelLayer(classes, [numbers[n] for n in kept])], (), faults)
 
 
@@ -66,16 +67,6 @@ def _class_faults(part: Part, found: Mapping[str, str]) -> Iterator[Fault]:
         elif not label:
             yield part.fault(row, f"{key} has no class", "rows without a class", dropped=True)
         seen.add(key)
-
-
-def _own_classes(part: Part, classes: Sequence[str]) -> list[Fault]:
-    """A column of which nearly every row has a value of its own is none of classes."""
-    if len(part.rows) <= OWN or len(classes) <= len(part.rows) / 2:
-        return []
-    what = (
-        f"its {len(part.rows)} rows have {len(classes)} different labels: are they classes? label=NAME picks a column"
-    )
-    return [Fault(f"{part.name}, {part.table.file.name}", what, wrong=True)]
 
 
 def box_split(part: Part, classes: Sequence[str], limit: int) -> CocoSplit:

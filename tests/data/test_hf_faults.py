@@ -205,6 +205,12 @@ BAD = [
 ]
 
 
+def test_a_column_that_holds_no_classes_is_told(tmp_path):
+    rows = [{"label": f"a photograph of {number}"} for number in range(25)]
+    data = open_hf(saved(tmp_path / "set", features(label=library.Value("string")), train=rows))
+    assert "train: its 25 rows have 25 different labels: are they classes? label=NAME picks a column" in told(data)
+
+
 @pytest.mark.parametrize(("write", "options", "message"), BAD)
 def test_what_cannot_be_opened_is_told_in_words(tmp_path, write, options, message):
     root = write(tmp_path / "set")
