@@ -173,29 +173,32 @@ class _Maker:
     def split(self, name: str) -> RowSplit:
         """One split: its usable rows, as many as are wanted, with a layer for each kind of annotation."""
         rows = self.rows[name]
+        kept = self._kept(rows, rows.usable())
         keys = keys_of(rows.images.paths())
-        usable = rows.usable()
-        layers: list[Layer] = []
-        kept = usable[: self.limit or None]
-        if rows.labels is not None:
-            classes = label_classes(self.rows)
-            index = {label: number for number, label in enumerate(classes)}
-            labels = {row: index[str(rows.labels[row])] for row in usable}
-            rows.faults += [] if rows.has_named_classes else own_labels(name, len(usable), len(classes))
-            if not (rows.maps or rows.objects):
-                kept = [usable[position] for position in evenly(list(labels.values()), self.limit)]
-            layers.append(LabelLayer(classes, [labels[row] for row in kept]))
         chosen = [keys[row] for row in kept]
-        layers += [*self._maps(rows, kept), *self._boxes(rows, kept, chosen)]
         return RowSplit(
             name,
             chosen,
             [Cell(rows.images, row) for row in kept],
-            layers,
+            [*self._labels(rows, kept), *self._maps(rows, kept), *self._boxes(rows, kept, chosen)],
             rows.faults,
             stated=rows.stated_sizes(kept),
             left_out="; ".join(rows.notes),
         )
+
+    def _kept(self, rows: Rows, usable: Sequence[int]) -> Sequence[int]:
+        """The rows that ``limit`` leaves: the first, or of those that have a label alone as many of each class."""
+        if rows.labels is None or rows.maps or rows.objects:
+            return usable[: self.limit or None]
+        _, index = label_classes(self.rows, self.root, self.names)
+        return [usable[place] for place in evenly([index[str(rows.labels[row])] for row in usable], self.limit)]
+
+    def _labels(self, rows: Rows, kept: Sequence[int]) -> list[Layer]:
+        if rows.labels is None:
+            return []
+        classes, index = label_classes(self.rows, self.root, self.names)
+        rows.faults += [] if rows.has_named_classes else own_labels(rows.split, len(kept), len(classes))
+        return [LabelLayer(classes, [index[str(rows.labels[row])] for row in kept])]
 
     def _maps(self, rows: Rows, kept: Sequence[int]) -> list[Layer]:
         layers: list[Layer] = []

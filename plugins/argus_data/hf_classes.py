@@ -14,12 +14,21 @@ from argus_data.image_folders import mask_classes
 Names = tuple[str, ...]
 
 
-def label_classes(rows: Mapping[str, Rows]) -> Names:
-    """The classes of the labels of all splits: of text and numbers those that occur, in order."""
+def label_classes(rows: Mapping[str, Rows], root: Path, file: str) -> tuple[Names, dict[str, int]]:
+    """The classes of the labels of all splits, and the class of each label: of text and numbers those that occur.
+
+    ``file`` names the classes of labels that are numbers.
+    """
     features = {name: part.table.features[part.columns.label] for name, part in rows.items() if part.columns.label}
-    if named := _named(features):
-        return named
-    return _in_order(label for part in rows.values() for label in part.labels or [] if label is not None)
+    classes = _named(features)
+    if not classes:
+        classes = _in_order(label for part in rows.values() for label in part.labels or [] if label is not None)
+        if file and all(label.isdecimal() for label in classes):
+            names, _ = mask_classes(root, file)
+            if beyond := [label for label in classes if int(label) >= len(names)]:
+                raise ArgusError(f"label {beyond[0]} has no name among the {len(names)} of {file}")
+            return tuple(names), {str(index): index for index in range(len(names))}
+    return classes, {label: index for index, label in enumerate(classes)}
 
 
 def object_classes(rows: Mapping[str, Rows], split: str, root: Path, file: str) -> tuple[Names, dict[Any, int]]:

@@ -237,6 +237,9 @@ def test_parquet_keeps_its_types_and_without_them_images_are_still_known(tmp_pat
     pyarrow.parquet.write_table(pyarrow.parquet.read_table(file).replace_schema_metadata(None), file)
     split = open_hf(tmp_path / "set")["train"]
     assert split.tasks["classify"].classes == ("0", "1") and split.read(2).shape == (HEIGHT, WIDTH, 3)
+    (tmp_path / "set/id2label.json").write_text('{"0": "cat", "1": "dog", "2": "owl"}')
+    named = open_hf(tmp_path / "set")["train"]
+    assert named.tasks["classify"].classes == ("cat", "dog", "owl") and named.truth(2, "classify") == 1
 
 
 @pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])

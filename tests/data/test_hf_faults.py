@@ -166,6 +166,11 @@ def several(root):
     return root
 
 
+def unnamed(root):
+    (root.parent / "names.json").write_text('["cat", "dog"]')
+    return saved(root, features(label=library.Value("int64")), train=[{"label": 0}, {"label": 3}])
+
+
 def one_image(root):
     return labelled(root, train=[0])
 
@@ -192,6 +197,7 @@ BAD = [
         {"hold_out": 0.5},
         "hold_out=0.5 should be a share .* of an only split",
     ),
+    (unnamed, {"classes": "../names.json"}, "label 3 has no name among the 2 of ../names.json"),
     (one_image, {"hold_out": 0.1}, "hold_out=0.1 of 1 rows leaves a split without rows"),
     (one_image, {"val": "valid"}, "val=valid: unknown split 'valid'; known: train"),
     (lambda root: labelled(root, train=[]), {}, "the data set is empty: 'train' without rows"),
