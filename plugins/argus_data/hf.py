@@ -69,10 +69,10 @@ def open_hf(
     Columns are known by their types and usual names, or named: ``image``; ``label``, a class, text or number;
     ``objects``, lists of boxes and classes; ``mask``; ``depth``. ``boxes`` is the form of boxes: left top corner and
     size unless given, two corners, center and size; with n at the end as shares of the image. ``classes``, ``remap``,
-    ``unit``, ``scale``, ``low`` and ``high`` are those of ``images:``; ``classes`` also names objects that are numbers,
-    and is ``id2label.json`` where that is there. ``limit`` keeps the first images of every split, of labelled ones
-    evenly over the classes; 0 keeps all. Raises ArgusError for what cannot be opened, and for columns and boxes that
-    could be something else.
+    ``unit``, ``scale``, ``low`` and ``high`` are those of ``images:``; ``classes`` also names objects and labels that
+    are numbers, and is ``id2label.json`` where that is there. ``limit`` keeps the first images of every split, of
+    those with labels alone as many of each class; 0 keeps all. Raises ArgusError for what cannot be opened, and for
+    columns and boxes that could be something else.
     """
     root = data_root(path, limit)
     tables = load_tables(path, config, revision)
