@@ -77,8 +77,11 @@ def check_data(spec: str) -> None:
 
 
 def named_data(spec: str) -> str:
-    """The spec with the name of its data set; what a bare path was taken for is said on standard error."""
-    if re.match(r"\w+:", spec) and not Path(spec).exists():
+    """The spec with the name of its data set; what a bare path was taken for is said on standard error.
+
+    An empty one stays: `arena domains` fills it in later.
+    """
+    if not spec or (re.match(r"\w+:", spec) and not Path(spec).exists()):
         return spec  # without loading plugins
     from argus_core.plugins.data_spec import explicit_spec
 

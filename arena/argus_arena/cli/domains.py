@@ -23,7 +23,7 @@ RUNS = ("recipe", "settings", "new_device")
 )
 def domains(
     data: Annotated[
-        list[str], typer.Option("--data", help="folder of COCO data sets (RF100-VL layout), or NAME=SPEC; repeatable")
+        list[str], typer.Option("--data", help="folder of data sets (such as RF100-VL), or NAME=SPEC; repeatable")
     ],
     heads: Annotated[
         list[str],

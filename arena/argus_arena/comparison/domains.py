@@ -55,7 +55,7 @@ class Domains:
 
     @classmethod
     def find(cls, data: Sequence[str], expected: Sequence[str]) -> Domains:
-        """The domains in folders whose subfolders are COCO data sets, and those given as ``NAME=SPEC``.
+        """The domains in folders whose subfolders are data sets, and those given as ``NAME=SPEC``.
 
         ``expected`` are names or ``rf20-vl``; without any, all domains are taken. Raises ArgusError if there is none,
         or a name is there twice.
@@ -69,7 +69,7 @@ class Domains:
         wanted = [name for text in expected for name in (RF20_VL if text == "rf20-vl" else [text])]
         specs = {name: _match(name, there) for name in wanted} if wanted else dict(sorted(there.items()))
         if not there:
-            raise ArgusError(f"no domain in {', '.join(data)}; give a folder of COCO data sets, or NAME=SPEC")
+            raise ArgusError(f"no domain in {', '.join(data)}; give a folder of data sets, or NAME=SPEC")
         if not any(specs.values()):
             raise ArgusError(f"none of {', '.join(wanted)} is among the domains {', '.join(there)}")
         return cls(specs)
@@ -136,7 +136,7 @@ def as_csv(summary: Mapping[str, Any]) -> str:
 def _compare_domain(
     name: str, spec: str, run: RunRequest, tokens: CacheRequest, comparison: Comparison
 ) -> list[Standing]:
-    cache = comparison.out / "caches" / name
+    spec, cache = named_data(spec), comparison.out / "caches" / name
     build_cache(tokens.model_copy(update={"data": spec, "out": cache}))
     own = comparison.model_copy(update={"out": comparison.out / "domains" / name})
     return compare_heads(run.model_copy(update={"data": spec, "cache": cache}), own)[0]
@@ -164,7 +164,7 @@ def _specs(text: str) -> dict[str, str]:
     if not Path(text).is_dir():
         raise ArgusError(f"{text} is neither a folder nor NAME=SPEC")
     folders = [path for path in sorted(Path(text).iterdir()) if path.is_dir() and not is_hidden(path.name)]
-    return {path.name: f"coco:{quoted(str(path))}" for path in folders}
+    return {path.name: quoted(str(path)) for path in folders}
 
 
 def _match(name: str, there: Mapping[str, str]) -> str | None:
