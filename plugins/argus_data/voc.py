@@ -18,7 +18,7 @@ from argus_data.masks import MaskLayer
 from argus_data.voc_boxes import OneBased, VocBoxes, counts_from_one
 from argus_data.voc_classes import FILES, IGNORE, LabelMap, find_label_map
 from argus_data.voc_layout import Place, find_places, find_root
-from argus_data.voc_reader import Annotated, VocImages, VocReader
+from argus_data.voc_reader import Annotated, VocImages, read_all
 
 if TYPE_CHECKING:
     from argus_core.tasks import Task
@@ -108,15 +108,10 @@ def open_voc(
     labelmap.txt or classes.txt counts, then VOC's 20 classes in VOC's layout, then all names in order. ``limit`` keeps
     the first images of every split; 0 keeps all. Raises ArgusError if nothing can be opened.
     """
-    folder = data_root(path, limit)
-    if not folder.is_dir():
-        raise ArgusError(f"{folder}: no such folder; give VOCdevkit, one of its years, or the folder of images and XML")
-    root = find_root(folder, str(year))
-    places, reader = find_places(root, sets, {"train": train, "val": val, "test": test}), VocReader(root)
-    found = {name: reader.read(name, place) for name, place in places.items()}
+    root = find_root(data_root(path, limit), str(year))
+    places = find_places(root, sets, {"train": train, "val": val, "test": test})
+    found = read_all(root, places)
     files = [entry.file for images in found.values() for entry in images.images if entry.file]
-    if not files and not any(entry.mask for images in found.values() for entry in images.images):
-        raise ArgusError(f"{root} holds no Pascal VOC data: no XML file and no mask is called like an image there")
     used = sorted({one.name for file in files for one in file.objects})
     labels = find_label_map(root, classes, used, official=any(place.list_file for place in places.values()))
     from_one, remark = counts_from_one(files, one_based)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
@@ -48,6 +48,8 @@ class Place:
 
 def find_root(path: Path, year: str) -> Path:
     """The folder that holds the parts of a data set: ``path``, or the only one below it, or the one of ``year``."""
+    if not path.is_dir():
+        raise ArgusError(f"{path}: no such folder; give VOCdevkit, one of its years, or the folder of images and XML")
     roots = _devkits(path)
     if year:
         wanted = [root for root in roots if root.name.lower().endswith(year.lower())]
@@ -65,32 +67,33 @@ def find_root(path: Path, year: str) -> Path:
 
 def find_places(root: Path, sets: str, named: Mapping[str, str]) -> dict[str, Place]:
     """The splits below ``root``; ``named`` gives the list of each split where lists are not called like it."""
-    images, annotations, masks = (child(root, names) for names in (IMAGES, ANNOTATIONS, MASKS))
-    if image_sets := child(root, ("imagesets",)):
-        lists = _lists(image_sets, sets)
-        if chosen := _chosen(image_sets, lists, named):
-            whole = Place(images or root, annotations or root, masks)
-            return {
-                split: Place(whole.images, whole.annotations, masks, file, read_list(file, whole.images))
-                for split, file in chosen.items()
-            }
+    image_sets = child(root, ("imagesets",))
+    lists = _chosen(image_sets, _lists(image_sets, sets), named) if image_sets else {}
+    if lists:
+        whole = _pair(root)
+        return {
+            split: replace(whole, list_file=file, listed=read_list(file, whole.images)) for split, file in lists.items()
+        }
     if wanted := [f"{split}={name}" for split, name in named.items() if name != split]:
         raise ArgusError(f"{root}: {' and '.join(wanted)} name lists of ImageSets, but there are none")
     if folders := split_folders(root):
         return {split: _pair(folder) for split, folder in folders.items()}
-    if images and (folders := split_folders(images)):
-        beside = split_folders(annotations) if annotations else {}
-        apart = split_folders(masks) if masks else {}
-        return {
-            split: Place(
-                folder,
-                beside.get(split, annotations or folder),
-                apart.get(split, masks),
-                shared=split not in beside and annotations is not None,
-            )
-            for split, folder in folders.items()
-        }
-    return {"all": _pair(root)}
+    return _mirrored(root) or {"all": _pair(root)}
+
+
+def _mirrored(root: Path) -> dict[str, Place]:
+    """Splits that are folders of images/; annotations/ may have such folders too, or hold the files of all splits."""
+    images, annotations, masks = (child(root, names) for names in (IMAGES, ANNOTATIONS, MASKS))
+    beside, apart = (split_folders(folder) if folder else {} for folder in (annotations, masks))
+    return {
+        split: Place(
+            folder,
+            beside.get(split, annotations or folder),
+            apart.get(split, masks),
+            shared=split not in beside and annotations is not None,
+        )
+        for split, folder in (split_folders(images) if images else {}).items()
+    }
 
 
 def voc_layout(path: Path) -> str:

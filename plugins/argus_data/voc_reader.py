@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -37,7 +37,16 @@ class VocImages:
     listing: Listing
 
 
-class VocReader:
+def read_all(root: Path, places: Mapping[str, Place]) -> dict[str, VocImages]:
+    """The images of every split; raises ArgusError if one has no image, or all have neither XML files nor masks."""
+    reader = _Reader(root)
+    found = {name: reader.read(name, place) for name, place in places.items()}
+    if not any(entry.file or entry.mask for images in found.values() for entry in images.images):
+        raise ArgusError(f"{root} holds no Pascal VOC data: no XML file and no mask is called like an image there")
+    return found
+
+
+class _Reader:
     """Reads the files of splits below ``root``, each folder once."""
 
     def __init__(self, root: Path) -> None:
