@@ -108,7 +108,7 @@ class Reader(nn.Module):
 
 
 class Answer(Reader):
-    """A head as a graph: the tokens it needs to its answers; those of a detector with vectors from layer ``objects``."""
+    """A head as a graph: the tokens it needs to its answers; a detector also gives vectors, of layer ``objects``."""
 
     def __init__(self, head: Head, norm: FinalNorm | None, objects: int | None = None) -> None:
         super().__init__(head.info, norm)
