@@ -26,13 +26,19 @@ LIVE = "--data scenes:images=8,val=4,size=64 --backbone tiny --canvas 64 --devic
 TRAIN = f"arena train --head detect.slim_fcos {LIVE} --set steps=2 --set width=32 --set batch=4"
 PHOTO = "from PIL import Image; Image.new('RGB', (96, 64), (200, 90, 40)).save('photo.png')"
 ASK = "argus perceive photo.png --model run"
-WITHOUT = (f"{TRAIN} --out run", f"{ASK} --out plain", "argus push me/tiny --model run --dry-run")
+PUSH = "argus push me/tiny --model model --dry-run"
+WITHOUT = (f"{TRAIN} --out run", f"{ASK} --out plain", "argus build run --out model", PUSH)
 """What needs no extra; extras work on its results."""
 
 SAVE = """
+import io
 from datasets import ClassLabel, Dataset, Features, Image
-rows = {"image": [{"bytes": open("photo.png", "rb").read(), "path": "photo.png"}], "label": [1]}
-types = Features({"image": Image(), "label": ClassLabel(names=["cat", "dog"])})
+from PIL import Image as Pillow
+files = [io.BytesIO() for _ in range(2)]
+for file, color in zip(files, ("red", "blue")):
+    Pillow.new("RGB", (96, 64), color).save(file, "PNG")
+types = Features({"image": Image(), "label": ClassLabel(names=["red", "blue"])})
+rows = {"image": [{"bytes": file.getvalue()} for file in files], "label": [0, 1]}
 Dataset.from_dict(rows, types).save_to_disk("saved")
 """
 CLIP = """
@@ -47,7 +53,7 @@ with av.open("clip.mp4", "w") as file:
 """
 BOXES = """
 from argus_core import Argus
-print(type(Argus.load("run").detect("photo.png").to_supervision()))
+print(type(Argus.load("model").detect("photo.png").to_supervision()))
 """
 
 
@@ -70,7 +76,7 @@ TRIALS: Mapping[str, Trial] = {
     "track": Trial(f"{TRAIN} --out tracked", makes="tracked/tensorboard", is_needed=False),
     "onnx": Trial("argus export --model run --format onnx --out graphs", makes="graphs"),
     "datasets": Trial("arena data check hf:saved", SAVE),
-    "parquet": Trial(f"{ASK} --save parquet --out tables", makes="tables/results.parquet"),
+    "parquet": Trial(f"{ASK} --save parquet --out tables", makes="tables/images.parquet"),
     "video": Trial("argus perceive clip.mp4 --model run --out frames", CLIP, "frames/results.jsonl"),
     "supervision": Trial(program=BOXES),
 }

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.version import Version
 from PIL import Image
 
 from argus_core.data.check import check_data
 
 library = pytest.importorskip("datasets", reason="the extra datasets is not installed")
+NEWER = pytest.mark.skipif(
+    Version(library.__version__) < Version("5.1"), reason="the library fails on such a folder before version 5.1"
+)
 HEIGHT, WIDTH = 30, 40
 BOXES = {"xywh": [4, 5, 10, 8], "xyxy": [4, 5, 14, 13], "cxcywh": [9, 9, 10, 8], "xyxyn": [0.1, 5 / 30, 0.35, 13 / 30]}
 
@@ -52,6 +57,13 @@ def saved(root: Path, columns, first=0, **splits) -> Path:
         first += len(rows)
         tables[split] = library.Dataset.from_dict({name: [row[name] for row in rows] for name in columns}, columns)
     library.DatasetDict(tables).save_to_disk(root)
+    return root
+
+
+def emptied(root: Path, split: str) -> Path:
+    """The folder with a split that has no rows, as the library writes it from version 5.1 on."""
+    state = json.loads((root / split / "state.json").read_text())
+    (root / split / "state.json").write_text(json.dumps({**state, "_data_files": []}))
     return root
 
 

@@ -12,7 +12,20 @@ import pytest
 
 from argus_core.errors import ArgusError
 from argus_data.hf import open_hf
-from hf_tables import HEIGHT, WIDTH, detected, encoded, features, labelled, library, picture, plane, saved, told
+from hf_tables import (
+    HEIGHT,
+    WIDTH,
+    detected,
+    emptied,
+    encoded,
+    features,
+    labelled,
+    library,
+    picture,
+    plane,
+    saved,
+    told,
+)
 from hf_tables import cache as cache
 
 
@@ -200,7 +213,7 @@ BAD = [
     (unnamed, {"classes": "../names.json"}, "label 3 has no name among the 2 of ../names.json"),
     (one_image, {"hold_out": 0.1}, "hold_out=0.1 of 1 rows leaves a split without rows"),
     (one_image, {"val": "valid"}, "val=valid: unknown split 'valid'; known: train"),
-    (lambda root: labelled(root, train=[]), {}, "the data set is empty: 'train' without rows"),
+    (lambda root: emptied(labelled(root, train=[0]), "train"), {}, "the data set is empty: 'train' without rows"),
     (other_classes, {}, "the classes of splits 'train' and 'test' differ: only the first has .'cat'."),
     (other_columns, {}, "split 'test' has no images in column 'image'; it has photo .Image."),
     (script, {}, "no code of a data set is run|cannot open it"),
@@ -236,7 +249,7 @@ def test_an_id_on_the_hub_is_not_fetched_offline(monkeypatch):
 
 
 def test_an_empty_split_is_left_out_and_told(tmp_path):
-    data = open_hf(labelled(tmp_path / "set", train=[0, 1], test=[]))
+    data = open_hf(emptied(labelled(tmp_path / "set", train=[0, 1], test=[0]), "test"))
     assert list(data) == ["train"] and "test: the split has no rows (left out)" in told(data)
 
 
