@@ -79,7 +79,7 @@ class Rows:
             without["label"] = [row for row, label in enumerate(self.labels) if label is None]
         lost = {row: noun for noun, rows in without.items() for row in rows}
         own = [row for row in self.numbers if row in lost]
-        self.faults += [self._lost(row, f"it has no {lost[row]}", f"rows without a {lost[row]}") for row in own]
+        self.faults += [self._lost(row, f"it has no {lost[row]}", f"rows that have no {lost[row]}") for row in own]
         kept = [row for row in self.numbers if row not in lost]
         if not kept:
             raise ArgusError(f"split {self.split!r}: none of {len(self.numbers)} rows is complete; {self.faults[0]}")
