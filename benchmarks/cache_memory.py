@@ -10,7 +10,7 @@ import numpy as np
 
 from argus_core.cache import Cache, CacheSource, CacheSpec, write_cache
 from argus_core.canvas import Canvas
-from argus_data.scenes import open_scenes
+from argus_data.scenes.split import open_scenes
 from cache_read import BATCH, CHANNELS, SIDE, RandomTokens
 
 PASS = (SIDE // 16) ** 2 * CHANNELS * 2

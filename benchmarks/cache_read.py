@@ -12,7 +12,7 @@ from argus_core.cache import Cache, CacheSource, CacheSpec, write_cache
 from argus_core.canvas import Canvas
 from argus_core.common.license import APACHE
 from argus_core.tokens import FeatureInfo, Needs, Tokens
-from argus_data.scenes import open_scenes
+from argus_data.scenes.split import open_scenes
 from timing import compare, show
 
 IMAGES, BATCH, SIDE, CHANNELS = 128, 16, 640, 768

@@ -12,7 +12,7 @@ from argus_core.backbones import load_backbone
 from argus_core.cache import CacheSpec, write_cache
 from argus_core.canvas import Canvas
 from argus_core.tokens import Needs
-from argus_data.scenes import open_scenes
+from argus_data.scenes.split import open_scenes
 from timing import compare, random_backbone, show
 
 BATCH, SIDE = 4, 320

@@ -22,7 +22,7 @@ from argus_core.tokens import PlacedTokens
 from argus_data.procedural.render import SOLID, look, photograph
 from argus_data.procedural.scene import make_scene
 from argus_data.procedural.world import moved_camera
-from argus_data.scenes import SceneSplit
+from argus_data.scenes.split import SceneSplit
 from timing import compare, show
 
 Array = npt.NDArray[np.float64]

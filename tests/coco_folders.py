@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from argus_data.coco import open_coco
+from argus_data.coco.split import open_coco
 
 CATEGORIES = [{"id": 1, "name": "cat"}, {"id": 18, "name": "dog"}, {"id": 90, "name": "brush"}]
 

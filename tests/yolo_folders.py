@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from argus_data.yolo import open_yolo
+from argus_data.yolo.split import open_yolo
 from coco_folders import paint
 
 NAMES = "names: [cat, dog, brush]\n"

@@ -6,21 +6,13 @@ from collections.abc import Mapping
 
 from argus_core.data import Layout
 from argus_core.plugins.hooks import Opener, hookimpl
-from argus_data.ade20k import open_ade20k
-from argus_data.cityscapes import open_cityscapes
 from argus_data.coco import open_coco
-from argus_data.folder import open_folder
+from argus_data.folders import open_ade20k, open_cityscapes, open_folder, open_imagenet, open_images, open_nyu
 from argus_data.hf import open_hf
-from argus_data.image_folders import open_images
-from argus_data.imagenet import open_imagenet
 from argus_data.layouts import known_layouts
-from argus_data.nyu import open_nyu
-from argus_data.pairs import open_pairs
-from argus_data.pf_willow import open_pf_willow
-from argus_data.scene_pairs import open_scene_pairs
-from argus_data.scenes import open_scenes
-from argus_data.spair import open_spair
-from argus_data.table import open_table
+from argus_data.pairs import open_pairs, open_pf_willow, open_spair
+from argus_data.scenes import open_scene_pairs, open_scenes
+from argus_data.tables import open_table
 from argus_data.voc import open_voc
 from argus_data.yolo import open_yolo
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from argus_core.data import Layout
 from argus_core.image import IMAGES, is_hidden, suffix_of
-from argus_data.coco_layout import coco_layout
-from argus_data.hf import hf_layout
-from argus_data.imagenet import DEVKIT, MAPPING
-from argus_data.images import split_folders
-from argus_data.table import looks_like_table
-from argus_data.voc_layout import voc_layout
-from argus_data.yolo import looks_like_yolo
+from argus_data.coco.layout import coco_layout
+from argus_data.files.images import split_folders
+from argus_data.folders.imagenet import DEVKIT, MAPPING
+from argus_data.hf.data_set import hf_layout
+from argus_data.tables.data_set import looks_like_table
+from argus_data.voc.layout import voc_layout
+from argus_data.yolo.split import looks_like_yolo
 
 ROLES = frozenset(
     {

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from argus_core.errors import ArgusError
-from argus_data.ade20k import open_ade20k
-from argus_data.cityscapes import CLASSES, open_cityscapes
+from argus_data.folders.ade20k import open_ade20k
+from argus_data.folders.cityscapes import CLASSES, open_cityscapes
 from mask_folders import save_image, save_mask
 
 NAMES = [f"thing {number}, kind of thing" for number in range(1, 151)]

@@ -11,9 +11,9 @@ from scipy.io import savemat
 
 from argus_core.data.check import check_data
 from argus_core.errors import ArgusError
-from argus_data.folder import open_folder
-from argus_data.imagenet import open_imagenet
-from argus_data.labels import read_labels
+from argus_data.folders.class_folders import open_folder
+from argus_data.folders.imagenet import open_imagenet
+from argus_data.layers.labels import read_labels
 
 
 def picture(path, seed=0):

@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 
 from argus_core.data.check import check_split
 from argus_core.errors import ArgusError
-from argus_data.coco import open_coco
+from argus_data.coco.split import open_coco
 from coco_folders import CATEGORIES, box, flat, image, paint, write
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
@@ -222,7 +222,7 @@ def _same(split, index: int, reference: COCO) -> int:
 
 def test_opening_does_not_import_torch(tmp_path):
     official(tmp_path)
-    code = "import sys, argus_data.coco as c; c.open_coco(sys.argv[1])['train'].read(0); "
+    code = "import sys, argus_data.coco.split as c; c.open_coco(sys.argv[1])['train'].read(0); "
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 0
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from argus_core.data.check import check_data
 from argus_core.errors import ArgusError
-from argus_data.coco import open_coco
-from argus_data.scenes import open_scenes
+from argus_data.coco.split import open_coco
+from argus_data.scenes.split import open_scenes
 from coco_folders import box, flat, image, paint, write
 
 NAN, INF = float("nan"), float("inf")

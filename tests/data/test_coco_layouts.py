@@ -9,8 +9,8 @@ import pytest
 from argus_core.errors import ArgusError
 from argus_core.plugins.data_spec import explicit_spec
 from argus_core.testing import check_data as kit
-from argus_data.coco import open_coco
-from argus_data.coco_layout import coco_layout
+from argus_data.coco.layout import coco_layout
+from argus_data.coco.split import open_coco
 from coco_folders import box, image, paint, write
 
 SEGMENT = {"counts": [600, 3, 597], "size": [30, 40]}

@@ -14,9 +14,9 @@ from argus_core.data.check import check_split
 from argus_core.errors import ArgusError
 from argus_core.protocols import find_protocol
 from argus_core.tasks.depth import Depth, DepthMaps
-from argus_data.depth_maps import DepthLayer
-from argus_data.images import ImageFile, ImageSplit
-from argus_data.nyu import open_nyu
+from argus_data.files.images import ImageFile, ImageSplit
+from argus_data.folders.nyu import open_nyu
+from argus_data.layers.depth_maps import DepthLayer
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 MILLIMETRES = np.array([[0, 1, 1000], [2500, 65535, 10]], dtype=np.uint16)

@@ -21,9 +21,9 @@ from argus_core.common.files import file_sha256
 from argus_core.errors import ArgusError
 from argus_core.plugins.data_spec import open_data
 from argus_core.testing import data_suite
-from argus_data.coco import open_coco
-from argus_data.folder import open_folder
-from argus_data.hf import hf_layout, open_hf
+from argus_data.coco.split import open_coco
+from argus_data.folders.class_folders import open_folder
+from argus_data.hf.data_set import hf_layout, open_hf
 from hf_tables import (
     BOXES,
     HEIGHT,

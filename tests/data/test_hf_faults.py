@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from argus_core.errors import ArgusError
-from argus_data.hf import open_hf
+from argus_data.hf.data_set import open_hf
 from hf_tables import (
     HEIGHT,
     WIDTH,

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from argus_core.errors import ArgusError
-from argus_data.hf import open_hf
+from argus_data.hf.data_set import open_hf
 from hf_tables import cache as cache
 from hf_tables import labelled, library
 from hub_stub import Hub
@@ -20,7 +20,7 @@ from hub_stub import Hub
 PROGRAM = """
 import json, os, sys
 from argus_core.errors import ArgusError
-from argus_data.hf import open_hf
+from argus_data.hf.data_set import open_hf
 
 for line in sys.stdin:
     path, options, offline = json.loads(line)

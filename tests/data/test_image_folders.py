@@ -13,7 +13,7 @@ from argus_core.data.check import check_data
 from argus_core.errors import ArgusError
 from argus_core.plugins.data_spec import open_data
 from argus_core.plugins.hooks import load_plugins
-from argus_data.image_folders import open_images
+from argus_data.folders.image_folders import open_images
 from mask_folders import SIZE, folders, save_image, save_mask
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from argus_core.errors import ArgusError
-from argus_data.masks import MaskLayer, read_mask
+from argus_data.layers.masks import MaskLayer, read_mask
 from mask_folders import SIZE, save_mask
 
 CLASSES = ("wall", "floor", "bed")

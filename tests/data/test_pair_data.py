@@ -14,9 +14,9 @@ from scipy.io import savemat
 from argus_core.data.check import check_data
 from argus_core.errors import ArgusError
 from argus_core.plugins.hooks import load_plugins
-from argus_data.pairs import open_pairs
-from argus_data.pf_willow import open_pf_willow
-from argus_data.spair import open_spair
+from argus_data.pairs.pair_lists import open_pairs
+from argus_data.pairs.pf_willow import open_pf_willow
+from argus_data.pairs.spair import open_spair
 
 WILLOW = Path(__file__).resolve().parents[3] / "shared/data/pf_willow"
 

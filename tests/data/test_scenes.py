@@ -14,7 +14,7 @@ from argus_data.procedural.render import SOLID, first_depth, look, surface
 from argus_data.procedural.scene import SEGMENTS, VISIBLE_PIXELS, VISIBLE_SHARE
 from argus_data.procedural.shapes import SHAPES, length
 from argus_data.procedural.world import CLASSES
-from argus_data.scenes import open_scenes
+from argus_data.scenes.split import open_scenes
 
 MANY = 60
 
@@ -76,7 +76,7 @@ def test_the_same_scene_again_whatever_else_was_asked():
 
 
 def test_pixels_are_those_of_this_generator_version():
-    """If this fails on purpose, raise ``GENERATOR`` in argus_data.scenes together with the value here."""
+    """If this fails on purpose, raise ``GENERATOR`` in argus_data.scenes.split together with the value here."""
     split = open_scenes(images=4, size="32x40", seed=11)["train"]
     digest = hashlib.sha256()
     for i in range(4):

@@ -12,8 +12,8 @@ import pytest
 from argus_core.data.check import DataRefused, check_data, refuse_faults
 from argus_core.errors import ArgusError
 from argus_core.testing import data_suite
-from argus_data.folder import open_folder
-from argus_data.table import open_table
+from argus_data.folders.class_folders import open_folder
+from argus_data.tables.data_set import open_table
 from coco_folders import box, flat, image
 from yolo_folders import write
 

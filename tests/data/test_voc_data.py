@@ -13,10 +13,10 @@ from torchvision.datasets import VOCDetection, VOCSegmentation
 from argus_core.data.check import check_data, check_split
 from argus_core.errors import ArgusError
 from argus_core.testing import check_data as kit
-from argus_data.coco import open_coco
-from argus_data.voc import open_voc
-from argus_data.voc_classes import VOC_CLASSES
-from argus_data.voc_layout import voc_layout
+from argus_data.coco.split import open_coco
+from argus_data.voc.classes import VOC_CLASSES
+from argus_data.voc.layout import voc_layout
+from argus_data.voc.split import open_voc
 from coco_folders import box as coco_box
 from coco_folders import write as write_coco
 from voc_folders import SIZE, annotation, beside, devkit, palette_mask, picture, text, thing

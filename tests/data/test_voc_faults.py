@@ -8,7 +8,7 @@ import pytest
 
 from argus_core.data.check import check_split, findings
 from argus_core.errors import ArgusError
-from argus_data.voc import open_voc
+from argus_data.voc.split import open_voc
 from voc_folders import annotation, beside, devkit, picture, text, thing
 
 GOOD = thing("a", (2, 2, 9, 9))

@@ -15,8 +15,8 @@ from argus_core.data.check import check_split
 from argus_core.errors import ArgusError
 from argus_core.plugins.data_spec import open_data
 from argus_core.testing import data_suite
-from argus_data.coco import open_coco
-from argus_data.yolo import open_yolo
+from argus_data.coco.split import open_coco
+from argus_data.yolo.split import open_yolo
 from coco_folders import box, image
 from coco_folders import write as write_coco
 from yolo_folders import LINE, NAMES, labelled, write

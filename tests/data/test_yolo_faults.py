@@ -7,7 +7,7 @@ import pytest
 
 from argus_core.data.check import DataRefused, refuse_faults
 from argus_core.errors import ArgusError
-from argus_data.yolo import open_yolo
+from argus_data.yolo.split import open_yolo
 from yolo_folders import LINE, NAMES, labelled, write
 
 LEFT_OUT = {

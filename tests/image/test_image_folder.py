@@ -20,9 +20,9 @@ from argus_core.cli.inputs import find_sources
 from argus_core.errors import ArgusError
 from argus_core.image import list_images, read_image
 from argus_core.image.folder import Reason
-from argus_data.folder import open_folder
-from argus_data.image_folders import open_images
-from argus_data.imagenet import open_imagenet
+from argus_data.folders.class_folders import open_folder
+from argus_data.folders.image_folders import open_images
+from argus_data.folders.imagenet import open_imagenet
 from mask_folders import folders, save_image, save_mask
 
 CAFE = unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café")

@@ -14,9 +14,9 @@ from argus_core.cli.inputs import Source, frames
 from argus_core.data.check import check_data
 from argus_core.errors import ArgusError
 from argus_core.image import read_image, read_size
-from argus_data.depth_maps import read_depth
-from argus_data.image_folders import open_images
-from argus_data.masks import read_mask
+from argus_data.folders.image_folders import open_images
+from argus_data.layers.depth_maps import read_depth
+from argus_data.layers.masks import read_mask
 from mask_folders import save_image, save_mask
 
 LABELS = np.array([[0, 1, 2], [1, 1, 2]], dtype=np.uint8)

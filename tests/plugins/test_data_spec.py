@@ -6,7 +6,7 @@ import pytest
 
 from argus_core.errors import ArgusError
 from argus_core.plugins.data_spec import open_data
-from argus_data.scenes import open_scenes
+from argus_data.scenes.split import open_scenes
 
 
 class Opened:

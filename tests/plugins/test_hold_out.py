@@ -10,7 +10,7 @@ from argus_core.data.hold_out import Part, hold_out
 from argus_core.errors import ArgusError
 from argus_core.plugins.data_spec import open_data, split_of
 from argus_core.testing import check_data
-from argus_data.coco import open_coco
+from argus_data.coco.split import open_coco
 from coco_folders import box, image, write
 
 

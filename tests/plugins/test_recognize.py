@@ -13,7 +13,7 @@ from argus_core.data import Layout
 from argus_core.errors import ArgusError
 from argus_core.plugins.data_spec import explicit_spec, find_opener, open_data
 from argus_core.plugins.hooks import hookimpl, load_plugins
-from argus_data.scenes import open_scenes
+from argus_data.scenes.split import open_scenes
 from coco_folders import box, flat, image
 from coco_folders import write as write_coco
 from yolo_folders import LINE, NAMES, write

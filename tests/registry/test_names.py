@@ -26,10 +26,10 @@ from argus_core.errors import ArgusError
 from argus_core.plugins.data_spec import open_data, quoted, split_spec
 from argus_core.tasks.classify import Classify
 from argus_core.tasks.detect import Detect
-from argus_data.coco import open_coco
-from argus_data.folder import open_folder
-from argus_data.labels import read_labels
-from argus_data.pairs import open_pairs
+from argus_data.coco.split import open_coco
+from argus_data.folders.class_folders import open_folder
+from argus_data.layers.labels import read_labels
+from argus_data.pairs.pair_lists import open_pairs
 from coco_folders import box, image, paint, write
 
 ODD = os.fsdecode(b"caf\xe9")

@@ -17,7 +17,7 @@ from argus_core.tasks.detect import Boxes, Detect
 from argus_core.testing import DATA_CHECKS, check_data, data_suite
 from argus_core.testing.data import DataSubject
 from argus_core.testing.suite import DATA_KIT
-from argus_data.folder import open_folder
+from argus_data.folders.class_folders import open_folder
 from mask_folders import folders, save_image
 
 

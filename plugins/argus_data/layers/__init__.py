@@ -1,0 +1,1 @@
+"""Annotations beside images, whatever said where they lie: labels, boxes, masks, depth maps."""
