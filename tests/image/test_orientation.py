@@ -203,7 +203,7 @@ def song(path, pictures=0, cover=False):
 
 
 def looked(path, every=1):
-    found = list(frames(Source(str(path), "clip", moving=True), every, 0))
+    found = list(frames(Source(str(path), "clip", "clip", moving=True), every, 0))
     return [one.image for one in found if one.image is not None], [one.fault for one in found if one.image is None]
 
 
