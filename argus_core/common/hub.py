@@ -33,7 +33,7 @@ def fetch(repository: str, file: str, revision: str | None = None, newest: bool 
     if cached is not None and (forbidden or not newest or _is_commit(revision)):
         return cached
     if forbidden:
-        why = f"it is not on this machine, and {forbidden} forbids fetching it (unset it to)"
+        why = f"it is not on this machine, and {forbidden} forbids fetching it; unset it once"
         raise Unavailable(f"{task} failed: {why}")
     try:
         with hub_errors(task, repository):
