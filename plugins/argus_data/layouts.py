@@ -14,6 +14,7 @@ from argus_data.folders.imagenet import DEVKIT, MAPPING
 from argus_data.hf.data_set import hf_layout
 from argus_data.tables.data_set import looks_like_table
 from argus_data.voc.layout import voc_layout
+from argus_data.yolo.image_files import unnamed_labels
 from argus_data.yolo.split import looks_like_yolo
 
 ROLES = frozenset(
@@ -29,9 +30,9 @@ LOOKED = 20
 
 def known_layouts() -> Mapping[str, Layout]:
     """The layouts of all data sets that files show, by data spec without the path."""
-    return {
+    layouts = {
         "coco": Layout("annotations/instances_*.json, SPLIT/_annotations.coco.json or train.json of COCO", coco_layout),
-        "yolo": Layout("a YAML file with names:, obj.data, or classes.txt beside labels", looks_like_yolo),
+        "yolo": Layout("a YAML file with names:, obj.data, classes.txt beside labels, or label files", looks_like_yolo),
         "voc": Layout("JPEGImages/ beside Annotations/ or SegmentationClass/, or XML files of Pascal VOC", voc_layout),
         "folder": Layout("train/CLASS/IMAGES, or several CLASS/IMAGES", _class_folders),
         "hf": Layout("dataset_dict.json or state.json of save_to_disk, metadata.csv or .jsonl, or parquet", hf_layout),
@@ -48,6 +49,18 @@ def known_layouts() -> Mapping[str, Layout]:
         "pairs": Layout("pairs.json", _any_of("pairs.json")),
         "pf_willow": Layout("test_pairs_pf.csv", _any_of("test_pairs_pf.csv")),
     }
+    return {**layouts, "yolo": Layout(layouts["yolo"].files, _yolo(layouts))}
+
+
+def _yolo(layouts: Mapping[str, Layout]) -> Callable[[Path], str]:
+    """Recognises YOLO; by its labels alone, which COCO may have too, only what is no other data set."""
+
+    def found(path: Path) -> str:
+        if (reason := looks_like_yolo(path)) or not (labels := unnamed_labels(path)):
+            return reason
+        return "" if any(layout.found(path) for layout in layouts.values()) else f"{labels} is a label file"
+
+    return found
 
 
 def _all_of(*names: str) -> Callable[[Path], str]:

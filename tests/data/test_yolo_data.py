@@ -130,6 +130,13 @@ def test_a_list_of_names_is_enough(tmp_path, place):
     assert split.key(0) == "a.png" and len(split.truth(0, "detect").labels) == 1 and not split.faults()
 
 
+def test_label_files_among_the_images_are_not_passed_over(tmp_path):
+    files = {"classes.txt": "cat\ndog\n", "a.png": "", "a.txt": LINE, "b.png": "", "b.txt": "", "notes.txt": "x"}
+    assert open_yolo(write(tmp_path, files))["all"].left_out() == f"1 other file (.txt) in {tmp_path}"
+    (tmp_path / "notes.txt").unlink()
+    assert open_yolo(tmp_path)["all"].left_out() == ""
+
+
 def test_names_are_texts_and_may_have_gaps(tmp_path):
     split = labelled(tmp_path, "7 .5 .5 .5 .5", "nc: 8\nnames: {0: no, 7: 1.0, 3: off}\n")
     assert split.tasks["detect"].classes == ("no", "off", "1.0") and split.tasks["detect"].categories == (0, 3, 7)

@@ -15,8 +15,14 @@ LEFT_OUT = {
     "-1 .5 .5 .1 .1": "its class -1 has no name",
     "1.5 .5 .5 .1 .1": "its class 1.5 is no whole number",
     "dog .5 .5 .1 .1": "'dog .5 .5 .1 .1' is not a class number and a place",
-    "1 nan .5 .1 .1": "is not finite",
-    "1 .5 .5 inf .1": "is not finite",
+    "1 nan .5 .1 .1": "'nan' is no decimal number",
+    "1 .5 .5 infinity .1": "'infinity' is no decimal number",
+    "1 .5 .5 1e999 .1": "has no shares of the image",
+    "1e999 .5 .5 .1 .1": "its class 1e999 is no whole number",
+    "1 \uff10.5 .5 .1 .1": "'\uff10.5' is no decimal number",
+    "\u0661 .5 .5 .1 .1": "'\u0661' is no decimal number",
+    "1_0 .5 .5 .1 .1": "'1_0' is no decimal number",
+    "1 .5 .5 0x1 .1": "'0x1' is no decimal number",
     "1 .5 .5 0 .1": "its box is 0 wide and 0.1 high",
     "1 .5 .5 .1 -.1": "its box is 0.1 wide and -0.1 high",
     "1 320 240 64 48": "'1 320 240 64 48' has no shares of the image, from 0 to 1; divide pixels by its size",
@@ -72,7 +78,8 @@ def test_encodings(tmp_path):
     assert split.faults() == [] and len(split.truth(0, "detect").labels) == 1
     split = labelled(tmp_path, b"1 .5 .5 .1 .1 \xff\xfe\xfd", images=2)
     (fault,) = split.faults()
-    assert fault.kind == "label files that cannot be read" and [split.key(i) for i in range(len(split))] == ["1.png"]
+    assert fault.kind == "images whose label file cannot be read" and "left out" not in fault.what
+    assert [split.key(i) for i in range(len(split))] == ["1.png"]
 
 
 def test_repeated_lines_are_counted_by_the_task(tmp_path):
@@ -100,9 +107,21 @@ def test_boxes_in_another_form_are_refused(tmp_path, case):
         lines.append(form.format(i=n % 3, j=n % 3 + 1, **values))
     split = labelled(tmp_path, "\n".join(lines))
     (fault,) = [fault for fault in split.faults() if fault.wrong]
-    assert words in fault.what
+    assert words in fault.what and fault.where == "train, labels"
     with pytest.raises(DataRefused, match=words):
         refuse_faults(split, ["detect"], {}, lambda text: None)
+
+
+def test_a_tenth_of_the_boxes_shows_the_first_corner(tmp_path):
+    """Most boxes lie in their images either way; one is careless, so that next to none would leave them."""
+    inside, out = ["1 .4 .4 .2 .2"] * 79, ["1 .05 .3 .2 .4"] * 20
+    split = labelled(tmp_path, "\n".join([*inside, *out, "1 .9 .4 .2 .2"]))
+    assert [fault.what for fault in split.faults() if fault.wrong] == [
+        "20 of 100 boxes leave their image, and 1 would as x1 y1 width height; write centre x y width height"
+    ]
+    for careless in (["1 .05 .3 .2 .4"] * 10 + ["1 .95 .3 .2 .4"] * 10, out[:7]):  # at both sides, or few
+        split = labelled(tmp_path, "\n".join([*inside, *careless]))
+        assert split.faults() and not any(fault.wrong for fault in split.faults())
 
 
 def test_images_and_labels_that_do_not_belong_together(tmp_path):
@@ -128,7 +147,9 @@ def test_images_and_labels_that_do_not_belong_together(tmp_path):
 
 DESCRIPTIONS = {
     "names: [cat, dog]\nnc: 3\n": "nc is 3, but names has 2; correct one of them",
-    "names: [cat, cat]\n": "several classes, or one, are named cat",
+    "names: [cat, cat]\n": "classes 0 and 1 are both named cat",
+    "names: [cat, '']\n": "class 1 has no name",
+    "nc: 3\n": r"data\.yaml has no names: of its classes; add a line such as names: \[cat, dog\]",
     "names: cat\n": "names should be a list of class names, or numbers with names, not 'cat'",
     "names: {a: cat}\n": "names has 'a' for a number",
     "names: [cat, [dog]]\n": "names should be a list of class names",
@@ -159,14 +180,18 @@ def test_descriptions_that_cannot_be(tmp_path, yaml):
 def test_a_test_split_that_is_only_named(tmp_path):
     yaml = "train: images/train\ntest: ../test/images\n" + NAMES
     split = labelled(tmp_path, LINE, yaml)
-    assert [fault.what for fault in split.faults()] == ["test: there is no ../test/images"]
+    assert split.faults() == []
+    assert split.remarks() == ["data.yaml names a test split that is not there, ../test/images"]
+    for wrong in ("test: [images/train, gone]\n", "val: gone\n"):
+        with pytest.raises(ArgusError, match="there is no gone"):
+            labelled(tmp_path, LINE, "train: images/train\n" + wrong + NAMES)
 
 
 def test_folders_that_are_no_data_set_of_yolo(tmp_path):
     with pytest.raises(ArgusError, match="no such folder or YAML file"):
         open_yolo(tmp_path / "none")
     with pytest.raises(
-        ArgusError, match=r"does not say how its classes are called; looked for data\.yaml.*classes\.txt"
+        ArgusError, match=r"nothing names the classes; looked for data\.yaml.*names: \[cat, dog\], or classes\.txt"
     ):
         open_yolo(tmp_path)
     write(tmp_path, {"classes.txt": "cat\n", "labels/classes.txt": "dog\n"})

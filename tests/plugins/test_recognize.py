@@ -28,6 +28,13 @@ LAYOUTS = {
     "yolo of Roboflow": {"data.yaml": "train: ../train/images\n" + NAMES, "train/images/a.png": "", "README.txt": ""},
     "yolo of CVAT": {"obj.data": "train = data/train.txt\n", "obj.names": "cat\n", "train.txt": ""},
     "yolo of LabelImg": {"classes.txt": "cat\n", "a.png": "", "a.txt": LINE},
+    "yolo without names": {"images/train/a.png": "", "labels/train/a.txt": LINE},
+    "yolo without names in one folder": {"a.png": "", "a.txt": LINE},
+    "coco with labels": {
+        "annotations/instances_a.json": COCO,
+        "images/a/a.png": "",
+        "labels/train/a.txt": LINE,
+    },
     "voc": {"Annotations/a.xml": "<annotation/>", "JPEGImages/a.png": "", "ImageSets/Main/train.txt": "a\n"},
     "voc of Roboflow": {"train/a.png": "", "train/a.xml": "<annotation><object/></annotation>"},
     "hf of save_to_disk": {"dataset_dict.json": '{"splits": ["train"]}', "train/state.json": "{}"},
@@ -55,6 +62,15 @@ LAYOUTS = {
 def test_a_layout_is_that_of_one_data_set(tmp_path, layout):
     spec, reason = explicit_spec(str(write(tmp_path, LAYOUTS[layout])))
     assert spec.startswith(f"{layout.split()[0]}:{tmp_path}") and reason
+
+
+def test_labels_whose_classes_nothing_names(tmp_path):
+    write(tmp_path, LAYOUTS["yolo without names"])
+    assert explicit_spec(str(tmp_path))[1] == "labels/train/a.txt is a label file"
+    with pytest.raises(ArgusError, match="nothing names the classes"):
+        open_data(str(tmp_path))
+    write(tmp_path, {"data.yaml": "nc: 3\n"})
+    assert explicit_spec(str(tmp_path))[1] == "data.yaml"
 
 
 def test_every_data_set_of_files_has_a_layout():

@@ -36,6 +36,7 @@ class Config:
     splits: Mapping[str, Sequence[str]]
     keypoints: int = 0
     faults: list[Fault] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 def find_config(path: Path) -> Config:
@@ -55,8 +56,9 @@ def find_config(path: Path) -> Config:
     file = find_class_list(path)
     if file is None:
         raise ArgusError(
-            f"{path} does not say how its classes are called; looked for data.yaml, dataset.yaml, another YAML file "
-            f"with names:, {DARKNET}, {' and '.join(CLASS_LISTS)}; write one name a line into {path / CLASS_LISTS[0]}"
+            f"{path}: nothing names the classes; looked for data.yaml, dataset.yaml, another YAML file with names:, "
+            f"{DARKNET}, {' and '.join(CLASS_LISTS)}; add data.yaml with a line such as names: [cat, dog], "
+            f"or {CLASS_LISTS[0]} with one name a line, in the order of the numbers in the labels"
         )
     return Config(path, file, [path], _numbered(_lines(file), file), {})
 
@@ -74,11 +76,16 @@ def has_names(file: Path) -> bool:
 
 def find_class_list(root: Path) -> Path | None:
     """The file with the names of classes; raises ArgusError for several that differ."""
-    files = [root / place / name for place in PLACES for name in CLASS_LISTS if (root / place / name).is_file()]
+    files = class_lists(root)
     others = [file for file in files if _lines(file) != _lines(files[0])]
     if others:
         raise ArgusError(f"{files[0]} and {others[0]} name different classes; keep one of them")
     return files[0] if files else None
+
+
+def class_lists(root: Path) -> list[Path]:
+    """All files with names of classes."""
+    return [root / place / name for place in PLACES for name in CLASS_LISTS if (root / place / name).is_file()]
 
 
 def _read(file: Path) -> Config:
@@ -133,6 +140,10 @@ def _names(names: Any, file: Path) -> dict[int, str]:
     """Class names by number, from a list or a mapping."""
     if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
         return _numbered(names, file)
+    if names is None:
+        raise ArgusError(
+            f"{file} has no names: of its classes; add a line such as names: [cat, dog], or {CLASS_LISTS[0]}"
+        )
     if not isinstance(names, dict) or not names:
         raise ArgusError(f"{file}: names should be a list of class names, or numbers with names, not {names!r}")
     if wrong := [key for key in names if not key.strip().isdecimal()]:
@@ -149,11 +160,12 @@ def _numbered(names: Sequence[str], file: Path) -> dict[int, str]:
 
 
 def _distinct(names: dict[int, str], file: Path) -> dict[int, str]:
-    values = list(names.values())
-    repeated = sorted({name for name in values if values.count(name) > 1 or not name})
-    if repeated:
-        shown = ", ".join(name or "nothing" for name in repeated)
-        raise ArgusError(f"{file}: several classes, or one, are named {shown}; classes need distinct names")
+    seen: dict[str, int] = {}
+    for number, name in names.items():
+        if not name:
+            raise ArgusError(f"{file}: class {number} has no name; classes need distinct names")
+        if (first := seen.setdefault(name, number)) != number:
+            raise ArgusError(f"{file}: classes {first} and {number} are both named {name}; classes need distinct names")
     return names
 
 

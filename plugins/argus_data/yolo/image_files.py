@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
 from pathlib import Path, PurePosixPath
 
 from argus_core.errors import ArgusError, Fault
-from argus_core.image import IMAGES, Listing, composed
+from argus_core.image import IMAGES, Listing, composed, suffix_of
 from argus_data.files.images import SPLITS, ImageFile, find_files, image_files, split_folders
 from argus_data.files.local_names import SAMPLE, local_names, spelt_on_disk
 from argus_data.files.texts import read_text
-from argus_data.yolo.config import Config
+from argus_data.yolo.config import Config, class_lists
+from argus_data.yolo.labels import has_label_lines
 
 IMAGE_FOLDERS = frozenset({"images", "image", "imgs", "img", "jpegimages"})
 LABEL_FOLDERS = ("labels", "label", "Labels", "Label")
@@ -36,7 +38,7 @@ class Source:
 def find_sources(config: Config) -> dict[str, list[Source]]:
     """The sources of every split: as the description says, or else by the names of folders.
 
-    A test split that is named and not there is a fault, as Roboflow always names one.
+    A test split that is named and not there is a remark, as Roboflow always names one.
     """
     if not config.splits:
         places = _by_layout(config.folder)
@@ -45,13 +47,13 @@ def find_sources(config: Config) -> dict[str, list[Source]]:
     for split, entries in config.splits.items():
         found = [_locate(config, entry) for entry in entries]
         lost = [entry for entry, place in zip(entries, found, strict=True) if place is None]
-        if lost and (split != "test" or len(config.splits) == 1):
+        if lost and (split != "test" or len(config.splits) == 1 or len(lost) < len(entries)):
             tried = ", ".join(dict.fromkeys(str(root / lost[0]) for root in config.roots))
             raise ArgusError(
                 f"{config.file}: {split}: there is no {lost[0]}; looked for {tried}; correct path: or {split}:"
             )
         if lost:
-            config.faults.append(Fault(str(config.file), f"{split}: there is no {lost[0]}", dropped=True))
+            config.remarks.append(f"{config.file.name} names a test split that is not there, {lost[0]}")
         else:
             sources[split] = [_source(config, place) for place in found if place]
     return sources
@@ -106,6 +108,13 @@ class LabelFinder:
         labels = {label for folder in folders for label in self._stems[folder].values()}
         return sorted(label for label in labels - self._used if not NO_LABELS.fullmatch(label.name))
 
+    def without_known(self, listing: Listing, config: Config) -> Listing:
+        """A search for images without the label files and lists of names that lie among them."""
+        known = {config.file, *class_lists(config.folder), *self._used}
+        names = Counter(suffix_of(path.name) for path in known if path.is_relative_to(listing.folder))
+        rest = {reason: others - names for reason, others in listing.left_out.items()}
+        return Listing(listing.folder, listing.paths, {reason: others for reason, others in rest.items() if others})
+
     def _labels_in(self, folder: Path) -> dict[str, Path]:
         if folder not in self._stems:
             names = sorted(os.listdir(folder)) if folder.is_dir() else []
@@ -152,6 +161,15 @@ def has_labels(root: Path) -> bool:
         return True
     files = (file for folder in folders for file in folder.glob("*.txt") if not NO_LABELS.fullmatch(file.name))
     return any(any(file.with_suffix(suffix).is_file() for suffix in IMAGES) for file in islice(files, SAMPLE))
+
+
+def unnamed_labels(root: Path) -> str:
+    """The first label file, of a folder whose classes nothing may name."""
+    folders = [root, *split_folders(root).values()]
+    folders += [folder / word for folder in folders for word in LABEL_FOLDERS]
+    folders += [place for folder in folders for place in split_folders(folder).values()]
+    files = (file for folder in folders for file in islice(folder.glob("*.txt"), SAMPLE))
+    return next((file.relative_to(root).as_posix() for file in files if file.is_file() and has_label_lines(file)), "")
 
 
 def _locate(config: Config, entry: str) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from argus_core.errors import ArgusError, Fault, counted
 from argus_data.files.texts import read_text
+from argus_data.layers.box_forms import MISFITS, Form, corners
 
 Shares = npt.NDArray[np.float64]
 SLACK = 1e-3
@@ -20,8 +22,11 @@ SLACK = 1e-3
 PIXELS = 2.0
 """Larger coordinates are no shares of the image."""
 MANY = 3
-"""So many boxes, and a third of all, leave the image where their numbers mean something else; one more class than there
+"""So many boxes, and a tenth of all, leave the image where their numbers mean something else; one more class than there
 are names, so many times, shows that classes are counted from 1."""
+FORMS: Mapping[Form, str] = {"xyxy": "x1 y1 x2 y2", "xywh": "x1 y1 width height"}
+"""What is written in place of centre and size."""
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,8 @@ class LabelReader:
         try:
             text = read_text(file)
         except ArgusError as error:
-            what = f"{error}; its image is left out"
-            self._faults.append(Fault(f"{self.split}, {shown}", what, True, "label files that cannot be read"))
+            kind = "images whose label file cannot be read"
+            self._faults.append(Fault(f"{self.split}, {shown}", str(error), True, kind))
             return None
         rows = []
         for number, line in enumerate(text.splitlines(), 1):
@@ -86,7 +91,7 @@ class LabelReader:
     def faults(self) -> list[Fault]:
         """What is wrong with the files that were read; what is left out counts against all lines."""
         notes = [
-            Fault(self.split, f"{count} {kind}, such as {first}" if count > 1 else f"{kind}: {first}")
+            Fault(f"{self.split}, labels", f"{count} {kind}, such as {first}" if count > 1 else f"{kind}: {first}")
             for kind, (count, first) in self._notes.items()
         ]
         counted = [replace(fault, total=self.lines) if fault.dropped else fault for fault in self._faults]
@@ -100,12 +105,10 @@ class LabelReader:
     def _row(self, line: str) -> tuple[float, ...]:
         """Label, corners and area of a line."""
         words, shown = self._words(line), repr(line.strip()[:60])
-        try:
-            number, *values = map(float, words)
-        except ValueError as error:
-            raise _UnusableError("lines that are not numbers", f"{shown} is not a class number and a place") from error
-        if not all(map(math.isfinite, (number, *values))):
-            raise _UnusableError("lines with numbers that are not finite", f"{shown} is not finite")
+        if odd := [word for word in words if not NUMBER.fullmatch(word)]:
+            what = f"{shown} is not a class number and a place: {odd[0]!r} is no decimal number"
+            raise _UnusableError("lines that are not numbers", what)
+        number, *values = map(float, words)
         label = self._label(number, words[0])
         boxed = len(values) in (4, 5) or (self.keypoints > 0 and len(values) == 4 + self.keypoints)
         if max(map(abs, values[:4] if boxed else values), default=0) > PIXELS:
@@ -176,22 +179,35 @@ class LabelReader:
 
     def _misread(self) -> list[Fault]:
         """Faults that show only over all lines: boxes in another form, and classes that are counted from 1."""
-        faults = []
-        box, size = np.hsplit(np.array(self._plain).reshape(-1, 4), 2)
-        out = int(((box - size / 2 < -SLACK) | (box + size / 2 > 1 + SLACK)).any(axis=1).sum())
-        if out >= max(MANY, len(box) / MANY):
-            forms = {"x1 y1 x2 y2": (box < size) & (size <= 1), "x1 y1 width height": box + size <= 1 + SLACK}
-            form = next((form for form, fits in forms.items() if (fits & (box >= 0)).all()), "")
-            what = f"{out} of {len(box)} boxes leave their image, and none would as {form}"
-            faults += [Fault(self.split, f"{what}; write centre x y width height", wrong=True)] if form else []
+        where, faults = f"{self.split}, labels", []
+        boxes = np.array(self._plain).reshape(-1, 4)
+        out, others = _misfits(boxes, "cxcywh"), {form: _misfits(boxes, form) for form in FORMS}
+        form = min(FORMS, key=others.__getitem__)
+        if out >= max(MANY, MISFITS * len(boxes)) and others[form] <= MISFITS * out:
+            what = f"{out} of {len(boxes)} boxes leave their image, and {others[form] or 'none'} would as {FORMS[form]}"
+            faults.append(Fault(where, f"{what}; write centre x y width height", wrong=True))
         if self._numbers[max(self.classes) + 1] >= MANY and min(self._numbers) == 1:
             what = f"no line has class 0, and some have {max(self.classes) + 1}: classes count from 0, not from 1"
-            faults.append(Fault(self.split, what, wrong=True))
+            faults.append(Fault(where, what, wrong=True))
         return faults
 
     def _note(self, kind: str, first: str) -> None:
         count, known = self._notes.get(kind, (0, first))
         self._notes[kind] = count + 1, known
+
+
+def has_label_lines(file: Path) -> bool:
+    """Whether a text file begins with a class number and a place."""
+    with file.open("rb") as stream:
+        words = stream.readline(10_000).decode("utf-8-sig", errors="replace").split()
+    return len(words) >= 5 and words[0].isdecimal() and all(map(NUMBER.fullmatch, words))
+
+
+def _misfits(boxes: Shares, form: Form) -> int:
+    """How many boxes leave their image, or have no area, as ``form``."""
+    ends = corners(boxes, form, np.ones((len(boxes), 2)))
+    inside = (ends >= -SLACK) & (ends <= 1 + SLACK) & np.tile(ends[:, :2] < ends[:, 2:], 2)
+    return int((~inside.all(axis=1)).sum())
 
 
 def _area(values: Sequence[float]) -> float:

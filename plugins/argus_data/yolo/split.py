@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,7 @@ class YoloSplit(BoxSplit):
         return Boxes(boxes, labels.labels, crowd, np.where(np.isnan(area), plain, area))
 
     def remarks(self) -> list[str]:
-        """What is taken of lines that hold more than a box."""
+        """What is taken of lines that hold more than a box, and a test split that is only named."""
         return list(self._remarks)
 
     def _size(self, index: int) -> tuple[int, int]:
@@ -95,7 +96,11 @@ def open_yolo(path: str | Path, *, labels: str = "", limit: int = 0) -> dict[str
     sources = find_sources(config)
     faults = {name: _shared(name, sources) for name in sources}
     next(iter(faults.values())).extend(config.faults)
-    return {name: _open_split(name, sources[name], config, LabelFinder(given), faults[name], limit) for name in sources}
+    configs = {name: replace(config, remarks=[]) if number else config for number, name in enumerate(sources)}
+    return {
+        name: _open_split(name, sources[name], configs[name], LabelFinder(given), faults[name], limit)
+        for name in sources
+    }
 
 
 def _open_split(
@@ -122,8 +127,8 @@ def _open_split(
         config,
         [*faults, *reader.faults()],
         annotated=any(found),
-        listings=listings,
-        remarks=reader.remarks(),
+        listings=[finder.without_known(listing, config) for listing in listings],
+        remarks=[*config.remarks, *reader.remarks()],
     )
 
 
@@ -185,7 +190,7 @@ def looks_like_yolo(path: Path) -> str:
     if not path.is_dir():
         return ""
     if files := yaml_files(path):
-        return f"{files[0].name} names classes"
+        return f"{files[0].name} names classes" if has_names(files[0]) else files[0].name
     if (path / DARKNET).is_file():
         return DARKNET
     listed = find_class_list(path)
