@@ -16,19 +16,18 @@ def recognize(path: str, quoted: str, plugins: Plugins) -> tuple[str, str]:
     Raises ArgusError, with all that was looked for, where no layout fits, and where several do.
     """
     layouts = plugins.layouts()
-    found = {
-        _with_path(spec, quoted): reason
-        for spec, layout in layouts.items()
-        if (reason := _found(layout, path, plugins))
-    }
+    answers = {_with_path(spec, quoted): _found(layout, path, plugins) for spec, layout in layouts.items()}
+    found = {spec: reason for spec, reason in answers.items() if isinstance(reason, str) and reason}
     if len(found) == 1:
         return next(iter(found.items()))
     if found:
         both = " and ".join(f"{spec} ({reason})" for spec, reason in found.items())
         raise ArgusError(f"{path} is more than one data set: {both}; give the one that is meant")
     looked = "".join(f"\n  {_with_path(spec, 'PATH')}: {layout.files}" for spec, layout in layouts.items())
+    lacks = "".join(f"\nIt is not {spec}, as {why}\n" for spec, why in answers.items() if isinstance(why, ArgusError))
     raise ArgusError(
-        f"{path} is not recognised as a data set; say which it is, as in coco:{quoted}. Looked for:{looked}"
+        f"{path} is not recognised as a data set; say which it is, as in coco:{quoted}."
+        f"{lacks or ' '}Looked for:{looked}"
     )
 
 
@@ -38,10 +37,12 @@ def _with_path(spec: str, path: str) -> str:
     return f"{name}:{path}{comma}{options}"
 
 
-def _found(layout: Layout, path: str, plugins: Plugins) -> str:
-    """What the layout says of the path; a layout that fails says nothing, and is noted."""
+def _found(layout: Layout, path: str, plugins: Plugins) -> str | ArgusError:
+    """What the layout says of the path, or why it does not fit; a layout that fails says nothing, and is noted."""
     try:
         return str(layout.found(Path(path).expanduser()) or "")
+    except ArgusError as error:
+        return error
     except Exception as error:  # a plugin's code may raise anything
         plugins.failed[f"layout {layout.files!r}"] = f"raised {describe_error(error)} for {path}"
         return ""

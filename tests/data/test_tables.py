@@ -13,7 +13,7 @@ from argus_core.data.check import DataRefused, check_data, refuse_faults
 from argus_core.errors import ArgusError
 from argus_core.testing import data_suite
 from argus_data.folders.class_folders import open_folder
-from argus_data.tables.data_set import open_table
+from argus_data.tables.data_set import looks_like_table, open_table
 from coco_folders import box, flat, image
 from yolo_folders import write
 
@@ -72,6 +72,84 @@ def test_a_table_for_each_split_and_ids_without_a_suffix(tmp_path):
         "train": ["a.png", "b.png"],
         "val": ["c.png"],
     }
+
+
+KAGGLE = {
+    "train.csv": "image,label\na.png,cat\nb.png,dog\n",
+    "test.csv": "image\nc.png\n",
+    "sample_submission.csv": "image,label\nc.png,bird\n",
+}
+
+
+@pytest.mark.parametrize("test", ["image\nc.png\n", "image,label\nc.png,\n", "image,size\nc.png,3\n"])
+def test_a_test_set_without_labels(tmp_path, arena, test):
+    write(tmp_path, {**KAGGLE, "test.csv": test, **{f"images/{name}": "" for name in IMAGES}})
+    data = open_table(tmp_path)
+    assert data["train"].tasks["classify"].classes == ("cat", "dog") and data["test"].key(0) == "c.png"
+    assert data["test"].tasks == {} and data["test"].faults() == [] and len(data["test"]) == 1
+    code, out, err = arena(f"data check {tmp_path}")
+    assert code == 0 and (out + err).count("test.csv gives no image of it a class; it is opened without labels") == 1
+
+
+def test_a_column_of_splits_with_a_test_set_without_labels(tmp_path):
+    text = "image,label,split\na.png,cat,train\nb.png,dog,train\nc.png,,test\n"
+    data = open_table(write(tmp_path, {"t.csv": text, **IMAGES}))
+    assert [len(split.tasks) for split in data.values()] == [1, 0]
+
+
+def test_boxes_with_a_test_set_without(tmp_path):
+    data = open_table(write(tmp_path, {"train.csv": BOXES, "test.csv": "id\nb\n", "a.png": "", "test/b.png": ""}))
+    assert list(data["train"].tasks) == ["detect"] and data["test"].key(0) == "b.png" and not data["test"].tasks
+
+
+def test_one_sample_submission_beside_a_single_table(tmp_path):
+    write(tmp_path, {"labels.csv": PETS, "sampleSubmission.csv": PETS, **IMAGES})
+    assert list(open_table(tmp_path)) == ["all"]
+
+
+@pytest.mark.parametrize(("no", "yes"), [("0", "1"), ("0.0", "1.0")])
+def test_a_column_for_each_class(tmp_path, no, yes):
+    text = f"filename, cat, wild dog\na.png, {yes}, {no}\nb.png, {no}, {yes}\n"
+    write(tmp_path, {"train/_classes.csv": text, "train/a.png": "", "train/b.png": ""})
+    split = open_table(tmp_path)["train"]
+    assert split.tasks["classify"].classes == ("cat", "wild dog") and split.faults() == []
+    assert labels(split) == {"a.png": 0, "b.png": 1}
+    assert looks_like_table(tmp_path) == f"{Path('train/_classes.csv')} has columns of images and labels"
+
+
+MARKS = {
+    "c.png,0,0": ("all, t.csv, line 4", "c.png has no class"),
+    "c.png,1,1": ("all, t.csv, line 4", "it has a 1 for cat and dog; an image has one class"),
+    "c.png,1,x": ("all, t.csv, line 4", "it has 'x' in the column dog, which is neither 0 nor 1"),
+}
+
+
+@pytest.mark.parametrize("row", MARKS)
+def test_rows_without_just_one_mark_are_left_out(tmp_path, row):
+    split = open_table(write(tmp_path, {"t.csv": f"image,cat,dog\na.png,1,0\nb.png,0,1\n{row}\n", **IMAGES}))["all"]
+    (fault,) = split.faults()
+    assert (fault.where, fault.what) == MARKS[row] and fault.dropped and len(split) == 2 and fault.total == 3
+
+
+def test_several_classes_for_most_images_are_refused(tmp_path):
+    write(tmp_path, {"t.csv": "image,cat,dog\na.png,1,1\nb.png,0,1\nc.png,1,1\n", **IMAGES})
+    with pytest.raises(ArgusError, match="2 of 3 rows have a 1 for several classes; several classes per image are not"):
+        open_table(tmp_path)
+
+
+@pytest.mark.parametrize("rows", ["d.png,bird\n", "e.png,owl\ne.png,hen\n"])
+def test_rows_that_are_left_out_add_no_classes(tmp_path, rows):
+    write(tmp_path, {"train.csv": PETS, "val.csv": f"image,label\na.png,dog\n{rows}", **IMAGES, "e.png": ""})
+    for split in open_table(tmp_path).values():
+        assert split.tasks["classify"].classes == ("cat", "dog")
+
+
+def test_boxes_that_are_left_out_add_no_classes(tmp_path):
+    row = "a.png,40,30,ape,50,5,60,13\n"
+    split = open_table(write(tmp_path, {"t.csv": BOXES + row, "a.png": ""}))["all"]
+    task = split.tasks["detect"]
+    assert task.classes == ("cat", "dog") and task.categories == (1, 2)
+    assert split.truth(0, "detect").labels.tolist() == [1, 0]
 
 
 def test_ids_that_several_images_have(tmp_path):
@@ -148,7 +226,7 @@ def test_images_without_objects_and_sizes_that_are_not_given(tmp_path):
     assert len(split) == 2 and len(split.truth(1, "detect").labels) == 0
     assert split.truth(0, "detect").boxes.tolist() == [[4, 5, 14, 13], [30, 20, 40, 30]]
     (fault,) = split.faults()
-    assert fault.where == "t.csv, annotation in line 2" and "leaves a.png" in fault.what
+    assert fault.where == "all, t.csv, annotation in line 2" and "leaves a.png" in fault.what
 
 
 BROKEN = {
@@ -159,6 +237,8 @@ BROKEN = {
     "d.png,": ("line 5", "there is no image d.png", True),
     "a.png,cat,wild": ("line 5", "it has 3 columns, not 2; put texts with commas in double quotes", True),
     "a.png": ("line 5", "it has 1 columns, not 2", True),
+    " , ": ("line 5", "it is empty apart from separators", False),
+    "a.png,": ("line 5", "a.png has no class", True),
 }
 
 
@@ -167,7 +247,7 @@ def test_every_broken_row_is_named(tmp_path, row):
     where, what, dropped = BROKEN[row]
     split = open_table(write(tmp_path, {"t.csv": f"{PETS}{row}\n", **IMAGES}))["all"]
     (fault,) = split.faults()
-    assert what in fault.what and fault.where.endswith(where) and fault.dropped is dropped
+    assert what in fault.what and fault.where == f"all, t.csv, {where}" and fault.dropped is dropped
     assert len(split) == (2 if "one class" in what else 3)
 
 

@@ -46,6 +46,13 @@ LAYOUTS = {
         "train/_annotations.csv": "filename,width,height,class,xmin,ymin,xmax,ymax\n",
         "train/a.png": "",
     },
+    "csv of Kaggle": {
+        "train.csv": PETS,
+        "test.csv": "image\nb.png\n",
+        "sample_submission.csv": "image,label\nb.png,x\n",
+        "images/a.png": "",
+    },
+    "csv of classes in columns": {"train/_classes.csv": "filename, cat, dog\na.png, 1, 0\n", "train/a.png": ""},
     "imagenet": {"LOC_synset_mapping.txt": "n01 x\n", "train/n01/a.png": "", "train/n02/b.png": ""},
     "images": {"classes.json": "[]", "images/a.png": "", "masks/a.png": ""},
     "images with depth": {"images/a.png": "", "depth/a.png": ""},
@@ -128,6 +135,16 @@ def test_no_layout(tmp_path):
     assert any(line.startswith("  images:PATH,masks=masks,classes=classes.json: images/ beside") for line in looked)
 
 
+@pytest.mark.parametrize("name", ["", "pets.csv"])
+def test_a_table_that_is_nearly_one_says_what_it_lacks(tmp_path, name):
+    write(tmp_path, {"pets.csv": "a.png,cat\nb.png,dog\n", "photos/a.png": ""})
+    with pytest.raises(ArgusError) as caught:
+        explicit_spec(str(tmp_path / name))
+    first, lacks, looked, *_ = str(caught.value).splitlines()
+    assert "is not recognised as a data set" in first and looked == "Looked for:"
+    assert lacks.startswith(f"It is not csv:{tmp_path / name}, as ") and lacks.endswith("columns=image,label")
+
+
 def test_one_line_says_what_it_was_taken_for(tmp_path, capsys):
     write(tmp_path, LAYOUTS["folder"])
     assert named_data(str(tmp_path)) == f"folder:{tmp_path}"
@@ -154,6 +171,10 @@ def test_commands_say_it_and_open_it(tmp_path, arena):
     assert code == 2 and "there is no file or folder" in err
     code, _, err = arena(f"train --head classify.linear --backbone tiny --data {tmp_path.parent}/{tmp_path.name}x")
     assert code == 2 and "taken for" not in err
+
+
+def lacks(path: Path) -> str:
+    raise ArgusError("mine.txt is empty")
 
 
 def stranger(layouts):
@@ -184,6 +205,14 @@ def test_the_layout_of_a_stranger(tmp_path):
     assert explicit_spec(str(tmp_path), plugins) == (f"mine:{tmp_path}", "mine")
     assert plugins.failed["layout 'nothing'"].startswith("raised RuntimeError: no")
     assert plugins.failed["layout 'coco'"] == "hers offers no data set 'coco'"
+
+
+def test_what_the_layout_of_a_stranger_lacks(tmp_path):
+    plugins = stranger(lambda: {"mine": Layout("a file called mine", lacks)})
+    with pytest.raises(ArgusError, match=r"It is not mine:.*, as mine\.txt is empty\nLooked for:"):
+        explicit_spec(str(tmp_path), plugins)
+    flat(tmp_path, [box(1)])
+    assert explicit_spec(str(tmp_path), plugins)[0] == f"coco:{tmp_path}" and not plugins.failed
 
 
 @pytest.mark.parametrize("offer", [None, 7, {"mine": fails}, {1: Layout("x", fails)}])

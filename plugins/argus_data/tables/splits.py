@@ -10,7 +10,7 @@ from typing import Any
 
 from argus_core.errors import ArgusError, Fault
 from argus_core.image import read_size
-from argus_data.coco.annotations import coco_columns
+from argus_data.coco.annotations import Category, coco_columns
 from argus_data.coco.split import CocoSplit
 from argus_data.coco.values import whole_number
 from argus_data.files.images import ImageFile, ImageSplit
@@ -21,71 +21,127 @@ from argus_data.tables.table_file import BOX, Row, Table
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of a split with the images that they name, which lie below ``folder``."""
+    """The rows of a split with the images they name, which lie below ``folder``; ``total`` has the lost ones too."""
 
     name: str
     table: Table
     folder: Path
     rows: list[tuple[str, Row]]
+    total: int
     faults: list[Fault]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the rows say anything of their images; those of a published test set do not."""
+        boxes = self.table.has_boxes and "label" in self.table.columns
+        return boxes or self.name in ("train", "all") or any(row.cells["label"] for _, row in self.rows)
 
     def fault(self, row: Row, what: str, kind: str, *, dropped: bool = False) -> Fault:
         """A fault of one row; what is left out counts against all rows."""
-        where = f"{self.name}, {self.table.file.name}, line {row.line}"
-        return Fault(where, what, dropped, kind, total=len(self.rows) if dropped else 0)
+        return row_fault(self.name, self.table, row, what, kind, total=self.total if dropped else 0)
 
 
-def class_split(part: Part, classes: Sequence[str], limit: int) -> ImageSplit:
+def row_fault(split: str, table: Table, row: Row, what: str, kind: str, *, total: int) -> Fault:
+    """A fault of one row, which is left out of ``total`` unless that is 0."""
+    return Fault(f"{split}, {table.file.name}, line {row.line}", what, total > 0, kind, total=total)
+
+
+class BareSplit(ImageSplit):
+    """Images of a table that gives them no classes."""
+
+    def __init__(self, part: Part, limit: int) -> None:
+        keys = list(dict.fromkeys(key for key, _ in part.rows))[: limit or None]
+        super().__init__(part.name, _files(part, keys), (), (), part.faults)
+        self._remark = f"{part.table.file.name} gives no image of it a class; it is opened without labels"
+
+    def remarks(self) -> list[str]:
+        """That there are no classes."""
+        return [self._remark]
+
+
+def _files(part: Part, keys: Iterable[str]) -> list[ImageFile]:
+    return [ImageFile(key, spelt_on_disk(part.folder, key)) for key in keys]
+
+
+class ClassRows:
     """Images with a class each; those that have none, or several, are left out."""
-    found: dict[str, str] = {}
-    for key, row in part.rows:
-        found[key] = found.get(key) or row.cells["label"]
-    several = {key for key, row in part.rows if row.cells["label"] not in ("", found[key])}
-    index = {name: number for number, name in enumerate(classes)}
-    labels = {key: index[label] for key, label in found.items() if label and key not in several}
-    names, numbers = list(labels), list(labels.values())
-    kept = evenly(numbers, limit)
-    files = [ImageFile(names[n], spelt_on_disk(part.folder, names[n])) for n in kept]
-    faults = [
-        *part.faults,
-        *own_labels(f"{part.name}, {part.table.file.name}", len(part.rows), len(classes)),
-        *_class_faults(part, found),
-    ]
-    return ImageSplit(part.name, files, [LabelLayer(classes, [numbers[n] for n in kept])], (), faults)
+
+    def __init__(self, part: Part, limit: int) -> None:
+        self.part, self.limit = part, limit
+        self._first: dict[str, str] = {}
+        for key, row in part.rows:
+            self._first[key] = self._first.get(key) or row.cells["label"]
+        several = {key for key, row in part.rows if row.cells["label"] not in ("", self._first[key])}
+        self._labels = {key: label for key, label in self._first.items() if label and key not in several}
+
+    @property
+    def labels(self) -> set[str]:
+        """The classes of the images that are used."""
+        return set(self._labels.values())
+
+    def split(self, classes: Sequence[str]) -> ImageSplit:
+        """The images, as many of each class as can be, with their places in ``classes``."""
+        part, index = self.part, {name: number for number, name in enumerate(classes)}
+        names, numbers = list(self._labels), [index[label] for label in self._labels.values()]
+        kept = evenly(numbers, self.limit)
+        faults = [
+            *part.faults,
+            *own_labels(f"{part.name}, {part.table.file.name}", len(part.rows), len(classes)),
+            *_class_faults(part, self._first),
+        ]
+        layer = LabelLayer(classes, [numbers[n] for n in kept])
+        return ImageSplit(part.name, _files(part, [names[n] for n in kept]), [layer], (), faults)
 
 
-def _class_faults(part: Part, found: Mapping[str, str]) -> Iterator[Fault]:
-    """Rows without a class, with another one than ``found`` gives their image, and rows that say what was said."""
+def _class_faults(part: Part, first: Mapping[str, str]) -> Iterator[Fault]:
+    """Rows without a class, with another one than the first of their image, and rows that say what was said."""
     seen: set[str] = set()
     for key, row in part.rows:
         label = row.cells["label"]
-        if label not in ("", found[key]):
-            what = f"{key} is {label!r} here and {found[key]!r} before; an image has one class"
+        if not label:
+            yield part.fault(row, f"{key} has no class", "rows without a class", dropped=True)
+        elif label != first[key]:
+            what = f"{key} is {label!r} here and {first[key]!r} before; an image has one class"
             yield part.fault(row, what, "images with several classes", dropped=True)
         elif key in seen:
             yield part.fault(row, f"{key} is listed before", "rows that repeat another one")
-        elif not label:
-            yield part.fault(row, f"{key} has no class", "rows without a class", dropped=True)
-        seen.add(key)
-
-
-def box_split(part: Part, classes: Sequence[str], limit: int) -> CocoSplit:
-    """Images with the boxes of all their rows; a row with neither a box nor a class says that there are none."""
-    faults = list(part.faults)
-    images = _images(part, faults)
-    numbers = {name: number for number, name in enumerate(classes, 1)}
-    objects = []
-    for key, row in part.rows:
-        label = row.cells["label"]
         if label:
-            entry = {"id": f"in line {row.line}", "image_id": images[key]["id"], "bbox": _box(row)}
-            objects.append(entry | {"category_id": numbers[label]})
-        elif any(row.cells[side] for side in BOX):
-            faults.append(part.fault(row, f"its box in {key} has no class", "boxes without a class", dropped=True))
-    categories = [{"id": number, "name": name} for name, number in numbers.items()]
-    content = {"images": list(images.values()), "annotations": objects, "categories": categories}
-    columns = coco_columns(part.table.file, content, limit)
-    return CocoSplit(part.name, [part.folder], replace(columns, faults=(*faults, *columns.faults)), tuple(classes))
+            seen.add(key)
+
+
+class BoxRows:
+    """Images with the boxes of all their rows; a row with neither a box nor a class says that there are none."""
+
+    def __init__(self, part: Part, limit: int) -> None:
+        self.part, faults = part, list(part.faults)
+        images = _images(part, faults)
+        self._own = sorted({row.cells["label"] for _, row in part.rows if row.cells["label"]})
+        numbers = {name: number for number, name in enumerate(self._own)}
+        objects = []
+        for key, row in part.rows:
+            label = row.cells["label"]
+            if label:
+                entry = {"id": f"in line {row.line}", "image_id": images[key]["id"], "bbox": _box(row)}
+                objects.append(entry | {"category_id": numbers[label]})
+            elif any(row.cells[side] for side in BOX):
+                faults.append(part.fault(row, f"its box in {key} has no class", "boxes without a class", dropped=True))
+        categories = [{"id": number, "name": name} for name, number in numbers.items()]
+        content = {"images": list(images.values()), "annotations": objects, "categories": categories}
+        columns = coco_columns(part.table.file, content, limit)
+        faults += [replace(fault, where=f"{part.name}, {fault.where}") for fault in columns.faults]
+        self._columns = replace(columns, faults=tuple(faults))
+
+    @property
+    def labels(self) -> set[str]:
+        """The classes of the boxes that are used."""
+        return {category.name for category in self._columns.used}
+
+    def split(self, classes: Sequence[str]) -> CocoSplit:
+        """The images with their boxes, whose categories are numbered as ``classes`` are, from 1."""
+        ids = {name: number for number, name in enumerate(dict.fromkeys((*classes, *self._own)), 1)}
+        categories = tuple(Category(ids[name], name, "") for name in dict.fromkeys((*self._own, *classes)))
+        columns = replace(self._columns, categories=categories)
+        return CocoSplit(self.part.name, [self.part.folder], columns, tuple(classes))
 
 
 def _images(part: Part, faults: list[Fault]) -> dict[str, dict[str, Any]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 
-from argus_core.errors import ArgusError, Fault
+from argus_core.errors import ArgusError
 from argus_data.files.texts import read_text
+from argus_data.tables.one_hot import class_columns, class_of, refuse_several
 
 TABLES = (".csv", ".tsv")
 DELIMITERS = (",", ";", "\t", "|")
@@ -36,20 +38,25 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """The cells of a line, without blanks around them, by what their column means."""
+    """The cells of a line, without blanks around them, by what their column means.
+
+    ``what`` says why a row cannot be used, in words; ``dropped`` whether anything is lost with it.
+    """
 
     line: int
     cells: Mapping[str, str]
+    what: str = ""
+    kind: str = ""
+    dropped: bool = True
 
 
 @dataclass(frozen=True)
 class Table:
-    """A file, what its columns mean, its rows, and the faults of those that are left out."""
+    """A file, what its columns mean, and its rows, with those that cannot be used."""
 
     file: Path
     columns: frozenset[str]
     rows: list[Row]
-    faults: list[Fault] = field(default_factory=list)
 
     @property
     def has_boxes(self) -> bool:
@@ -57,41 +64,48 @@ class Table:
         return self.columns >= set(BOX)
 
 
-def read_table(file: Path, columns: str = "", named: Mapping[str, str] | None = None) -> Table:
+def read_table(
+    file: Path, columns: str = "", named: Mapping[str, str] | None = None, *, need_labels: bool = True
+) -> Table:
     """The rows of a file whose first one is a header, unless ``columns`` says what they mean, as in ``image,-,label``.
 
     ``named`` gives the names of columns by what they mean. Raises ArgusError for a file without rows, and for columns
-    that are not known.
+    that are not known; those of classes may be missing unless ``need_labels``.
     """
     lines = _parse(file)
     if not lines:
         raise ArgusError(f"{file} is empty; write a header such as image,label and a row for each image")
-    header = columns.split(",") if columns else lines.pop(0)[1]
-    meanings = _meanings(file, header, named or {}, given=bool(columns))
-    rows = [
-        Row(number, {what: cells[place].strip() for what, place in meanings.items()})
-        for number, cells in lines
-        if len(cells) == len(header)
-    ]
-    if not rows:
+    header = [name.strip() for name in (columns.split(",") if columns else lines.pop(0)[1])]
+    meanings = _meanings(file, header, named or {}, given=bool(columns), need_labels=need_labels)
+    full = [cells for _, cells in lines if len(cells) == len(header) and any(map(str.strip, cells))]
+    classes: dict[int, str] = {}
+    if "label" not in meanings:
+        known = {what: meanings[what] for what in ("image", "split") if what in meanings}
+        classes = {} if columns else class_columns(header, set(known.values()), full)
+        if need_labels and not classes:
+            raise ArgusError(
+                f"{file}: no column is called label, class or category; its columns are {', '.join(header)}; "
+                "give label=NAME"
+            )
+        meanings = known if classes else meanings
+    if not full:
         raise ArgusError(f"{file} has no rows with the {len(header)} columns {', '.join(header)}")
-    return Table(file, frozenset(meanings), rows, _odd_rows(file, lines, len(header)))
+    rows = [_row(number, cells, len(header), meanings, classes) for number, cells in lines]
+    refuse_several(file, [row.kind for row in rows])
+    return Table(file, frozenset({*meanings, *(["label"] if classes else [])}), rows)
 
 
-def _odd_rows(file: Path, lines: Sequence[tuple[int, list[str]]], columns: int) -> list[Fault]:
-    """Rows that have more or fewer columns."""
-    kind = "rows with another number of columns than the header"
-    return [
-        Fault(
-            f"{file.name}, line {number}",
-            f"it has {len(cells)} columns, not {columns}; put texts with commas in double quotes",
-            dropped=True,
-            kind=kind,
-            total=len(lines),
-        )
-        for number, cells in lines
-        if len(cells) != columns
-    ]
+def _row(line: int, cells: Sequence[str], columns: int, meanings: Mapping[str, int], classes: dict[int, str]) -> Row:
+    if not any(map(str.strip, cells)):
+        return Row(line, {}, "it is empty apart from separators", "rows that are empty", dropped=False)
+    if len(cells) != columns:
+        what = f"it has {len(cells)} columns, not {columns}; put texts with commas in double quotes"
+        return Row(line, {}, what, "rows with another number of columns than the header")
+    found = {"label": "", **{what: cells[place].strip() for what, place in meanings.items()}}
+    if not classes:
+        return Row(line, found)
+    label, what, kind = class_of(cells, classes)
+    return Row(line, {**found, "label": label}, what, kind)
 
 
 def has_known_columns(file: Path) -> bool:
@@ -103,38 +117,37 @@ def has_known_columns(file: Path) -> bool:
 
 
 def _parse(file: Path) -> list[tuple[int, list[str]]]:
-    """The lines that are not empty, with the number of each, parted by the sign that parts the first one best."""
+    """The lines that are not blank, with their numbers, from the first with a text; the sign it has most parts them."""
     text = read_text(file)
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = "\t" if file.suffix.lower() == ".tsv" else max(DELIMITERS, key=first.count)
     reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
-        return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+        lines = [(reader.line_num, cells) for cells in reader if len(cells) > 1 or any(map(str.strip, cells))]
     except csv.Error as error:
         raise ArgusError(f"{file}, line {reader.line_num}: cannot be read as a table: {error}") from error
+    return list(dropwhile(lambda line: not any(map(str.strip, line[1])), lines))
 
 
-def _meanings(file: Path, header: Sequence[str], named: Mapping[str, str], *, given: bool) -> dict[str, int]:
+def _meanings(
+    file: Path, names: Sequence[str], named: Mapping[str, str], *, given: bool, need_labels: bool
+) -> dict[str, int]:
     """The place of each column that is known by its name."""
-    names = [cell.strip() for cell in header]
     plain = [_plain(name) for name in names]
     places = {}
     for what, words in COLUMNS.items():
         if what in named:
-            if named[what] not in names:
+            if named[what] in names:
+                places[what] = names.index(named[what])
+            elif need_labels or what == "image":
                 raise ArgusError(f"{what}={named[what]}: {file} has no such column; it has {', '.join(names)}")
-            places[what] = names.index(named[what])
         elif word := next((word for word in words if word in plain), None):
             places[what] = plain.index(word)
     if "image" not in places:
-        what = f"columns={','.join(header)}" if given else f"the first line, {','.join(header)[:80]},"
+        what = f"columns={','.join(names)}" if given else f"the first line, {','.join(names)[:80]},"
         raise ArgusError(
             f"{file}: {what} names no column of images (image, file, filename, path ...); give image=NAME, "
             "or, where there is no header, what the columns are: columns=image,label"
-        )
-    if "label" not in places:
-        raise ArgusError(
-            f"{file}: no column is called label, class or category; its columns are {', '.join(names)}; give label=NAME"
         )
     return places
 
