@@ -80,7 +80,7 @@ def read_table(
     full = [cells for _, cells in lines if len(cells) == len(header) and any(map(str.strip, cells))]
     classes: dict[int, str] = {}
     if "label" not in meanings:
-        known = {what: meanings[what] for what in ("image", "split") if what in meanings}
+        known = {what: place for what, place in meanings.items() if what in ("image", "split")}
         classes = {} if columns else class_columns(header, set(known.values()), full)
         if need_labels and not classes:
             raise ArgusError(
