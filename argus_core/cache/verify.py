@@ -37,10 +37,9 @@ def estimate(split: Split, info: FeatureInfo, spec: CacheSpec, sample: int = 32)
     extents = []
     for index in np.unique(np.linspace(0, len(split) - 1, min(sample, len(split))).round().astype(int)).tolist():
         try:
-            height, width, _ = split.read(index).shape
+            extents.append(spec.canvas.place(*split.image_size(index)).extent)
         except ArgusError:
             continue  # writing the cache decides about unreadable images
-        extents.append(spec.canvas.place(height, width).extent)
     return round(image_bytes(info, spec, extents or [spec.canvas.size]) * len(split))
 
 

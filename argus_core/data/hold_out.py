@@ -36,6 +36,10 @@ class Part(Split):
         """The image as (h, w, 3) RGB."""
         return self._whole.read(self._indices[index])
 
+    def image_size(self, index: int) -> tuple[int, int]:
+        """As in the whole."""
+        return self._whole.image_size(self._indices[index])
+
     def digest(self, index: int) -> str:
         """sha256 (hex) of the image's bytes."""
         return self._whole.digest(self._indices[index])

@@ -31,6 +31,11 @@ class Split(ABC):
     def read(self, index: int) -> npt.NDArray[np.uint8]:
         """The image as (h, w, 3) RGB; raises ArgusError with its path if it cannot be read."""
 
+    def image_size(self, index: int) -> tuple[int, int]:
+        """Height and width of the image in pixels; raises ArgusError as ``read`` does, which it calls by default."""
+        height, width, _ = self.read(index).shape
+        return height, width
+
     @abstractmethod
     def digest(self, index: int) -> str:
         """sha256 (hex) of the image's bytes."""

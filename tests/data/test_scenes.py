@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from argus_core.data.hold_out import hold_out
 from argus_core.errors import ArgusError
 from argus_data.procedural.render import SOLID, first_depth, look, surface
 from argus_data.procedural.scene import SEGMENTS, VISIBLE_PIXELS, VISIBLE_SHARE
@@ -324,6 +325,13 @@ def test_keys_and_lengths():
 def test_options_that_make_no_scenes(options, words):
     with pytest.raises(ArgusError, match=words):
         open_scenes(**options)
+
+
+def test_sizes_are_those_of_the_pictures_and_cost_no_rendering(monkeypatch):
+    split = open_scenes(images=2, val=1, size="64x96")["train"]
+    assert split.image_size(1) == split.read(1).shape[:2] == (64, 96)
+    monkeypatch.setattr(type(split), "read", lambda *_: pytest.fail("a picture was rendered"))
+    assert split.image_size(0) == (64, 96) == hold_out({"all": split}, 0.5)["val"].image_size(0)
 
 
 def test_opening_does_not_import_torch():

@@ -67,10 +67,9 @@ def sizes_of(split: Split, cache: Cache | None = None) -> dict[int, Size]:
     sizes = {}
     for index in range(0, len(split), max(1, -(-len(split) // SAMPLED))):
         try:
-            height, width, _ = split.read(index).shape
+            sizes[index] = split.image_size(index)
         except ArgusError:
             continue  # whatever needs the image reports it
-        sizes[index] = (height, width)
     return sizes
 
 

@@ -61,6 +61,10 @@ class SceneSplit(Split):
         world = self._world(index)
         return photograph(world, world.camera)
 
+    def image_size(self, index: int) -> tuple[int, int]:
+        """That of every picture; nothing is rendered."""
+        return self._size
+
     def digest(self, index: int) -> str:
         """sha256 (hex) of what the picture is made from, in place of its bytes."""
         return json_sha256([*self._recipe, index])
