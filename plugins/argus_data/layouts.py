@@ -12,10 +12,10 @@ from argus_data.coco.layout import coco_layout
 from argus_data.files.images import split_folders
 from argus_data.folders.imagenet import DEVKIT, MAPPING
 from argus_data.hf.data_set import hf_layout
-from argus_data.tables.data_set import looks_like_table
+from argus_data.tables.data_set import table_layout
 from argus_data.voc.layout import voc_layout
 from argus_data.yolo.image_files import unnamed_labels
-from argus_data.yolo.split import looks_like_yolo
+from argus_data.yolo.split import yolo_layout
 
 ROLES = frozenset(
     {
@@ -32,11 +32,11 @@ def known_layouts() -> Mapping[str, Layout]:
     """The layouts of all data sets that files show, by data spec without the path."""
     layouts = {
         "coco": Layout("annotations/instances_*.json, SPLIT/_annotations.coco.json or train.json of COCO", coco_layout),
-        "yolo": Layout("a YAML file with names:, obj.data, classes.txt beside labels, or label files", looks_like_yolo),
+        "yolo": Layout("a YAML file with names:, obj.data, classes.txt beside labels, or label files", yolo_layout),
         "voc": Layout("JPEGImages/ beside Annotations/ or SegmentationClass/, or XML files of Pascal VOC", voc_layout),
         "folder": Layout("train/CLASS/IMAGES, or several CLASS/IMAGES", _class_folders),
         "hf": Layout("dataset_dict.json or state.json of save_to_disk, metadata.csv or .jsonl, or parquet", hf_layout),
-        "csv": Layout("a CSV or TSV file with columns of images and labels, or train.csv", looks_like_table),
+        "csv": Layout("a CSV or TSV file with columns of images and labels, or train.csv", table_layout),
         "imagenet": Layout(f"train/SYNSET/ beside {MAPPING} or the devkit", _imagenet),
         "images,masks=masks,classes=classes.json": Layout(
             "images/ beside masks/ and classes.json", _all_of("images/", "masks/", "classes.json")
@@ -56,7 +56,7 @@ def _yolo(layouts: Mapping[str, Layout]) -> Callable[[Path], str]:
     """Recognises YOLO; by its labels alone, which COCO may have too, only what is no other data set."""
 
     def found(path: Path) -> str:
-        if (reason := looks_like_yolo(path)) or not (labels := unnamed_labels(path)):
+        if (reason := yolo_layout(path)) or not (labels := unnamed_labels(path)):
             return reason
         return "" if any(layout.found(path) for layout in layouts.values()) else f"{labels} is a label file"
 

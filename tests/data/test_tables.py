@@ -13,7 +13,7 @@ from argus_core.data.check import DataRefused, check_data, refuse_faults
 from argus_core.errors import ArgusError
 from argus_core.testing import data_suite
 from argus_data.folders.class_folders import open_folder
-from argus_data.tables.data_set import looks_like_table, open_table
+from argus_data.tables.data_set import open_table, table_layout
 from coco_folders import box, flat, image
 from yolo_folders import write
 
@@ -114,7 +114,7 @@ def test_a_column_for_each_class(tmp_path, no, yes):
     split = open_table(tmp_path)["train"]
     assert split.tasks["classify"].classes == ("cat", "wild dog") and split.faults() == []
     assert labels(split) == {"a.png": 0, "b.png": 1}
-    assert looks_like_table(tmp_path) == f"{Path('train/_classes.csv')} has columns of images and labels"
+    assert table_layout(tmp_path) == f"{Path('train/_classes.csv')} has columns of images and labels"
 
 
 MARKS = {

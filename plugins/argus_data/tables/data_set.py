@@ -132,7 +132,7 @@ def _classes(classes: Set[str]) -> list[str]:
     return sorted(classes, key=int) if all(label.isdecimal() for label in classes) else sorted(classes)
 
 
-def looks_like_table(path: Path) -> str:
+def table_layout(path: Path) -> str:
     """By what a path is known as a table of images: names of files, and of their columns.
 
     Raises ArgusError, with what its columns lack, for a table, and for a folder of images with one.

@@ -183,7 +183,7 @@ def _shown(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
-def looks_like_yolo(path: Path) -> str:
+def yolo_layout(path: Path) -> str:
     """By what a path is known as a data set of YOLO: its YAML file, obj.data, or class names beside labels."""
     if path.is_file():
         return f"{path.name} names classes" if path.suffix.lower() in YAML and has_names(path) else ""
