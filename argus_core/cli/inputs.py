@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from argus_core.cli.video import WEBCAM, Video
+from argus_core.video.read import WEBCAM, Video
 from argus_core.common.progress import ProgressBar, finished
 from argus_core.common.unique import UniqueNames, one_line, plain_name, plain_path
 from argus_core.errors import ArgusError, several

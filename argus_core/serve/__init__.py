@@ -1,0 +1,1 @@
+"""A model behind HTTP: shared passes, limits, and a page to look through."""

@@ -1,0 +1,1 @@
+"""Identities of objects over the frames of a film."""

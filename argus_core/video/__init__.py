@@ -1,0 +1,1 @@
+"""Films as frames with times, and frames with times as films."""
