@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 import typer
 
-from argus_core.video.read import WEBCAM, Video
 from argus_core.common.progress import ProgressBar, finished
 from argus_core.common.unique import UniqueNames, one_line, plain_name, plain_path
 from argus_core.errors import ArgusError, several
 from argus_core.image import IMAGES, Listing, list_images, read_image
 from argus_core.image.array import RGB
 from argus_core.image.url import is_url, media_type
+from argus_core.video.read import WEBCAM, Video
 
 STREAMS = {".m3u8", ".mpd", ".mjpg", ".mjpeg"}
 VIDEOS = {
