@@ -15,6 +15,7 @@ from argus_core.canvas import Placement
 from argus_core.errors import ArgusError, Fault
 from argus_core.tasks.base import ClassNames, Task
 from argus_core.tasks.detect.example import draw_scene, paint
+from argus_core.tasks.detect.merge import merge_detections
 from argus_core.tasks.detect.metric import Backend, CocoMetric
 from argus_core.tasks.detect.result import DetectionResult
 from argus_core.tasks.detect.values import LIMIT, Boxes, BoxTarget, Detections
@@ -72,6 +73,11 @@ class Detect(Task):
         """The detections in image pixels, clipped to the image, on the CPU."""
         boxes = torch.from_numpy(placement.boxes_to_image(prediction.boxes.cpu().numpy())).float()
         return Detections(boxes, prediction.scores.cpu(), prediction.labels.cpu())
+
+    def merge(self, predictions: Sequence[Detections], placements: Sequence[Placement]) -> Detections:
+        """The best 100 detections of all passes, each object once, in image pixels on the CPU."""
+        found = [self.to_image(*both) for both in zip(predictions, placements, strict=True)]
+        return found[0] if len(found) == 1 else merge_detections(found, placements)
 
     def result(
         self, prediction: Detections, image: npt.NDArray[np.uint8], *, score_thresh: float = 0.3
