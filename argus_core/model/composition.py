@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from operator import or_
+from itertools import chain, groupby
+from operator import itemgetter, or_
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -15,10 +16,11 @@ from torch import nn
 from argus_core.backbones.base import Backbone, encode_rendered
 from argus_core.canvas import Canvas, Placement
 from argus_core.common.license import Licenses, work_licenses
-from argus_core.errors import ArgusError, counted, unknown
+from argus_core.errors import ArgusError, unknown
 from argus_core.head import Head
 from argus_core.image import ImageSource, read_image
 from argus_core.model.compatibility import check_fit
+from argus_core.model.outline import outline
 from argus_core.tokens import FeatureInfo, Needs, PlacedTokens, Tokens
 from argus_core.tokens.taps import EmbeddingLayers
 
@@ -37,7 +39,7 @@ class Pass:
 
 
 class Seen(NamedTuple):
-    """What a run of the backbone gave: the images' numbers and tokens, and by number each head's predictions."""
+    """What a pass gave: the images' numbers and tokens, and by number each head's predictions."""
 
     group: Pass
     numbers: Sequence[int]
@@ -73,7 +75,7 @@ class Composition(nn.Module):
 
     def __repr__(self) -> str:
         """A line for the backbone and one for each head."""
-        return outline(self)
+        return outline(type(self).__name__, self.backbone, {name: self.head(name) for name in self.heads}, self.canvas)
 
     def add(self, name: str, head: Head, strict: bool = True) -> None:
         """Add a head under a new name; raises ArgusError if it does not fit the backbone, see ``check_fit``."""
@@ -158,7 +160,7 @@ class Composition(nn.Module):
         is done.
         """
         predictions: list[dict[str, Any]] = [{} for _ in images]
-        for seen in self._run(images, self.passes(names), batch, lap):
+        for seen in self._run(images, [self.passes(names)] * len(images), batch, lap):
             for number, by_head in seen.predictions.items():
                 predictions[number] |= by_head
         return predictions
@@ -167,19 +169,34 @@ class Composition(nn.Module):
     def _run(
         self,
         images: Sequence[ImageSource],
-        passes: Sequence[Pass],
+        passes: Sequence[Sequence[Pass]],
         batch: int = 8,
         lap: Callable[[str], None] = lambda name: None,
     ) -> Iterator[Seen]:
-        """Every run of the backbone that ``passes`` over images take, with the tokens; see ``predict``."""
+        """What the ``passes`` of each image give, with the tokens; see ``predict``.
+
+        Images on the same canvas share runs of the backbone, whichever heads each of them is for.
+        """
         _check_images(images)
-        for group in passes:
-            heads = {name: self.head(name) for name in group.heads}
-            for start in range(0, len(images), batch):
-                numbers = range(start, min(start + batch, len(images)))
-                placed = self.tokens([images[number] for number in numbers], group.canvas, group.needs)
+        for canvas, members in _by_canvas(passes).items():
+            for start in range(0, len(members), batch):
+                part = members[start : start + batch]
+                needs = reduce(or_, (group.needs for group, _ in part))
+                placed = self.tokens([images[number] for _, number in part], canvas, needs)
                 lap("backbone")
-                yield Seen(group, numbers, placed, run_passes(heads, [(numbers, placed)], lap))
+                yield from self._ask_heads(part, placed, lap)
+
+    def _ask_heads(
+        self, members: Sequence[tuple[Pass, int]], placed: PlacedTokens, lap: Callable[[str], None]
+    ) -> Iterator[Seen]:
+        """The predictions of heads on one run of the backbone, in which equal passes are neighbours."""
+        end = 0
+        for group, equal in groupby(members, key=itemgetter(0)):
+            numbers = [number for _, number in equal]
+            start, end = end, end + len(numbers)
+            own = PlacedTokens(placed.tokens[start:end], placed.placements[start:end])
+            heads = {name: self.head(name) for name in group.heads}
+            yield Seen(group, numbers, own, run_passes(heads, [(numbers, own)], lap))
 
     def forward(self, images: Sequence[ImageSource]) -> dict[str, list[Any]]:
         """Every head's predictions in pixels of each original image, in the order of the heads."""
@@ -209,6 +226,15 @@ def _without_canvas(name: str) -> ArgusError:
 def as_list(images: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:
     """The images as a list: a single image becomes a list of one."""
     return list(images) if isinstance(images, list | tuple) else [images]  # type: ignore[list-item]
+
+
+def _by_canvas(passes: Sequence[Sequence[Pass]]) -> dict[Canvas, list[tuple[Pass, int]]]:
+    """The passes of each image, with its number, by canvas; equal passes are neighbours."""
+    groups: dict[Canvas, dict[Pass, list[tuple[Pass, int]]]] = {}
+    for number, own in enumerate(passes):
+        for group in own:
+            groups.setdefault(group.canvas, {}).setdefault(group, []).append((group, number))
+    return {canvas: [*chain.from_iterable(equal.values())] for canvas, equal in groups.items()}
 
 
 def _check_images(images: Sequence[ImageSource]) -> None:
@@ -260,33 +286,3 @@ def run_passes(
             merged[image][name] = head.task.merge(by_head[name], placements[image])
         lap(name)
     return merged
-
-
-def outline(argus: Composition) -> str:
-    """The backbone, and a line for each head: name, kind, classes, parameters and canvas."""
-    rows = [_row(argus, name) for name in argus.heads]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    strides = sorted(set(argus.backbone.info.strides))
-    stride = f"stride {strides[0]}" if len(strides) == 1 else f"strides {strides[0]} to {strides[-1]}"
-    canvases = {argus.canvas or argus.head(name).canvas for name in argus.heads}
-    shared = argus.canvas or (canvases.pop() if len(canvases) == 1 else None)
-    canvas = f"one canvas {_canvas(shared)}" if shared else "each head on its own canvas"
-    heads = f"{counted(len(rows), 'head')}, {canvas}" if rows else "no heads"
-    summary = f"backbone {argus.backbone.name}, {_size(argus.backbone)}, {stride}; {heads}"
-    return "\n    ".join([f"{type(argus).__name__}({summary}", *lines]) + ")"
-
-
-def _row(argus: Composition, name: str) -> list[str]:
-    head = argus.head(name)
-    classes = getattr(head.task, "classes", None)
-    count = "" if classes is None else f"{len(classes):,} class{'es' * (len(classes) != 1)}"
-    return [name, head.name, count, _size(head), "" if argus.canvas else _canvas(head.canvas)]
-
-
-def _size(module: nn.Module) -> str:
-    return f"{sum(parameter.numel() for parameter in module.parameters()):,} parameters"
-
-
-def _canvas(canvas: Canvas | None) -> str:
-    return f"{canvas.height}x{canvas.width} {canvas.fit}" if canvas else "no canvas"

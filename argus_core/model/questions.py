@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias, overload
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from argus_core.errors import ArgusError
 from argus_core.image import ImageSource, read_image
-from argus_core.model.composition import as_list
+from argus_core.model.clock import Clock
+from argus_core.model.composition import Pass, as_list
 from argus_core.model.embedder import Embedder, Source
 from argus_core.model.embeddings import embed_results
 from argus_core.model.perception import NOUNS, Perception
@@ -27,6 +27,14 @@ from argus_core.tasks.segment import SegmentResult
 Several: TypeAlias = list[Source] | tuple[Source, ...]
 """Several images. Not any sequence, because texts and arrays are sequences too."""
 FloatMap: TypeAlias = "npt.NDArray[np.float32]"
+
+
+class Question(NamedTuple):
+    """What is asked about an image: heads by name, options for results by task, and whether embeddings are wanted."""
+
+    names: tuple[str, ...]
+    options: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    embeddings: bool = False
 
 
 class Questions(Embedder):
@@ -198,21 +206,38 @@ class Questions(Embedder):
 
         The milliseconds of the backbone, of each head and of embeddings are added to ``timings``.
         """
+        question = Question(tuple(names), options or {}, embeddings)
+        return self.answer_each(images, [question] * len(images), timings)
+
+    def answer_each(
+        self,
+        images: Sequence[ImageSource],
+        questions: Sequence[Question],
+        timings: dict[str, float] | None = None,
+    ) -> list[dict[str, Result]]:
+        """The results of a question of its own about each image; images on the same canvas share backbone passes."""
         pictures = [read_image(image) for image in images]
-        tasks = {name: self.head(name).task for name in names}
-        settings = {name: (options or {}).get(task.name, {}) for name, task in tasks.items()}
-        passes = self._with_embeddings(self.passes(names)) if embeddings else self.passes(names)
         results: list[dict[str, Result]] = [{} for _ in pictures]
-        clock = _Clock(self.backbone.device, {} if timings is None else timings)
+        clock = Clock(self.backbone.device, {} if timings is None else timings)
+        passes = [*map(self._passes_of, questions)]
         for seen in self._run(pictures, passes, self.batch, clock.lap):
             for number, by_head in seen.predictions.items():
                 for name, prediction in by_head.items():
-                    results[number][name] = tasks[name].result(prediction, pictures[number], **settings[name])
+                    task = self.head(name).task
+                    options = questions[number].options.get(task.name, {})
+                    results[number][name] = task.result(prediction, pictures[number], **options)
             clock.skip()
             if seen.group.embedding is not None:
                 embed_results(seen, seen.group.embedding, results)
                 clock.lap("embeddings")
-        return [{name: by_head[name] for name in tasks} for by_head in results]
+        return [
+            {name: by_head[name] for name in question.names}
+            for question, by_head in zip(questions, results, strict=True)
+        ]
+
+    def _passes_of(self, question: Question) -> list[Pass]:
+        passes = self.passes(question.names)
+        return self._with_embeddings(passes) if question.embeddings else passes
 
     def find(self, task: str, which: str | None = None) -> str:
         """The name of the head that solves a task: ``which``, or the first."""
@@ -249,25 +274,6 @@ class Questions(Embedder):
             task = self.head(name).task.name
             nouns.setdefault(NOUNS.get(task, task), name)
         return nouns
-
-
-class _Clock:
-    """Milliseconds between laps, by name; waits for a GPU to finish its work."""
-
-    def __init__(self, device: torch.device, laps: dict[str, float]) -> None:
-        self.device, self.laps, self.start = device, laps, time.perf_counter()
-
-    def skip(self) -> None:
-        """Begin a new lap, and leave out what was done since the last one."""
-        self.start = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        """Add the time since the last lap to ``name``."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        now = time.perf_counter()
-        self.laps[name] = self.laps.get(name, 0.0) + (now - self.start) * 1e3
-        self.start = now
 
 
 def _paired(results: Any, field: str) -> Any:
