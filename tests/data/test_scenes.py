@@ -100,6 +100,18 @@ def test_seed_split_size_and_index_all_matter():
     assert open_scenes(size=48, images=9)["train"].annotation_digest() != base["train"].annotation_digest()
 
 
+def test_crowds_of_small_solids_have_as_many_pixels_on_larger_pictures():
+    """Solids four times as small, on pictures four times as large; the usual scenes stay what they were."""
+    usual = open_scenes(images=60, size=64, seed=2)["train"]
+    assert open_scenes(images=60, size=64, seed=2, solids=7, shrink=1)["train"].digest(3) == usual.digest(3)
+    crowd = open_scenes(images=60, size=256, seed=2, solids=40, shrink=4)["train"]
+    assert crowd.digest(3) != open_scenes(images=60, size=256, seed=2)["train"].digest(3)
+    few, many = ([split.truth(i, "detect").boxes for i in range(60)] for split in (usual, crowd))
+    heights = [np.median(np.concatenate(boxes)[:, 3] - np.concatenate(boxes)[:, 1]) for boxes in (few, many)]
+    assert 0.6 < heights[1] / heights[0] < 1.6
+    assert max(map(len, many)) > 20 > 7 >= max(map(len, few))
+
+
 def test_boxes_are_tight_around_the_visible_pixels(scenes):
     for scene in scenes:
         assert set(np.unique(scene.instances)) <= set(range(len(scene.boxes) + 1))
@@ -320,6 +332,9 @@ def test_keys_and_lengths():
         ({"images": 0}, "images=0"),
         ({"seed": -1}, "seed=-1"),
         ({"path": "folder"}, "folder"),
+        ({"solids": 0}, "solids=0"),
+        ({"solids": 251}, "solids=251"),
+        ({"shrink": 0}, "shrink=0"),
     ],
 )
 def test_options_that_make_no_scenes(options, words):

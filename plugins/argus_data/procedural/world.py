@@ -16,8 +16,21 @@ __all__ = ["CLASSES"]
 CLASSES = tuple(SHAPES)
 """Names of the shapes in a scene, in the order of their class indices."""
 EMPTY_SHARE = 0.03
-MOST_SOLIDS = 7
 ATTEMPTS = 12
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """How many solids a world has at most, and the factor by which they and the patterns of the ground are smaller.
+
+    A picture of ``shrink`` times the side then shows solids of as many pixels, each a smaller share of it.
+    """
+
+    solids: int = 7
+    shrink: float = 1.0
+
+
+USUAL = Crowd()
 
 
 @dataclass(frozen=True)
@@ -69,13 +82,13 @@ class World:
     sun: FloatArray  # (3,): unit vector towards the sun
 
 
-def draw_world(rng: np.random.Generator, size: tuple[int, int]) -> World:
+def draw_world(rng: np.random.Generator, size: tuple[int, int], crowd: Crowd = USUAL) -> World:
     """A random world whose solids lie mostly within a camera of ``size`` (height, width) pixels."""
     camera = _camera(rng, size)
     sun = np.array([rng.uniform(-1, 1), -rng.uniform(0.8, 1.6), rng.uniform(-1, 0.4)])
     sky = np.array([rng.uniform(0.75, 0.95, 3), rng.uniform((0.2, 0.4, 0.6), (0.5, 0.65, 0.95))])
-    ground = draw_texture(rng, frequency=rng.uniform(0.5, 1.2), muted=True)
-    return World(camera, _solids(rng, camera), ground, sky, rng.uniform(0, 64, 2), sun / length(sun))
+    ground = draw_texture(rng, frequency=rng.uniform(0.5, 1.2) * crowd.shrink, muted=True)
+    return World(camera, _solids(rng, camera, crowd), ground, sky, rng.uniform(0, 64, 2), sun / length(sun))
 
 
 def moved_camera(rng: np.random.Generator, camera: Camera) -> Camera:
@@ -103,30 +116,30 @@ def _camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
     return Camera(size, focal, position, pitch=direction(rng.uniform(0.06, 0.24)))
 
 
-def _solids(rng: np.random.Generator, camera: Camera) -> tuple[Solid, ...]:
-    count = 0 if rng.random() < EMPTY_SHARE else int(rng.integers(1, MOST_SOLIDS + 1))
+def _solids(rng: np.random.Generator, camera: Camera, crowd: Crowd) -> tuple[Solid, ...]:
+    count = 0 if rng.random() < EMPTY_SHARE else int(rng.integers(1, crowd.solids + 1))
     placed: list[Solid] = []
     for _ in range(count):
         for _ in range(ATTEMPTS):
-            solid = _solid(rng, camera)
-            if all(_apart(solid, other) for other in placed):
+            solid = _solid(rng, camera, crowd.shrink)
+            if all(_apart(solid, other, 0.1 / crowd.shrink) for other in placed):
                 placed.append(solid)
                 break
     return tuple(placed)
 
 
-def _solid(rng: np.random.Generator, camera: Camera) -> Solid:
+def _solid(rng: np.random.Generator, camera: Camera, shrink: float) -> Solid:
     label = int(rng.integers(len(CLASSES)))
-    height = rng.uniform(0.5, 1.7)
+    height = rng.uniform(0.5, 1.7) / shrink
     thin = CLASSES[label] in ("ring", "cross")
     size = height * np.array([rng.uniform(0.8, 1.2), 1.0, rng.uniform(0.15, 0.35) if thin else rng.uniform(0.8, 1.2)])
     z = rng.uniform(3.0, 12.0)
     x = rng.uniform(-0.55, 0.55) * z * camera.size[1] / camera.focal
     yaw = direction(rng.uniform(-1.0, 1.0))
-    return Solid(label, (x, z), size, yaw, draw_texture(rng, frequency=rng.uniform(1.5, 5.0)))
+    return Solid(label, (x, z), size, yaw, draw_texture(rng, frequency=rng.uniform(1.5, 5.0) * shrink))
 
 
-def _apart(one: Solid, other: Solid) -> bool:
-    """Whether the footprints leave each other room."""
-    reach = 0.5 * (max(one.size[0], one.size[2]) + max(other.size[0], other.size[2])) + 0.1
+def _apart(one: Solid, other: Solid, gap: float) -> bool:
+    """Whether the footprints leave each other ``gap`` metres of room."""
+    reach = 0.5 * (max(one.size[0], one.size[2]) + max(other.size[0], other.size[2])) + gap
     return (one.place[0] - other.place[0]) ** 2 + (one.place[1] - other.place[1]) ** 2 > reach**2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from argus_core.data import Split
 from argus_core.errors import ArgusError, unknown
 from argus_data.procedural.render import photograph
 from argus_data.procedural.scene import SEGMENTS, Pair, Scene, make_pair, make_scene
-from argus_data.procedural.world import CLASSES, World, draw_world
+from argus_data.procedural.world import CLASSES, USUAL, Crowd, World, draw_world
 
 if TYPE_CHECKING:
     from argus_core.tasks import Task
@@ -23,6 +24,8 @@ GENERATOR = 1
 """Raise it whenever the same parameters give other scenes."""
 SPLITS = ("train", "val")
 SMALLEST_SIDE = 32
+MOST_SOLIDS = 250
+"""Instances are counted in a byte."""
 TASKS = ("classify", "depth", "detect", "segment")
 KINDS = (*CLASSES, "nothing")
 """Classes of whole scenes: the largest solid, or none."""
@@ -31,13 +34,14 @@ FAR = 50.0
 
 
 class SceneSplit(Split):
-    """Scene i depends on the seed, the split's name, i and the size (height, width) in pixels only."""
+    """Scene i depends on the seed, the split's name, i, the size (height, width) in pixels and the crowd only."""
 
-    def __init__(self, name: str, images: int, size: tuple[int, int], seed: int) -> None:
+    def __init__(self, name: str, images: int, size: tuple[int, int], seed: int, crowd: Crowd = USUAL) -> None:
         self.name = name
         self._images = images
         self._size = size
         self._seed = seed
+        self._crowd = crowd
         self._truths: dict[int, dict[str, Any]] = {}
 
     def __len__(self) -> int:
@@ -98,12 +102,13 @@ class SceneSplit(Split):
 
     @property
     def _recipe(self) -> list[Any]:
-        return ["scenes", GENERATOR, self.name, list(self._size), self._seed]
+        crowd = [] if self._crowd == USUAL else [asdict(self._crowd)]  # caches of older versions stay valid
+        return ["scenes", GENERATOR, self.name, list(self._size), self._seed, *crowd]
 
     def _world(self, index: int) -> World:
         if not 0 <= index < self._images:
             raise IndexError(f"scene {index} of {self._images}")
-        return draw_world(self._rng(index, purpose=0), self._size)
+        return draw_world(self._rng(index, purpose=0), self._size, self._crowd)
 
     def _rng(self, index: int, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, SPLITS.index(self.name), index, purpose])
@@ -123,17 +128,26 @@ def _truths(scene: Scene) -> dict[str, Any]:
 
 
 def open_scenes(
-    path: str = "", *, images: int = 256, val: int = 64, size: int | str = 128, seed: int = 0
+    path: str = "",
+    *,
+    images: int = 256,
+    val: int = 64,
+    size: int | str = 128,
+    seed: int = 0,
+    solids: int = 7,
+    shrink: float = 1.0,
 ) -> dict[str, Split]:
     """``images`` training and ``val`` validation scenes of ``size`` pixels: ``128`` or ``"96x128"`` (height x width).
 
-    There is nothing to read, so ``path`` must be empty. Raises ArgusError for numbers that make no scenes.
+    A scene has up to ``solids`` objects, ``shrink`` times as small as usual: ``size=2560,solids=60,shrink=8`` are
+    large images of many small objects. There is nothing to read, so ``path`` must be empty. Raises ArgusError for
+    numbers that make no scenes.
     """
-    return dict(scene_splits(path, images=images, val=val, size=size, seed=seed))
+    return dict(scene_splits(path, images=images, val=val, size=size, seed=seed, crowd=_crowd(solids, shrink)))
 
 
 def scene_splits(
-    path: str, *, images: int, val: int, size: int | str, seed: int, points: int = 1
+    path: str, *, images: int, val: int, size: int | str, seed: int, points: int = 1, crowd: Crowd = USUAL
 ) -> dict[str, SceneSplit]:
     """Both splits, after checking every number."""
     if path:
@@ -143,7 +157,15 @@ def scene_splits(
             raise ArgusError(f"option {name}={value} of the scenes must be at least {low}")
     shape = _size(size)
     counts = zip(SPLITS, (images, val), strict=True)
-    return {name: SceneSplit(name, count, shape, seed) for name, count in counts}
+    return {name: SceneSplit(name, count, shape, seed, crowd) for name, count in counts}
+
+
+def _crowd(solids: int, shrink: float) -> Crowd:
+    if not 1 <= solids <= MOST_SOLIDS:
+        raise ArgusError(f"option solids={solids} of the scenes must be 1 to {MOST_SOLIDS}")
+    if not 0.5 <= shrink <= 64:
+        raise ArgusError(f"option shrink={shrink} of the scenes must be 0.5 to 64")
+    return Crowd(solids, float(shrink))
 
 
 def _size(size: int | str) -> tuple[int, int]:
