@@ -85,7 +85,7 @@ def draw_pca(
     """
     cells = Cells.of(maps, stride, extent)
     size = size or cells.extent
-    return np.stack([cells.enlarge(part, size, smooth) for part in _components(cells.tokens)], axis=-1).astype(np.uint8)
+    return np.stack([cells.enlarge(part, size, smooth) for part in components(cells.tokens)], axis=-1).astype(np.uint8)
 
 
 def draw_similarity(
@@ -109,8 +109,11 @@ def draw_similarity(
     return attach_scale(np.asarray(picture), scale)
 
 
-def _components(tokens: Tensor) -> Array:
-    """(3, h, w) numbers in 0..255; a component without variance is 127.5 throughout."""
+def components(tokens: Tensor) -> Array:
+    """The first three principal components of tokens (C, h, w), float64, as in ``draw_pca``: (3, h, w) in 0..255.
+
+    A component without variance is 127.5 throughout.
+    """
     flat = tokens.flatten(1).T  # (cells, C)
     flat = flat - flat.mean(dim=0)
     out = np.full((3, len(flat)), 127.5)

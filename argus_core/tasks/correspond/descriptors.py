@@ -89,12 +89,35 @@ class Described:
         matches = np.where(shown[:, None], other._placed.points_to_image(end.numpy()), np.nan)
         return Found(matches, np.where(shown, scores.double().numpy(), np.nan), mutual)
 
+    @torch.no_grad()
+    def similarity(self, other: Described, points: Points) -> Tensor:
+        """(N, rows, columns): cosines of points (N, 2) of this image with all of ``other``, which fill its ``window``.
+
+        Both are in image pixels; a point that the canvas does not show counts as the nearest that it does.
+        """
+        queries = np.clip(self._placed.points_to_canvas(np.reshape(points, (-1, 2))), 0, self.extent[::-1])
+        target = other.enlarged
+        return target.similarity(self._features(torch.from_numpy(queries)).to(target.maps.device)).cpu()
+
+    @property
+    def window(self) -> tuple[float, float, float, float]:
+        """The part of the image that descriptors exist of: x1, y1, x2, y2 in its pixels, at the scale of the search."""
+        rows, columns = self.enlarged.seen
+        far = torch.tensor([columns, rows], dtype=torch.float64) / self._fine
+        corners = self._placed.points_to_image(np.stack([np.zeros(2), far.numpy()]))
+        x1, y1, x2, y2 = corners.reshape(-1).tolist()
+        return x1, y1, x2, y2
+
     def _find(self, other: Described, points: Tensor) -> tuple[Tensor, Tensor]:
         """The matches of canvas points (N, 2) in canvas pixels of ``other``, and their cosines."""
-        source, target = self.enlarged, other.enlarged
-        queries = source.at((points * self._fine).to(source.maps.device)).to(target.maps.device)
-        matches, scores = target.nearest(queries, self.search.refine)
+        target = other.enlarged
+        matches, scores = target.nearest(self._features(points).to(target.maps.device), self.search.refine)
         return matches.cpu() / other._fine, scores.cpu()
+
+    def _features(self, points: Tensor) -> Tensor:
+        """(N, C): the descriptors at canvas points (N, 2)."""
+        source = self.enlarged
+        return source.at((points * self._fine).to(source.maps.device))
 
     @property
     def _placed(self) -> Placement:
