@@ -24,7 +24,7 @@ class RandomTokens:
     name, mean, std, precision, norm, weights_sha256 = "random", (0.0,) * 3, (1.0,) * 3, "fp32", None, "0" * 64
     license, info = APACHE.id, FeatureInfo.vit(CHANNELS, prefix=1)
 
-    def encode(self, canvases: torch.Tensor, extent: torch.Tensor, needs: Needs) -> Tokens:
+    def encode(self, canvases: torch.Tensor, extent: torch.Tensor, needs: Needs, tiles: None = None) -> Tokens:
         """Noise of the right shape."""
         grid = SIDE // 16
         noise = torch.rand(len(canvases), grid, grid, CHANNELS).permute(0, 3, 1, 2)

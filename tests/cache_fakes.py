@@ -69,7 +69,7 @@ class FakeBackbone(nn.Module):
     def _shapes(self):
         return zip(self.info.channels, self.info.strides, strict=True)
 
-    def encode(self, canvases, extent, needs):
+    def encode(self, canvases, extent, needs, tiles=None):
         pixels = canvases.float() / 255
         images = ((pixels - torch.tensor(self.mean)) / torch.tensor(self.std)).permute(0, 3, 1, 2)
         images = images * cell_mask(extent, 1, tuple(canvases.shape[1:3]))

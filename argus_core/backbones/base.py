@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from argus_core.backbones.tiles import Tap, encode_tiles
 from argus_core.backbones.weights import rope_periods
-from argus_core.canvas import Placement
+from argus_core.canvas import Placement, Tiles
 from argus_core.common.tensors import tensors_sha256
 from argus_core.errors import ArgusError
 from argus_core.nn import computes_bf16, without_tf32
@@ -94,7 +95,7 @@ class Backbone(nn.Module):
         """Run the network through ``torch.compile`` from now on, with these arguments."""
         self._compiled = torch.compile(self._network, *args, **kwargs)
 
-    def encode(self, canvases: Tensor, extent: Tensor, needs: Needs) -> Tokens:
+    def encode(self, canvases: Tensor, extent: Tensor, needs: Needs, tiles: Tiles | None = None) -> Tokens:
         """Tokens of RGB bytes (B, H, W, 3) whose images end at ``extent`` (B, 2: height, width).
 
         Computed on the device of the weights. Padding becomes zero after normalisation, whatever bytes it holds.
@@ -104,33 +105,48 @@ class Backbone(nn.Module):
                 f"canvases must be uint8 (B, H, W, 3), not {canvases.dtype} {tuple(canvases.shape)}; "
                 "give normalised float images to forward instead"
             )
-        pixels = canvases.to(self.device, non_blocking=True).float() / 255  # (B, H, W, 3)
-        mean, std = (torch.tensor(values, device=self.device) for values in (self.mean, self.std))
-        images = ((pixels - mean) / std).permute(0, 3, 1, 2)  # (B, 3, H, W)
-        extent = extent.to(self.device)
-        inside = cell_mask(extent, 1, (canvases.shape[1], canvases.shape[2]))
-        return self(images.masked_fill(~inside, 0.0), needs, extent)
+        bytes_ = canvases.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # (B, 3, H, W)
+        return self(bytes_, needs, extent.to(self.device), tiles)
 
     @torch.no_grad()
-    def forward(self, images: Tensor, needs: Needs, extent: Tensor | None = None) -> Tokens:
+    def forward(self, images: Tensor, needs: Needs, extent: Tensor | None = None, tiles: Tiles | None = None) -> Tokens:
         """Raw float32 tokens of normalised (B, 3, H, W) images; without ``extent`` there is no padding.
 
-        Raises ArgusError unless H and W are multiples of the largest stride of the needed layers, see ``fit_to_grid``.
+        Images larger than one of ``tiles`` are encoded by tiles, see ``backbones.tiles``; uint8 images are normalised.
+        Raises ArgusError unless H and W are multiples of the largest stride of the needed layers, see ``fit_to_grid``,
+        and with tiles of that of all layers.
         """
         needs = needs.resolve(self.info)
         layers = sorted(set(needs.layers))
         size = (images.shape[-2], images.shape[-1])
-        check_grid(size, max(self.info.strides[layer] for layer in layers))
+        cut = tiles is not None and tiles.cut(size)
+        check_grid(size, max(self.info.strides if cut else (self.info.strides[layer] for layer in layers)))
         if extent is None:
             extent = torch.tensor(size, device=images.device).expand(len(images), 2)
+
+        def run(images: Tensor, extent: Tensor) -> list[Tap]:
+            return self._taps(self._normalised(images, extent), layers)
+
+        taps = encode_tiles(run, images, extent, tiles, self.info, layers) if cut and tiles else run(images, extent)
         maps, prefix = {}, {}
-        for layer, (tap, extra) in zip(layers, self._taps(images, layers), strict=True):
+        for layer, (tap, extra) in zip(layers, taps, strict=True):
             mask = cell_mask(extent, self.info.strides[layer], (tap.shape[2], tap.shape[3]))
             maps[layer] = torch.where(mask, tap.float(), 0.0)  # (B, C, h, w)
             prefix[layer] = self._prefix(maps[layer], mask, extra)  # (B, P, C)
         return Tokens(maps if needs.maps else {}, prefix if needs.cls else {}, extent, size, self.info, self.norm)
 
-    def _taps(self, images: Tensor, layers: Sequence[int]) -> list[tuple[Tensor, Tensor | None]]:
+    def _normalised(self, images: Tensor, extent: Tensor) -> Tensor:
+        """RGB bytes (B, 3, H, W) as the network takes them, zero in padding; floats are returned as they are."""
+        if images.dtype != torch.uint8:
+            return images
+        pixels = (
+            images.permute(0, 2, 3, 1).contiguous().float() / 255
+        )  # (B, H, W, 3), in this order as a pass of its own
+        mean, std = (torch.tensor(values, device=images.device) for values in (self.mean, self.std))
+        inside = cell_mask(extent, 1, (images.shape[2], images.shape[3]))
+        return ((pixels - mean) / std).permute(0, 3, 1, 2).masked_fill(~inside, 0.0)
+
+    def _taps(self, images: Tensor, layers: Sequence[int]) -> list[Tap]:
         """The output (B, C, h, w) of each layer, and of transformers the tokens before the patches (B, P, C)."""
         weight = next(self.model.parameters())
         run = self._compiled or self._network
@@ -178,11 +194,13 @@ class Backbone(nn.Module):
         return self
 
 
-def encode_rendered(backbone: Backbone, rendered: Sequence[Rendered], needs: Needs) -> PlacedTokens:
-    """The tokens of images that were rendered on canvases of one size, from one pass of the backbone."""
+def encode_rendered(
+    backbone: Backbone, rendered: Sequence[Rendered], needs: Needs, tiles: Tiles | None = None
+) -> PlacedTokens:
+    """The tokens of images that were rendered on canvases of one size, from one pass of the backbone, or by tiles."""
     canvases, placements = zip(*rendered, strict=True)
     extent = torch.tensor([placement.extent for placement in placements])
-    return PlacedTokens(backbone.encode(torch.from_numpy(np.stack(canvases)), extent, needs), placements)
+    return PlacedTokens(backbone.encode(torch.from_numpy(np.stack(canvases)), extent, needs, tiles), placements)
 
 
 def check_grid(size: tuple[int, int], multiple: int) -> None:

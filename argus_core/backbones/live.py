@@ -31,6 +31,7 @@ class FramedSource:
         self.skipped: Mapping[int, str] = {}
         self._backbone, self._split, self._framing = backbone, split, framing
         self._needs = needs.resolve(backbone.info)
+        self._tiles = framing.tiles if isinstance(framing, Canvas) else None
         self._sizes: dict[int, tuple[int, int]] = {}
         self._waiting: dict[int, npt.NDArray[np.uint8]] = {}
 
@@ -54,7 +55,7 @@ class FramedSource:
             rendered.append((render(images[item[0]], placement, self._framing.interpolation), placement))
             if self._is_last(item):
                 self._waiting.pop(item[0], None)
-        return encode_rendered(self._backbone, rendered, self._needs)
+        return encode_rendered(self._backbone, rendered, self._needs, self._tiles)
 
     def _is_last(self, item: Item) -> bool:
         """Whether no further pass over an image follows this one."""

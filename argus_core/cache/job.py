@@ -119,7 +119,8 @@ class Job:
             images += [image.record for image in batch]
             if views := [view for image in batch for view in image.views]:
                 keys = [image.record.key for image in batch for _ in image.views]
-                self._store(encode_rendered(self.backbone, views, self.spec.needs).tokens, keys, rows)
+                placed = encode_rendered(self.backbone, views, self.spec.needs, self.spec.canvas.tiles)
+                self._store(placed.tokens, keys, rows)
             meter.add(len(batch))
         return images, rows
 

@@ -2,6 +2,7 @@
 
 from argus_core.canvas.canvas import Canvas, Fit, Interpolation, Placement
 from argus_core.canvas.framing import Flipped, Framing, Whole, Windows
+from argus_core.canvas.tiles import Tiles
 
 __all__ = [
     "Canvas",
@@ -10,6 +11,7 @@ __all__ = [
     "Framing",
     "Interpolation",
     "Placement",
+    "Tiles",
     "Whole",
     "Windows",
 ]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from argus_core.canvas.tiles import Tiles
 from argus_core.errors import ArgusError
 
 Fit = Literal["letterbox", "stretch", "crop"]
@@ -112,7 +113,8 @@ class Canvas:
 
     ``letterbox`` keeps the aspect and puts the image at the top left, padding right and below; ``stretch``
     ignores the aspect; ``crop`` keeps it and cuts the centre, after resizing the short side to ``short`` pixels
-    where that is given, as in ImageNet's 256 before 224. ``Canvas(640)`` is square.
+    where that is given, as in ImageNet's 256 before 224. ``Canvas(640)`` is square. With ``tiles`` the backbone
+    encodes a canvas that is larger than one of them tile by tile.
     """
 
     height: int
@@ -120,10 +122,13 @@ class Canvas:
     fit: Fit = "letterbox"
     interpolation: Interpolation = "bilinear"
     short: int = 0
+    tiles: Tiles | None = None
 
     def __post_init__(self) -> None:
         if self.width == 0:
             object.__setattr__(self, "width", self.height)
+        if isinstance(self.tiles, dict):
+            object.__setattr__(self, "tiles", Tiles(**self.tiles))
         if self.height < 1 or self.width < 1:
             raise ArgusError(f"a canvas of {self.height}x{self.width} px is empty; give positive sizes")
         for field, value, allowed in (
@@ -178,8 +183,9 @@ class Canvas:
         return render(image, place, self.interpolation), place
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; ``Canvas(**canvas.to_dict())`` is the inverse."""
-        return asdict(self)
+        """Plain JSON values, of ``tiles`` only if there are any; ``Canvas(**canvas.to_dict())`` is the inverse."""
+        values = {name: value for name, value in asdict(self).items() if name != "tiles"}
+        return {**values, "tiles": self.tiles.to_dict()} if self.tiles else values
 
 
 def shorten(height: int, width: int, short: int) -> tuple[int, int]:

@@ -302,7 +302,7 @@ def test_values_that_do_not_fit_are_named(tmp_path):
     write(tmp_path / "b", backbone=FakeBackbone(gain=1e6), spec=replace(SPEC, dtype="bf16"))
 
     class Broken(FakeBackbone):
-        def encode(self, canvases, extent, needs):
+        def encode(self, canvases, extent, needs, tiles=None):
             tokens = super().encode(canvases, extent, needs)
             if torch.equal(extent[2], torch.tensor(extent_of(5))):  # third pass of images 4 and 5
                 tokens.maps[3][2, 1, 0, 0] = torch.nan
