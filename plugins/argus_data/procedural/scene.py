@@ -77,7 +77,7 @@ def make_scene(world: World, camera: Camera) -> Scene:
     number = np.zeros(len(segment), dtype=np.uint8)
     number[SOLID + kept] = 1 + np.arange(len(kept))
     instances = number[view.owner]
-    boxes = np.array([_box(instances == 1 + row) for row in range(len(kept))], dtype=np.float64).reshape(-1, 4)
+    boxes = np.array([pixel_box(instances == 1 + row) for row in range(len(kept))], dtype=np.float64).reshape(-1, 4)
     labels = np.array(classes, dtype=np.int64)[kept]
     depth, normals = view.depth.astype(np.float32), view.facing().transpose(1, 2, 0).astype(np.float32)
     return Scene(world, camera, depth, segment[view.owner], instances, boxes, labels, area, normals)
@@ -107,7 +107,8 @@ def _annotated(view: View) -> tuple[npt.NDArray[np.int64], FloatArray]:
     return kept, pixels[kept].astype(np.float64)
 
 
-def _box(pixels: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
+def pixel_box(pixels: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """x1, y1, x2, y2 around the pixels (h, w) that are set; there must be one."""
     rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
