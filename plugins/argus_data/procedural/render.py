@@ -16,6 +16,8 @@ from argus_data.procedural.world import Solid, World
 SKY, GROUND, SOLID = 0, 1, 2
 AMBIENT = 0.5
 SUPERSAMPLING = 2
+BLOCK = 1 << 14
+"""Neighbouring points of the ground of which one look tells that a shadow is elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,19 @@ def _shadowed(world: World, points: FloatArray) -> npt.NDArray[np.bool_]:
     """Which (3, n) ground points some solid hides from the sun."""
     dark = np.zeros(points.shape[1], dtype=np.bool_)
     sun = world.sun[:, None]
+    starts = np.arange(0, points.shape[1], BLOCK)
+    nearest, farthest = np.minimum.reduceat(points[2], starts), np.maximum.reduceat(points[2], starts)
     for solid in world.solids:
         # The shadow of the sphere about the solid lies within a square about its centre's shadow.
         x, y, z = solid.centre
         reach = -solid.radius / world.sun[1]
         middle_x, middle_z = x - world.sun[0] * y / world.sun[1], z - world.sun[2] * y / world.sun[1]
-        near = np.flatnonzero((np.abs(points[0] - middle_x) < reach) & (np.abs(points[2] - middle_z) < reach))
+        blocks = np.flatnonzero((nearest < middle_z + reach) & (farthest > middle_z - reach))
+        if not blocks.size:
+            continue
+        start = blocks[0] * BLOCK
+        part = points[:, start : (blocks[-1] + 1) * BLOCK]
+        near = start + np.flatnonzero((np.abs(part[0] - middle_x) < reach) & (np.abs(part[2] - middle_z) < reach))
         directions = np.broadcast_to(sun, (3, near.size))
         dark[near] |= np.isfinite(solid.hit(points[:, near], directions)[0])
     return dark
