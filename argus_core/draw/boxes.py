@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torchvision.ops import box_iou, nms
 
 from argus_core.draw.inputs import Values, as_array, checked
-from argus_core.draw.palette import Color, Pixels, class_color, ink_on
+from argus_core.draw.palette import GREY, Color, Pixels, class_color, ink_on
 from argus_core.draw.panel import enlarged
 from argus_core.draw.text import fit, font_for, length, write
 from argus_core.errors import ArgusError
@@ -56,19 +56,25 @@ class _Item:
 
 
 def draw_boxes(
-    image: Pixels, objects: LabelledBoxes, classes: Sequence[str], overlap: float | None = OVERLAP
+    image: Pixels,
+    objects: LabelledBoxes,
+    classes: Sequence[str],
+    overlap: float | None = OVERLAP,
+    tracks: Values | None = None,
 ) -> Pixels:
     """A copy of an RGB image (h, w, 3) with boxes in its pixels, and with scores if there are any.
 
     Of detections that overlap by an IoU above ``overlap`` only the best is drawn, whatever their classes; None draws
     all, as annotated boxes always are. Names are placed where they hide little, the best detections first; boxes
-    without a name have the colour of their class. Small images are enlarged by a whole number. Raises ArgusError for
-    a label without a name and for boxes that are not finite.
+    without a name have the colour of their class. With ``tracks`` (n,), the ids of identities, all boxes are drawn,
+    each with its id and in a colour of its own, and grey where the id is -1. Small images are enlarged by a whole
+    number. Raises ArgusError for a label without a name and for boxes that are not finite.
     """
     _check(objects, classes, overlap)
     big, factor = enlarged(checked(image))
     picture = Image.fromarray(big)
-    items = _best_first(objects, classes, picture.size, factor, overlap)
+    ids = None if tracks is None else as_array(tracks).astype(int)
+    items = _best_first(objects, classes, picture.size, factor, overlap, ids)
     face, pen = font_for((picture.height, picture.width)), ImageDraw.Draw(picture)
     for item in reversed(items):
         x1, y1, x2, y2 = item.box
@@ -97,7 +103,12 @@ def _check(objects: LabelledBoxes, classes: Sequence[str], overlap: float | None
 
 
 def _best_first(
-    objects: LabelledBoxes, classes: Sequence[str], size: tuple[int, int], factor: int, overlap: float | None
+    objects: LabelledBoxes,
+    classes: Sequence[str],
+    size: tuple[int, int],
+    factor: int,
+    overlap: float | None,
+    tracks: npt.NDArray[np.int_] | None,
 ) -> list[_Item]:
     """What to draw on a picture of ``size`` (width, height) that was enlarged by ``factor``."""
     labels = as_array(objects.labels).astype(int).tolist()
@@ -105,12 +116,24 @@ def _best_first(
     named = [True] * len(order)
     if (values := getattr(objects, "scores", None)) is not None:
         scores = [f"{value:.2f}" for value in as_array(values)]
-        order = drawn(objects.boxes, values, overlap)
-        named = _first_of_object(corners[order])
-    boxes = _whole_pixels(corners, size)
+        order = drawn(objects.boxes, values, overlap if tracks is None else None)
+        named = _first_of_object(corners[order]) if tracks is None else (tracks[order] >= 0).tolist()
+    boxes, looks = _whole_pixels(corners, size), _looks(labels, classes, tracks)
     return [
-        _Item(boxes[index], classes[labels[index]], scores[index], class_color(labels[index]), is_named)
+        _Item(boxes[index], looks[index][0], scores[index], looks[index][1], is_named)
         for index, is_named in zip(order, named, strict=True)
+    ]
+
+
+def _looks(
+    labels: Sequence[int], classes: Sequence[str], tracks: npt.NDArray[np.int_] | None
+) -> list[tuple[str, Color]]:
+    """The name and the colour of each box: those of its class, or of its identity."""
+    if tracks is None:
+        return [(classes[label], class_color(label)) for label in labels]
+    return [
+        (f"{classes[label]} {track}", class_color(track - 1) if track >= 0 else GREY)
+        for label, track in zip(labels, tracks.tolist(), strict=True)
     ]
 
 

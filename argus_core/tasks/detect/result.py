@@ -6,8 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from argus_core.draw import draw_boxes
-from argus_core.draw.boxes import drawn
+from argus_core.draw.boxes import OVERLAP, drawn
 from argus_core.draw.palette import Pixels
 from argus_core.draw.panel import resized
 from argus_core.errors import counted
@@ -27,13 +30,16 @@ class DetectionResult(Result):
     """Boxes, best first; iterating gives ``{"class_id", "class_name", "score", "box": [x1, y1, x2, y2]}``.
 
     ``categories`` are the ids of the classes in COCO files; empty where the data set has none. If embeddings were asked
-    for, ``embeddings`` (N, C) are vectors of length 1, one for each box, and entries also have their "embedding".
+    for, ``embeddings`` (N, C) are vectors of length 1, one for each box, and entries also have their "embedding". From
+    a tracker, ``tracks`` (N,) are the ids of identities, -1 for a box that has none yet, and entries have "track_id",
+    an id or None.
     """
 
     detections: Detections = field(repr=False)
     classes: tuple[str, ...] = field(repr=False)
     categories: tuple[int | None, ...] = field(default=(), repr=False)
     embeddings: Vectors | None = field(default=None, repr=False, kw_only=True)
+    tracks: npt.NDArray[np.int64] | None = field(default=None, repr=False, kw_only=True)
 
     @property
     def entries(self) -> list[dict[str, Any]]:
@@ -48,10 +54,16 @@ class DetectionResult(Result):
             {"class_id": label, "class_name": self.classes[label], "score": score, "box": box}
             for box, score, label in rows
         ]
+        return [{**entry, **more} for entry, more in zip(entries, self._additions(), strict=True)]
+
+    def _additions(self) -> list[dict[str, Any]]:
+        """What entries have besides, if it was asked for."""
+        more: list[dict[str, Any]] = [{} for _ in range(len(self))]
+        if self.tracks is not None:
+            more = [{"track_id": track if track >= 0 else None} for track in self.tracks.tolist()]
         if self.embeddings is None:
-            return entries
-        vectors = rounded(self.embeddings)
-        return [{**entry, "embedding": vector} for entry, vector in zip(entries, vectors, strict=True)]
+            return more
+        return [{**entry, "embedding": vector} for entry, vector in zip(more, rounded(self.embeddings), strict=True)]
 
     def __len__(self) -> int:
         return len(self.detections.scores)
@@ -66,8 +78,9 @@ class DetectionResult(Result):
 
     def headline(self) -> str:
         """How many objects of which classes the picture shows."""
+        overlap = OVERLAP if self.tracks is None else None
         return self._count_classes(
-            self.detections.labels[drawn(self.detections.boxes, self.detections.scores)].tolist()
+            self.detections.labels[drawn(self.detections.boxes, self.detections.scores, overlap)].tolist()
         )
 
     def _count_classes(self, labels: list[int]) -> str:
@@ -101,27 +114,32 @@ class DetectionResult(Result):
                 "category_name": entry["class_name"],
                 "bbox": _xywh(*entry["box"]),
                 "score": entry["score"],
+                **({"track_id": entry["track_id"]} if self.tracks is not None else {}),
             }
             for entry in self.entries
         ]
 
     def to_supervision(self) -> supervision.Detections:
-        """The same as ``supervision.Detections``, vectors as ``data["embedding"]``; needs that package."""
+        """The same as ``supervision.Detections``; needs that package.
+
+        Vectors are ``data["embedding"]``; identities ``tracker_id``, -1 where there is none.
+        """
         boxes, scores, labels = self.detections.boxes, self.detections.scores, self.detections.labels
         found = as_supervision(boxes.numpy(), scores.tolist(), labels.tolist(), self.classes)
         if self.embeddings is not None:
             found.data["embedding"] = self.embeddings
+        found.tracker_id = self.tracks
         return found
 
     def draw(self) -> Pixels:
         """The image with named boxes; of those that overlap, only the best."""
-        return draw_boxes(self.image, self.detections, self.classes)
+        return draw_boxes(self.image, self.detections, self.classes, tracks=self.tracks)
 
     def tile(self, size: tuple[int, int]) -> Pixels:
         """The same for an image of ``size``."""
         zoom = self.detections.boxes.new_tensor([size[1] / self.image.shape[1], size[0] / self.image.shape[0]] * 2)
         detections = Detections(self.detections.boxes * zoom, self.detections.scores, self.detections.labels)
-        return draw_boxes(resized(self.image, size), detections, self.classes)
+        return draw_boxes(resized(self.image, size), detections, self.classes, tracks=self.tracks)
 
 
 def _xywh(x1: float, y1: float, x2: float, y2: float) -> list[float]:
