@@ -4,7 +4,7 @@ import { chooser, takeDropped } from "./chooser.js";
 import { byId, el, swatch } from "./dom.js";
 import { fetchComponents } from "./kinds/components.js";
 import { heatOf } from "./kinds/similar.js";
-import { layersOf, readPhoto } from "./layers.js";
+import { KINDS, layersOf, readPhoto } from "./layers.js";
 import { clearNotice, notify, setUpTheme, setUpToken } from "./notices.js";
 import { buildPanel } from "./panel.js";
 import { ask, Photo, preview } from "./photo.js";
@@ -78,7 +78,7 @@ class View {
     if (!this.slots[slot]) {
       this.slots[slot] = new Stage(this, slot);
       byId("stages").append(this.slots[slot].node);
-      if (slot === 1) this.slots[1].node.append(this.closer());
+      if (slot === 1) this.slots[1].caption.append(this.closer());
     }
     this.arrange();
     return this.slots[slot];
@@ -89,7 +89,7 @@ class View {
       this.clearPoint();
       this.close(1);
     };
-    return el("button", { type: "button", className: "small", id: "close-second", on: { click: close } }, "Remove the second photograph");
+    return el("button", { type: "button", className: "small", id: "close-second", aria: { label: "Remove the second photograph" }, on: { click: close } }, "Remove");
   }
 
   close(slot) {
@@ -132,7 +132,7 @@ class View {
     if (!stage) for (const layer of this.layers) layer.bar?.mark(null);
     const [x, y] = stage?.spot ?? [];
     const where = { label: "Pixel", value: stage ? `${Math.floor(x)}, ${Math.floor(y)}` : "–" };
-    const rest = stage ? entries : [{ label: "Here", value: "Move over the photograph, or focus it and use the arrow keys." }];
+    const rest = stage ? entries : [{ label: "Here", value: HINT }];
     byId("reading").replaceChildren(...[where, ...rest].map(item));
     if (spoken) byId("spoken").textContent = entries.map(({ label, value }) => `${label}: ${value}`).join("; ");
   }
@@ -144,11 +144,19 @@ class View {
     const parts = await guarded(() => getSimilar(asked, [x, y]));
     if (!parts || this.asked !== asked) return;
     asked.forEach((photo, place) => (photo.heat = heatOf(parts[place])));
+    if (!this.point) this.uncover();
     this.point = { place: stage.place, x, y };
     this.layers.find(({ kind }) => kind === "similar").shown = true;
     const best = parts[1]?.best;
     byId("spoken").textContent = best ? `Best match: cosine ${best.score.toFixed(2)}` : "Similar places are shown";
     this.rebuild();
+    if (stage.spot) this.read(stage, false);
+  }
+
+  /** Take off what would cover the similarities, until the point is cleared. */
+  uncover() {
+    this.covered = this.layers.filter(({ kind, shown }) => shown && KINDS[kind].covers);
+    for (const layer of this.covered) layer.shown = false;
   }
 
   clearPoint() {
@@ -157,6 +165,7 @@ class View {
     this.point = null;
     for (const photo of this.photos) photo.heat = null;
     for (const layer of this.layers) if (layer.kind === "similar") layer.shown = false;
+    for (const layer of this.covered) layer.shown = true;
     this.rebuild();
   }
 }
@@ -182,6 +191,9 @@ async function guarded(call) {
   }
 }
 
+const HINT = matchMedia("(pointer: coarse)").matches
+  ? "Touch the photograph."
+  : "Move over the photograph, or focus it and use the arrow keys.";
 const NAMES = { classify: "classes", segment: "masks", depth: "depth", detect: "boxes", correspond: "matches" };
 
 const inWords = ({ name, heads }) =>

@@ -3,10 +3,10 @@
 import { byId, el } from "./dom.js";
 
 const EXAMPLES = [
-  ["cat", "A cat"],
   ["coffee", "A cup of coffee"],
+  ["cat", "A cat"],
   ["scene", "A rendered scene"],
-  ["scene-moved", "The same from elsewhere"],
+  ["scene-moved", "The scene, moved"],
 ];
 const TOUCH = matchMedia("(pointer: coarse)");
 

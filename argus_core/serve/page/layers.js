@@ -15,7 +15,8 @@ const photo = {
   body: () => [],
 };
 
-export const KINDS = { photo, classes, boxes, masks, depth, components, similar, other };
+/** In the order of the panel. */
+export const KINDS = { photo, similar, classes, boxes, masks, depth, components, other };
 
 /** From the bottom to the top. */
 const ORDER = ["photo", "components", "depth", "masks", "similar", "boxes", "classes"];
@@ -28,12 +29,9 @@ export function layersOf(answer) {
     const title = several(kind) || kind === "other" ? `${KINDS[kind].title}: ${name}` : KINDS[kind].title;
     return make(kind, { key: `head ${name}`, head: name, title });
   });
-  const layers = [
-    make("photo"),
-    ...own.sort((one, two) => Object.keys(KINDS).indexOf(one.kind) - Object.keys(KINDS).indexOf(two.kind)),
-    make("components", { layer: firstLayer(answer.tokens), smooth: false }),
-    make("similar"),
-  ];
+  const rank = ({ kind }) => Object.keys(KINDS).indexOf(kind);
+  const tokens = make("components", { layer: firstLayer(answer.tokens), smooth: false });
+  const layers = [make("photo"), make("similar"), ...own, tokens].sort((one, two) => rank(one) - rank(two));
   const first = ["masks", "depth", "components"].find((kind) => layers.some((layer) => layer.kind === kind));
   const boxed = layers.some(({ kind }) => kind === "boxes");
   for (const layer of layers) layer.shown = ["photo", "boxes", ...(boxed && first !== "masks" ? [] : [first])].includes(layer.kind);

@@ -17,8 +17,9 @@ export function setUpToken() {
   const dialog = byId("ask-token");
   const input = byId("token");
   onTokenAsked(
-    () =>
+    (refused) =>
       new Promise((resolve) => {
+        byId("token-refused").hidden = !refused;
         input.value = "";
         dialog.returnValue = "";
         dialog.onclose = () => resolve(input.value.trim() || null);

@@ -10,9 +10,9 @@ export class ServerError extends Error {
   }
 }
 
-let askToken = async () => null;
+let askToken = async (refused) => null;
 
-/** Set how to ask for the token; it returns a text, or null to give up. */
+/** Set how to ask for the token: told whether the last one was refused, it gives a text, or null to give up. */
 export function onTokenAsked(call) {
   askToken = call;
 }
@@ -21,7 +21,7 @@ let asking = null;
 
 /** Ask once, however many requests wait for the token. */
 async function renewToken() {
-  asking ??= askToken().finally(() => (asking = null));
+  asking ??= askToken(sessionStorage.getItem(TOKEN) !== null).finally(() => (asking = null));
   const token = await asking;
   if (token) sessionStorage.setItem(TOKEN, token);
   return Boolean(token);

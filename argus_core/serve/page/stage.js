@@ -21,7 +21,8 @@ export class Stage {
       this.over,
       this.told,
     );
-    this.caption = el("figcaption", {});
+    this.name = el("span", {});
+    this.caption = el("figcaption", {}, this.name);
     this.node = el("figure", { className: "stage" }, this.frame, this.caption);
     this.listen();
     this.watch = new ResizeObserver(() => this.fit());
@@ -80,7 +81,7 @@ export class Stage {
       "aria-label",
       `${photo.name}. Arrow keys move the crosshair, with Shift by one pixel; Enter shows what is similar, Escape ends that.`,
     );
-    this.caption.textContent = photo.name;
+    this.name.textContent = photo.name;
     this.fit();
   }
 

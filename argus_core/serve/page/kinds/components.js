@@ -7,6 +7,7 @@ import { getComponents } from "../server.js";
 export default {
   title: "Tokens",
   opacity: 0.9,
+  covers: true,
 
   paint(pen, photo, layer) {
     const part = photo.components;

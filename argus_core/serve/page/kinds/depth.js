@@ -9,7 +9,7 @@ const OUTLIERS = 0.01;
 export default {
   title: "Depth",
   opacity: 0.8,
-  smooth: true,
+  covers: true,
 
   paint(pen, photo, layer, view) {
     const map = photo.maps.get(layer.head);

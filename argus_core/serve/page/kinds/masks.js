@@ -10,7 +10,7 @@ const WHITE = abgr(255, 255, 255);
 export default {
   title: "Masks",
   opacity: 0.55,
-  smooth: true,
+  covers: true,
 
   paint(pen, photo, layer) {
     const map = photo.maps.get(layer.head);

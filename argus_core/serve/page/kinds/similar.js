@@ -6,7 +6,7 @@ import { scaleBar } from "../scale.js";
 
 export default {
   title: "Similar",
-  opacity: 0.75,
+  opacity: 0.65,
 
   paint(pen, photo, layer, view) {
     if (!photo.heat) return;
