@@ -6,14 +6,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from http.client import HTTPException, HTTPResponse
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from argus_core.common.offline import offline
 from argus_core.errors import ArgusError
 
 T = TypeVar("T")
+Open: TypeAlias = Callable[..., Any]
 LIMIT = 64 * 2**20
 """The most bytes of an image."""
 SILENCE = 15.0
@@ -27,9 +29,12 @@ def is_url(source: Any) -> bool:
     return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
-def fetch(url: str) -> bytes:
-    """The content at an address; raises ArgusError with the reason, and always with ``ARGUS_OFFLINE=1``."""
-    return _request(url, _read)
+def fetch(url: str, limit: int = LIMIT, timeout: float = PATIENCE, open: Open | None = None) -> bytes:
+    """The content at an address; raises ArgusError with the reason, and always with ``ARGUS_OFFLINE=1``.
+
+    ``limit`` is in bytes and ``timeout`` in seconds; ``open`` is called in place of ``urllib.request.urlopen``.
+    """
+    return _request(url, partial(_read, limit=limit, timeout=timeout), open)
 
 
 def media_type(url: str) -> str:
@@ -37,13 +42,13 @@ def media_type(url: str) -> str:
     return _request(url, lambda response: str(response.headers.get_content_maintype()))
 
 
-def _request(url: str, read: Callable[[HTTPResponse], T]) -> T:
+def _request(url: str, read: Callable[[HTTPResponse], T], open: Open | None = None) -> T:
     if offline():
         raise ArgusError(f"{url}: not fetched, because ARGUS_OFFLINE forbids it; give a file")
     agent = f"argus-perception/{version('argus-perception')} (one image for a user)"
     request = urllib.request.Request(url, headers={"User-Agent": agent, "Accept": "image/*, */*;q=0.5"})
     try:
-        with urllib.request.urlopen(request, timeout=SILENCE) as response:
+        with (open or urllib.request.urlopen)(request, timeout=SILENCE) as response:
             return read(response)
     except (OSError, HTTPException, ValueError) as error:
         if isinstance(error, urllib.error.HTTPError):
@@ -51,16 +56,16 @@ def _request(url: str, read: Callable[[HTTPResponse], T]) -> T:
         raise ArgusError(f"{url}: cannot be fetched ({_reason(error)})") from error
 
 
-def _read(response: HTTPResponse) -> bytes:
+def _read(response: HTTPResponse, limit: int, timeout: float) -> bytes:
     """All bytes; raises ValueError if they are too many or take too long."""
     start, blocks, size = time.monotonic(), [], 0
     while block := response.read1(1 << 16):
         blocks.append(block)
         size += len(block)
-        if size > LIMIT:
-            raise ValueError(f"it is larger than {LIMIT >> 20} MiB")
-        if time.monotonic() - start > PATIENCE:
-            raise ValueError(f"it takes longer than {PATIENCE:.0f} s")
+        if size > limit:
+            raise ValueError(f"it is larger than {limit >> 20} MiB")
+        if time.monotonic() - start > timeout:
+            raise ValueError(f"it takes longer than {timeout:.0f} s")
     if size < int(response.headers.get("Content-Length") or 0):
         raise ValueError("the connection broke")
     return b"".join(blocks)

@@ -1,0 +1,128 @@
+"""The routes that look at images, with what the documentation says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from fastapi.security import HTTPBearer
+
+from argus_core.serve.body import JsonImage
+from argus_core.serve.engine import Engine
+from argus_core.serve.gate import Gate
+from argus_core.serve.options import (
+    ClassifyOptions,
+    CorrespondOptions,
+    DepthOptions,
+    DetectOptions,
+    EmbedOptions,
+    Options,
+    PerceiveOptions,
+    SegmentOptions,
+)
+from argus_core.serve.routes import Answerer, Asking
+from argus_core.serve.schema import ANSWERS, PERCEPTION, Failure, Matches, Vectors
+from argus_core.serve.settings import Settings
+
+FAILURES = {
+    400: "the request cannot be read",
+    401: "the token is missing or wrong",
+    408: "the request takes too long to arrive",
+    413: "an image or the request is too large",
+    415: "this is no image, or a body of another type",
+    422: "a parameter or an image is wrong",
+    503: "too many requests are waiting, or the server is about to stop",
+    504: "the answer takes too long",
+}
+
+
+class Route(NamedTuple):
+    """A path, what it is for, its parameters, and the shape of its answers."""
+
+    path: str
+    summary: str
+    options: type[Options]
+    answer: Any
+    answerer: Answerer
+
+
+ONE_TASK: Mapping[str, tuple[str, type[Options]]] = {
+    "classify": ("The best classes", ClassifyOptions),
+    "segment": ("The class of every pixel", SegmentOptions),
+    "depth": ("The distance of every pixel", DepthOptions),
+    "detect": ("The objects", DetectOptions),
+}
+
+
+def api_router(engine: Engine, gate: Gate, settings: Settings) -> APIRouter:
+    """A route for everything at once, one for each task that the model has, and one for vectors."""
+    router = APIRouter(tags=["images"], dependencies=[Depends(HTTPBearer(auto_error=False))] if settings.token else [])
+    asking = Asking(engine, gate, settings)
+    for route in _routes(asking):
+        _add(router, asking, route)
+    return router
+
+
+def _routes(asking: Asking) -> list[Route]:
+    tasks = {asking.engine.argus.head(name).task.name for name in asking.engine.argus.heads}
+    routes = []
+    if tasks - {"correspond"}:
+        routes.append(Route("/perceive", "Everything at once", PerceiveOptions, PERCEPTION, asking.perceive))
+    for task, (summary, options) in ONE_TASK.items():
+        if task in tasks:
+            answerer = partial(asking.one_task, task)
+            routes.append(Route(f"/{task}", summary, options, ANSWERS[task], answerer))
+    if "correspond" in tasks:
+        summary = "Where points of one image lie in another"
+        routes.append(Route("/correspond", summary, CorrespondOptions, Matches, asking.correspond))
+    return [*routes, Route("/embed", "Vectors of images or boxes", EmbedOptions, Vectors, asking.embed)]
+
+
+def _add(router: APIRouter, asking: Asking, route: Route) -> None:
+    async def respond(request: Request) -> Response:
+        return await asking.respond(request, route.options, route.answerer)
+
+    kinds = ("image/png", "image/jpeg") if "format" in route.options.model_fields else ()
+    router.add_api_route(
+        route.path,
+        respond,
+        methods=["POST"],
+        summary=route.summary,
+        operation_id=route.path.strip("/"),
+        response_model=route.answer,
+        responses={
+            200: {"content": {kind: {} for kind in kinds}},
+            **{status: {"model": Failure, "description": text} for status, text in FAILURES.items()},
+        },
+        openapi_extra={"parameters": _parameters(route.options), "requestBody": _body(route.options)},
+    )
+
+
+def _parameters(options: type[Options]) -> list[dict[str, Any]]:
+    schema = options.model_json_schema()
+    return [
+        {"name": name, "in": "query", "required": False, "schema": entry, "description": entry.get("description", "")}
+        for name, entry in schema["properties"].items()
+    ]
+
+
+def _body(options: type[Options]) -> dict[str, Any]:
+    """The three kinds of body; parameters may come in forms and JSON too."""
+    parameters = options.model_json_schema()["properties"]
+    image = JsonImage.model_json_schema()["properties"]
+    several = {"type": "array", "items": {"type": "object", "properties": image}}
+    file = {"type": "string", "format": "binary"}
+    form = {"image": {"type": "array", "items": file}, **parameters}
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": {"type": "object", "properties": form}},
+            "image/*": {"schema": file},
+            "application/json": {
+                "schema": {"type": "object", "properties": {**image, "images": several, **parameters}},
+            },
+        },
+    }
