@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,20 +20,18 @@ from argus_core.errors import ArgusError, several
 from argus_core.image import IMAGES, Listing, list_images, read_image
 from argus_core.image.array import RGB
 from argus_core.image.url import is_url, media_type
-from argus_core.video.read import WEBCAM, Video
+from argus_core.video.read import Video
+from argus_core.video.source import VIDEOS, WEBCAM, prospect
 
 STREAMS = {".m3u8", ".mpd", ".mjpg", ".mjpeg"}
-VIDEOS = {
-    *(".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm", ".ogv", ".flv", ".wmv"),
-    *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
-}
 
 
 @dataclass(frozen=True)
 class Frame:
     """An image, its source and names for its files; a ``fault`` instead of the image if it is unreadable.
 
-    ``place`` is the path below the folder that was asked for, without suffix, and ``number`` that of a video's frame.
+    ``place`` is the path below the folder that was asked for, without suffix. A frame of a video has a ``number`` and
+    a ``time`` in seconds, and ``film`` is the name of the video.
     """
 
     source: str
@@ -40,7 +39,9 @@ class Frame:
     place: str
     image: RGB | None
     fault: str = ""
+    film: str = ""
     number: int | None = None
+    time: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,18 +103,21 @@ class Frames:
     """The readable frames of some sources; ``faults`` says why the others could not be read."""
 
     def __init__(self, sources: Sequence[Source], every: int, limit: int) -> None:
-        self.total = None if any(source.moving for source in sources) else len(sources)
+        self.moving = any(source.moving for source in sources)
         self.seen, self.faults = 0, list[str]()
+        counts = [_expected(source, every, limit) for source in sources]
+        self._total = None if None in counts else sum(count for count in counts if count)
         self._frames = chain.from_iterable(frames(source, every, limit) for source in sources)
         self._began = time.perf_counter()
 
     def batches(self, size: int, title: str) -> Iterator[list[Frame]]:
         """The frames, at most ``size`` at a time, under a progress bar; raises ArgusError if there are none."""
-        with ProgressBar(title, self.total) as progress:
+        with ProgressBar(title, self._total, "frames" if self.moving else "images") as progress:
             while frames := list(islice(self._readable(), size)):
                 yield frames
                 self.seen += len(frames)
-                progress.update(self.seen + len(self.faults))
+                done = self.seen + len(self.faults)
+                progress.update(done, total=max(done, self._total) if self._total else None)
         if not self.seen:
             raise ArgusError(f"none of the images could be read: {several(self.faults)}")
 
@@ -191,16 +195,25 @@ def _named(sources: Iterable[Source]) -> list[Source]:
 
 
 def _video(source: Source, every: int, limit: int) -> Iterator[Frame]:
-    video, yielded = Video(source.address), 0
-    for number, image in video.frames():
-        if number % every == 0:
-            end = f"-{number:06d}"
-            yield Frame(source.address, source.name + end, source.place + end, image, number=number)
-            yielded += 1
-        if limit and yielded >= limit:
+    video = Video(source.address)
+    for yielded, frame in enumerate(video.frames(every), start=1):
+        end = f"-{frame.number:06d}"
+        names = source.address, source.name + end, source.place + end
+        yield Frame(*names, frame.image, film=source.name, number=frame.number, time=frame.time)
+        if yielded == limit:
             return
     for fault in video.faults:
         yield Frame(source.address, source.name, source.place, None, fault)
+
+
+def _expected(source: Source, every: int, limit: int) -> int | None:
+    """About how many images a source gives; None if nothing tells it."""
+    if source.fault or not source.moving:
+        return 1
+    stated = prospect(source.address).frames
+    if stated is None:
+        return limit or None
+    return min(max(1, math.ceil(stated / every)), limit or sys.maxsize)
 
 
 def check_image(text: str) -> None:

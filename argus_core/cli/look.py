@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from argus_core.argus import Argus
+from argus_core.cli.film import Films
+from argus_core.cli.identities import Identities
 from argus_core.cli.inputs import Frame, Frames, Source
 from argus_core.cli.load import one_head, open_model
 from argus_core.cli.requests import LookRequest, MatchRequest, split_names
@@ -51,7 +53,7 @@ def _check_points(points: Sequence[tuple[float, float]], image: str, width: int,
 
 
 def look(request: LookRequest, sources: Sequence[Source], tasks: Sequence[str] | None, task: str | None) -> None:
-    """Write results.jsonl, detections.json, maps and pictures; unreadable files are listed at the end, exit code 1.
+    """Write results.jsonl, detections.json, maps, pictures and films; unreadable files are listed last, exit code 1.
 
     The heads of ``tasks`` answer, by default all; with ``task`` one head: the one asked for, or the first that
     solves it, with a picture of its own.
@@ -62,22 +64,27 @@ def look(request: LookRequest, sources: Sequence[Source], tasks: Sequence[str] |
     argus.batch, argus.embedding_layer = request.batch, request.embedding_layer
     names = argus.names(tasks) if task is None else [one_head(argus, task, request.head)]
     frames = Frames(sources, request.every, request.limit)
-    files = _result_files(request, argus, names, addresses, folder, frames.total is None)
+    files = _result_files(request, argus, names, addresses, folder, frames.moving)
     pictures, each = (request.pictures, request.each) if task is None else (False, request.pictures)
+    identities = Identities(request, {name: argus.head(name).task for name in names})
     options: dict[str, dict[str, Any]] = {
-        "detect": {"score_thresh": request.threshold},
+        "detect": {"score_thresh": identities.lowest},
         "classify": {"top_k": request.top_k},
     }
-    with files:
+    with files, Films(folder, request.limit) as films:
         for batch in frames.batches(request.batch, "look"):
             images = [frame.image for frame in batch if frame.image is not None]
-            answers = argus.answer(images, names, options, embeddings=request.embeddings)
-            for frame, results in zip(batch, answers, strict=True):
+            answers = argus.answer(images, names, options, embeddings=identities.embeddings)
+            for frame, results in zip(batch, map(identities.update, batch, answers), strict=True):
                 record = files.add(_record(frame, results))
-                _save_pictures(folder, record, pictures, each)
-                if frames.total == 1:
+                if frame.film and request.pictures:
+                    films.add(frame, results)
+                _save_pictures(folder, record, pictures and not frame.film, request.each if frame.film else each)
+                if len(sources) == 1 and not frame.film:
                     _print(record, request.out if pictures else None)
     frames.finish(f"{counted(frames.seen, 'image')}, {counted(len(names), 'head')} ({', '.join(names)})", request.out)
+    for line in identities.told():
+        print(line)
     for note in _notes(files, sources):
         print(f"notice: {note}", file=sys.stderr)
     frames.exit_with_faults()
@@ -107,7 +114,7 @@ def _record(frame: Frame, results: Mapping[str, Result]) -> Record:
     """What is to be written about a frame."""
     assert frame.image is not None
     file = Path(frame.source).absolute() if frame.number is None and "://" not in frame.source else None
-    return Record(frame.name, frame.place, frame.source, frame.image, results, file, frame.number)
+    return Record(frame.name, frame.place, frame.source, frame.image, results, file, frame.number, frame.time)
 
 
 def _save_pictures(folder: OutFolder, record: Record, whole: bool, each: bool) -> None:

@@ -29,12 +29,18 @@ def draw_classes(image: Pixels, scores: Sequence[tuple[str, float]]) -> Pixels:
     return attach(picture, score_rows(scores, picture.shape[1], face), face.size / 3, below=True)
 
 
-def score_rows(scores: Sequence[tuple[str, float]], room: int, face: ImageFont.FreeTypeFont) -> Image.Image:
-    """A panel of classes, ``room`` pixels wide, or wider if it has to be."""
+def score_rows(
+    scores: Sequence[tuple[str, float]], room: int, face: ImageFont.FreeTypeFont, steady: bool = False
+) -> Image.Image:
+    """A panel of classes, ``room`` pixels wide, or wider if it has to be.
+
+    If it is ``steady``, bars start and end at the same places whatever the names and scores.
+    """
     em, width = round(face.size), max(room, round(LEAST_EMS * face.size))
-    names = min(0.5 * width, max(length(plain(name), face) for name, _ in scores))
+    names = min(0.4 * width, LEAST_EMS * face.size) if steady else min(0.5 * width, max(length(plain(name), face) for name, _ in scores))
     texts = [f"{score:.2f}" for _, score in scores]
-    start, end = 1.5 * em + names, width - em - max(face.getlength(text) for text in texts)
+    digits = face.getlength("0.00") if steady else max(face.getlength(text) for text in texts)
+    start, end = 1.5 * em + names, width - em - digits
     strip = Image.new("RGB", (width, line_of(face) * len(scores)), PAPER)
     pen = ImageDraw.Draw(strip)
     for row, ((name, score), text) in enumerate(zip(scores, texts, strict=True)):

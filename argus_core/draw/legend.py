@@ -57,6 +57,21 @@ def legend(entries: Sequence[Entry], room: int, face: ImageFont.FreeTypeFont, ly
     return sheet
 
 
+def steady_legend(
+    entries: Sequence[Entry | None], room: int, face: ImageFont.FreeTypeFont, columns: int
+) -> Image.Image:
+    """A panel ``room`` pixels wide whose entries stand where their number says; None leaves a place empty."""
+    line, rows = line_of(face), math.ceil(len(entries) / columns)
+    sheet = Image.new("RGB", (room, rows * line), PAPER)
+    value = math.ceil(face.getlength("00.0 %") + face.size)
+    widths = round(1.5 * face.size), room // columns - round(1.5 * face.size) - value, value
+    for place, entry in enumerate(entries):
+        if entry is not None:
+            corner = (place % columns * (room // columns), place // columns * line)
+            _write(ImageDraw.Draw(sheet), entry, corner, widths, face)
+    return sheet
+
+
 def _widths(entries: Sequence[Entry], face: ImageFont.FreeTypeFont) -> tuple[int, int, int]:
     """Pixels for swatch, name and number, each with the space that follows it."""
     names = max(length(fit(entry.name, face, NAME_EMS * face.size), face) for entry in entries)
@@ -84,7 +99,7 @@ def _write(
     if entry.color is not None:
         top = round(middle - size / 2)
         pen.rectangle((x, top, x + size - 1, top + size - 1), fill=entry.color, outline=EDGE)
-    name = fit(entry.name, face, NAME_EMS * face.size)
+    name = fit(entry.name, face, min(NAME_EMS * face.size, widths[1]))
     write(pen, (x + widths[0], middle), name, face, fill=INK, anchor="lm")
     right = x + sum(widths) - size
     pen.text((right, middle), entry.value, fill=INK, font=face, anchor="rm")

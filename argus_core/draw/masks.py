@@ -42,7 +42,7 @@ def draw_mask(
     big, _ = enlarged(image)
     picture = paint_mask(big, resized_map(values, size_of(big)), len(classes), ignore, opacity)
     entries = [
-        Entry(GREY if label < 0 else class_color(label), "none" if label < 0 else classes[label], _percent(share))
+        Entry(GREY if label < 0 else class_color(label), "none" if label < 0 else classes[label], percent(share))
         for label, share in shares(values, ignore)
     ]
     return attach_legend(picture, entries, below)
@@ -96,7 +96,7 @@ def shares(labels: Values, ignore: int = 255) -> list[tuple[int, float]]:
     return sorted(rows, key=lambda row: (-row[1], row[0])) + [(-1, rest / values.size)] * (rest > 0)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     return "< 0.1 %" if share < 0.0005 else f"{100 * share:.1f} %"
 
 

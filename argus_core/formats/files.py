@@ -56,11 +56,13 @@ class ResultFiles:
         results: Result | Perception | Mapping[str, Result],
         source: str | Path | None = None,
         frame: int | None = None,
+        time: float | None = None,
     ) -> None:
         """Write the results about one image: of one head, or of several by name.
 
         ``source`` is the path, the address or any other name of the image; its last part, without suffix, names the
-        files. Names that were used before are numbered. ``frame`` is the number of the image in the video ``source``.
+        files. Names that were used before are numbered. ``frame`` is the number of the image in the video ``source``,
+        ``time`` its seconds from the start of that.
         """
         by_head = _by_head(results)
         if not by_head:
@@ -70,7 +72,7 @@ class ResultFiles:
         file = path if path is not None and frame is None and path.is_file() else None
         name, place = plain_name(Path(text).stem) + end, self._place(path or Path(text), file) + end
         image = next(iter(by_head.values())).image
-        self.add(Record(name, place, text, image, by_head, file, frame))
+        self.add(Record(name, place, text, image, by_head, file, frame, time))
 
     def add(self, record: Record) -> Record:
         """Write a record; returns it with the names it got, which are numbered where they were used before."""

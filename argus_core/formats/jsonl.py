@@ -18,13 +18,17 @@ from argus_core.tasks.segment import SegmentResult
 
 
 class JsonLines(Writer):
-    """``{"image_id", "file_name", HEAD: answer, ..., "embedding"}`` a line; maps are ``HEAD/IMAGE.png``."""
+    """``{"image_id", "file_name", HEAD: answer, ..., "embedding"}`` a line; maps are ``HEAD/IMAGE.png``.
+
+    Lines of frames also have their "frame" and "time".
+    """
 
     _lines: IO[str] | None = None
 
     def write(self, record: Record) -> None:
         """A line, and a file for each map."""
         line: dict[str, Any] = {"image_id": record.name, "file_name": record.source}
+        line |= {key: value for key, value in (("frame", record.frame), ("time", record.time)) if value is not None}
         for head, result in record.results.items():
             line[head] = self._entry(head, record, result)
         if (vector := Perception(record.results, {}, {}).embedding) is not None:

@@ -20,14 +20,17 @@ from argus_core.tasks.segment import SegmentResult
 Row = dict[str, Any]
 GROUP = 4096
 """Rows that are kept in memory and written at once."""
-WHERE = {"image_id": "string", "file_name": "string", "frame": "int32", "head": "string", "task": "string"}
+WHERE = {
+    **{"image_id": "string", "file_name": "string", "frame": "int32", "time": "double"},
+    **{"head": "string", "task": "string"},
+}
 IMAGES = {**WHERE, "height": "int32", "width": "int32", "answers": "int32", "embedding": "floats"}
 """Columns and types of ``images.parquet``: a row per image and head, also where it found nothing."""
 RESULTS = {
     **{**WHERE, "rank": "int32", "class_id": "int32", "class_name": "string", "score": "float", "margin": "float"},
     **{"box": "floats", "share": "double", "segmentation": "string"},
     **{"min": "double", "max": "double", "median": "double", "known": "double"},
-    **{"answer": "string", "embedding": "floats"},
+    **{"track_id": "int32", "answer": "string", "embedding": "floats"},
 }
 """Columns and types of ``results.parquet``: a row per object, class, mask or depth map; ``rank`` 0 is the best."""
 
@@ -46,8 +49,8 @@ class Parquet(Writer):
         """The rows of an image."""
         for head, result in record.results.items():
             where = {
-                **{"image_id": readable(record.name), "file_name": readable(record.source), "frame": record.frame},
-                **{"head": head, "task": task_of(result)},
+                **{"image_id": readable(record.name), "file_name": readable(record.source)},
+                **{"frame": record.frame, "time": record.time, "head": head, "task": task_of(result)},
             }
             found = list(rows(result))
             for rank, row in enumerate(found):

@@ -40,7 +40,7 @@ class Record:
 
     ``name`` and ``place`` are unique: a plain name, and the path of the image below the folder that was asked for,
     with slashes and without suffix. ``source`` is where it came from, in words; ``file`` is the image itself where it
-    is a file, ``frame`` its number in a video.
+    is a file, ``frame`` its number in a video and ``time`` its seconds from the start of that.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Record:
     results: Mapping[str, Result]
     file: Path | None = None
     frame: int | None = None
+    time: float | None = None
 
     def of(self, kind: type[R]) -> Iterator[tuple[str, R]]:
         """The answers of one kind, with the names of their heads."""

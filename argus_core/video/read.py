@@ -1,26 +1,33 @@
-"""Frames of a video, stream or webcam as a player shows them: upright, with square pixels; damage is reported."""
+"""Frames of a film, stream or webcam as a player shows them: upright, with square pixels; damage is reported."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from argus_core.errors import ArgusError, counted
-from argus_core.image.array import RGB
+from argus_core.errors import counted
+from argus_core.image.array import RGB, flatten
+from argus_core.video.source import is_cover, library, open_source, pictures_of, rate_of, start_of
+from argus_core.video.times import Clock, ahead_of, seconds
 
-WEBCAM = "webcam:"
-WEBCAMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
 _SHAPES = (0.1, 10.0)
 """Allowed width of a pixel by its height; other values in a file are ignored as mistakes."""
 _SHORT = 0.5
 """Seconds that may be missing at the end, because sound is often a little longer."""
-_ATTACHED_PICTURE = 1 << 10
-"""FFmpeg's flag of a stream that is the cover picture of a song."""
+
+
+@dataclass(frozen=True)
+class FilmFrame:
+    """A frame: its ``number`` from 0, its ``time`` in seconds from the start, and its pixels (h, w, 3)."""
+
+    number: int
+    time: float
+    image: RGB
 
 
 @dataclass
@@ -31,22 +38,23 @@ class Video:
     faults: list[str] = field(default_factory=list)
     seen: int = 0
 
-    def frames(self) -> Iterator[tuple[int, RGB]]:
-        """The number and (h, w, 3) pixels of each frame; damaged frames are left out."""
-        av = _library()
+    def frames(self, every: int = 1) -> Iterator[FilmFrame]:
+        """Every n-th frame; damaged ones are left out, and keep their numbers."""
+        av = library()
         try:
-            with _open(av, self.address) as container:
-                stream = _stream(container)
+            with open_source(self.address) as container:
+                stream = pictures_of(container)
                 if stream is None:
                     self.faults.append(f"{self.address}: {_without_pictures(container)}")
                     return
-                yield from self._decode(av, container, stream)
+                yield from self._decode(av, container, stream, every)
         except (av.FFmpegError, OSError, ValueError) as error:
             what = f"stops after {counted(self.seen, 'frame')}" if self.seen else "cannot be read as a video"
             self.faults.append(f"{self.address}: {what} ({_reason(self.address, error)})")
 
-    def _decode(self, av: Any, container: Any, stream: Any) -> Iterator[tuple[int, RGB]]:
+    def _decode(self, av: Any, container: Any, stream: Any, every: int) -> Iterator[FilmFrame]:
         damaged, end = 0, 0.0
+        clock = Clock(start_of(container), 1 / rate_of(stream), ahead_of(container))
         for packet in container.demux(stream):
             try:
                 decoded = packet.decode()
@@ -58,8 +66,10 @@ class Video:
                 end = max(end, frame.time or 0.0)
                 damaged += frame.is_corrupt
                 self.seen += 1
-                if not frame.is_corrupt:
-                    yield self.seen - 1, as_shown(frame, stream.sample_aspect_ratio)
+                time = clock.read(seconds(frame.pts, frame.time_base))
+                if not frame.is_corrupt and (self.seen - 1) % every == 0:
+                    image = as_shown(frame, stream.sample_aspect_ratio)
+                    yield FilmFrame(self.seen - 1, round(max(0.0, float(time)), 6), image)
         if not self.seen:
             self.faults.append(f"{self.address}: holds no frames")
         if damaged:
@@ -69,12 +79,19 @@ class Video:
 
 
 def as_shown(frame: Any, shape: Any) -> RGB:
-    """A decoded frame as a player shows it; ``shape`` is the width of a pixel by its height, if known."""
+    """A decoded frame as a player shows it, on white where it is transparent.
+
+    ``shape`` is the width of a pixel by its height, if known. Raises ValueError for more pixels than a photograph may
+    have.
+    """
     width = frame.width
     if shape and _SHAPES[0] <= shape <= _SHAPES[1]:
         width = max(1, round(frame.width * shape))
-    pixels = frame.to_ndarray(format="rgb24", width=width, height=frame.height)
-    return np.ascontiguousarray(_turn(pixels, frame))
+    if (most := Image.MAX_IMAGE_PIXELS) and width * frame.height > 2 * most:
+        raise ValueError(f"{width}x{frame.height} px (width x height) are more than {2 * most} pixels")
+    clear = any(part.is_alpha for part in frame.format.components)
+    pixels = frame.to_ndarray(format="rgba" if clear else "rgb24", width=width, height=frame.height)
+    return np.ascontiguousarray(_turn(flatten(Image.fromarray(pixels)) if clear else pixels, frame))
 
 
 def _turn(pixels: RGB, frame: Any) -> RGB:
@@ -90,37 +107,9 @@ def _turn(pixels: RGB, frame: Any) -> RGB:
     return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
-def _library() -> Any:
-    try:
-        import av
-    except ImportError as error:
-        raise ArgusError("videos, streams and webcams need the extra: pip install 'argus-perception[video]'") from error
-    return av
-
-
-def _open(av: Any, address: str) -> Any:
-    if not address.startswith(WEBCAM):
-        return av.open(address)
-    format, pattern = WEBCAMS.get(sys.platform, WEBCAMS["linux"])
-    return av.open(pattern.format(address.removeprefix(WEBCAM) or "0"), format=format)
-
-
-def _stream(container: Any) -> Any:
-    """The first video stream that can be decoded and is no cover picture."""
-    for stream in container.streams.video:
-        if not (_is_cover(stream) or stream.codec_context is None):
-            return stream
-    return None
-
-
-def _is_cover(stream: Any) -> bool:
-    disposition = getattr(stream, "disposition", None)  # PyAV before 14.1 does not have it
-    return disposition is not None and bool(disposition.value & _ATTACHED_PICTURE)
-
-
 def _without_pictures(container: Any) -> str:
     """Why a container has no frames to show."""
-    kinds = sorted({stream.type for stream in container.streams if not (stream.type == "video" and _is_cover(stream))})
+    kinds = sorted({stream.type for stream in container.streams if not (stream.type == "video" and is_cover(stream))})
     if "video" in kinds:
         return "its video is in a format that PyAV cannot decode; convert it to H.264"
     return f"holds no video{', only ' + ' and '.join(kinds) if kinds else ''}"
