@@ -103,6 +103,14 @@ RequireLicense = Annotated[
     Field(description="permissive: refuse weights under any other terms"),
 ]
 AcceptFaults = Annotated[bool, Field(description="go on with data whose faults would make the result wrong")]
+TileSize = Annotated[
+    str | None,
+    option(check_size, "--tiles"),
+    Field(description="encode a larger canvas by tiles of SIZE or HEIGHTxWIDTH of its pixels"),
+]
+Overlap = Annotated[
+    float | None, Field(ge=0, lt=1, description="share of a tile's side that neighbours have in common; default: 0.2")
+]
 PassBatch = Annotated[int, Field(ge=1, description="images per backbone pass")]
 
 
@@ -133,6 +141,8 @@ class RunRequest(Request):
     fit: Annotated[Fit, option(check_fit)] = Field(
         default="letterbox", description="letterbox, stretch or crop, for live tokens"
     )
+    tiles: TileSize = None
+    overlap: Overlap = None
     views: Names = Field(
         default=(), description="views to train on, such as id,hflip; default: all that the cache holds"
     )
@@ -186,6 +196,8 @@ class CacheRequest(Request):
         default="bilinear", description="bilinear, bicubic or nearest"
     )
     short: int = Field(default=0, description="with fit crop: short side in pixels before the crop")
+    tiles: TileSize = None
+    overlap: Overlap = None
     protocol: Annotated[str | None, option(check_protocol)] = Field(
         default=None, description="take canvas and views from a published protocol, for all splits"
     )

@@ -80,7 +80,8 @@ class Manifest:
     def spec(self) -> CacheSpec:
         """What is stored of every image."""
         fields = self.fingerprint
-        canvas = Canvas(*(fields[name] for name in ("height", "width", "fit", "interpolation", "short")))
+        names = ("height", "width", "fit", "interpolation", "short", "tiles")
+        canvas = Canvas(**{name: fields[name] for name in names if name in fields})
         needs = Needs(tuple(fields["layers"]), maps=fields["maps"], cls=fields["cls"])
         return CacheSpec(canvas, needs, tuple(fields["views"]), fields["dtype"])
 

@@ -79,8 +79,11 @@ def fingerprint(backbone: Backbone, split: Split, spec: CacheSpec) -> dict[str, 
 def check_matches(path: Path, cached: Mapping[str, Any], wanted: Mapping[str, Any], exact: bool = False) -> None:
     """Raise ArgusError naming the first field of ``wanted`` that does not match the cache.
 
-    Unless ``exact``, a cache may hold more layers and views than wanted.
+    Unless ``exact``, a cache may hold more layers and views than wanted. A fingerprint names tiles only if its canvas
+    has some, so that caches without tiles are as they always were.
     """
+    cached = {"tiles": None, **cached}
+    wanted = {"tiles": None, **wanted} if "height" in wanted else wanted
     for field, value in wanted.items():
         if field not in cached:
             raise unknown("fingerprint field", field, cached)

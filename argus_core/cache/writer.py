@@ -26,7 +26,7 @@ from argus_core.common.folders import claim
 from argus_core.common.license import find_license
 from argus_core.data import Split
 from argus_core.errors import ArgusError
-from argus_core.tokens import FinalNorm
+from argus_core.tokens import FeatureInfo, FinalNorm
 
 SHARD_BYTES = 64 << 20
 UNFINISHED_FILE = re.compile(r"\.(manifest\.json|norm\.safetensors)\.\d+\.tmp")
@@ -80,8 +80,7 @@ def _plan(backbone: Backbone, split: Split, spec: CacheSpec, batch: int, shard_b
         raise ArgusError("the split has no images to cache")
     if batch < 1:
         raise ArgusError(f"a batch of {batch} images is none; give 1 or more")
-    if spec.needs.maps:
-        check_grid(spec.canvas.size, max(backbone.info.strides[layer] for layer in spec.needs.layers))
+    _check_canvas(spec, backbone.info)
     per_shard = int(shard_bytes / image_bytes(backbone.info, spec, [spec.canvas.size], version))
     norm = backbone.norm
     return Manifest(
@@ -92,6 +91,16 @@ def _plan(backbone: Backbone, split: Split, spec: CacheSpec, batch: int, shard_b
         asdict(find_license(backbone.license)),
         {"torch": torch.__version__, "pillow": PIL.__version__},
     )
+
+
+def _check_canvas(spec: CacheSpec, info: FeatureInfo) -> None:
+    """Raise ArgusError unless the canvas, and its tiles, divide into cells."""
+    canvas, strides = spec.canvas, [info.strides[layer] for layer in spec.needs.layers]
+    if canvas.tiles and canvas.tiles.cut(canvas.size):
+        strides = list(info.strides)
+        canvas.tiles.check(max(strides))
+    if spec.needs.maps:
+        check_grid(canvas.size, max(strides))
 
 
 def _begin(path: Path, planned: Manifest, norm: FinalNorm | None) -> Manifest:

@@ -145,6 +145,12 @@ class Canvas:
         """Height and width in pixels."""
         return self.height, self.width
 
+    @property
+    def label(self) -> str:
+        """Size and fit for tables, such as ``640x640 letterbox``, and the tiles if there are any."""
+        plain = f"{self.height}x{self.width} {self.fit}"
+        return f"{plain}, {self.tiles.label}" if self.tiles else plain
+
     def place(self, height: int, width: int) -> Placement:
         """The placement of an image of ``height`` x ``width`` pixels on this canvas."""
         if height < 1 or width < 1:

@@ -52,6 +52,11 @@ class Tiles:
         """Height and width in pixels."""
         return self.height, self.width
 
+    @property
+    def label(self) -> str:
+        """Such as ``tiles of 640x640, overlap 0.2``."""
+        return f"tiles of {self.height}x{self.width}, overlap {self.overlap:g}"
+
     def cut(self, canvas: tuple[int, int]) -> bool:
         """Whether a canvas (height, width) is larger than a tile."""
         return any(side > tile for side, tile in zip(canvas, self.size, strict=True))

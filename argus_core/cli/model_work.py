@@ -47,7 +47,7 @@ def _head(argus: Argus, name: str) -> list[str]:
     return [
         f"{name}  {head.name} ({head.task.name}){shown}{more}",
         *record_lines(head.record, "; data: ".join(terms)),
-        f"    {'canvas':<9} {canvas.height}x{canvas.width} {canvas.fit}",
+        f"    {'canvas':<9} {canvas.label}",
         f"    {'options':<9} {options or 'none'}",
         "",
     ]
@@ -58,7 +58,7 @@ def export_model(request: ExportRequest) -> None:
     out, format = request.out, request.format
     claim(out, is_export, "export")
     argus = open_model(request.model, "cpu", None, request.require_license, request.allow_missing)
-    _keep(argus, request.tasks)
+    keep(argus, request.tasks)
     start = time.perf_counter()
     report: Mapping[str, Any] = {}
     with working(f"export {format}"):
@@ -75,7 +75,7 @@ def export_model(request: ExportRequest) -> None:
     finished("written", out, time.perf_counter() - start)
 
 
-def _keep(argus: Argus, tasks: str | None) -> None:
+def keep(argus: Argus, tasks: str | None) -> None:
     """Remove the heads that are neither of the tasks nor named, if any are."""
     if (names := split_names(tasks)) is not None:
         for name in argus.heads.keys() - argus.names(names):
@@ -85,7 +85,7 @@ def _keep(argus: Argus, tasks: str | None) -> None:
 def push_model(request: PushRequest) -> None:
     """Publish the model, or say with its card what would be; then how to load it."""
     argus = open_model(request.model, "cpu", None, request.require_license, partly=False)
-    _keep(argus, request.tasks)
+    keep(argus, request.tasks)
     start = time.perf_counter()
     with transfer(f"push {request.repository}"):
         upload = push(

@@ -150,7 +150,7 @@ def _heads(config: BundleConfig) -> str:
     rows: list[tuple[str, ...]] = [("head", "task", "kind", "classes", "parameters", "canvas"), ("---",) * 6]
     for name, entry in config.heads.items():
         canvas, classes = config.canvas or entry.canvas, entry.task.get("classes")
-        shown = f"{canvas.height}x{canvas.width} {canvas.fit}" if canvas else ""
+        shown = canvas.label if canvas else ""
         count = "" if classes is None else str(len(classes))
         rows.append((name, str(entry.task["task"]), entry.head, count, f"{entry.parameters:,}", shown))
     return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows)

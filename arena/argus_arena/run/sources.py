@@ -10,7 +10,7 @@ from typing import Protocol as Interface
 from argus_arena.requests import RunRequest
 from argus_arena.scoring.rules import Source
 from argus_core.cache import Cache, CacheSource
-from argus_core.canvas import Canvas
+from argus_core.canvas import Canvas, Tiles
 from argus_core.common.files import read_sealed
 from argus_core.common.options import parse_size
 from argus_core.data import Split
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 
 Record = dict[str, Any]
-LIVE_ONLY = ("weights", "backbone_options", "canvas", "fit")
+LIVE_ONLY = ("weights", "backbone_options", "canvas", "fit", "tiles", "overlap")
 """Fields of a request that a cache has already settled."""
-SHARED = ("backbone", "weights", "precision", "mean", "std", "height", "width", "fit", "interpolation", "short")
+CANVAS = ("height", "width", "fit", "interpolation", "short", "tiles")
+SHARED = ("backbone", "weights", "precision", "mean", "std", *CANVAS)
 """Fields of the fingerprint in which the caches of a run must agree."""
 
 
@@ -82,10 +83,11 @@ class CachedOrigin:
         self.info = self.train.info()
         fingerprint, other = self.train.manifest.fingerprint, self.val.manifest.fingerprint
         for field in SHARED:
-            if fingerprint[field] != other[field]:
+            here, there = fingerprint.get(field), other.get(field)  # tiles are named only where there are any
+            if here != there:
                 raise ArgusError(
-                    f"the caches below {folder} differ in {field}: {fingerprint[field]!r} for {train}, "
-                    f"{other[field]!r} for {val}; cache both alike"
+                    f"the caches below {folder} differ in {field}: {here!r} for {train}, "
+                    f"{there!r} for {val}; cache both alike"
                 )
         self.precision = fingerprint["precision"]
         spec = self.train.manifest.spec
@@ -149,10 +151,22 @@ class LiveOrigin:
 
 def _canvas(request: RunRequest, protocol: Protocol | None) -> Canvas:
     """The canvas to train on: the request's, else the protocol's where it has one, else 640 pixels."""
+    tiles = find_tiles(request.tiles, request.overlap, request.protocol)
     if request.canvas is None and protocol is not None and protocol.canvas is not None:
         return protocol.canvas
     height, width = parse_size(request.canvas or "640")
-    return Canvas(height, width, request.fit)
+    return Canvas(height, width, request.fit, tiles=tiles)
+
+
+def find_tiles(size: str | None, overlap: float | None, protocol: str | None) -> Tiles | None:
+    """The tiles of a request, by which a larger canvas is encoded; raises ArgusError where there can be none."""
+    if size is None:
+        if overlap is not None:
+            raise ArgusError("--overlap is that of tiles: add --tiles SIZE, or leave it out")
+        return None
+    if protocol is not None:
+        raise ArgusError(f"protocol {protocol!r} settles what the backbone looks at; leave out --tiles")
+    return Tiles(*parse_size(size)) if overlap is None else Tiles(*parse_size(size), overlap=overlap)
 
 
 def backbone_record(backbone: Backbone, weights: Path | None, options: dict[str, Any]) -> Record:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from argus_arena.requests import CacheRequest
 from argus_arena.run.data_faults import DataChecks, sizes_of
-from argus_arena.run.sources import backbone_record
+from argus_arena.run.sources import backbone_record, find_tiles
 from argus_core.cache import Cache, CacheSpec, estimate, info, verify, write_cache
 from argus_core.canvas import Canvas
 from argus_core.common.device import find_device
@@ -67,7 +67,7 @@ def build_cache(request: CacheRequest) -> None:
 
 def _write_split(request: CacheRequest, backbone: Backbone, split: Split, spec: CacheSpec, out: Path) -> None:
     size, free = estimate(split, backbone.info, spec), shutil.disk_usage(_existing(request.out)).free
-    shape, about = "x".join(map(str, spec.canvas.size)), f"{size / 1e9:.2f} GB of {free / 1e9:.0f} GB free"
+    shape, about = spec.canvas.label, f"{size / 1e9:.2f} GB of {free / 1e9:.0f} GB free"
     with ProgressBar(f"cache {split.name}", len(split)) as bar:
         bar.print(
             f"{split.name}: {counted(len(split), 'image')} on {shape}, views {','.join(spec.views)}, about {about}"
@@ -93,9 +93,10 @@ def _write_split(request: CacheRequest, backbone: Backbone, split: Split, spec: 
 def _framing(request: CacheRequest, first: bool) -> tuple[Canvas, tuple[str, ...]]:
     """Canvas and views of a split's cache."""
     views = request.views if first else ("id",)
+    tiles = find_tiles(request.tiles, request.overlap, request.protocol)
     if request.protocol is None:
         height, width = parse_size(request.canvas)
-        return Canvas(height, width, request.fit, request.interpolation, request.short), views
+        return Canvas(height, width, request.fit, request.interpolation, request.short, tiles=tiles), views
     protocol = find_protocol(request.protocol)
     if protocol.canvas is None:
         raise ArgusError(f"protocol {protocol.name!r} takes several or differing canvases; it cannot be cached")

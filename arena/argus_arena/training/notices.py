@@ -9,6 +9,7 @@ from typing import Any
 from argus_arena.requests import RunRequest
 from argus_arena.run.batches import Order
 from argus_arena.training.learner import Learner
+from argus_core.canvas import Canvas
 from argus_core.common.files import read_json
 from argus_core.errors import ArgusError, counted
 from argus_core.recipe import Recipe
@@ -23,9 +24,10 @@ def recipe_lines(request: RunRequest, order: Order, tokens: Record, learners: Se
         return []
     card = request.recipe == "card"
     by_default = request.cache is None and request.canvas is None
-    canvas = f"{_size(tokens)} ({tokens['canvas']['fit']}{', by default' if by_default else ''})"
+    canvas = Canvas(**tokens["canvas"])
+    how = [canvas.fit, *([canvas.tiles.label] if canvas.tiles else []), *(["by default"] if by_default else [])]
     images = counted(len(order.images), "image")
-    start = f"recipe: {'card, ' if card else ''}{images} on {canvas} -> batch {order.batch}"
+    start = f"recipe: {'card, ' if card else ''}{images} on {_size(tokens)} ({', '.join(how)}) -> batch {order.batch}"
     hint = "" if card else "; --recipe card for the published one"
     warnings = [
         f"warning: {learner.name}: {text}"
@@ -102,7 +104,7 @@ def _size(tokens: Record) -> str:
 
 
 def _canvas(tokens: Record) -> str:
-    return f"{_size(tokens)} {tokens['canvas']['fit']}"
+    return Canvas(**tokens["canvas"]).label
 
 
 def _course(learner: Learner) -> str:
