@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from argus_core.export.folder import ExportReport
     from argus_core.model.plan import Plan
+    from argus_core.model.watch import WatchedFrame
     from argus_core.saving.push import Upload
 
 __all__ = ["Argus"]
@@ -50,6 +51,26 @@ class Argus(Questions):
         from argus_core.saving.runs import assemble
 
         return assemble(cls, [Path(path) for path in paths], which, weights, device, allow_missing)
+
+    def watch(
+        self,
+        source: str | Path,
+        every: int = 1,
+        *,
+        limit: int = 0,
+        tasks: Sequence[str] | None = None,
+        return_confidence: bool = False,
+        embeddings: bool = False,
+    ) -> Iterator[WatchedFrame]:
+        """The frames of a film, a stream or ``webcam:0`` one after the other, with what ``perceive`` says of each.
+
+        ``every`` n-th frame is looked at, at most ``limit`` of them if that is not 0. ``batch`` frames share a backbone
+        pass, and no more are in memory. Needs the extra ``video``. Raises ArgusError for a source without a readable
+        frame; warns of damage.
+        """
+        from argus_core.model.watch import watch
+
+        return watch(self, source, every, limit, tasks, return_confidence, embeddings)
 
     def save(self, folder: str | Path, variant: str | None = None, per_head: bool = False) -> None:
         """Write weights and config.json, see ``saving.write``; variant ``bf16_backbone`` makes a smaller file."""

@@ -9,7 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 EVERY = 10.0
@@ -17,7 +26,7 @@ EVERY = 10.0
 
 
 class ProgressBar:
-    """A bar on standard error with count, times and a note, which disappears at the end; used as a context manager.
+    """A bar on standard error with count, rate, times and a note, which disappears at the end; used as a context manager.
 
     If standard error is not a terminal it prints a line at most every ``every`` seconds: done of total, rate, time
     left, note. ``what`` names the work, ``unit`` the counted things (in the plural), ``done`` how many exist already.
@@ -138,6 +147,13 @@ def _rate(per_second: float) -> str:
     return f"{per_second:.3g}/s" if per_second >= 0.5 else f"{duration(1 / per_second)} each"
 
 
+class _Rate(ProgressColumn):
+    """How many a second, of late."""
+
+    def render(self, task: Task) -> Text:
+        return Text(_rate(task.speed) if task.speed else "", style="progress.data.speed")
+
+
 class _Bar(Progress):
     """A bar with its note on a line below, as both are too long for one line of a terminal."""
 
@@ -154,6 +170,7 @@ def _rich_bar(console: Console) -> Progress:
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
+        _Rate(),
         TimeElapsedColumn(),
         TextColumn("elapsed"),
         TimeRemainingColumn(),
