@@ -26,7 +26,7 @@ EVERY = 10.0
 
 
 class ProgressBar:
-    """A bar on standard error with count, rate, times and a note, which disappears at the end; used as a context manager.
+    """A bar on standard error with count, rate, times and a note, which disappears at the end; a context manager.
 
     If standard error is not a terminal it prints a line at most every ``every`` seconds: done of total, rate, time
     left, note. ``what`` names the work, ``unit`` the counted things (in the plural), ``done`` how many exist already.
