@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from argus_core.cli import ask, models
+from argus_core.cli import ask, models, serve
 from argus_core.cli.app import take_front_options
 from argus_core.registry.places import DEFAULT_MODEL
 
@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (ask, models):
+for module in (ask, models, serve):
     module.add_to(app)
 HELP = f"""What photographs show, from one frozen vision backbone: classes, masks, depth, objects, correspondences.
 

@@ -203,6 +203,39 @@ class PushRequest:
     require_license: License = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServeRequest:
+    """The model that shall answer over HTTP, where, to whom, and within which limits."""
+
+    model: Model = None
+    host: Annotated[
+        str, typer.Option("--host", help="where to listen; other than on this machine alone needs a token")
+    ] = "127.0.0.1"
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one")] = 8000
+    token: Annotated[
+        str | None,
+        typer.Option("--token", envvar="ARGUS_TOKEN", show_envvar=True, help="what clients send to be answered"),
+    ] = None
+    tasks: Tasks = None
+    batch: Batch = 8
+    wait: Annotated[float, typer.Option("--wait", min=0, max=1000, help="ms that an image waits for others")] = 5
+    queue: Annotated[int, typer.Option("--queue", min=1, help="images that wait at most; one more gets 503")] = 64
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="seconds to receive a request, and again to answer it")
+    ] = 60
+    max_upload_mb: Annotated[
+        float, typer.Option("--max-upload-mb", min=0.001, max=4000, help="largest request in MB")
+    ] = 32
+    max_megapixels: Annotated[float, typer.Option("--max-megapixels", min=0.001, max=1000, help="largest image")] = 50
+    max_images: Annotated[int, typer.Option("--max-images", min=1, help="images in a request")] = 16
+    urls: Annotated[
+        bool, typer.Option("--urls", help="also fetch images from public web addresses that clients name")
+    ] = False
+    canvas: CanvasSize = None
+    device: Device = None
+    require_license: License = None
+
+
 def check_embeddings(request: LookRequest | ExportRequest) -> None:
     """Raise ArgusError for a layer of embeddings that nobody asked for."""
     if request.embedding_layer is not None and not request.embeddings:

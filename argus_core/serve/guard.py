@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 import logging
 import time
 from contextlib import nullcontext, suppress
@@ -14,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from argus_core.serve.address import is_loopback
 from argus_core.serve.gate import Gate
 from argus_core.serve.metrics import Metrics
 from argus_core.serve.refusal import Refusal
@@ -57,7 +57,7 @@ class Guard:
             await self._answer(scope, exchange)
         finally:
             path = scope["path"] if scope["path"] in OPEN else "other"
-            route = getattr(scope.get("route"), "path", path)
+            route = str(getattr(scope.get("route"), "path", path))
             self.metrics.answered(route, exchange.status, time.perf_counter() - start)
 
     async def _answer(self, scope: Scope, exchange: Exchange) -> None:
@@ -144,11 +144,3 @@ def _check_local(headers: Headers, method: str) -> None:
 def _name(host: str) -> str:
     """The host without its port, and an IPv6 address without its brackets."""
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or an address is that of this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

@@ -8,7 +8,7 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from io import BytesIO
 from typing import ParamSpec, TypeVar
 
@@ -22,7 +22,7 @@ from argus_core.serve.settings import MEGA, Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 """Pillow's names of the formats that are read: few decoders, as strangers choose what they get."""
 WORKERS = ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="argus-image")
 """Threads that decode and encode, beside that of the model; few, as each may hold a large image."""
@@ -52,17 +52,24 @@ def measure(data: bytes, settings: Settings) -> int:
     if not data:
         raise Refusal("the image is empty", 400)
     try:
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
+        with Image.open(BytesIO(data), formats=formats()) as image:
             width, height = image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large("the image has too many pixels", settings) from error
     except UnidentifiedImageError as error:
-        raise Refusal(f"this is no image of a known format; known are {', '.join(FORMATS)}", 415) from error
+        raise Refusal(f"this is no image of a known format; known are {', '.join(formats())}", 415) from error
     except Exception as error:  # decoders raise anything on a broken file
         raise Refusal(f"the image cannot be read ({error})") from error
     if width * height > settings.max_pixels or max(width, height) > settings.max_side:
         raise _too_large(f"the image has {width}x{height} px (width x height)", settings)
     return width * height
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Those of ``FORMATS`` that this Pillow reads."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _too_large(fault: str, settings: Settings) -> Refusal:
