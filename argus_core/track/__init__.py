@@ -1,1 +1,7 @@
 """Identities of objects over the frames of a film."""
+
+from __future__ import annotations
+
+from argus_core.track.tracker import Tracker
+
+__all__ = ["Tracker"]

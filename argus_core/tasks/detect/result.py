@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +70,16 @@ class DetectionResult(Result):
 
     def __getitem__(self, place: int) -> dict[str, Any]:
         return self.entries[place]
+
+    def chosen(self, boxes: npt.NDArray[np.bool_]) -> DetectionResult:
+        """The same of some boxes, those that are true in ``boxes`` (N,)."""
+        found, places = self.detections, np.flatnonzero(boxes)
+        return replace(
+            self,
+            detections=Detections(found.boxes[places], found.scores[places], found.labels[places]),
+            embeddings=None if self.embeddings is None else self.embeddings[places],
+            tracks=None if self.tracks is None else self.tracks[places],
+        )
 
     def summary(self) -> str:
         """How many objects of which classes, and the best score."""

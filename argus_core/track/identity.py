@@ -1,0 +1,68 @@
+"""An object that is followed, and the boxes of a frame as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from argus_core.tasks.detect import DetectionResult
+from argus_core.track.motion import Array, Motion
+
+NONE = -1
+"""The id of a box that belongs to no identity yet."""
+FADING = 0.9
+"""What a vector counts in the mean of its identity after a certain one was added."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The boxes of a frame: (N, 4) x1, y1, x2, y2, (N,) scores and labels, and (N, C) vectors if there are any."""
+
+    boxes: Array
+    scores: Array
+    labels: npt.NDArray[np.int64]
+    vectors: Array | None
+
+    @classmethod
+    def of(cls, result: DetectionResult) -> Seen:
+        """Those of a result."""
+        found = result.detections
+        boxes, scores = found.boxes.double().cpu().numpy(), found.scores.double().cpu().numpy()
+        vectors = None if result.embeddings is None else result.embeddings.astype(np.float64)
+        return cls(boxes.reshape(-1, 4), scores, found.labels.long().cpu().numpy(), vectors)
+
+    @cached_property
+    def clear(self) -> Array:
+        """(N,): the share of each box that no single other one covers; what covers it is seen in its vector, too."""
+        near = np.maximum(self.boxes[:, None, :2], self.boxes[None, :, :2])
+        far = np.minimum(self.boxes[:, None, 2:], self.boxes[None, :, 2:])
+        covered = np.clip(far - near, 0.0, None).prod(axis=2)
+        np.fill_diagonal(covered, 0.0)
+        area = (self.boxes[:, 2:] - self.boxes[:, :2]).prod(axis=1)
+        clear: Array = 1.0 - covered.max(axis=1, initial=0.0) / np.maximum(area, 1e-9)
+        return clear
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(eq=False)
+class Identity:
+    """An object that was seen between ``begun`` and ``seen``, in seconds; ``id`` is ``NONE`` until it has one."""
+
+    label: int
+    motion: Motion
+    begun: float
+    seen: float
+    id: int = NONE
+    vector: Array | None = field(default=None, repr=False)
+    _weight: float = field(default=0.0, repr=False)
+
+    def remember(self, vector: Array, weight: float) -> None:
+        """Take the vector of a box into the mean, in which earlier ones fade; ``weight`` is what it is worth, to 1."""
+        self._weight = self._weight * FADING**weight + weight
+        mean = vector if self.vector is None else self.vector + (vector - self.vector) * (weight / self._weight)
+        self.vector = mean / max(float(np.linalg.norm(mean)), 1e-12)
