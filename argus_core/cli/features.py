@@ -28,10 +28,9 @@ def show_tokens(request: TokensRequest, sources: Sequence[Source], point: tuple[
     argus = open_model(request.model, request.device, request.canvas, request.require_license)
     canvas = argus.canvas or argus.passes()[0].canvas
     frames = Frames(sources, request.every, request.limit)
-    with folder:
+    with frames.finishing(lambda: f"features of {counted(frames.seen, 'image')}", request.out), folder:
         for (frame,) in frames.batches(1, "features"):
             _show(argus, canvas, request.layer, frame, folder, point)
-    frames.finish(f"features of {counted(frames.seen, 'image')}", request.out)
     frames.exit_with_faults()
 
 

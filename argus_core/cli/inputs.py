@@ -6,7 +6,8 @@ import glob
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -128,9 +129,15 @@ class Frames:
             else:
                 yield frame
 
-    def finish(self, what: str, out: Path) -> None:
-        """Say what was done with the frames, and how long it took."""
-        finished(what, out, time.perf_counter() - self._began)
+    @contextmanager
+    def finishing(self, what: Callable[[], str], out: Path) -> Iterator[None]:
+        """Say at the end, also after Ctrl-C, what was done with the frames, and how long it took."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            finished(what(), out, time.perf_counter() - self._began)
+            raise
+        finished(what(), out, time.perf_counter() - self._began)
 
     def exit_with_faults(self) -> None:
         """Name on stderr what could not be read; ends with exit code 1 then."""

@@ -71,7 +71,9 @@ def look(request: LookRequest, sources: Sequence[Source], tasks: Sequence[str] |
         "detect": {"score_thresh": identities.lowest},
         "classify": {"top_k": request.top_k},
     }
-    with files, Films(folder, request.limit) as films:
+    heads = f"{counted(len(names), 'head')} ({', '.join(names)})"
+    told = frames.finishing(lambda: f"{counted(files.count, 'image')}, {heads}", request.out)
+    with told, files, Films(folder, request.limit) as films:
         for batch in frames.batches(request.batch, "look"):
             images = [frame.image for frame in batch if frame.image is not None]
             answers = argus.answer(images, names, options, embeddings=identities.embeddings)
@@ -82,7 +84,6 @@ def look(request: LookRequest, sources: Sequence[Source], tasks: Sequence[str] |
                 _save_pictures(folder, record, pictures and not frame.film, request.each if frame.film else each)
                 if len(sources) == 1 and not frame.film:
                     _print(record, request.out if pictures else None)
-    frames.finish(f"{counted(frames.seen, 'image')}, {counted(len(names), 'head')} ({', '.join(names)})", request.out)
     for line in identities.told():
         print(line)
     for note in _notes(files, sources):

@@ -40,7 +40,7 @@ class ResultFiles:
         self.folder = folder if isinstance(folder, OutFolder) else OutFolder(Path(folder))
         self._writers: list[Writer] = [FORMATS[name].writer()(self.folder, numbering) for name in self.formats]
         self._names, self._places = UniqueNames(), UniqueNames()
-        self._open = ExitStack()
+        self._open, self.count = ExitStack(), 0
 
     def __enter__(self) -> ResultFiles:
         self._open.enter_context(self.folder)
@@ -79,6 +79,7 @@ class ResultFiles:
         record = replace(record, name=self._names.give(record.name), place=self._places.give(record.place))
         for writer in self._writers:
             writer.write(record)
+        self.count += 1
         return record
 
     def _place(self, path: Path, file: Path | None) -> str:
