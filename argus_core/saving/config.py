@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 from argus_core.canvas import Canvas
 from argus_core.common.files import read_json
@@ -27,6 +27,8 @@ FILES = {None: "model.safetensors", "bf16_backbone": "model.bf16_backbone.safete
 """The weights file of each variant."""
 REACHING = ("weights", "device", "compile", "pretrained", "checkpoint", "cache", "file", "url")
 """How the names of backbone options begin that could reach beyond the folder."""
+StoredCanvas = Annotated[Canvas | None, PlainSerializer(lambda canvas: canvas and canvas.to_dict())]
+"""A canvas, without the key of its tiles if it has none, as files always were."""
 _PATH = re.compile(r"""(?:(?<=^)|(?<=:)|(?<=:"))(?:[A-Za-z]:[\\/]|~?[\\/])\S""")
 
 
@@ -74,7 +76,7 @@ class HeadEntry(Entry):
     version: str
     options: dict[str, Any]
     task: dict[str, Any]
-    canvas: Canvas | None
+    canvas: StoredCanvas
     decoding: dict[str, Any] | None
     parameters: int
     license: str
@@ -97,7 +99,7 @@ class BundleConfig(Entry):
     format: str
     version: str
     api_version: str = ""
-    canvas: Canvas | None
+    canvas: StoredCanvas
     backbone: BackboneEntry
     heads: dict[str, HeadEntry]
     licenses: dict[str, Any]
