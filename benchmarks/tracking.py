@@ -32,7 +32,7 @@ from timing import seconds
 Array = npt.NDArray[np.float64]
 Tracks = list[tuple[npt.NDArray[np.int64], Array]]
 """The ids (N,) and boxes (N, 4) of each frame."""
-THRESHOLD, MEMORY = 0.5, 3.0
+THRESHOLD, MEMORY = 0.5, 5.0
 """The score of boxes that start identities, and the seconds that hidden ones are kept, for all trackers."""
 VISIBLE = 0.1
 """The visible share from which an object counts."""

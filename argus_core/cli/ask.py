@@ -9,6 +9,7 @@ import typer
 from argus_core.cli.app import options_of
 from argus_core.cli.inputs import check_image, find_sources, parse_point
 from argus_core.cli.requests import LookRequest, MatchRequest, TokensRequest, check_embeddings, split_names
+from argus_core.errors import ArgusError
 from argus_core.registry.places import check_asked
 
 TASKS = {
@@ -19,7 +20,7 @@ TASKS = {
 }
 OPTIONS_OF_ONE_TASK = {
     "classify": ["top_k"],
-    "detect": ["threshold", "annotations", "embeddings", "embedding_layer"],
+    "detect": ["threshold", "annotations", "embeddings", "embedding_layer", "track"],
 }
 
 
@@ -75,6 +76,8 @@ def look_at(request: LookRequest, task: str | None = None) -> None:
     """Check a request as far as that goes without torch, then look at its images; with ``task`` one head answers."""
     check_embeddings(request)
     sources = find_sources(request.inputs, request.out)
+    if request.track and not any(source.moving for source in sources):
+        raise ArgusError("--track follows objects from frame to frame, and none of the inputs is a film: leave it out")
     tasks = split_names(request.tasks)
     check_asked(request.model, tasks, task, request.head)
     from argus_core.cli.look import look

@@ -71,6 +71,7 @@ Save = Annotated[
     ),
 ]
 Embeddings = Annotated[bool, typer.Option("--embeddings", help="also a vector of every object and image")]
+Track = Annotated[bool, typer.Option("--track", help="of films, also an id of every object that it keeps over time")]
 EmbeddingLayer = Annotated[
     int | None,
     typer.Option(
@@ -109,6 +110,7 @@ class LookRequest:
     save: Save = None
     embeddings: Embeddings = False
     embedding_layer: EmbeddingLayer = None
+    track: Track = False
     weights: Path | None = None
 
 
@@ -238,7 +240,8 @@ class ServeRequest:
 
 def check_embeddings(request: LookRequest | ExportRequest) -> None:
     """Raise ArgusError for a layer of embeddings that nobody asked for."""
-    if request.embedding_layer is not None and not request.embeddings:
+    follows = isinstance(request, LookRequest) and request.track
+    if request.embedding_layer is not None and not (request.embeddings or follows):
         raise ArgusError(f"--embedding-layer {request.embedding_layer} has nothing to act on: add --embeddings")
 
 

@@ -31,7 +31,7 @@ class Tracker:
     Boxes of different classes never share an identity.
     """
 
-    def __init__(self, threshold: float = 0.3, low: float = LOW, memory: float = 3.0) -> None:
+    def __init__(self, threshold: float = 0.3, low: float = LOW, memory: float = 5.0) -> None:
         if not (0 <= low <= threshold <= 1 and memory >= 0):
             raise ArgusError(
                 f"a tracker cannot have threshold {threshold}, low {low} and memory {memory}: "
