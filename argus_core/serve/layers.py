@@ -56,7 +56,7 @@ def _(result: SegmentResult) -> Layer:
     labels = resized_map(np.where(result.labels == result.ignore, NONE, result.labels), size)
     confidence = np.rint(255 * resized_map(result.confidence, size).clip(0, 1))
     classes = [
-        _colored({"class_id": label, "class_name": result.classes[label], "share": round(share, 6)})
+        _colored({"class_id": label, "class_name": result.classes[label], "share": round(float(share), 6)})
         for label, share in result.present()
     ]
     planes = _planes(labels.astype("<u2"), confidence.astype(np.uint8))

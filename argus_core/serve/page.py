@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 from PIL import Image
@@ -18,122 +16,142 @@ from pydantic import BaseModel, ConfigDict, Field
 from argus_core.argus import Argus
 from argus_core.draw.palette import Pixels
 from argus_core.draw.scale import ramp
+from argus_core.serve.body import Upload, read_body
 from argus_core.serve.engine import Engine
-from argus_core.serve.images import WORKERS, decode
+from argus_core.serve.images import apart
 from argus_core.serve.kept import Kept
 from argus_core.serve.look import LEAST_SCORE, Look, look
+from argus_core.serve.opened import opened, whole
 from argus_core.serve.refusal import Refusal
+from argus_core.serve.routes import unless_gone
 from argus_core.serve.settings import Settings
 from argus_core.serve.similar import principal, similar
 
 T = TypeVar("T")
 FILES = Path(__file__).with_suffix("")
-PUBLIC = ("/", "/page/static/")
-"""What is given without a token, as the page asks for it: the page and its files."""
-GUARD = {
+HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-"""No script, style, picture or request of another host, nor any inside the page's own text."""
+"""Of the page's files: nothing from another host, and no script or style within the page's own text."""
 
 
 class About(BaseModel):
     """A question about one or two photographs, by their ids."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid")
     ids: Annotated[list[str], Field(min_length=1, max_length=2)]
 
 
-class Point(About):
+class Spot(About):
     """What is similar to ``point``, x and y in pixels of the first photograph."""
 
     point: tuple[float, float]
 
 
 class Tokens(About):
-    """The principal components of tokens of ``layer``."""
+    """The principal components of the tokens of ``layer``."""
 
     layer: int
 
 
-def page_router(engine: Engine, settings: Settings, kept: Kept[Look] | None = None) -> APIRouter:
-    """The page and what it asks; images are looked at once, and ``kept`` within bounds."""
-    looks: Kept[Look] = Kept() if kept is None else kept
-    router = APIRouter(include_in_schema=False)
-    names = {path.relative_to(FILES).as_posix() for path in FILES.rglob("*") if path.is_file()}
+class Page:
+    """Answers to what the page asks; images are looked at once, and ``kept`` within its bounds."""
 
-    def find(ids: Sequence[str]) -> list[Look]:
-        found = [looks.get(key) for key in ids]
-        if None in found:
+    def __init__(self, engine: Engine, settings: Settings, kept: Kept[Look]) -> None:
+        self.engine, self.settings, self.kept = engine, settings, kept
+
+    async def model(self) -> dict[str, Any]:
+        """What the model answers, and the colours of numbers."""
+        heads = _heads(self.engine.argus)
+        colors = ramp().tobytes().hex()
+        return {"name": self.settings.model, "heads": heads, "ramp": colors, "leastScore": LEAST_SCORE}
+
+    async def send(self, request: Request) -> dict[str, Any]:
+        """An image as the body: its id, and the answers about it without their maps."""
+        key, seen = await self._with_image(request, self._look)
+        return {"id": key, **seen.answer()}
+
+    async def shown(self, request: Request) -> Response:
+        """An image as the body: the same, upright, as JPEG."""
+        return Response(await self._with_image(request, _jpeg), media_type="image/jpeg")
+
+    async def layer(self, key: str, head: str) -> Response:
+        """The planes of numbers of a head's layer."""
+        [seen] = self._find([key])
+        if head not in seen.layers:
+            raise Refusal("no head of this name answered")
+        return _packed(seen.layers[head].planes, "application/octet-stream")
+
+    async def results(self, key: str) -> Response:
+        """The answers of all heads, as ``/perceive`` gives them."""
+        return _packed(self._find([key])[0].results, "application/json")
+
+    async def components(self, asked: Tokens) -> list[dict[str, Any]]:
+        """The principal components of some photographs, see ``principal``."""
+        return await apart(principal, self._find(asked.ids), asked.layer)
+
+    async def similar(self, asked: Spot) -> list[dict[str, Any]]:
+        """What is similar to a point, see ``similar``."""
+        return await apart(similar, self._find(asked.ids), asked.point)
+
+    async def _look(self, image: Pixels) -> tuple[str, Look]:
+        """The id of an image, and what is known of it, computed unless it is kept."""
+        key = await apart(_key, image)
+        seen = self.kept.get(key)
+        if seen is None:
+            seen = await self.engine.run(lambda argus: look(argus, image))
+            self.kept.put(key, seen)
+        return key, seen
+
+    async def _with_image(self, request: Request, use: Callable[[Pixels], Awaitable[T]]) -> T:
+        """What ``use`` makes of the image in a body, within the limits of the server."""
+
+        async def work() -> T:
+            uploads = [Upload(None, body)]
+            async with opened(uploads, request.app.state.gate, self.settings) as images:
+                return await use(whole(images)[0])
+
+        body = await read_body(request, self.settings)
+        return await unless_gone(request, work(), self.settings.timeout)
+
+    def _find(self, ids: Sequence[str]) -> list[Look]:
+        found = [one for one in map(self.kept.get, ids) if one is not None]
+        if len(found) < len(ids):
             raise Refusal("this photograph is not kept any more; send it again", 404)
-        return [one for one in found if one is not None]
+        return found
+
+
+def page_router(engine: Engine, settings: Settings, kept: Kept[Look] | None = None) -> APIRouter:
+    """The page and what it asks; ``kept`` are photographs, by default as many as ``Kept`` holds."""
+    router = APIRouter(include_in_schema=False)
+    _add_files(router)
+    page = Page(engine, settings, Kept() if kept is None else kept)
+    router.add_api_route("/page/model", page.model)
+    router.add_api_route("/page/images", page.send, methods=["POST"])
+    router.add_api_route("/page/shown", page.shown, methods=["POST"])
+    router.add_api_route("/page/images/{key}/layers/{head}", page.layer)
+    router.add_api_route("/page/images/{key}/results", page.results)
+    router.add_api_route("/page/components", page.components, methods=["POST"])
+    router.add_api_route("/page/similar", page.similar, methods=["POST"])
+    return router
+
+
+def _add_files(router: APIRouter) -> None:
+    names = {path.relative_to(FILES).as_posix() for path in FILES.rglob("*") if path.is_file()}
 
     @router.get("/")
     async def page() -> FileResponse:
-        return FileResponse(FILES / "index.html", headers=GUARD)
+        return FileResponse(FILES / "index.html", headers=HEADERS)
 
     @router.get("/page/static/{name:path}")
     async def static(name: str) -> FileResponse:
         if name not in names:
             raise Refusal("the page has no such file", 404)
-        return FileResponse(FILES / name, headers=GUARD)
-
-    @router.get("/page/model")
-    async def model() -> dict[str, Any]:
-        return {
-            "name": settings.model,
-            "heads": _heads(engine.argus),
-            "ramp": ramp().tobytes().hex(),
-            "leastScore": LEAST_SCORE,
-        }
-
-    @router.post("/page/images")
-    async def send(request: Request) -> dict[str, Any]:
-        image = await decode(await request.body(), settings)
-        key = await _apart(lambda: sha256(repr(image.shape).encode() + image.tobytes()).hexdigest())
-        seen = looks.get(key)
-        if seen is None:
-            seen = await engine.run(lambda argus: look(argus, image))
-            looks.put(key, seen)
-        return {"id": key, **seen.answer()}
-
-    @router.post("/page/shown")
-    async def shown(request: Request) -> Response:
-        image = await decode(await request.body(), settings)
-        return Response(await _apart(lambda: _jpeg(image)), media_type="image/jpeg")
-
-    @router.get("/page/images/{key}/layers/{head}")
-    async def planes(key: str, head: str) -> Response:
-        [seen] = find([key])
-        if head not in seen.layers:
-            raise Refusal("no head of this name answered", 422)
-        return _packed(seen.layers[head].planes, "application/octet-stream")
-
-    @router.get("/page/images/{key}/results")
-    async def results(key: str) -> Response:
-        return _packed(find([key])[0].results, "application/json")
-
-    @router.post("/page/components")
-    async def parts(asked: Tokens) -> list[dict[str, Any]]:
-        found = find(asked.ids)
-        return await _apart(lambda: principal(found, asked.layer))
-
-    @router.post("/page/similar")
-    async def heat(asked: Point) -> list[dict[str, Any]]:
-        found = find(asked.ids)
-        return await _apart(lambda: similar(found, asked.point))
-
-    return router
-
-
-async def _apart(call: Callable[[], T]) -> T:
-    """What a call returns, made beside the thread of the model."""
-    return await asyncio.get_running_loop().run_in_executor(WORKERS, call)
+        return FileResponse(FILES / name, headers=HEADERS)
 
 
 def _heads(argus: Argus) -> list[dict[str, Any]]:
@@ -146,9 +164,13 @@ def _heads(argus: Argus) -> list[dict[str, Any]]:
     ]
 
 
-def _jpeg(image: Pixels) -> bytes:
+def _key(image: Pixels) -> str:
+    return sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+
+
+async def _jpeg(image: Pixels) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(file, format="JPEG", quality=95, subsampling=0)
+    await apart(Image.fromarray(image).save, file, format="JPEG", quality=95, subsampling=0)
     return file.getvalue()
 
 
