@@ -18,8 +18,8 @@ FIRST_SPEED = 2.0
 """Standard deviation of the velocity of a new box, in scales per second, likewise."""
 LEAST_TRUST = 0.2
 """What a covered box is worth at least, whose variance is divided by it: its visible part tells little of the whole."""
-GATE = 9.49
-"""The 95 % quantile of chi-squared with 4 degrees of freedom: how far from where it is expected a box may be."""
+GATE = 30.0
+"""How far, squared, a box may be from where it is expected; wide, as nobody has to walk on while hidden."""
 LEAST = 1.0
 """Pixels of the smallest side that is predicted."""
 

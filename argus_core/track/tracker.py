@@ -57,7 +57,7 @@ class Tracker:
         for place, identity in owners.items():
             self._follow(identity, seen, place)
         strangers = [place for place in self._sure(seen) if place not in owners]
-        self._forget()
+        self._leave()
         owners |= {place: self._begin(seen, place) for place in strangers}
         ids = np.array([owners[n].id if n in owners else NONE for n in range(len(seen))], dtype=np.int64)
         return replace(result, tracks=ids).chosen((ids != NONE) | (seen.scores >= self.threshold))
@@ -67,8 +67,13 @@ class Tracker:
         return math.isinf(self._before)
 
     def _go_to(self, time: float) -> None:
-        """Expect every identity where it should be by now."""
+        """Expect every identity where it should be by now, and forget who was hidden for too long."""
         self._before, self._time = self._time, max(time, self._time)
+        self._identities = [
+            identity
+            for identity in self._identities
+            if identity.seen == self._before or self._time - identity.seen <= self.memory
+        ]
         for identity in self._identities:
             identity.motion = identity.motion.predict(self._time - self._before)
 
@@ -113,16 +118,11 @@ class Tracker:
         self.count += 1
         identity.id = self.count
 
-    def _forget(self) -> None:
-        """Leave out who was hidden for too long, or is gone without an id."""
-        now = self._time
-        self._identities = [
-            identity
-            for identity in self._identities
-            if identity.seen == now or (identity.id != NONE and now - identity.seen <= self.memory)
-        ]
+    def _leave(self) -> None:
+        """Forget who is gone without an id; the sides of others who are gone stay as they are."""
+        self._identities = [who for who in self._identities if who.id != NONE or who.seen == self._time]
         for identity in self._identities:
-            if identity.seen < now:
+            if identity.seen < self._time:
                 identity.motion = identity.motion.hide()
 
     def _begin(self, seen: Seen, place: int) -> Identity:
