@@ -132,6 +132,7 @@ async def _form(body: bytes, request: Request, settings: Settings) -> Sent:
             images.append(Upload(value.filename or None, await value.read()))
         else:
             fields[name] = [*_as_list(fields[name]), value] if name in fields else value
+    await form.close()
     return Sent(images, fields)
 
 
