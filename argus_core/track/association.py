@@ -18,7 +18,7 @@ Owners: TypeAlias = dict[int, Identity]
 """The identity of each box that has one."""
 KNOWN, WEAK, NEW = 0.8, 0.5, 0.7
 """The cost that identities must stay below with a box; with one of a low score; if they were seen only once."""
-LOOKS = 0.5
+LOOKS = 0.6
 """The weight of likeness beside overlap, of a box that nothing covers."""
 ALIKE = 0.5
 """The likeness from which a box belongs to an identity that it does not overlap."""
