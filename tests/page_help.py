@@ -58,7 +58,7 @@ def small_argus(*names: str, canvas: Canvas = CANVAS) -> Argus:
 
 @contextmanager
 def served(argus: Argus, **settings):
-    """The address of a server of a model, and its application."""
+    """The address of a server of a model."""
     app = make_app(argus, Settings(model="small", **settings))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none", lifespan="on"))
     thread = threading.Thread(target=server.run)
@@ -68,7 +68,7 @@ def served(argus: Argus, **settings):
         assert thread.is_alive()
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{port}/", app
+        yield f"http://127.0.0.1:{port}/"
     finally:
         server.should_exit = True
         thread.join(20)

@@ -32,7 +32,7 @@ export function layersOf(answer) {
   const rank = ({ kind }) => Object.keys(KINDS).indexOf(kind);
   const tokens = make("components", { layer: firstLayer(answer.tokens), smooth: false });
   const layers = [make("photo"), make("similar"), ...own, tokens].sort((one, two) => rank(one) - rank(two));
-  const first = ["masks", "depth", "components"].find((kind) => layers.some((layer) => layer.kind === kind));
+  const first = ["masks", "depth", "classes", "components"].find((kind) => layers.some((layer) => layer.kind === kind));
   const boxed = layers.some(({ kind }) => kind === "boxes");
   for (const layer of layers) layer.shown = ["photo", "boxes", ...(boxed && first !== "masks" ? [] : [first])].includes(layer.kind);
   return layers;

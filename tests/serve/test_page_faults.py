@@ -1,0 +1,109 @@
+"""The page in a browser: other models, a token, photographs that the server forgot, and servers that fail."""
+
+from __future__ import annotations
+
+import pytest
+
+from argus_core.errors import ArgusError
+from argus_core.serve import page as page_module
+from argus_core.serve.kept import Kept
+from page_browser import OPEN, Page
+from page_help import served, small_argus
+
+
+@pytest.mark.parametrize(
+    ("heads", "kinds", "shown"),
+    [
+        (("metres",), ["photo", "similar", "depth", "components"], ["photo", "depth"]),
+        (("things",), ["photo", "similar", "boxes", "components"], ["photo", "boxes"]),
+        (("scene",), ["photo", "similar", "classes", "components"], ["photo", "classes"]),
+        (("matches",), ["photo", "similar", "components"], ["photo", "components"]),
+    ],
+)
+def test_other_models_have_other_layers(browser, heads, kinds, shown):
+    with served(small_argus(*heads)) as url:
+        page = Page(browser, url).ready()
+        page.take(0)
+        assert page.js("return [...document.querySelectorAll('.layer')].map((one) => one.dataset.kind)") == kinds
+        assert [kind for kind in kinds if page.switch(kind).is_selected()] == shown
+        page.point(300, 200, click=True)
+        page.until("return document.getElementById('clear-point')")
+        labels = {"metres": "Depth", "things": "Boxes"}
+        assert {"Pixel", "Similar", *(labels[head] for head in heads if head in labels)} == set(page.reading())
+        page.check()
+
+
+def test_a_token_is_asked_for_until_it_is_right_and_lives_in_this_tab(browser):
+    with served(small_argus("metres"), token="geheim") as url:
+        page = Page(browser, url)
+        page.expected += ["401"]
+        page.until("return document.getElementById('ask-token').open")
+        assert not page.find("#token-refused").is_displayed()
+        for token in ("falsch", "geheim"):
+            page.until("return document.activeElement.id === 'token' && document.activeElement.value === ''")
+            page.press(token, "\n")
+            if token == "falsch":
+                page.until("return document.getElementById('token-refused').checkVisibility()")
+        page.ready().take(0)
+        assert page.js("return [sessionStorage.length, localStorage.length, document.cookie]") == [1, 0, ""]
+        page.point(300, 200, click=True)
+        page.until("return document.getElementById('clear-point')")
+        page.js("sessionStorage.setItem('argus-token', 'changed')")
+        page.click("#new")
+        page.click("#chooser .examples li:nth-child(2) button")
+        page.until("return document.getElementById('ask-token').open")
+        page.press("geheim", "\n")
+        page.until("return document.querySelector('figcaption span').textContent === 'cat.jpg'")
+        page.until(OPEN, 1)
+        page.check()
+
+
+def test_a_photograph_that_the_server_forgot_is_sent_again(page, monkeypatch):
+    page.expected += ["404"]
+    page.take_two()
+    get, forgotten = Kept.get, [True] * 2
+    monkeypatch.setattr(Kept, "get", lambda self, key: None if forgotten and forgotten.pop() else get(self, key))
+    page.requests()
+    page.point(300, 200, click=True)
+    page.until("return document.getElementById('clear-point')")
+    asked = [url.removeprefix(page.url) for url in page.requests()]
+    assert asked == ["page/similar", "page/images", "page/images", "page/similar"] and page.text("#notice") == ""
+
+
+@pytest.mark.parametrize("error", [ArgusError("no room for this image"), RuntimeError("secret details")])
+def test_a_failure_is_said_in_words_and_can_be_tried_again(page, monkeypatch, error):
+    page.expected += ["422", "500"]
+    with monkeypatch.context() as patch:
+        patch.setattr(page_module, "look", lambda *given: (_ for _ in ()).throw(error))
+        patch.setattr(Kept, "get", lambda self, key: None)
+        page.click("#start .examples button")
+        page.until("return document.querySelector('#notice p')")
+        said = page.text("#notice p")
+        assert ("no room" in said) == isinstance(error, ArgusError) and "secret" not in said
+        assert page.find("#start").is_displayed() and not page.find("#panel").is_displayed()
+    page.click("#notice button:first-of-type")
+    page.until(OPEN, 1)
+    assert page.text("#notice") == ""
+
+
+def test_a_failing_second_photograph_leaves_the_first(page, tmp_path):
+    page.expected += ["415"]
+    page.take(0)
+    page.click("#second")
+    (tmp_path / "text.png").write_text("not a picture")
+    page.find("#chooser input[type=file]").send_keys(str(tmp_path / "text.png"))
+    page.until("return document.querySelector('#notice p')")
+    assert "no image" in page.text("#notice p") and len(page.all(".stage")) == 1
+    page.until(OPEN, 1)
+    assert page.find("#second").is_displayed()
+
+
+def test_a_server_that_is_gone_is_said(browser):
+    with served(small_argus("metres")) as url:
+        page = Page(browser, url).ready()
+        page.expected += ["ERR_CONNECTION_REFUSED"]
+        page.take(0)
+    page.point(300, 200, click=True)
+    page.until("return document.querySelector('#notice p')")
+    assert page.text("#notice p") == "The server does not answer. Is it still running?"
+    page.check()
