@@ -31,14 +31,10 @@ def bind(host: str, port: int) -> socket.socket:
     """A socket that listens there, on a free port if ``port`` is 0; raises ArgusError if that is impossible."""
     try:
         family, *_, place = _places(host, port)[0]
-        listener = socket.socket(family)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(place)
-        listener.listen(BACKLOG)
+        return socket.create_server(place[:2], family=family, backlog=BACKLOG)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = (error.strerror or str(error)).partition(" (")[0].lower()
         raise ArgusError(f"cannot listen on {host} port {port}: {reason}; choose another --port or --host") from error
-    return listener
 
 
 def address(listener: socket.socket, host: str) -> str:

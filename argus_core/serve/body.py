@@ -16,7 +16,7 @@ from argus_core.serve.options import faults
 from argus_core.serve.refusal import Refusal
 from argus_core.serve.settings import MEGA, Settings
 
-MOST_FIELDS = 1000
+MOST_PARTS = 1000
 
 
 class Upload(NamedTuple):
@@ -96,7 +96,7 @@ async def take_apart(body: bytes, request: Request, settings: Settings) -> Sent:
     """The images and parameters in a body: a form, JSON, or the bytes of one image."""
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        sent = await _form(body, request, settings)
+        sent = await _form(body, request)
     elif kind == "application/json":
         sent = _json(body)
     elif not kind or kind.startswith("image/") or kind in RAW:
@@ -104,8 +104,10 @@ async def take_apart(body: bytes, request: Request, settings: Settings) -> Sent:
     else:
         raise Refusal(f"send the bytes of an image, a form, or JSON, not {kind[:60]!r}", 415)
     most = min(settings.max_images, settings.queue)
-    if not 0 < len(sent.images) <= most:
-        raise Refusal(f"a request has 1 to {most} images, not {len(sent.images)}", 413 if sent.images else 400)
+    if not sent.images:
+        raise Refusal("the request holds no image", 400)
+    if len(sent.images) > most:
+        raise Refusal(f"a request may hold {most} images, and this one holds {len(sent.images)}", 413)
     return sent
 
 
@@ -113,13 +115,11 @@ RAW = ("application/octet-stream", "application/x-www-form-urlencoded")
 """Types of a single image; the second is what curl says of any ``--data-binary``."""
 
 
-async def _form(body: bytes, request: Request, settings: Settings) -> Sent:
+async def _form(body: bytes, request: Request) -> Sent:
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
-    parser = MultiPartParser(
-        request.headers, stream(), max_files=settings.max_images, max_fields=MOST_FIELDS, max_part_size=MEGA
-    )
+    parser = MultiPartParser(request.headers, stream(), max_files=MOST_PARTS, max_fields=MOST_PARTS, max_part_size=MEGA)
     parser.spool_max_size = len(body) + 1  # nothing goes to the disk
     try:
         form = await parser.parse()
