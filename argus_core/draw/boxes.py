@@ -66,9 +66,9 @@ def draw_boxes(
 
     Of detections that overlap by an IoU above ``overlap`` only the best is drawn, whatever their classes; None draws
     all, as annotated boxes always are. Names are placed where they hide little, the best detections first; boxes
-    without a name have the colour of their class. With ``tracks`` (n,), the ids of identities, all boxes are drawn,
-    each with its id and in a colour of its own, and grey where the id is -1. Small images are enlarged by a whole
-    number. Raises ArgusError for a label without a name and for boxes that are not finite.
+    without a name have the colour of their class. With ``tracks`` (n,), the ids of identities, each has a colour of
+    its own, and all are drawn; boxes of -1 are grey, and left out where they overlap another one. Small images are
+    enlarged by a whole number. Raises ArgusError for a label without a name and for boxes that are not finite.
     """
     _check(objects, classes, overlap)
     big, factor = enlarged(checked(image))
@@ -83,11 +83,18 @@ def draw_boxes(
     return np.array(picture)
 
 
-def drawn(boxes: Values, scores: Values, overlap: float | None = OVERLAP) -> list[int]:
+def drawn(
+    boxes: Values, scores: Values, overlap: float | None = OVERLAP, tracks: npt.NDArray[np.int_] | None = None
+) -> list[int]:
     """The indices of the scored boxes that ``draw_boxes`` draws, best first."""
     values = torch.as_tensor(as_array(scores).astype(np.float64))
+    order = [int(index) for index in values.argsort(descending=True, stable=True)]
+    if tracks is not None:
+        shared = box_iou(*[torch.from_numpy(_corners(boxes))] * 2).numpy()
+        again = (shared[:, tracks >= 0] > OVERLAP).any(axis=1)
+        return [index for index in order if tracks[index] >= 0 or not again[index]]
     if overlap is None:
-        return [int(index) for index in values.argsort(descending=True, stable=True)]
+        return order
     return [int(index) for index in nms(torch.from_numpy(_corners(boxes)), values, overlap)]
 
 
@@ -116,7 +123,7 @@ def _best_first(
     named = [True] * len(order)
     if (values := getattr(objects, "scores", None)) is not None:
         scores = [f"{value:.2f}" for value in as_array(values)]
-        order = drawn(objects.boxes, values, overlap if tracks is None else None)
+        order = drawn(objects.boxes, values, overlap, tracks)
         named = _first_of_object(corners[order]) if tracks is None else (tracks[order] >= 0).tolist()
     boxes, looks = _whole_pixels(corners, size), _looks(labels, classes, tracks)
     return [

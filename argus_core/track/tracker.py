@@ -9,7 +9,7 @@ import numpy as np
 
 from argus_core.errors import ArgusError
 from argus_core.tasks.detect import DetectionResult
-from argus_core.track.association import CLEAR, NEW, WEAK, Owners, overlapping, recognised
+from argus_core.track.association import CLEAR, NEW, WEAK, Owners, overlapping, overlaps, recognised
 from argus_core.track.identity import NONE, Identity, Seen
 from argus_core.track.likeness import Likeness
 from argus_core.track.motion import GATE, Motion
@@ -18,6 +18,8 @@ LOW = 0.1
 """The lowest score of a box that can continue an identity."""
 WAIT = 1.0
 """Seconds for which a covered object stays without an id if it may be one that was hidden."""
+SAME = 0.7
+"""The overlap above which boxes of two classes are around the same object."""
 LEAST = 0.01
 """What the vector of any box is worth."""
 
@@ -28,7 +30,7 @@ class Tracker:
     Two stages as in ByteTrack (Zhang 2022): boxes of at least ``threshold`` are assigned to identities first, those
     from ``low`` on to what is left. If results have embeddings, overlap and likeness decide together in the first
     stage, as in BoT-SORT (Aharon 2022), and objects that were hidden for up to ``memory`` seconds are recognised.
-    Boxes of different classes never share an identity.
+    Boxes of different classes never share an identity; one around what has an identity of another class gets none.
     """
 
     def __init__(self, threshold: float = 0.3, low: float = LOW, memory: float = 5.0) -> None:
@@ -56,9 +58,10 @@ class Tracker:
         owners = self._assign(seen)
         for place, identity in owners.items():
             self._follow(identity, seen, place)
-        strangers = [place for place in self._sure(seen) if place not in owners]
         self._leave()
-        owners |= {place: self._begin(seen, place) for place in strangers}
+        for place in self._sure(seen):
+            if place not in owners and not self._is_named_otherwise(seen, place, owners):
+                owners[place] = self._begin(seen, place)
         ids = np.array([owners[n].id if n in owners else NONE for n in range(len(seen))], dtype=np.int64)
         return replace(result, tracks=ids).chosen((ids != NONE) | (seen.scores >= self.threshold))
 
@@ -78,8 +81,8 @@ class Tracker:
             identity.motion = identity.motion.predict(self._time - self._before)
 
     def _sure(self, seen: Seen) -> list[int]:
-        """The boxes of the first stage."""
-        return np.flatnonzero(seen.scores >= self.threshold).tolist()
+        """The boxes of the first stage, best first."""
+        return [place for place in np.argsort(-seen.scores, kind="stable").tolist() if seen.scores[place] >= self.threshold]
 
     def _assign(self, seen: Seen) -> Owners:
         """The known identities of boxes; those that were seen only once come last."""
@@ -107,6 +110,11 @@ class Tracker:
         hidden = (other for other in self._identities if other.id != NONE and other.seen < self._before)
         rivals = (other.motion for other in hidden if other.label == identity.label)
         return any(motion.distances(seen.boxes[place, None])[0] < GATE for motion in rivals)
+
+    def _is_named_otherwise(self, seen: Seen, place: int, owners: Owners) -> bool:
+        """Whether a box is around what already has an identity of another class, as detectors often are in doubt."""
+        others = [other for other in owners if seen.labels[other] != seen.labels[place]]
+        return bool((overlaps(seen.boxes[place], seen.boxes[others]) > SAME).any())
 
     def _remember(self, identity: Identity, seen: Seen, place: int) -> None:
         """Learn how it looks; boxes of low scores, and covered ones, say little (Deep OC-SORT, Maggiolino 2023)."""

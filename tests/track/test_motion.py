@@ -96,6 +96,6 @@ def test_the_gate_holds_a_walker_and_who_stops_but_not_the_other_side_of_the_pic
     for number in range(1, 40):
         motion = motion.predict(1 / 25).update(BOX + number * step)
     last, later = BOX + 39 * step, motion.hide().predict(1.0)
-    distances = later.distances(np.stack([last + 25 * step, last, last + 40, last + [2000, 0, 2000, 0]]))
+    distances = later.distances(np.stack([last + 25 * step, last, last + 40, last + 2000]))
     assert (distances < GATE).tolist() == [True, True, True, False]
     assert chi2.cdf(GATE, 4) > 0.9999

@@ -114,6 +114,12 @@ def test_classes_never_share_an_identity():
     assert ids(tracker, [both], start=6) == [[2, 1]]
 
 
+def test_a_box_around_what_has_an_identity_of_another_class_gets_none():
+    doubt = [found([at(10 + n), at(11 + n), at(60)], [0.9, 0.6, 0.5], [0, 1, 1]) for n in range(6)]
+    assert ids(Tracker(), doubt) == [[1, -1, 2]] * 6
+    assert ids(Tracker(), [found([at(10), at(11)], [0.5, 0.6], [0, 1])] * 3) == [[-1, 1]] * 3
+
+
 def test_ids_are_never_used_again_and_are_forgotten_in_time():
     tracker = Tracker(memory=1.0)
     assert ids(tracker, [found([at(10)])] * 3)[-1] == [1]
@@ -204,7 +210,7 @@ def test_results_carry_ids_to_all_formats():
 
 
 def test_identities_have_colours_of_their_own_and_are_all_drawn():
-    boxes = [at(10), at(12), at(120)]
+    boxes = [at(10), at(13), at(120)]
     result = found(boxes)
     plain = result.draw()
     tracked = [Tracker(), Tracker()]
@@ -212,6 +218,8 @@ def test_identities_have_colours_of_their_own_and_are_all_drawn():
     assert not np.array_equal(first.draw(), plain)
     assert first.headline().startswith("3 objects") and result.headline().startswith("2 objects")
     assert np.array_equal(first.draw(), tracked[1].update(found(boxes), 0.0).draw())
+    twice = tracked[0].update(found([*boxes, at(121), at(60)], [0.9] * 5, [0, 0, 0, 1, 1]), 0.04)
+    assert twice.tracks.tolist() == [1, 2, 3, -1, -1] and twice.headline() == "4 objects: 3 cat, 1 dog"
 
 
 def walks(seed):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from argus_core.draw import draw_boxes
-from argus_core.draw.boxes import OVERLAP, drawn
+from argus_core.draw.boxes import drawn
 from argus_core.draw.palette import Pixels
 from argus_core.draw.panel import resized
 from argus_core.errors import counted
@@ -88,10 +88,8 @@ class DetectionResult(Result):
 
     def headline(self) -> str:
         """How many objects of which classes the picture shows."""
-        overlap = OVERLAP if self.tracks is None else None
-        return self._count_classes(
-            self.detections.labels[drawn(self.detections.boxes, self.detections.scores, overlap)].tolist()
-        )
+        shown = drawn(self.detections.boxes, self.detections.scores, tracks=self.tracks)
+        return self._count_classes(self.detections.labels[shown].tolist())
 
     def _count_classes(self, labels: list[int]) -> str:
         """The number of objects and those of the most frequent classes."""
@@ -142,7 +140,7 @@ class DetectionResult(Result):
         return found
 
     def draw(self) -> Pixels:
-        """The image with named boxes; of those that overlap, only the best."""
+        """The image with named boxes; of those that overlap only the best, or all that have an identity."""
         return draw_boxes(self.image, self.detections, self.classes, tracks=self.tracks)
 
     def tile(self, size: tuple[int, int]) -> Pixels:
