@@ -82,7 +82,8 @@ class Tracker:
 
     def _sure(self, seen: Seen) -> list[int]:
         """The boxes of the first stage, best first."""
-        return [place for place in np.argsort(-seen.scores, kind="stable").tolist() if seen.scores[place] >= self.threshold]
+        order = np.argsort(-seen.scores, kind="stable")
+        return order[seen.scores[order] >= self.threshold].tolist()
 
     def _assign(self, seen: Seen) -> Owners:
         """The known identities of boxes; those that were seen only once come last."""
