@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
-from itertools import chain, groupby
+from itertools import groupby
 from operator import itemgetter, or_
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from argus_core.backbones.base import Backbone, encode_rendered
 from argus_core.canvas import Canvas, Placement
+from argus_core.canvas.large import TileOptions, Tiling, tiling_of
 from argus_core.common.license import Licenses, work_licenses
 from argus_core.errors import ArgusError, unknown
 from argus_core.head import Head
 from argus_core.image import ImageSource, read_image
 from argus_core.model.compatibility import check_fit
+from argus_core.model.images import as_list, check_images
 from argus_core.model.outline import outline
+from argus_core.model.passes import Members, Pass, Seen, by_canvas, encode_windows, images_at_once
+from argus_core.tasks.classify import Classify
 from argus_core.tokens import FeatureInfo, Needs, PlacedTokens, Tokens
-from argus_core.tokens.taps import EmbeddingLayers
 
-
-@dataclass(frozen=True)
-class Pass:
-    """One run of the backbone over an image on ``canvas``, and the heads that share it.
-
-    ``embedding`` are the layers that give embeddings, if they are asked of it.
-    """
-
-    canvas: Canvas
-    heads: tuple[str, ...]
-    needs: Needs
-    embedding: EmbeddingLayers | None = None
-
-
-class Seen(NamedTuple):
-    """What a pass gave: the images' numbers and tokens, and by number each head's predictions."""
-
-    group: Pass
-    numbers: Sequence[int]
-    placed: PlacedTokens
-    predictions: Mapping[int, Mapping[str, Any]]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Composition(nn.Module):
@@ -57,6 +40,8 @@ class Composition(nn.Module):
 
     missing: Mapping[str, str] = MappingProxyType({})
     """Heads that were left out when this was loaded, with the reason."""
+    tiling: Tiling | None = None
+    """How images larger than a tile are looked at; without it they are shrunk to the canvas."""
 
     def __init__(
         self,
@@ -114,13 +99,31 @@ class Composition(nn.Module):
             raise _without_canvas(name)
         return canvas
 
-    def passes(self, names: Sequence[str] | None = None) -> list[Pass]:
-        """The backbone passes for some heads, by default all: one per canvas."""
-        groups: dict[Canvas, dict[str, Head]] = {}
+    def passes(
+        self, names: Sequence[str] | None = None, tiling: Tiling | None = None, image: tuple[int, int] = (1, 1)
+    ) -> list[Pass]:
+        """The backbone passes for some heads, by default all: one per canvas.
+
+        With ``tiling``, heads whose answers have a place see an ``image`` (height, width) that is larger than a tile on
+        a canvas as large as it asks for. Classes are told of the whole image, on the usual canvas.
+        """
+        groups: dict[tuple[Canvas, bool], dict[str, Head]] = {}
         for name in self._chosen(names):
-            groups.setdefault(self.canvas_of(name), {})[name] = self.head(name)
-        info = self.backbone.info
-        return [Pass(canvas, tuple(heads), merged_needs(heads, info)) for canvas, heads in groups.items()]
+            head, canvas = self.head(name), self.canvas_of(name)
+            large = canvas
+            if tiling is not None and head.needs.maps and not isinstance(head.task, Classify):
+                large = tiling.canvas(canvas, image, self._cell)
+            groups.setdefault((large, large != canvas), {})[name] = head
+        info, merge = self.backbone.info, "tokens" if tiling is None else tiling.merge
+        return [
+            Pass(canvas, tuple(heads), merged_needs(heads, info), merge=merge if grown else "tokens")
+            for (canvas, grown), heads in groups.items()
+        ]
+
+    @property
+    def _cell(self) -> int:
+        """The pixels that sides of tiles are multiples of."""
+        return max(self.backbone.info.strides)
 
     @property
     def needs(self) -> Needs:
@@ -134,13 +137,21 @@ class Composition(nn.Module):
         return self.tokens(as_list(images), canvas, needs).tokens
 
     def tokens(
-        self, images: Sequence[ImageSource], canvas: Canvas | None = None, needs: Needs | None = None
+        self,
+        images: Sequence[ImageSource],
+        canvas: Canvas | None = None,
+        needs: Needs | None = None,
+        batch: int = 8,
     ) -> PlacedTokens:
-        """One backbone pass over images (paths, PIL images or arrays, of any sizes), and where each was placed."""
-        _check_images(images)
+        """One backbone pass over images (paths, PIL images or arrays, of any sizes), and where each was placed.
+
+        A canvas with tiles takes a pass for every ``batch`` of them.
+        """
+        check_images(images)
         canvas = canvas or self._one_canvas()
         rendered = [canvas.render(read_image(image)) for image in images]
-        return encode_rendered(self.backbone, rendered, needs or self.needs)
+        tiles = canvas.tiles and canvas.tiles.by(batch)
+        return encode_rendered(self.backbone, rendered, needs or self.needs, tiles)
 
     @torch.no_grad()
     def run_heads(self, tokens: Tokens, names: Sequence[str] | None = None) -> dict[str, list[Any]]:
@@ -153,14 +164,20 @@ class Composition(nn.Module):
         names: Sequence[str] | None = None,
         batch: int = 8,
         lap: Callable[[str], None] = lambda name: None,
+        **tiles: Unpack[TileOptions],
     ) -> list[dict[str, Any]]:
         """Predictions of some heads, by default all, for each image, by head, in pixels of the original image.
 
-        ``batch`` images share a backbone pass. ``lap`` is called with ``"backbone"`` or a head's name when that part
-        is done.
+        ``batch`` images share a backbone pass, and those larger than a tile take several, see ``Tiling``. ``lap`` is
+        called with ``"backbone"`` or a head's name when that part is done.
         """
         predictions: list[dict[str, Any]] = [{} for _ in images]
-        for seen in self._run(images, [self.passes(names)] * len(images), batch, lap):
+        passes = [self.passes(names)] * len(images)
+        if (tiling := tiling_of(tiles, self.tiling)) is not None:
+            pictures = [read_image(image) for image in images]
+            passes = [self.passes(names, tiling, (picture.shape[0], picture.shape[1])) for picture in pictures]
+            images = pictures
+        for seen in self._run(images, passes, batch, lap):
             for number, by_head in seen.predictions.items():
                 predictions[number] |= by_head
         return predictions
@@ -177,18 +194,30 @@ class Composition(nn.Module):
 
         Images on the same canvas share runs of the backbone, whichever heads each of them is for.
         """
-        _check_images(images)
-        for canvas, members in _by_canvas(passes).items():
-            for start in range(0, len(members), batch):
-                part = members[start : start + batch]
+        check_images(images)
+        for (canvas, merge), members in by_canvas(passes).items():
+            size = images_at_once(canvas, self._cell, batch)
+            for start in range(0, len(members), size):
+                part = members[start : start + size]
+                if merge == "results":
+                    yield from self._ask_windows(part, images, batch, lap)
+                    continue
                 needs = reduce(or_, (group.needs for group, _ in part))
-                placed = self.tokens([images[number] for _, number in part], canvas, needs)
+                placed = self.tokens([images[number] for _, number in part], canvas, needs, batch)
                 lap("backbone")
                 yield from self._ask_heads(part, placed, lap)
 
-    def _ask_heads(
-        self, members: Sequence[tuple[Pass, int]], placed: PlacedTokens, lap: Callable[[str], None]
+    def _ask_windows(
+        self, members: Members, images: Sequence[ImageSource], batch: int, lap: Callable[[str], None]
     ) -> Iterator[Seen]:
+        """The predictions of heads on each tile of an image, merged."""
+        for group, number in members:
+            heads = {name: self.head(name) for name in group.heads}
+            windows = encode_windows(self.backbone, read_image(images[number]), group, batch, lap)
+            batches = (([number] * len(placed.placements), placed) for placed in windows)
+            yield Seen(group, [number], None, run_passes(heads, batches, lap))
+
+    def _ask_heads(self, members: Members, placed: PlacedTokens, lap: Callable[[str], None]) -> Iterator[Seen]:
         """The predictions of heads on one run of the backbone, in which equal passes are neighbours."""
         end = 0
         for group, equal in groupby(members, key=itemgetter(0)):
@@ -200,7 +229,7 @@ class Composition(nn.Module):
 
     def forward(self, images: Sequence[ImageSource]) -> dict[str, list[Any]]:
         """Every head's predictions in pixels of each original image, in the order of the heads."""
-        _check_images(images)
+        check_images(images)
         predictions = self.predict(images, batch=len(images))
         return {name: [by_head[name] for by_head in predictions] for name in self.heads}
 
@@ -221,27 +250,6 @@ def _without_canvas(name: str) -> ArgusError:
         f"head {name!r} was not trained on any canvas, so what should it see? give all heads one, as in "
         f"Argus(..., canvas=Canvas(320)), or this one its own: head.canvas = Canvas(320)"
     )
-
-
-def as_list(images: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:
-    """The images as a list: a single image becomes a list of one."""
-    return list(images) if isinstance(images, list | tuple) else [images]  # type: ignore[list-item]
-
-
-def _by_canvas(passes: Sequence[Sequence[Pass]]) -> dict[Canvas, list[tuple[Pass, int]]]:
-    """The passes of each image, with its number, by canvas; equal passes are neighbours."""
-    groups: dict[Canvas, dict[Pass, list[tuple[Pass, int]]]] = {}
-    for number, own in enumerate(passes):
-        for group in own:
-            groups.setdefault(group.canvas, {}).setdefault(group, []).append((group, number))
-    return {canvas: [*chain.from_iterable(equal.values())] for canvas, equal in groups.items()}
-
-
-def _check_images(images: Sequence[ImageSource]) -> None:
-    if not isinstance(images, list | tuple):
-        raise ArgusError("argus(images) takes a list of images, even of one: argus([image])")
-    if not images:
-        raise ArgusError("there is no image to look at; give at least one path, PIL image or array")
 
 
 def check_name(name: str) -> None:

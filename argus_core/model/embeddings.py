@@ -15,7 +15,7 @@ from torch import Tensor
 
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError
-from argus_core.model.composition import Seen
+from argus_core.model.passes import Seen
 from argus_core.nn.regions import region_means
 from argus_core.tasks import Result
 from argus_core.tasks.detect import DetectionResult
@@ -63,6 +63,7 @@ class PassEmbeddings:
 
 def embed_results(seen: Seen, layers: EmbeddingLayers, results: Sequence[dict[str, Result]]) -> None:
     """Add embeddings to the results of the heads of one pass; ``results`` are those of all images, by head."""
+    assert seen.placed is not None
     found = PassEmbeddings(seen.placed, layers)
     for place, number in enumerate(seen.numbers):
         for name in seen.predictions[number]:

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from argus_core.canvas import Canvas
-from argus_core.model.composition import Composition, Pass, run_head
+from argus_core.model.composition import Composition, run_head
 from argus_core.model.macs import count_macs
+from argus_core.model.passes import Pass
 
 
 @dataclass(frozen=True)

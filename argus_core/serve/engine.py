@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from argus_core.argus import Argus
 from argus_core.image import ImageSource
-from argus_core.model.questions import Question
+from argus_core.model.answerer import Question
 from argus_core.serve.refusal import Busy, Stopping
 from argus_core.tasks import Result
 

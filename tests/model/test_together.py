@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from argus_core import Argus, load_backbone
-from argus_core.model.questions import Question
+from argus_core.model.answerer import Question
 from bundle_help import make_argus
 
 QUESTIONS = (
