@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any, NamedTuple
 
@@ -11,15 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from argus_core.draw.palette import class_color
-from argus_core.draw.panel import resized_map
 from argus_core.tasks import Result
 from argus_core.tasks.classify import ClassResult
 from argus_core.tasks.depth import DepthResult
 from argus_core.tasks.detect import DetectionResult
 from argus_core.tasks.segment import SegmentResult
 
-SIDE = 1280
-"""Pixels that the longer side of a map has at most: more than canvases have, and all that a screen shows."""
 NONE = 65535
 """The label of a pixel without a class."""
 STEPS = 4095
@@ -52,15 +48,14 @@ def _(result: DetectionResult) -> Layer:
 @layer_of.register
 def _(result: SegmentResult) -> Layer:
     """Planes: labels (h, w), uint16, ``NONE`` where there is no class, then their confidence (h, w), 0 to 255."""
-    size = _size(result.labels.shape)
-    labels = resized_map(np.where(result.labels == result.ignore, NONE, result.labels), size)
-    confidence = np.rint(255 * resized_map(result.confidence, size).clip(0, 1))
+    labels = np.where(result.labels == result.ignore, NONE, result.labels)
+    confidence = np.rint(255 * result.confidence.clip(0, 1))
     classes = [
         _colored({"class_id": label, "class_name": result.classes[label], "share": round(float(share), 6)})
         for label, share in result.present()
     ]
     planes = _planes(labels.astype("<u2"), confidence.astype(np.uint8))
-    return Layer({"kind": "masks", "size": size, "classes": classes}, planes)
+    return Layer({"kind": "masks", "size": labels.shape, "classes": classes}, planes)
 
 
 @layer_of.register
@@ -69,22 +64,14 @@ def _(result: DepthResult) -> Layer:
 
     A row of depth is its first number and the differences that follow, modulo 65536: they compress to a third.
     """
-    size = _size(result.metres.shape)
     metres, deviation = (
-        resized_map(np.where(np.isfinite(values), values, 0).clip(0), size)
-        for values in (result.metres, result.deviation)
+        np.where(np.isfinite(values), values, 0).clip(0) for values in (result.metres, result.deviation)
     )
     step, spread = (max(float(values.max()), 1e-6) / most for values, most in ((metres, STEPS), (deviation, 255)))
     steps = np.rint(metres / step).clip(metres > 0)  # what is nearer than half a step is not unknown
     rows = np.diff(steps.astype(np.int32), axis=1, prepend=0)
     planes = _planes(rows.astype("<u2"), np.rint(deviation / spread).astype(np.uint8))
-    return Layer({"kind": "depth", "size": size, "step": step, "spread": spread}, planes)
-
-
-def _size(shape: Sequence[int]) -> tuple[int, int]:
-    """Height and width of a map, smaller if it is larger than a page needs."""
-    scale = min(1.0, SIDE / max(shape))
-    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+    return Layer({"kind": "depth", "size": metres.shape, "step": step, "spread": spread}, planes)
 
 
 def _colored(entry: dict[str, Any]) -> dict[str, Any]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from argus_core.argus import Argus
+from argus_core.canvas import Placement
 from argus_core.draw.features import Cells
 from argus_core.draw.palette import Pixels
 from argus_core.errors import ArgusError
@@ -23,38 +25,53 @@ from argus_core.tasks.correspond import Described
 from argus_core.tasks.correspond.descriptors import Search
 from argus_core.tokens import Needs, PlacedTokens
 
+SIDE = 1280
+"""Pixels that the longer side of a map has at most: more than canvases have, and all that a screen shows."""
 LEAST_SCORE = 0.05
 """The lowest score of a detection that the page gets, below which its threshold cannot go."""
 TOP = 8
 """How many classes of an image are named."""
 HEAT = Search(size=256)
 """Pixels of the longer side of a map of similarities."""
+DENSE = ("segment", "depth")
+"""Tasks that answer for every pixel."""
 OPTIONS: Mapping[str, Mapping[str, Any]] = {"detect": {"score_thresh": LEAST_SCORE}, "classify": {"top_k": TOP}}
+
+
+class Encoded(NamedTuple):
+    """A pass over an image, and the tokens that it gave, on the CPU."""
+
+    group: Pass
+    placed: PlacedTokens
 
 
 @dataclass(frozen=True)
 class Look:
-    """What is kept of an image of ``size`` (height, width): tokens and descriptors, layers by head, results as JSON.
+    """What is kept of an image of ``size`` (height, width): tokens of all passes, descriptors, and layers by head.
 
     ``described`` gives similarities and matches, ``by`` says what they are made of.
     """
 
     size: tuple[int, int]
-    placed: PlacedTokens
+    encoded: Sequence[Encoded]
     described: Described
     by: str
     layers: Mapping[str, Layer]
-    results: bytes
     ms: float
 
     @property
+    def placed(self) -> PlacedTokens:
+        """The tokens that are shown."""
+        return self.encoded[0].placed
+
+    @property
     def nbytes(self) -> int:
-        """Bytes of the tokens, descriptors, maps and results."""
-        tokens = self.placed.tokens
-        tensors = [*tokens.maps.values(), *tokens.prefix.values(), self.described.maps]
+        """Bytes of the tokens, descriptors and maps."""
+        tokens = [placed.tokens for _, placed in self.encoded]
+        tensors = [tensor for one in tokens for tensor in (*one.maps.values(), *one.prefix.values())]
         maps = sum(len(layer.planes) for layer in self.layers.values())
         enlarged = 4 * (self.described.search.size**2 + HEAT.size**2)
-        return sum(tensor.nbytes for tensor in tensors) + maps + len(self.results) + enlarged
+        return sum(tensor.nbytes for tensor in (*tensors, self.described.maps)) + maps + enlarged
 
     @cached_property
     def heat(self) -> Described:
@@ -83,33 +100,55 @@ class Look:
 
 @torch.no_grad()
 def look(argus: Argus, image: Pixels) -> Look:
-    """Encode an image once for each canvas, and ask all heads."""
+    """Encode an image once for each canvas, and ask all heads; maps are as large as a screen at most."""
     start = time.perf_counter()
-    layer, main = argus.embedding_layers.objects, _main(argus)
-    predictions: dict[str, Any] = {}
-    for group in argus.passes():
-        needs = group.needs | Needs((layer,)) if group == main else group.needs
-        placed = argus.tokens([image], group.canvas, needs)
-        heads = {name: argus.head(name) for name in group.heads}
-        predictions |= run_passes(heads, [((0,), placed)])[0]
-        if group == main:
-            kept = placed.to("cpu")
-    described, by = _described(predictions, kept, layer)
-    results = _results(argus, predictions, image)
-    layers = {name: layer_of(result) for name, result in results.items()}
+    size, layer = (image.shape[0], image.shape[1]), argus.embedding_layers.objects
+    passes = sorted(argus.passes(), key=lambda group: _rank(argus, group))
+    encoded = []
+    for number, group in enumerate(passes):
+        needs = group.needs if number else group.needs | Needs((layer,))
+        encoded.append(Encoded(group, argus.tokens([image], group.canvas, needs).to("cpu")))
+    dense, rest = (_predict(argus, encoded, is_dense, _shown(size) if is_dense else size) for is_dense in (True, False))
+    described, by = _described(rest, encoded[0].placed, layer)
+    layers = {name: layer_of(result) for name, result in _results(argus, dense | rest, size).items()}
+    return Look(size, encoded, described, by, layers, 1e3 * (time.perf_counter() - start))
+
+
+@torch.no_grad()
+def results_of(argus: Argus, seen: Look) -> bytes:
+    """The answers of all heads in pixels of the image, as gzipped JSON, from the tokens that are kept."""
+    predictions = [_predict(argus, seen.encoded, is_dense, seen.size) for is_dense in (True, False)]
+    results = _results(argus, predictions[0] | predictions[1], seen.size)
     text = json.dumps({name: result.to_dict() for name, result in results.items()}, allow_nan=False)
-    ms = 1e3 * (time.perf_counter() - start)
-    return Look((image.shape[0], image.shape[1]), kept, described, by, layers, gzip.compress(text.encode(), 1), ms)
+    return gzip.compress(text.encode(), 1)
 
 
-def _main(argus: Argus) -> Pass:
-    """The pass whose tokens are kept: that of a head which matches points, or of a detector, or the first."""
+def _rank(argus: Argus, group: Pass) -> tuple[bool, bool]:
+    """The pass whose tokens are shown comes first: that of a head which matches points, or else of a detector."""
+    tasks = {argus.head(name).task.name for name in group.heads}
+    return "correspond" not in tasks, "detect" not in tasks
 
-    def rank(group: Pass) -> tuple[bool, bool]:
-        tasks = {argus.head(name).task.name for name in group.heads}
-        return "correspond" not in tasks, "detect" not in tasks
 
-    return min(argus.passes(), key=rank)
+def _shown(size: tuple[int, int]) -> tuple[int, int]:
+    """The height and width of maps of an image: its own, unless it is larger than a screen."""
+    scale = min(1.0, SIDE / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _predict(argus: Argus, encoded: Sequence[Encoded], dense: bool, size: tuple[int, int]) -> dict[str, Any]:
+    """Predictions of the heads that are dense, or of the others, for the image as if it were of ``size``."""
+    predictions: dict[str, Any] = {}
+    for group, (tokens, places) in encoded:
+        heads = {name: argus.head(name) for name in group.heads if (argus.head(name).task.name in DENSE) == dense}
+        placed = PlacedTokens(tokens, [_resized(place, size) for place in places]).to(argus.backbone.device)
+        predictions |= run_passes(heads, [((0,), placed)])[0] if heads else {}
+    return predictions
+
+
+def _resized(place: Placement, size: tuple[int, int]) -> Placement:
+    """The placement of the same image in another size."""
+    height, width = (scale * old / new for scale, old, new in zip(place.scale, place.image_size, size, strict=True))
+    return replace(place, image_size=size, scale=(height, width))
 
 
 def _described(predictions: Mapping[str, Any], placed: PlacedTokens, layer: int) -> tuple[Described, str]:
@@ -122,11 +161,12 @@ def _described(predictions: Mapping[str, Any], placed: PlacedTokens, layer: int)
     return Described(maps, stride, place.extent, place.canvas_size, Search(), place), f"tokens of layer {layer}"
 
 
-def _results(argus: Argus, predictions: Mapping[str, Any], image: Pixels) -> dict[str, Result]:
-    """The results of the heads that answer about one image, in their order."""
+def _results(argus: Argus, predictions: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Result]:
+    """The results of the heads that answer about one image, in their order; they have no picture."""
     tasks = {name: argus.head(name).task for name in argus.heads}
+    blank = np.broadcast_to(np.uint8(0), (*size, 3))
     return {
-        name: task.result(predictions[name], image, **OPTIONS.get(task.name, {}))
+        name: task.result(predictions[name], blank, **OPTIONS.get(task.name, {}))
         for name, task in tasks.items()
         if not isinstance(predictions[name], Described)
     }

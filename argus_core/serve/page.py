@@ -20,7 +20,7 @@ from argus_core.serve.body import Upload, read_body
 from argus_core.serve.engine import Engine
 from argus_core.serve.images import apart
 from argus_core.serve.kept import Kept
-from argus_core.serve.look import LEAST_SCORE, Look, look
+from argus_core.serve.look import LEAST_SCORE, Look, look, results_of
 from argus_core.serve.opened import opened, whole
 from argus_core.serve.refusal import Refusal
 from argus_core.serve.routes import unless_gone
@@ -86,9 +86,11 @@ class Page:
             raise Refusal("no head of this name answered")
         return _packed(seen.layers[head].planes, "application/octet-stream")
 
-    async def results(self, key: str) -> Response:
+    async def results(self, key: str, request: Request) -> Response:
         """The answers of all heads, as ``/perceive`` gives them."""
-        return _packed(self._find([key])[0].results, "application/json")
+        [seen] = self._find([key])
+        work = self.engine.run(lambda argus: results_of(argus, seen))
+        return _packed(await unless_gone(request, work, self.settings.timeout), "application/json")
 
     async def components(self, asked: Tokens) -> list[dict[str, Any]]:
         """The principal components of some photographs, see ``principal``."""

@@ -14,11 +14,12 @@ from starlette.testclient import TestClient
 
 from argus_core import Canvas
 from argus_core.draw import draw_pca
+from argus_core.draw.panel import resized_map
 from argus_core.errors import ArgusError
 from argus_core.serve import page as page_module
 from argus_core.serve.app import make_app
-from argus_core.serve.layers import NONE, SIDE, layer_of
-from argus_core.serve.look import LEAST_SCORE, look
+from argus_core.serve.layers import NONE, layer_of
+from argus_core.serve.look import LEAST_SCORE, SIDE, look
 from argus_core.serve.settings import Settings
 from argus_core.serve.similar import principal, similar
 from argus_core.tasks.depth import DepthResult
@@ -72,22 +73,30 @@ def test_masks_and_depth_decode_to_what_the_model_answers(client, sent, photos):
     assert np.abs(deviation * heads["metres"]["spread"] - metres.deviation).max() <= heads["metres"]["spread"]
 
 
-def test_unknown_pixels_stay_unknown_and_large_maps_become_smaller():
-    image = np.zeros((4, 3 * SIDE, 3), np.uint8)
-    metres = np.full(image.shape[:2], 50.0, np.float32)
-    metres[:, 0], metres[:, 1], metres[:, 2] = 0, np.nan, 0.001
-    small, planes = layer_of(DepthResult(image[:, :3], metres[:, :3], metres[:, :3]))
-    steps, _ = depth_of(gzip.decompress(planes), small["size"])
-    assert steps[0].tolist() == [0, 0, 4095]
-    far = np.where(np.arange(4) == 3, 50.0, metres[:, :4]).astype(np.float32)
-    values, planes = layer_of(DepthResult(np.zeros((4, 4, 3), np.uint8), far, far))
-    assert depth_of(gzip.decompress(planes), values["size"])[0][0].tolist() == [0, 0, 1, 4095]
-    labels = np.full(image.shape[:2], 255)
-    labels[:, SIDE:] = 1
-    values, planes = layer_of(SegmentResult(image, labels, np.ones(labels.shape, np.float32), ("a", "b")))
-    assert values["size"] == (1, SIDE)
-    found = np.frombuffer(gzip.decompress(planes)[: 2 * SIDE], "<u2")
-    assert set(found[: SIDE // 3 - 1]) == {NONE} and set(found[SIDE // 3 + 1 :]) == {1}
+def test_unknown_pixels_stay_unknown():
+    metres = np.array([[0, np.nan, 0.001, 50]] * 3, np.float32)
+    values, packed = layer_of(DepthResult(np.zeros((3, 4, 3), np.uint8), metres, metres))
+    assert depth_of(gzip.decompress(packed), values["size"])[0][2].tolist() == [0, 0, 1, 4095]
+    labels = np.array([[255, 1, 0]])
+    values, packed = layer_of(
+        SegmentResult(np.zeros((1, 3, 3), np.uint8), labels, np.ones((1, 3), np.float32), ("a", "b"))
+    )
+    assert np.frombuffer(gzip.decompress(packed)[:6], "<u2").tolist() == [NONE, 1, 0]
+
+
+def test_maps_of_a_large_image_are_smaller_and_its_boxes_are_not():
+    photo = np.repeat(np.repeat(example("coffee"), 5, axis=0), 5, axis=1)  # 3000 pixels wide
+    argus = small_argus()
+    seen = look(argus, photo)
+    kinds = {layer.values["kind"]: layer for layer in seen.layers.values()}
+    size = kinds["masks"].values["size"]
+    assert size == kinds["depth"].values["size"] == (853, SIDE)
+    labels = np.frombuffer(gzip.decompress(kinds["masks"].planes)[: 2 * size[0] * size[1]], "<u2").reshape(size)
+    full = resized_map(argus.segment(photo).labels, size)
+    assert (labels == full).mean() > 0.98
+    found = argus.detect(photo, LEAST_SCORE).detections.boxes.tolist()
+    assert [box["box"] for box in kinds["boxes"].values["boxes"]] == [pytest.approx(box, abs=0.1) for box in found]
+    assert seen.nbytes < 5_000_000
 
 
 def test_boxes_classes_and_results_are_those_of_perceive(client, sent, photos):
