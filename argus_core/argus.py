@@ -61,16 +61,18 @@ class Argus(Questions):
         tasks: Sequence[str] | None = None,
         return_confidence: bool = False,
         embeddings: bool = False,
+        track: bool = False,
     ) -> Iterator[WatchedFrame]:
         """The frames of a film, a stream or ``webcam:0`` one after the other, with what ``perceive`` says of each.
 
         ``every`` n-th frame is looked at, at most ``limit`` of them if that is not 0. ``batch`` frames share a backbone
-        pass, and no more are in memory. Needs the extra ``video``. Raises ArgusError for a source without a readable
-        frame; warns of damage.
+        pass, and no more are in memory. With ``track`` detections have ``tracks``, ids of objects that stay the same
+        from frame to frame, see ``Tracker``. Needs the extra ``video``. Raises ArgusError for a source without a
+        readable frame; warns of damage.
         """
         from argus_core.model.watch import watch
 
-        return watch(self, source, every, limit, tasks, return_confidence, embeddings)
+        return watch(self, source, every, limit, tasks, return_confidence, embeddings, track)
 
     def save(self, folder: str | Path, variant: str | None = None, per_head: bool = False) -> None:
         """Write weights and config.json, see ``saving.write``; variant ``bf16_backbone`` makes a smaller file."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from argus_core.errors import ArgusError, several
 from argus_core.image.array import RGB
 from argus_core.model.perception import Perception
-from argus_core.video.read import Video
+from argus_core.track.following import Following
+from argus_core.track.tracker import THRESHOLD
+from argus_core.video.read import FilmFrame, Video
 
 if TYPE_CHECKING:
     from argus_core.model.questions import Questions
@@ -36,27 +39,52 @@ def watch(
     tasks: Sequence[str] | None,
     return_confidence: bool,
     embeddings: bool,
+    track: bool,
 ) -> Iterator[WatchedFrame]:
     """See ``Argus.watch``; raises ArgusError for unknown tasks and numbers that make no sense before any frame."""
     if every < 1 or limit < 0:
         raise ArgusError(f"every={every}, limit={limit}: look at every 1st, 2nd, ... frame, and at 0 (all) or more")
-    argus.names(tasks)
-    return _watch(argus, Video(str(source)), every, limit, tasks, return_confidence, embeddings)
+    names = argus.names(tasks)
+    if track:
+        look = _follow(argus, names, return_confidence, embeddings)
+    else:
+        look = partial(_look, argus, tasks, return_confidence, embeddings)
+    return _watch(Video(str(source)), every, limit, argus.batch, look)
 
 
-def _watch(
+Look: TypeAlias = "Callable[[Sequence[FilmFrame]], list[Perception]]"
+"""The answers about the next frames of a film."""
+
+
+def _look(
     argus: Questions,
-    video: Video,
-    every: int,
-    limit: int,
     tasks: Sequence[str] | None,
     return_confidence: bool,
     embeddings: bool,
-) -> Iterator[WatchedFrame]:
+    frames: Sequence[FilmFrame],
+) -> list[Perception]:
+    return argus.perceive([frame.image for frame in frames], tasks, return_confidence, embeddings)
+
+
+def _follow(argus: Questions, names: Sequence[str], return_confidence: bool, embeddings: bool) -> Look:
+    """Look with ids of objects, for which boxes of low scores and embeddings are needed."""
+    following = Following(THRESHOLD, embeddings)
+    options, nouns = {"detect": {"score_thresh": following.lowest}}, argus._nouns(names)
+
+    def look(frames: Sequence[FilmFrame]) -> list[Perception]:
+        timings = dict[str, float]()
+        answers = argus.answer([frame.image for frame in frames], names, options, timings, embeddings=True)
+        times = [frame.time for frame in frames]
+        followed = map(following.update, answers, times)
+        return [Perception(results, nouns, timings, return_confidence) for results in followed]
+
+    return look
+
+
+def _watch(video: Video, every: int, limit: int, batch: int, look: Look) -> Iterator[WatchedFrame]:
     looked, frames = 0, islice(video.frames(every), limit or None)
-    while batch := list(islice(frames, argus.batch)):
-        perceptions = argus.perceive([frame.image for frame in batch], tasks, return_confidence, embeddings)
-        for frame, perception in zip(batch, perceptions, strict=True):
+    while together := list(islice(frames, batch)):
+        for frame, perception in zip(together, look(together), strict=True):
             yield WatchedFrame(frame.number, frame.time, frame.image, perception)
             looked += 1
     if video.faults and not looked:

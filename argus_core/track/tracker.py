@@ -14,6 +14,8 @@ from argus_core.track.identity import NONE, Identity, Seen
 from argus_core.track.likeness import Likeness
 from argus_core.track.motion import GATE, Motion
 
+THRESHOLD = 0.3
+"""The lowest score of a box that can begin an identity."""
 LOW = 0.1
 """The lowest score of a box that can continue an identity."""
 WAIT = 1.0
@@ -33,7 +35,7 @@ class Tracker:
     Boxes of different classes never share an identity; one around what has an identity of another class gets none.
     """
 
-    def __init__(self, threshold: float = 0.3, low: float = LOW, memory: float = 5.0) -> None:
+    def __init__(self, threshold: float = THRESHOLD, low: float = LOW, memory: float = 5.0) -> None:
         if not (0 <= low <= threshold <= 1 and memory >= 0):
             raise ArgusError(
                 f"a tracker cannot have threshold {threshold}, low {low} and memory {memory}: "
