@@ -90,7 +90,9 @@ def as_shown(frame: Any, shape: Any) -> RGB:
     if (most := Image.MAX_IMAGE_PIXELS) and width * frame.height > 2 * most:
         raise ValueError(f"{width}x{frame.height} px (width x height) are more than {2 * most} pixels")
     clear = any(part.is_alpha for part in frame.format.components)
-    pixels = frame.to_ndarray(format="rgba" if clear else "rgb24", width=width, height=frame.height)
+    # Without a colour space that differs from the frame's, PyAV before 17 takes every frame for standard television.
+    how = {"width": width, "height": frame.height, "dst_colorspace": "ITU601"}
+    pixels = frame.to_ndarray(format="rgba" if clear else "rgb24", **how)
     return np.ascontiguousarray(_turn(flatten(Image.fromarray(pixels)) if clear else pixels, frame))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 from argus_core.video.source import is_stored, library, open_source, start_of
 from argus_core.video.times import Clock, ahead_of, seconds
 
-COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"})
-"""Codecs whose packets players and browsers accept in an MP4 file as they are."""
+COPIED = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "flac", "opus"})
+"""Decoders of the sound that players and browsers accept in an MP4 file as it is."""
 RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 """Samples per second that AAC may have here; others become the next higher one, or the highest."""
 FRAME = 1024
@@ -142,15 +142,15 @@ def make_track(stream: Any, output: Any, container: Any) -> Track:
     codec, rate = stream.codec_context, stream.codec_context.sample_rate or RATES[-1]
     tick = stream.time_base or Fraction(1, rate)
     clock = Clock(start_of(container), Fraction(codec.frame_size or FRAME, rate), ahead_of(container), tick)
-    name = codec.codec.canonical_name
-    if name in COPIED:
-        return Track(_described(output.add_stream_from_template(stream), stream), name, clock)
+    if codec.name in COPIED:
+        with suppress(ValueError):  # PyAV before 15 copies no MP3
+            return Track(_described(output.add_stream_from_template(stream), stream), codec.name, clock)
     rate = next((one for one in RATES if one >= rate), RATES[-1])
     layout = LAYOUTS.get(codec.channels, "stereo")
     new = _described(output.add_stream("aac", rate=rate, layout=layout), stream)
     av = library()
     resampler = av.AudioResampler("fltp", layout, rate, frame_size=FRAME)
-    return Converted(new, name, clock, resampler, rate, av.FFmpegError)
+    return Converted(new, codec.name, clock, resampler, rate, av.FFmpegError)
 
 
 def _described(new: Any, stream: Any) -> Any:
