@@ -184,5 +184,6 @@ export function drawPoint(pen, photo, view, place, unit) {
     pen.stroke();
   }
   const text = own ? "this point" : `best match ${photo.heat.best.score.toFixed(2)}`;
-  label(pen, text, { x: x + 14 * unit, y: y - 8 * unit, color: MARK, photo, unit });
+  const ends = x > photo.width / 2;
+  label(pen, text, { x: x + (ends ? -14 : 14) * unit, y: y - 8 * unit, color: MARK, photo, unit, ends });
 }

@@ -78,13 +78,13 @@ function tag(pen, { box: [x1, y1], color, class_name: name, score }, photo, unit
   label(pen, `${name} ${score.toFixed(2)}`, { x: x1, y: y1, color, photo, unit });
 }
 
-/** A text on its colour, above x, y or below it where there is no room; never beyond the photograph. */
-export function label(pen, text, { x, y, color, photo, unit }) {
+/** A text on its colour, above x, y or below it where there is no room; it begins at x, or ends there if `ends`. */
+export function label(pen, text, { x, y, color, photo, unit, ends = false }) {
   pen.font = `600 ${12 * unit}px system-ui, sans-serif`;
   pen.textBaseline = "middle";
   const width = pen.measureText(text).width + 10 * unit;
   const height = 18 * unit;
-  const left = Math.max(0, Math.min(x - unit, photo.width - width));
+  const left = Math.max(0, Math.min(ends ? x - width : x - unit, photo.width - width));
   const top = y - height >= 0 ? y - height : Math.min(y, photo.height - height);
   pen.fillStyle = color;
   pen.fillRect(left, top, width, height);
