@@ -7,6 +7,7 @@ import pytest
 
 from argus_core.errors import ArgusError
 from argus_data.procedural.cast import _eased
+from argus_data.procedural.film_file import write_film
 from argus_data.procedural.films import Film, FilmFrame
 from argus_data.procedural.render import SOLID, look
 
@@ -85,3 +86,20 @@ def test_one_actor_stands_still():
     frames = list(Film(0, size=(64, 64), seconds=1, rate=4, actors=1))
     assert all(isinstance(frame, FilmFrame) for frame in frames)
     assert all(np.array_equal(frame.boxes, frames[0].boxes) for frame in frames)
+
+
+def test_a_film_as_a_file_has_its_truth_beside_it(tmp_path, film):
+    av = pytest.importorskip("av")
+    write_film(film, tmp_path / "walk.mp4")
+    with av.open(str(tmp_path / "walk.mp4")) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert float(container.streams.video[0].average_rate) == film.rate
+    assert len(frames) == len(film)
+    assert np.abs(frames[20].astype(int) - film[20].image).mean() < 6
+    rows = np.loadtxt(tmp_path / "walk.txt", delimiter=",")
+    there = rows[rows[:, 0] == 21]
+    assert there[:, 1].tolist() == film[20].ids.tolist()
+    assert np.array_equal(there[:, 2:4] + there[:, 4:6], film[20].boxes[:, 2:])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["walk.mp4", "walk.txt"]
+    with pytest.raises(ArgusError, match="not as"):
+        write_film(film, tmp_path / "walk.gif")

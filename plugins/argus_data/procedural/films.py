@@ -62,13 +62,20 @@ class Film:
         rate: float = 15.0,
         actors: int = 7,
     ) -> None:
-        if seed < 0 or not (rate > 0 and seconds * rate >= 1) or not 1 <= actors <= MOST_ACTORS or min(size) < 32:
+        if (
+            seed < 0
+            or not (rate > 0 and seconds * rate >= 1)
+            or not 1 <= actors <= MOST_ACTORS
+            or min(size) < 32
+            or size[0] % 2
+            or size[1] % 2
+        ):
             raise ArgusError(
                 f"no film has seed {seed}, size {size}, {seconds} s, {rate} frames per second and {actors} actors: "
-                f"a seed from 0, sides from 32 px, at least one frame, 1 to {MOST_ACTORS} actors"
+                f"a seed from 0, even sides from 32 px, at least one frame, 1 to {MOST_ACTORS} actors"
             )
         rng = np.random.default_rng([GENERATOR, seed])
-        self.rate, self._frames = rate, int(seconds * rate)
+        self.size, self.rate, self._frames = size, rate, int(seconds * rate)
         world = draw_world(rng, size)
         camera = Camera(size, 1.15 * max(size), (0.0, -rng.uniform(1.2, 1.6), 0.0), pitch=direction(0.08))
         self._world = replace(world, camera=camera)
