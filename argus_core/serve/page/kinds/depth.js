@@ -8,7 +8,7 @@ const OUTLIERS = 0.01;
 
 export default {
   title: "Depth",
-  opacity: 0.8,
+  opacity: 0.7,
   covers: true,
 
   paint(pen, photo, layer, view) {
