@@ -8,7 +8,7 @@ import typer
 
 from argus_core.cli.app import options_of
 from argus_core.cli.inputs import check_image, find_sources, parse_point
-from argus_core.cli.requests import LookRequest, MatchRequest, TokensRequest, check_embeddings, split_names
+from argus_core.cli.requests import LookRequest, MatchRequest, TokensRequest, check_embeddings, split_names, tiling
 from argus_core.errors import ArgusError
 from argus_core.registry.places import check_asked
 
@@ -22,6 +22,9 @@ OPTIONS_OF_ONE_TASK = {
     "classify": ["top_k"],
     "detect": ["threshold", "annotations", "embeddings", "embedding_layer", "track"],
 }
+
+TILES = ("tiles", "overlap", "tile_merge")
+"""Options of questions whose answers have a place in the image."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,6 +45,7 @@ def perceive(request: LookRequest) -> None:
 def _task_command(task: str) -> Callable[..., None]:
     """The command of one task, which one head answers."""
     others = [name for key, names in OPTIONS_OF_ONE_TASK.items() if key != task for name in names]
+    others += TILES if task == "classify" else ()
 
     @options_of(LookRequest, without=("tasks", "each", "weights", *others))
     def command(request: LookRequest) -> None:
@@ -57,6 +61,7 @@ def correspond(request: MatchRequest) -> None:
     for image in (request.first, request.second):
         check_image(image)
     check_asked(request.model, None, "correspond", request.head)
+    tiling(request.tiles, request.overlap)
     from argus_core.cli.look import match_images
 
     match_images(request, points)
@@ -66,6 +71,7 @@ def correspond(request: MatchRequest) -> None:
 def features(request: TokensRequest) -> None:
     """The backbone's tokens: safetensors files, their principal components as colours, similarity to a point."""
     point = None if request.point is None else parse_point(request.point)
+    tiling(request.tiles, request.overlap)
     sources = find_sources(request.inputs, request.out)
     from argus_core.cli.features import show_tokens
 
@@ -75,6 +81,7 @@ def features(request: TokensRequest) -> None:
 def look_at(request: LookRequest, task: str | None = None) -> None:
     """Check a request as far as that goes without torch, then look at its images; with ``task`` one head answers."""
     check_embeddings(request)
+    tiling(request.tiles, request.overlap, request.tile_merge)
     sources = find_sources(request.inputs, request.out)
     if request.track and not any(source.moving for source in sources):
         raise ArgusError("--track follows objects from frame to frame, and none of the inputs is a film: leave it out")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from argus_core.canvas import Fit, Interpolation
+from argus_core.canvas.large import Merge, TileSide
 from argus_core.common.folders import check_local
 from argus_core.common.license import check_level
 from argus_core.common.options import parse_size
@@ -139,7 +140,24 @@ def check_path(path: Path) -> None:
         raise ArgusError(f"there is no file or folder {path}")
 
 
+def parse_tiles(text: str) -> TileSide:
+    """``auto``, or pixels of the image."""
+    if text == "auto":
+        return "auto"
+    if not text.strip().isdigit() or int(text) == 0:
+        raise ArgusError(f"--tiles {text} is neither auto nor a number of pixels of the image, such as 640")
+    return int(text)
+
+
+def check_overlap(share: float) -> None:
+    """A share of a tile."""
+    if not 0 <= share < 1:
+        raise ArgusError(f"--overlap {share:g} is no share of a tile; give 0 or more, and less than 1, such as 0.2")
+
+
 check_size: Check = parse_size
+check_tiles: Check = parse_tiles
+check_merge = one_of("merging of tiles", get_args(Merge))
 check_license: Check = check_level
 check_fit = one_of("fit of a canvas", get_args(Fit))
 check_interpolation = one_of("interpolation", get_args(Interpolation))

@@ -11,7 +11,7 @@ from argus_core.argus import Argus
 from argus_core.canvas import Canvas
 from argus_core.cli.inputs import Frame, Frames, Source, frames
 from argus_core.cli.load import open_model
-from argus_core.cli.requests import TokensRequest
+from argus_core.cli.requests import TokensRequest, tiling
 from argus_core.common.files import write_atomic
 from argus_core.common.out_folder import OutFolder
 from argus_core.draw import draw_pca, draw_similarity
@@ -26,6 +26,7 @@ def show_tokens(request: TokensRequest, sources: Sequence[Source], point: tuple[
     if point is not None:
         _check_point(point, sources)
     argus = open_model(request.model, request.device, request.canvas, request.require_license)
+    argus.tiling = tiling(request.tiles, request.overlap)
     canvas = argus.canvas or argus.passes()[0].canvas
     frames = Frames(sources, request.every, request.limit)
     with frames.finishing(lambda: f"features of {counted(frames.seen, 'image')}", request.out), folder:
@@ -54,6 +55,7 @@ def _show(
     image = frame.image
     assert image is not None
     needs = Needs(layers=(layer,), cls=True)
+    canvas = argus.canvas_for(canvas, (image.shape[0], image.shape[1]), argus.tiling)
     tokens, (placement,) = argus.tokens([image], canvas, needs)
     features = tokens.features(needs)
     maps, cls = features.map[0].cpu(), features.cls[0][0].cpu()

@@ -12,7 +12,7 @@ from argus_core.cli.film import Films
 from argus_core.cli.identities import Identities
 from argus_core.cli.inputs import Frame, Frames, Source
 from argus_core.cli.load import one_head, open_model
-from argus_core.cli.requests import LookRequest, MatchRequest, split_names
+from argus_core.cli.requests import LookRequest, MatchRequest, split_names, tiling
 from argus_core.common.files import write_json
 from argus_core.common.out_folder import OutFolder
 from argus_core.errors import ArgusError, counted, several
@@ -22,6 +22,7 @@ from argus_core.formats.table import ALWAYS, LABELS, check_tasks
 from argus_core.formats.writer import Record
 from argus_core.image import read_image
 from argus_core.model import Perception
+from argus_core.model.shrunk import Shrunk
 from argus_core.tasks import Result
 from argus_core.tasks.detect import Detect
 from argus_core.tasks.segment import Segment
@@ -31,6 +32,7 @@ def match_images(request: MatchRequest, points: Sequence[tuple[float, float]]) -
     """Write ``matches.json`` and ``matches.png``, and print every match."""
     folder = OutFolder(request.out, (request.first, request.second), "correspond")
     argus = open_model(request.model, request.device, request.canvas, request.require_license)
+    argus.tiling = tiling(request.tiles, request.overlap)
     picture = read_image(request.first)
     _check_points(points, request.first, picture.shape[1], picture.shape[0])
     result = argus.correspond(picture, request.second, points, one_head(argus, "correspond", request.head))
@@ -62,10 +64,12 @@ def look(request: LookRequest, sources: Sequence[Source], tasks: Sequence[str] |
     folder = OutFolder(request.out, addresses)
     argus = open_model(request.model, request.device, request.canvas, request.require_license, weights=request.weights)
     argus.batch, argus.embedding_layer = request.batch, request.embedding_layer
+    argus.tiling = tiling(request.tiles, request.overlap, request.tile_merge)
     names = argus.names(tasks) if task is None else [one_head(argus, task, request.head)]
     frames = Frames(sources, request.every, request.limit)
     files = _result_files(request, argus, names, addresses, folder, frames.moving)
     pictures, each = (request.pictures, request.each) if task is None else (False, request.pictures)
+    shrunk, canvases = Shrunk("add --tiles auto to see them"), argus.shrinking(names)
     identities = Identities(request, {name: argus.head(name).task for name in names})
     options: dict[str, dict[str, Any]] = {
         "detect": {"score_thresh": identities.lowest},
@@ -77,6 +81,8 @@ def look(request: LookRequest, sources: Sequence[Source], tasks: Sequence[str] |
         for batch in frames.batches(request.batch, "look"):
             images = [frame.image for frame in batch if frame.image is not None]
             answers = argus.answer(images, names, options, embeddings=identities.embeddings)
+            for image in images:
+                shrunk.add((image.shape[0], image.shape[1]), canvases)
             for frame, results in zip(batch, map(identities.update, batch, answers), strict=True):
                 record = files.add(_record(frame, results))
                 if frame.film and request.pictures:
@@ -86,7 +92,7 @@ def look(request: LookRequest, sources: Sequence[Source], tasks: Sequence[str] |
                     _print(record, request.out if pictures else None)
     for line in identities.told():
         print(line)
-    for note in _notes(files, sources):
+    for note in [*_notes(files, sources), *shrunk.notes()]:
         print(f"notice: {note}", file=sys.stderr)
     frames.exit_with_faults()
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from argus_core.canvas.large import Tiling
 from argus_core.cli.app import Annotations, Device
 from argus_core.cli.early import (
     check_license,
+    check_merge,
     check_out,
+    check_overlap,
     check_path,
     check_run,
     check_saved,
     check_size,
+    check_tiles,
     check_which,
     checked,
     one_of,
+    parse_tiles,
 )
 from argus_core.errors import ArgusError
 from argus_core.formats.table import OTHERS
@@ -45,6 +50,29 @@ CanvasSize = Annotated[
     str | None,
     typer.Option(
         "--canvas", callback=checked(check_size), help="SIZE or HEIGHTxWIDTH: all heads on one pass of this canvas"
+    ),
+]
+TileSize = Annotated[
+    str | None,
+    typer.Option(
+        "--tiles",
+        callback=checked(check_tiles),
+        help="SIZE: look at large images by tiles of so many pixels of the image; auto: of as many as the canvas has",
+    ),
+]
+Overlap = Annotated[
+    float | None,
+    typer.Option(
+        "--overlap", callback=checked(check_overlap), help="least share that tiles have in common", show_default="0.2"
+    ),
+]
+TileMerge = Annotated[
+    str | None,
+    typer.Option(
+        "--tile-merge",
+        callback=checked(check_merge),
+        help="tokens: heads run once on those of all tiles; results: heads run on each tile, and answers are merged",
+        show_default="tokens",
     ),
 ]
 Every = Annotated[int, typer.Option("--every", min=1, help="of videos and streams, look at every n-th frame")]
@@ -99,6 +127,9 @@ class LookRequest:
     top_k: Annotated[int, typer.Option("--top-k", min=1, help="classes listed per image")] = 5
     threshold: Threshold = 0.3
     canvas: CanvasSize = None
+    tiles: TileSize = None
+    overlap: Overlap = None
+    tile_merge: TileMerge = None
     pictures: Annotated[bool, typer.Option(help="also write pictures of the answers")] = True
     each: Annotated[bool, typer.Option("--each", help="also a picture of each answer by itself")] = False
     every: Every = 1
@@ -125,6 +156,8 @@ class MatchRequest:
     out: Out = OUT
     head: HeadName = None
     canvas: CanvasSize = None
+    tiles: TileSize = None
+    overlap: Overlap = None
     device: Device = None
     require_license: License = None
 
@@ -139,6 +172,8 @@ class TokensRequest:
     point: Annotated[str | None, typer.Option("--point", help="X,Y in pixels: also show what is like it")] = None
     layer: Annotated[int, typer.Option("--layer", help="block whose tokens are looked at; -1 is the last")] = -1
     canvas: CanvasSize = None
+    tiles: TileSize = None
+    overlap: Overlap = None
     every: Every = 1
     limit: Limit = 0
     device: Device = None
@@ -236,6 +271,17 @@ class ServeRequest:
     canvas: CanvasSize = None
     device: Device = None
     require_license: License = None
+
+
+def tiling(tiles: str | None, overlap: float | None, merge: str | None = None) -> Tiling | None:
+    """How large images shall be looked at; raises ArgusError for an overlap or a merging without tiles."""
+    asked = {"--overlap": overlap, "--tile-merge": merge}
+    if tiles is None and (idle := [name for name, value in asked.items() if value is not None]):
+        raise ArgusError(f"{' and '.join(idle)} has nothing to act on: add --tiles auto, or --tiles SIZE")
+    if tiles is None:
+        return None
+    values: dict[str, Any] = {"overlap": overlap, "merge": merge}
+    return Tiling(parse_tiles(tiles), **{name: value for name, value in values.items() if value is not None})
 
 
 def check_embeddings(request: LookRequest | ExportRequest) -> None:

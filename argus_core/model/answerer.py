@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +17,7 @@ from argus_core.model.embeddings import embed_results
 from argus_core.model.images import as_list
 from argus_core.model.passes import Pass
 from argus_core.model.perception import NOUNS
+from argus_core.model.shrunk import Shrunk
 from argus_core.registry.places import Role, find_head, find_heads
 from argus_core.tasks import Result
 
@@ -34,6 +36,9 @@ class Question(NamedTuple):
 
 class Answerer(Embedder):
     """Heads over one frozen backbone that answer questions about images, several of which share backbone passes."""
+
+    _told = False
+    """Whether it was said that small objects vanish; once is enough."""
 
     def answer(
         self,
@@ -81,6 +86,18 @@ class Answerer(Embedder):
         passes = self.passes(question.names, question.tiling, (picture.shape[0], picture.shape[1]))
         return self._with_embeddings(passes) if question.embeddings else passes
 
+    def _tell_shrunk(self, answers: Sequence[Mapping[str, Result]], tiles: TileOptions, level: int) -> None:
+        """Warn the caller ``level`` frames above, once, if images were shrunk so far that small objects are lost."""
+        if self._told or "tiles" in tiles or self.tiling is not None:
+            return
+        shrunk = Shrunk("give tiles='auto' to see them")
+        for results in answers:
+            height, width = next(iter(results.values())).image.shape[:2]
+            shrunk.add((height, width), self.shrinking(list(results)))
+        for note in shrunk.notes():
+            self._told = True
+            warnings.warn(note, stacklevel=level)
+
     def find(self, task: str, which: str | None = None) -> str:
         """The name of the head that solves a task: ``which``, or the first."""
         return find_head(self._roles(), task, which, self._left_out())
@@ -103,6 +120,7 @@ class Answerer(Embedder):
         """The results of one head: one for one image, a list for a list."""
         name = self.find(task, which)
         answers = self.answer(as_list(images), [name], {task: options}, embeddings=embeddings, **(tiles or {}))
+        self._tell_shrunk(answers, tiles or {}, 4)
         results = [by_head[name] for by_head in answers]
         return results if isinstance(images, list | tuple) else results[0]
 

@@ -15,8 +15,9 @@ from argus_core.canvas.large import TileOptions, Tiling, tiling_of
 from argus_core.errors import ArgusError, counted
 from argus_core.image import ImageSource, read_image
 from argus_core.image.array import RGB
-from argus_core.model.composition import Composition, merged_needs
+from argus_core.model.composition import Composition
 from argus_core.model.embeddings import BoxArray, PassEmbeddings, check_boxes
+from argus_core.model.heads import merged_needs
 from argus_core.model.images import as_list, check_images
 from argus_core.model.passes import Pass, images_at_once
 from argus_core.tasks.detect import Detect
@@ -88,7 +89,7 @@ class Embedder(Composition):
         usual, layers = self._embedding_canvas(), self.embedding_layers
         needs = Needs(layers[1:], maps=False, cls=True) if boxes is None else Needs(layers[:1])
         pictures = [read_image(image) for image in images]
-        canvases = [tiling.canvas(usual, picture.shape[:2], self._cell) if tiling else usual for picture in pictures]
+        canvases = [self.canvas_for(usual, picture.shape[:2], tiling) for picture in pictures]
         checked = [] if boxes is None else _checked(boxes, pictures, canvases)
         found: dict[int, Vectors] = {}
         for canvas in dict.fromkeys(canvases):

@@ -227,6 +227,7 @@ class Questions(Answerer):
         """
         names, timings = self.names(tasks), dict[str, float]()
         results = self.answer(as_list(images), names, timings=timings, embeddings=embeddings, **tiles)
+        self._tell_shrunk(results, tiles, 3)
         nouns = self._nouns(names)
         perceptions = [Perception(by_head, nouns, timings, return_confidence) for by_head in results]
         return perceptions if isinstance(images, list | tuple) else perceptions[0]

@@ -24,7 +24,7 @@ from argus_core.common.progress import ProgressBar
 from argus_core.data import Split
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.model.composition import merged_needs
+from argus_core.model.heads import merged_needs
 from argus_core.plugins.data_spec import open_data, split_of
 from argus_core.plugins.hooks import load_plugins
 from argus_core.protocols import find_protocol

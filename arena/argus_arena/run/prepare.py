@@ -20,7 +20,7 @@ from argus_core.common.license import require
 from argus_core.data import Split
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.model.composition import check_name, merged_needs
+from argus_core.model.heads import check_name, merged_needs
 from argus_core.plugins.data_spec import task_for
 from argus_core.protocols import find_protocol
 from argus_core.saving.build import head_class, registered_head
