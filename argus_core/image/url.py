@@ -46,8 +46,8 @@ def _request(url: str, read: Callable[[HTTPResponse], T], open: Open | None = No
     if offline():
         raise ArgusError(f"{url}: not fetched, because ARGUS_OFFLINE forbids it; give a file")
     agent = f"argus-perception/{version('argus-perception')} (one image for a user)"
-    request = urllib.request.Request(url, headers={"User-Agent": agent, "Accept": "image/*, */*;q=0.5"})
     try:
+        request = urllib.request.Request(url, headers={"User-Agent": agent, "Accept": "image/*, */*;q=0.5"})
         with (open or urllib.request.urlopen)(request, timeout=SILENCE) as response:
             return read(response)
     except (OSError, HTTPException, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -15,10 +16,13 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from argus_core.errors import counted
 from argus_core.serve.gate import Gate
 
 HEAD_SECONDS = 15.0
 """How long a client may take to say what it wants; its body has a time of its own."""
+MARGIN = 2.0
+"""Seconds for the end itself."""
 KEEP_ALIVE = 30
 """Seconds that a connection may be idle between requests."""
 
@@ -29,6 +33,7 @@ def serve(app: FastAPI, listener: socket, patience: float, started: Callable[[],
     Requests that come meanwhile get 503. A second signal ends the process at once. ``started`` is called when the
     first request can be answered.
     """
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # clients are told what is wrong with forms
     config = uvicorn.Config(
         app,
         http=PatientProtocol,
@@ -41,12 +46,14 @@ def serve(app: FastAPI, listener: socket, patience: float, started: Callable[[],
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=1,
     )
-    server = FinishingServer(config, app.state.gate, patience, started)
-    server.run([listener])
-    if server.force_exit or server.late:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(130 if server.force_exit else 1)  # an exit would wait for threads
+    FinishingServer(config, app.state.gate, patience, started).run([listener])
+
+
+def _leave(code: int) -> None:
+    """End the process without waiting for threads, as an exit would."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class FinishingServer(uvicorn.Server):
@@ -55,8 +62,7 @@ class FinishingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, gate: Gate, patience: float, started: Callable[[], None]) -> None:
         super().__init__(config)
         self.gate, self.patience, self._when_started = gate, patience, started
-        self.late = False
-        self._end: float | None = None
+        self._end, self._told = 0.0, False
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start, and say so."""
@@ -65,25 +71,33 @@ class FinishingServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take no more requests; on a second signal, end."""
-        self.should_exit = self.force_exit = self.gate.closed
-        self.gate.closed = True
+        if self.gate.closed:
+            _leave(128 + sig)
+        self.gate.closed, self._end = True, time.monotonic() + self.patience
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to end, asked ten times a second."""
         if self.gate.closed and not self.should_exit:
-            if self._end is None:
-                self._end = time.monotonic() + self.patience
+            if not self._told:
                 _tell_end(self.gate.active, self.patience)
-            self.late = self.gate.active > 0 and time.monotonic() > self._end
-            self.should_exit = self.gate.active == 0 or self.late
+            self._told = True
+            self.should_exit = self.gate.active == 0 or time.monotonic() > self._end
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Close connections and the app; the model may be busy for longer than there is time."""
+        left = max(0.5, self._end - time.monotonic())
+        try:
+            await asyncio.wait_for(super().shutdown(sockets), left + MARGIN)
+        except (TimeoutError, asyncio.TimeoutError):
+            print("ended although the model was not done", file=sys.stderr)
+            _leave(1)
 
 
 def _tell_end(active: int, patience: float) -> None:
     if active:
-        print(
-            f"finishing {active} requests, for {patience:g} s at most; Ctrl-C ends at once", file=sys.stderr, flush=True
-        )
+        requests = counted(active, "request")
+        print(f"finishing {requests}, for {patience:g} s at most; Ctrl-C ends at once", file=sys.stderr, flush=True)
 
 
 class PatientProtocol(H11Protocol):
