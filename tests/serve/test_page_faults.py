@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from argus_core import Argus
 from argus_core.errors import ArgusError
+from argus_core.serve import look as look_module
 from argus_core.serve import page as page_module
 from argus_core.serve.kept import Kept
+from argus_core.serve.layers import Layer
 from page_browser import OPEN, Page
-from page_help import served, small_argus
+from page_help import CANVAS, HOSTILE, png, served, small_argus
+
+HOME, ENTER = "\ue011", "\ue007"
 
 
 @pytest.mark.parametrize(
@@ -31,6 +37,41 @@ def test_other_models_have_other_layers(browser, heads, kinds, shown):
         labels = {"metres": "Depth", "things": "Boxes"}
         assert {"Pixel", "Similar", *(labels[head] for head in heads if head in labels)} == set(page.reading())
         page.check()
+
+
+def test_several_heads_of_a_task_and_tasks_that_are_not_known_have_layers_too(browser, monkeypatch):
+    def layer(result):
+        return Layer({"kind": "other", "summary": HOSTILE, "answer": {"values": [1, HOSTILE]}})
+
+    small = small_argus("metres")
+    head = small.head("metres")
+    with served(Argus(small.backbone, {"near": head, "far": head}, CANVAS)) as url:
+        page = Page(browser, url).ready()
+        page.take(0)
+        titles = page.js("return [...document.querySelectorAll('.layer')].map((one) => one.getAttribute('aria-label'))")
+        assert titles == ["Photograph", "Similar", "Depth: near", "Depth: far", "Tokens"]
+        page.point(300, 200)
+        assert {"Depth: near", "Depth: far"} <= set(page.reading())
+        monkeypatch.setattr(look_module, "layer_of", layer)
+        page.click("#new")
+        page.take(1, "#chooser")
+        page.until("return document.querySelectorAll('.layer[data-kind=other]').length === 2")
+        assert page.text(".layer[data-kind=other] summary") == HOSTILE
+        assert HOSTILE in page.text(".layer[data-kind=other] pre")
+        page.check()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2000), (2000, 3)])
+def test_images_of_odd_shapes_are_shown(page, tmp_path, size):
+    (tmp_path / "odd.png").write_bytes(png(np.full((*size, 3), 90, np.uint8)))
+    page.find("#start input[type=file]").send_keys(str(tmp_path / "odd.png"))
+    page.until(OPEN, 1)
+    for kind in ("depth", "components"):
+        page.switch(kind).click()
+    page.js("document.querySelector('.frame').focus()")
+    page.press(HOME, ENTER)
+    page.until("return document.getElementById('clear-point')")
+    assert page.reading()["Pixel"] == f"{size[1] // 2}, {size[0] // 2}"
 
 
 def test_a_token_is_asked_for_until_it_is_right_and_lives_in_this_tab(browser):

@@ -181,12 +181,12 @@ function keepChoices(old, fresh) {
 
 const item = ({ label, value, color }) => el("div", {}, el("dt", {}, label), el("dd", {}, color ? swatch(color) : null, value));
 
-/** What a call gives; undefined, and a notice, if it fails. */
-async function guarded(call) {
+/** What a call gives; undefined, and a notice, with a way to try again if there is one, if it fails. */
+async function guarded(call, again = null) {
   try {
     return await call();
   } catch (error) {
-    notify(error.message);
+    notify(error.message, again);
     return undefined;
   }
 }
@@ -229,7 +229,7 @@ async function start() {
   const view = new View();
   setUp(view);
   view.read(null, false);
-  const model = await guarded(getModel);
+  const model = await guarded(getModel, () => location.reload());
   if (!model) return;
   Object.assign(view, { model, ramp: rampOf(model.ramp) });
   byId("model").textContent = inWords(model);

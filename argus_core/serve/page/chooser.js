@@ -47,7 +47,7 @@ function example(name, title, use) {
   return el("button", { type: "button", on: { click: take } }, el("img", { src: path, alt: "", width: 128, height: 96 }), el("span", {}, title));
 }
 
-/** Take what is dropped anywhere, or pasted; `use(blob, name, slot)` gets it, with the slot that it was dropped on. */
+/** Take what is dropped anywhere, or pasted; `use(blob, name, slot)` gets it; the slot is that of the chooser if it is null. */
 export function takeDropped(use, refuse) {
   let depth = 0;
   const mark = (on) => document.body.classList.toggle("dropping", on);
@@ -58,7 +58,7 @@ export function takeDropped(use, refuse) {
     event.preventDefault();
     mark(Boolean((depth = 0)));
     const slot = event.target.closest?.("[data-slot]")?.dataset.slot ?? "0";
-    take(event.dataTransfer, Number(slot));
+    take(event.dataTransfer, byId("chooser").open ? null : Number(slot));
   });
   addEventListener("paste", (event) => {
     if (!event.target.closest("input, textarea")) take(event.clipboardData, byId("chooser").open ? null : 0);

@@ -102,11 +102,12 @@ export class Stage {
     const width = Math.round(Math.min(wide, ratio * Math.max(220, window.innerHeight - 250)));
     if (!width) return;
     const dense = window.devicePixelRatio || 1;
+    const height = Math.max(1, Math.round(width / ratio));
     this.frame.style.width = `${width}px`;
-    this.frame.style.height = `${Math.round(width / ratio)}px`;
+    this.frame.style.height = `${height}px`;
     for (const canvas of [this.base, this.over]) {
       canvas.width = Math.round(width * dense);
-      canvas.height = Math.round((width / ratio) * dense);
+      canvas.height = Math.round(height * dense);
     }
     this.paint();
     this.mark();
