@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from fastapi.security import HTTPBearer
+from pydantic import BaseModel
 
 from argus_core.serve.body import JsonImage
 from argus_core.serve.engine import Engine
@@ -102,27 +103,41 @@ def _add(router: APIRouter, asking: Asking, route: Route) -> None:
 
 
 def _parameters(options: type[Options]) -> list[dict[str, Any]]:
-    schema = options.model_json_schema()
     return [
-        {"name": name, "in": "query", "required": False, "schema": entry, "description": entry.get("description", "")}
-        for name, entry in schema["properties"].items()
+        {
+            "name": name,
+            "in": "query",
+            "required": name in options.model_json_schema().get("required", ()),
+            "description": entry.pop("description", ""),
+            "schema": entry,
+        }
+        for name, entry in _fields(options).items()
     ]
 
 
+def _fields(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """The schema of each field; that it may be null goes without saying, as it need not be given."""
+    fields = {}
+    for name, entry in model.model_json_schema()["properties"].items():
+        kinds = [kind for kind in entry.pop("anyOf", []) if kind.get("type") != "null"]
+        fields[name] = {**entry, **(kinds[0] if kinds else {})}
+        fields[name].pop("title", None)
+    return fields
+
+
 def _body(options: type[Options]) -> dict[str, Any]:
-    """The three kinds of body; parameters may come in forms and JSON too."""
-    parameters = options.model_json_schema()["properties"]
-    image = JsonImage.model_json_schema()["properties"]
+    """The kinds of body. Forms take parameters too, but one place to give them is enough for a page to try."""
+    image = _fields(JsonImage)
     several = {"type": "array", "items": {"type": "object", "properties": image}}
     file = {"type": "string", "format": "binary"}
-    form = {"image": {"type": "array", "items": file}, **parameters}
+    one_or_more = {"type": "object", "properties": {"image": {"type": "array", "items": file}}}
+    values = {"type": "object", "properties": {**image, "images": several, **_fields(options)}}
     return {
         "required": True,
+        "description": "A form, the bytes of one image, or JSON. Forms and JSON may hold the parameters too.",
         "content": {
-            "multipart/form-data": {"schema": {"type": "object", "properties": form}},
+            "multipart/form-data": {"schema": one_or_more},
             "image/*": {"schema": file},
-            "application/json": {
-                "schema": {"type": "object", "properties": {**image, "images": several, **parameters}},
-            },
+            "application/json": {"schema": values},
         },
     }
