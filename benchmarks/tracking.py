@@ -13,6 +13,8 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from timing import seconds
 Array = npt.NDArray[np.float64]
 Tracks = list[tuple[npt.NDArray[np.int64], Array]]
 """The ids (N,) and boxes (N, 4) of each frame."""
+MEANS = ("HOTA", "AssA", "idf1", "mota")
 THRESHOLD, MEMORY = 0.5, 5.0
 """The score of boxes that start identities, and the seconds that hidden ones are kept, for all trackers."""
 VISIBLE = 0.1
@@ -125,30 +128,24 @@ def theirs(sights: Sequence[Sight], update: Callable[[object], object]) -> Track
 
 def ways(rate: float) -> dict[str, Callable[[Sequence[Sight]], Tracks]]:
     """The trackers that are installed."""
+    import supervision
+
     found: dict[str, Callable[[Sequence[Sight]], Tracks]] = {
         "Argus, embeddings": lambda sights: ours(sights, rate, True),
         "Argus, motion alone": lambda sights: ours(sights, rate, False),
     }
-    import supervision
-
-    buffer = round(30 * MEMORY)  # frames at 30 per second, by which both packages count
+    # Both packages reckon the buffer in frames at 30 per second.
+    options = {"track_activation_threshold": THRESHOLD, "lost_track_buffer": round(30 * MEMORY), "frame_rate": rate}
     if hasattr(supervision, "ByteTrack"):
-        options = {"track_activation_threshold": THRESHOLD, "lost_track_buffer": buffer, "frame_rate": round(rate)}
-        name = f"ByteTrack, supervision {supervision.__version__}"
-        found[name] = lambda sights: theirs(sights, supervision.ByteTrack(**options).update_with_detections)
+        found[f"ByteTrack of supervision {supervision.__version__}"] = lambda sights: theirs(
+            sights, supervision.ByteTrack(**options).update_with_detections
+        )
     if find_spec("trackers") and find_spec("cv2"):
-        from trackers import BoTSORTTracker, ByteTrackTracker
+        from trackers import ByteTrackTracker
 
-        for kind in (ByteTrackTracker, BoTSORTTracker):
-            found[f"{kind.__name__}, trackers"] = lambda sights, kind=kind: theirs(
-                sights,
-                kind(
-                    track_activation_threshold=THRESHOLD,
-                    high_conf_det_threshold=THRESHOLD,
-                    lost_track_buffer=buffer,
-                    frame_rate=rate,
-                ).update,
-            )
+        found[f"ByteTrack of trackers {version('trackers')}"] = lambda sights: theirs(
+            sights, ByteTrackTracker(**options, high_conf_det_threshold=THRESHOLD).update
+        )
     return found
 
 
@@ -158,10 +155,10 @@ def count(sights: Sequence[Sight], tracks: Tracks) -> dict[str, float]:
     for sight, (ids, boxes) in zip(sights, tracks, strict=True):
         apart = 1 - overlaps(sight.true_boxes, boxes)
         events.update(sight.true_ids, ids, np.where(apart <= 0.5, apart, np.nan))
-    names = ["idf1", "mota", "num_switches", "num_fragmentations"]
-    row = motmetrics.metrics.create().compute(events, metrics=names, return_dataframe=False)
+    names = ["idf1", "mota", "num_switches"]
+    scores = motmetrics.metrics.create().compute(events, metrics=names, return_dataframe=False)
     identities = len(np.unique(np.concatenate([ids for ids, _ in tracks])))
-    return {**row, "identities": identities, **hota(sights, tracks)}
+    return {**scores, "identities": identities, **hota(sights, tracks)}
 
 
 def hota(sights: Sequence[Sight], tracks: Tracks) -> dict[str, float]:
@@ -184,41 +181,40 @@ def hota(sights: Sequence[Sight], tracks: Tracks) -> dict[str, float]:
     return {"HOTA": float(scores["HOTA"].mean()), "AssA": float(scores["AssA"].mean())}
 
 
+def row(name: str, films: Sequence[Sequence[Sight]], track: Callable[[Sequence[Sight]], Tracks]) -> str:
+    """The scores of a tracker over all films as a line: means, and switches of each film."""
+    tracks: list[Tracks] = []
+    time = seconds(lambda: tracks.extend(map(track, films))) / sum(map(len, films))
+    scores = [count(sights, found) for sights, found in zip(films, tracks, strict=True)]
+    means = [f"{key} {np.mean([score[key] for score in scores]):.3f}" for key in MEANS if key in scores[0]]
+    switches = [int(score["num_switches"]) for score in scores]
+    identities = sum(int(score["identities"]) for score in scores)
+    totals = [f"switches {sum(switches)} {switches}", f"identities {identities}", f"{time * 1e3:.1f} ms per frame"]
+    return "  ".join([f"{name:<32}", *means, *totals])
+
+
 def main() -> None:
-    """Print a line per tracker: means and totals over all films."""
+    """Print a line per tracker."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(8)))
     parser.add_argument("--backbone", default="lite2")
     parser.add_argument("--length", type=float, default=10, help="of each film in seconds")
     parser.add_argument("--rate", type=float, default=12, help="frames per second")
+    parser.add_argument("--every", type=int, default=1, help="look at every n-th frame")
     parser.add_argument("--keep", type=Path, help="folder for boxes and vectors, which later calls read")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     argus, films = Argus(load_backbone(options.backbone), canvas=Canvas(320)), []
     for seed in options.seeds:
-        path = (
-            options.keep / f"{options.backbone}-{options.rate:g}-{options.length:g}-{seed}.npz"
-            if options.keep
-            else None
-        )
         film = Film(seed, seconds=options.length, rate=options.rate)
-        films.append(kept(path, lambda film=film, seed=seed: look_at(film, seed, argus)))
+        name = f"{options.backbone}-{options.rate:g}-{options.length:g}-{seed}.npz"
+        sights = kept(options.keep and options.keep / name, partial(look_at, film, seed, argus))
+        films.append(sights[:: options.every])
         print(f"film {seed}: {len(film)} frames", file=sys.stderr, flush=True)
     objects = sum(len(np.unique(np.concatenate([sight.true_ids for sight in sights]))) for sights in films)
     print(f"{len(films)} films, {objects} objects, {sum(map(len, films))} frames")
-    for name, track in ways(options.rate).items():
-        rows = [count(sights, track(sights)) for sights in films]
-        means = "  ".join(
-            f"{key} {np.mean([row[key] for row in rows]):.3f}"
-            for key in ("HOTA", "AssA", "idf1", "mota")
-            if key in rows[0]
-        )
-        each = [int(row["num_switches"]) for row in rows]
-        identities = sum(int(row["identities"]) for row in rows)
-        time = seconds(lambda track=track: [track(sights) for sights in films]) / sum(map(len, films))
-        print(
-            f"{name:<32} {means}  switches {sum(each)} {each}  identities {identities}  {time * 1e3:.2f} ms per frame"
-        )
+    for name, track in ways(options.rate / options.every).items():
+        print(row(name, films, track), flush=True)
 
 
 if __name__ == "__main__":
