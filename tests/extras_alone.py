@@ -55,6 +55,16 @@ BOXES = """
 from argus_core import Argus
 print(type(Argus.load("model").detect("photo.png").to_supervision()))
 """
+SERVED = """
+import re, subprocess, sys, urllib.request
+command = [sys.executable, "-c", "from argus_core.cli import main; main()", "serve", "--model", "run", "--port", "0"]
+server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+address = next(found[1] for line in server.stdout if (found := re.match(r"page\\s+(\\S+)/", line)))
+photo = urllib.request.Request(f"{address}/detect", open("photo.png", "rb").read(), {"Content-Type": "image/png"})
+print(urllib.request.urlopen(photo).read(), len(urllib.request.urlopen(f"{address}/docs/swagger-ui.css").read()))
+server.terminate()
+sys.exit(server.wait())
+"""
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,7 @@ TRIALS: Mapping[str, Trial] = {
     "datasets": Trial("arena data check hf:saved", SAVE),
     "parquet": Trial(f"{ASK} --save parquet --out tables", makes="tables/images.parquet"),
     "video": Trial("argus perceive clip.mp4 --model run --out frames", CLIP, "frames/results.jsonl"),
+    "serve": Trial(program=SERVED),
     "supervision": Trial(program=BOXES),
 }
 

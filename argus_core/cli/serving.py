@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from socket import socket
 
 from PIL import Image
@@ -24,7 +25,7 @@ def serve_model(request: ServeRequest, listener: socket) -> None:
     argus = open_model(request.model, request.device, request.canvas, request.require_license)
     keep(argus, request.tasks)
     settings = Settings(
-        model=request.model or DEFAULT_MODEL,
+        model=_name(request.model),
         token=request.token,
         urls=request.urls,
         batch=request.batch,
@@ -46,7 +47,7 @@ def _tell(argus: Argus, request: ServeRequest, base: str) -> None:
     token = "" if request.token is None else ' -H "Authorization: Bearer $ARGUS_TOKEN"'
     path = "perceive" if any(argus.head(name).task.name != "correspond" for name in argus.heads) else "embed"
     lines = {
-        f"argus {version('argus-perception')}": f"{request.model or DEFAULT_MODEL} on {argus.backbone.device}",
+        f"argus {version('argus-perception')}": f"{_name(request.model)} on {argus.backbone.device}",
         "heads": heads,
         "page": f"{base}/",
         "API": f"{base}/docs",
@@ -55,3 +56,11 @@ def _tell(argus: Argus, request: ServeRequest, base: str) -> None:
         "stop": "Ctrl-C",
     }
     print("\n".join(f"{name:<12} {text}" for name, text in lines.items()), flush=True)
+
+
+def _name(model: str | None) -> str:
+    """What clients know a model by: of a path only the last part, as the rest is of this machine."""
+    if model is None:
+        return DEFAULT_MODEL
+    path = Path(model).expanduser()
+    return path.resolve().name if path.exists() else model
