@@ -127,15 +127,18 @@ def test_a_failure_is_said_in_words_and_can_be_tried_again(page, monkeypatch, er
     assert page.text("#notice") == ""
 
 
-def test_a_failing_second_photograph_leaves_the_first(page, tmp_path):
+@pytest.mark.parametrize("button", ["#second", "#new"])
+def test_a_photograph_that_fails_leaves_the_one_that_is_there(page, tmp_path, button):
     page.expected += ["415"]
     page.take(0)
-    page.click("#second")
+    before = page.picture()
+    page.click(button)
     (tmp_path / "text.png").write_text("not a picture")
     page.find("#chooser input[type=file]").send_keys(str(tmp_path / "text.png"))
     page.until("return document.querySelector('#notice p')")
     assert "no image" in page.text("#notice p") and len(page.all(".stage")) == 1
     page.until(OPEN, 1)
+    assert page.text("figcaption span") == "coffee.jpg" and page.picture() == before
     assert page.find("#second").is_displayed()
 
 

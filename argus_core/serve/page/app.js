@@ -52,6 +52,7 @@ class View {
     clearNotice();
     this.clearPoint();
     const photo = new Photo(blob, name);
+    const before = this.slots[place]?.photo;
     const stage = this.place(place);
     await preview(photo);
     if (stop.signal.aborted) return;
@@ -68,9 +69,17 @@ class View {
     } catch (error) {
       if (error.name === "AbortError" || stop.signal.aborted) return;
       stage.tell("");
-      if (!photo.id) this.close(place);
+      if (before?.id) this.restore(stage, before);
+      else this.close(place);
       notify(error.message, () => this.open(blob, name, place));
     }
+  }
+
+  /** Show the photograph that was there before another one failed. */
+  restore(stage, photo) {
+    stage.show(photo);
+    this.rebuild();
+    this.arrange();
   }
 
   /** The stage of a slot, which is made if there is none. */
@@ -108,7 +117,8 @@ class View {
     byId("start").hidden = Boolean(first);
     byId("work").hidden = !first;
     byId("second").hidden = !ready || Boolean(second);
-    for (const id of ["panel", "new", "save-picture", "save-results"]) byId(id).hidden = !ready;
+    for (const id of ["new", "save-picture", "save-results"]) byId(id).hidden = !ready;
+    byId("panel").hidden = !ready && !this.layers.length;
     document.body.classList.toggle("open", Boolean(first));
     byId("stages").classList.toggle("two", Boolean(second));
     for (const stage of this.slots) stage?.fit();
