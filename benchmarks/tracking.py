@@ -1,9 +1,10 @@
 """Identities in procedural films: the tracker with embeddings, by motion alone, and ByteTrack of other packages.
 
 All trackers get the same boxes: the true ones with jitter, misses, false boxes, and scores that fall as objects are
-hidden; vectors are those of a real backbone at these boxes. IDF1, MOTA and switches are counted by motmetrics, HOTA by
-TrackEval (`pip install --no-deps trackeval`). supervision had ByteTrack up to 0.29 (`pip install 'supervision<0.30'`);
-the package `trackers` of the same authors has it now. What is not installed is left out.
+hidden, with the vectors of a real backbone; or with ``--model`` those of a detector that knows the classes of scenes.
+IDF1, MOTA and switches are counted by motmetrics, HOTA by TrackEval (`pip install --no-deps trackeval`). supervision
+had ByteTrack up to 0.29 (`pip install 'supervision<0.30'`); the package `trackers` of the same authors has it now. What
+is not installed is left out.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ Array = npt.NDArray[np.float64]
 Tracks = list[tuple[npt.NDArray[np.int64], Array]]
 """The ids (N,) and boxes (N, 4) of each frame."""
 MEANS = ("HOTA", "AssA", "idf1", "mota")
-THRESHOLD, MEMORY = 0.5, 5.0
-"""The score of boxes that start identities, and the seconds that hidden ones are kept, for all trackers."""
+MEMORY = 5.0
+"""Seconds for which all trackers keep who is hidden."""
 VISIBLE = 0.1
 """The visible share from which an object counts."""
 JITTER, FALSE = 0.03, 0.3
@@ -56,13 +57,18 @@ class Sight:
 
 
 def look_at(film: Film, seed: int, argus: Argus) -> list[Sight]:
-    """What would be found in the frames of a film."""
+    """What the detector finds in the frames of a film, or what one might find if there is none."""
     random, sights = np.random.default_rng(seed), []
     for frame in film:
-        boxes, scores, labels = detect(random, frame)
+        if argus.heads:
+            result = argus.detect(frame.image, score_thresh=0.1, embeddings=True)
+            found = result.detections
+            parts = found.boxes.double().numpy(), found.scores.double().numpy(), found.labels.numpy(), result.embeddings
+        else:
+            boxes, scores, labels = detect(random, frame)
+            parts = boxes, scores, labels, argus.embed(frame.image, boxes)
         seen = frame.visibility >= VISIBLE
-        vectors = argus.embed(frame.image, boxes)
-        sights.append(Sight(frame.ids[seen], frame.boxes[seen], boxes, scores, labels, vectors))
+        sights.append(Sight(frame.ids[seen], frame.boxes[seen], *parts))
     return sights
 
 
@@ -100,9 +106,9 @@ def kept(path: Path | None, make: Callable[[], list[Sight]]) -> list[Sight]:
         return [Sight(*(file[f"{n}.{name}"] for name in names)) for n in range(len(file.files) // len(names))]
 
 
-def ours(sights: Sequence[Sight], rate: float, embeddings: bool) -> Tracks:
+def ours(sights: Sequence[Sight], rate: float, threshold: float, embeddings: bool) -> Tracks:
     """The tracker of Argus."""
-    tracker, image, tracks = Tracker(THRESHOLD, memory=MEMORY), np.zeros((8, 8, 3), np.uint8), []
+    tracker, image, tracks = Tracker(threshold, memory=MEMORY), np.zeros((8, 8, 3), np.uint8), []
     for number, sight in enumerate(sights):
         found = Detections(*(torch.from_numpy(values) for values in (sight.boxes, sight.scores, sight.labels)))
         result = DetectionResult(image, found, CLASSES, embeddings=sight.vectors if embeddings else None)
@@ -126,16 +132,16 @@ def theirs(sights: Sequence[Sight], update: Callable[[object], object]) -> Track
     return tracks
 
 
-def ways(rate: float) -> dict[str, Callable[[Sequence[Sight]], Tracks]]:
+def ways(rate: float, threshold: float) -> dict[str, Callable[[Sequence[Sight]], Tracks]]:
     """The trackers that are installed."""
     import supervision
 
     found: dict[str, Callable[[Sequence[Sight]], Tracks]] = {
-        "Argus, embeddings": lambda sights: ours(sights, rate, True),
-        "Argus, motion alone": lambda sights: ours(sights, rate, False),
+        "Argus, embeddings": lambda sights: ours(sights, rate, threshold, True),
+        "Argus, motion alone": lambda sights: ours(sights, rate, threshold, False),
     }
     # Both packages reckon the buffer in frames at 30 per second.
-    options = {"track_activation_threshold": THRESHOLD, "lost_track_buffer": round(30 * MEMORY), "frame_rate": rate}
+    options = {"track_activation_threshold": threshold, "lost_track_buffer": round(30 * MEMORY), "frame_rate": rate}
     if hasattr(supervision, "ByteTrack"):
         found[f"ByteTrack of supervision {supervision.__version__}"] = lambda sights: theirs(
             sights, supervision.ByteTrack(**options).update_with_detections
@@ -144,7 +150,7 @@ def ways(rate: float) -> dict[str, Callable[[Sequence[Sight]], Tracks]]:
         from trackers import ByteTrackTracker
 
         found[f"ByteTrack of trackers {version('trackers')}"] = lambda sights: theirs(
-            sights, ByteTrackTracker(**options, high_conf_det_threshold=THRESHOLD).update
+            sights, ByteTrackTracker(**options, high_conf_det_threshold=threshold).update
         )
     return found
 
@@ -198,22 +204,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(8)))
     parser.add_argument("--backbone", default="lite2")
+    parser.add_argument("--model", help="a run or a saved Argus whose detector gives the boxes")
+    parser.add_argument("--threshold", type=float, default=0.5, help="score from which boxes begin identities")
     parser.add_argument("--length", type=float, default=10, help="of each film in seconds")
     parser.add_argument("--rate", type=float, default=12, help="frames per second")
     parser.add_argument("--every", type=int, default=1, help="look at every n-th frame")
     parser.add_argument("--keep", type=Path, help="folder for boxes and vectors, which later calls read")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    argus, films = Argus(load_backbone(options.backbone), canvas=Canvas(320)), []
+    model, films = options.model, list[list[Sight]]()
+    argus = Argus.load(model) if model else Argus(load_backbone(options.backbone), canvas=Canvas(320))
     for seed in options.seeds:
         film = Film(seed, seconds=options.length, rate=options.rate)
-        name = f"{options.backbone}-{options.rate:g}-{options.length:g}-{seed}.npz"
+        name = f"{Path(model).name if model else options.backbone}-{options.rate:g}-{options.length:g}-{seed}.npz"
         sights = kept(options.keep and options.keep / name, partial(look_at, film, seed, argus))
         films.append(sights[:: options.every])
         print(f"film {seed}: {len(film)} frames", file=sys.stderr, flush=True)
     objects = sum(len(np.unique(np.concatenate([sight.true_ids for sight in sights]))) for sights in films)
     print(f"{len(films)} films, {objects} objects, {sum(map(len, films))} frames")
-    for name, track in ways(options.rate / options.every).items():
+    for name, track in ways(options.rate / options.every, options.threshold).items():
         print(row(name, films, track), flush=True)
 
 
