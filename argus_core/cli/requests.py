@@ -263,7 +263,7 @@ class ServeRequest:
     max_upload_mb: Annotated[
         float, typer.Option("--max-upload-mb", min=0.001, max=4000, help="largest request in MB")
     ] = 32
-    max_megapixels: Annotated[float, typer.Option("--max-megapixels", min=0.001, max=1000, help="largest image")] = 50
+    max_megapixels: Annotated[float, typer.Option("--max-megapixels", min=0.001, max=1000, help="largest image")] = 25
     max_images: Annotated[int, typer.Option("--max-images", min=1, help="images in a request")] = 16
     urls: Annotated[
         bool, typer.Option("--urls", help="also fetch images from public web addresses that clients name")

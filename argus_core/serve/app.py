@@ -25,8 +25,8 @@ from argus_core.serve.refusal import Refusal
 from argus_core.serve.settings import Settings
 from argus_core.serve.status import status_router
 
-DECODED = 8
-"""How many images of the largest size may be decoded at a time."""
+LARGEST = 4
+"""How many images of the largest size may be held at a time; with masks and depth a pixel takes about 30 bytes."""
 
 
 def make_app(argus: Argus, settings: Settings) -> FastAPI:
@@ -35,7 +35,7 @@ def make_app(argus: Argus, settings: Settings) -> FastAPI:
     ``app.state.gate`` tells how many requests are being answered, and closes the app to new ones.
     """
     engine = Engine(argus, batch=settings.batch, wait=settings.wait, queue=settings.queue)
-    gate = Gate(settings.queue + settings.batch, DECODED * settings.max_pixels)
+    gate = Gate(settings.queue + settings.batch, LARGEST * settings.max_pixels)
     metrics = Metrics(engine, gate)
 
     @asynccontextmanager

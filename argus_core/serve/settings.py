@@ -25,6 +25,6 @@ class Settings:
     queue: int = 64
     timeout: float = 60.0
     max_bytes: int = 32 * MEGA
-    max_pixels: int = 50 * MEGA
+    max_pixels: int = 25 * MEGA
     max_side: int = 20_000
     max_images: int = 16
