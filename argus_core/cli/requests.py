@@ -258,7 +258,8 @@ class ServeRequest:
     wait: Annotated[float, typer.Option("--wait", min=0, max=1000, help="ms that an image waits for others")] = 5
     queue: Annotated[int, typer.Option("--queue", min=1, help="images that wait at most; one more gets 503")] = 64
     timeout: Annotated[
-        float, typer.Option("--timeout", min=0.1, help="seconds to receive a request, and again to answer it")
+        float,
+        typer.Option("--timeout", min=0.1, max=86400, help="seconds to receive a request, and again to answer it"),
     ] = 60
     max_upload_mb: Annotated[
         float, typer.Option("--max-upload-mb", min=0.001, max=4000, help="largest request in MB")
