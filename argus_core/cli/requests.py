@@ -259,7 +259,7 @@ class ServeRequest:
     queue: Annotated[int, typer.Option("--queue", min=1, help="images that wait at most; one more gets 503")] = 64
     timeout: Annotated[
         float,
-        typer.Option("--timeout", min=0.1, max=86400, help="seconds to receive a request, and again to answer it"),
+        typer.Option("--timeout", min=0.1, max=86400, help="seconds to receive a request, and to answer it"),
     ] = 60
     max_upload_mb: Annotated[
         float, typer.Option("--max-upload-mb", min=0.001, max=4000, help="largest request in MB")
