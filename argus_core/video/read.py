@@ -120,13 +120,23 @@ def _without_pictures(container: Any) -> str:
 def _missing(container: Any, stream: Any, end: float) -> str:
     """How much of the stated length is missing, in words; ``end`` is the time of the last frame in seconds."""
     start = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
-    stated = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
-    alone = stream.duration or len(container.streams) == 1
+    own = float(stream.duration * stream.time_base) if stream.duration else _tagged(stream.metadata.get("DURATION", ""))
+    stated = own or (container.duration or 0) / 1e6
+    alone = own or len(container.streams) == 1
     step = 1 / float(stream.average_rate) if stream.average_rate else 0.0
     there = end - start + step
     if not alone or stated - there <= max(_SHORT, 0.05 * stated):
         return ""
     return f"{there:.1f} of {stated:.1f} s are there"
+
+
+def _tagged(text: str) -> float:
+    """The seconds of a duration as Matroska files state it, ``00:00:04.000000000``; 0 for any other text."""
+    try:
+        hours, minutes, rest = (float(part) for part in text.split(":"))
+    except ValueError:
+        return 0.0
+    return 3600 * hours + 60 * minutes + rest
 
 
 def _reason(address: str, error: Exception) -> str:

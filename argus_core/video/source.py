@@ -19,6 +19,8 @@ VIDEOS = {
 """Suffixes of films."""
 WEBCAM = "webcam:"
 WEBCAMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
+UNTIMED = ("mpjpeg", "mjpeg")
+"""FFmpeg's names of streams without time stamps, as of network cameras: theirs are those of the arrival."""
 RATE = Fraction(25)
 """Frames per second of a film that does not tell."""
 PATIENCE = 30.0
@@ -46,7 +48,13 @@ def open_source(address: str) -> Any:
     if address.startswith(WEBCAM):
         format, pattern = WEBCAMS.get(sys.platform, WEBCAMS["linux"])
         return av.open(pattern.format(address.removeprefix(WEBCAM) or "0"), format=format)
-    return av.open(address, timeout=PATIENCE if "://" in address else None, metadata_errors="replace")
+    if is_stored(address):
+        return av.open(address, timeout=PATIENCE if is_url(address) else None, metadata_errors="replace")
+    container = av.open(address, timeout=PATIENCE, metadata_errors="replace")
+    if container.format.name not in UNTIMED:
+        return container
+    container.close()
+    return av.open(address, timeout=PATIENCE, options={"use_wallclock_as_timestamps": "1"})
 
 
 def is_stored(address: str) -> bool:
