@@ -50,6 +50,8 @@ def png_that_says(width: int, height: int) -> bytes:
 class Counting:
     """A stand-in for a model: the answer to an image is the image itself, and ``"bad"`` cannot be answered."""
 
+    tiling = None
+
     def __init__(self, seconds: float = 0.0) -> None:
         self.batch, self.seconds = 8, seconds
         self.passes: list[list[object]] = []

@@ -270,6 +270,8 @@ class ServeRequest:
         bool, typer.Option("--urls", help="also fetch images from public web addresses that clients name")
     ] = False
     canvas: CanvasSize = None
+    tiles: TileSize = None
+    overlap: Overlap = None
     device: Device = None
     require_license: License = None
 

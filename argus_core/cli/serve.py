@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from argus_core.cli.app import options_of
-from argus_core.cli.requests import ServeRequest, split_names
+from argus_core.cli.requests import ServeRequest, split_names, tiling
 from argus_core.common.extras import need
 from argus_core.registry.places import check_asked
 from argus_core.serve.address import bind, check_caller_rules
@@ -22,6 +22,7 @@ def serve(request: ServeRequest) -> None:
     check_caller_rules(request.host, request.token)
     for module in ("fastapi", "uvicorn", "fastapi_offline", "python_multipart", "prometheus_client"):
         need(module, "serve")
+    tiling(request.tiles, request.overlap)
     check_asked(request.model, split_names(request.tasks), None, None)
     with bind(request.host, request.port) as listener:
         from argus_core.cli.serving import serve_model

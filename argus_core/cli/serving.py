@@ -12,7 +12,7 @@ from PIL import Image
 from argus_core.argus import Argus
 from argus_core.cli.load import open_model
 from argus_core.cli.model_work import keep
-from argus_core.cli.requests import ServeRequest
+from argus_core.cli.requests import ServeRequest, tiling
 from argus_core.registry.places import DEFAULT_MODEL
 from argus_core.serve.address import address
 from argus_core.serve.app import make_app
@@ -24,6 +24,7 @@ def serve_model(request: ServeRequest, listener: socket) -> None:
     """Open the model of a request, and answer on a socket until a signal comes."""
     argus = open_model(request.model, request.device, request.canvas, request.require_license)
     keep(argus, request.tasks)
+    argus.tiling = tiling(request.tiles, request.overlap)
     settings = Settings(
         model=_name(request.model),
         token=request.token,

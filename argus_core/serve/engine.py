@@ -81,7 +81,7 @@ class Engine:
         embeddings: bool = False,
     ) -> dict[str, Result]:
         """The results of heads by name, as ``Argus.answer`` gives them, in passes shared with other images."""
-        question = Question(tuple(names), options or {}, embeddings)
+        question = Question(tuple(names), options or {}, embeddings, self.argus.tiling)
         return cast("dict[str, Result]", await self._submit(Asked(image, question)))
 
     async def run(self, call: Callable[[Argus], T]) -> T:
