@@ -55,9 +55,8 @@ def test_a_film_with_sound_that_ends_early_says_so(tmp_path):
     whole = make_film(tmp_path / "a.mkv", [Fraction(n, 10) for n in range(40)], sounds=[("aac", "eng")], codec="mpeg4")
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    for path, words in ((whole, ""), (cut, " of 4.0 s are there")):
-        video = Video(str(path))
-        assert list(video.frames()) and "".join(video.faults).endswith(words) and bool(video.faults) == bool(words)
+    assert list((video := Video(str(whole))).frames()) and not video.faults
+    assert list((video := Video(str(cut))).frames()) and "ends early, " in video.faults[0]
 
 
 def test_frames_without_times_have_those_of_their_rate(tmp_path):
