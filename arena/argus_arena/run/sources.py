@@ -127,7 +127,7 @@ class LiveOrigin:
         self.info, self.precision = self.backbone.info, self.backbone.precision
         self.protocol = find_protocol(request.protocol) if request.protocol else None
         self.canvas = _canvas(request, self.protocol)
-        if self.canvas.tiles:
+        if self.canvas.tiles and self.canvas.tiles.cut(self.canvas.size):
             self.canvas.tiles.check(max(self.info.strides))
         self.views = request.views or ("id",)
         self.record: Record = {
