@@ -139,7 +139,7 @@ def _looks(
     if tracks is None:
         return [(classes[label], class_color(label)) for label in labels]
     return [
-        (f"{classes[label]} {track}", class_color(track - 1) if track >= 0 else GREY)
+        (f"{classes[label]} #{track}", class_color(track - 1) if track >= 0 else GREY)
         for label, track in zip(labels, tracks.tolist(), strict=True)
     ]
 
