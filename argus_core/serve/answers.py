@@ -81,7 +81,7 @@ def sized(image: RGB) -> list[int]:
     return [image.shape[0], image.shape[1]]
 
 
-def head_of(seen: Seen) -> dict[str, Any]:
+def entry_start(seen: Seen) -> dict[str, Any]:
     """What the entry of an image begins with: its name, and its size or what is wrong with it."""
     if seen.fault is not None or seen.image is None:
         return {"file_name": seen.name, "error": str(seen.fault)}
@@ -90,11 +90,11 @@ def head_of(seen: Seen) -> dict[str, Any]:
 
 def _entry(seen: Seen, maps: bool) -> dict[str, Any]:
     if seen.fault is not None:
-        return head_of(seen)
+        return entry_start(seen)
     results = {name: {**result.to_dict(), **(_file(result) if maps else {})} for name, result in seen.results.items()}
     vector = Perception(seen.results, {}, {}).embedding
     embedding = {} if vector is None else {"embedding": rounded(vector)}
-    return {**head_of(seen), "results": results, **embedding}
+    return {**entry_start(seen), "results": results, **embedding}
 
 
 def _file(result: Result) -> dict[str, str]:

@@ -63,6 +63,12 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    @property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """What ``Task.result`` is given, by task."""
+        fields = {"detect": ("score_thresh", "threshold"), "classify": ("top_k", "top_k")}
+        return {task: {name: getattr(self, own)} for task, (name, own) in fields.items() if hasattr(self, own)}
+
 
 class PerceiveOptions(Options):
     """Parameters of ``/perceive``."""

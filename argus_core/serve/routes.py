@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from argus_core.argus import Argus
 from argus_core.errors import ArgusError
 from argus_core.image.array import RGB
-from argus_core.serve.answers import Encoded, Seen, as_json, as_picture, chosen_format, encode, head_of, sized
+from argus_core.serve.answers import Encoded, Seen, as_json, as_picture, chosen_format, encode, entry_start, sized
 from argus_core.serve.body import Sent, parameters, read_body, take_apart
 from argus_core.serve.engine import Engine
 from argus_core.serve.gate import Gate
@@ -84,18 +84,14 @@ class Asking:
             images = [one.image for one in seen if one.image is not None]
             vectors = iter(await self.engine.run(partial(_vectors, images, boxes)))
             name = "embedding" if boxes is None else "embeddings"
-            rows = [head_of(one) | ({} if one.image is None else {name: next(vectors)}) for one in seen]
+            rows = [entry_start(one) | ({} if one.image is None else {name: next(vectors)}) for one in seen]
             return as_json({"images": rows})
 
     async def _look(self, names: Sequence[str], options: Any, sent: Sent, accept: str) -> Encoded:
         form = chosen_format(options.format, accept)
-        settings = {
-            "detect": {"score_thresh": getattr(options, "threshold", None)},
-            "classify": {"top_k": getattr(options, "top_k", None)},
-        }
         vectors = getattr(options, "embeddings", False)
         async with opened(sent.images, self.gate, self.settings) as images:
-            seen = await together(self._see(one, names, settings, vectors) for one in images)
+            seen = await together(self._see(one, names, options.settings, vectors) for one in images)
             return await apart(encode, checked(seen), form, getattr(options, "maps", False))
 
     async def _see(self, one: Seen, names: Sequence[str], options: Mapping[str, Any], vectors: bool) -> Seen:
