@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import from_numpy
 from torchvision.ops import box_iou
 
+from argus_core.errors import ArgusError
 from argus_core.track.identity import Identity, Seen
 from argus_core.track.likeness import Likeness
 from argus_core.track.motion import GATE, Array
@@ -34,11 +35,17 @@ def overlapping(identities: Sequence[Identity], seen: Seen, places: Sequence[int
 def recognised(identities: Sequence[Identity], seen: Seen, places: Sequence[int], likeness: Likeness) -> Owners:
     """Assign boxes to identities by overlap and likeness, from which ``likeness`` learns; without vectors by overlap.
 
-    Far from where an identity is expected, as after it was hidden, likeness alone decides.
+    Far from where an identity is expected, as after it was hidden, likeness alone decides. Raises ArgusError for
+    vectors of another length than before.
     """
     vectors = [identity.vector for identity in identities if identity.vector is not None]
     if seen.vectors is None or not places or not vectors or len(vectors) < len(identities):
         return overlapping(identities, seen, places, KNOWN)
+    if vectors[0].shape != seen.vectors.shape[1:]:
+        raise ArgusError(
+            f"embeddings of {seen.vectors.shape[1]} numbers after those of {len(vectors[0])}: "
+            "the frames of a film need vectors of one layer of one backbone"
+        )
     apart, clear = _apart(identities, seen, places), seen.clear[places]
     distances = 1.0 - np.stack(vectors) @ seen.vectors[places].T
     alike = np.clip(likeness(distances), 0.0, 1.0)

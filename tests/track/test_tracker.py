@@ -193,6 +193,13 @@ def test_times_that_are_none_are_refused(time):
         Tracker().update(found([]), time)
 
 
+def test_vectors_of_another_layer_are_refused():
+    tracker = Tracker()
+    tracker.update(found([at(10)], vectors=[LOOKS[0]]), 0.0)
+    with pytest.raises(ArgusError, match="embeddings of 8 numbers after those of 16"):
+        tracker.update(found([at(10)], vectors=[LOOKS[0, :8]]), 0.1)
+
+
 def test_results_carry_ids_to_all_formats():
     supervision = pytest.importorskip("supervision")
     tracker = Tracker()
