@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,27 +16,59 @@ from argus_core.errors import ArgusError
 STRIP, WIDE_STRIP = 1 << 18, 1 << 26
 """Values per step of enlarging maps to the image: few enough for a processor's cache, and on a GPU so many (256 MB)
 that few kernels are started."""
+BAND = 1 << 26
+"""Values of a plane that are computed at once (256 MB), since a large photograph has gigabytes of them."""
+
+
+class _Slab(NamedTuple):
+    """The maps (C, h, w) of a pass in cells of ``stride`` pixels, and the part of the image that they cover."""
+
+    maps: Tensor
+    stride: int
+    place: Placement
+    rows: slice
+    columns: slice
 
 
 @dataclass(frozen=True)
 class Plane:
     """Maps (C, h, w) over the whole image at the scale of its passes, averaged where they overlap.
 
-    ``seen`` (h, w) is false where no pass covers the image, for example where a crop cut it.
+    They are computed when they are read. ``count`` (h, w) is how many passes cover a pixel, 0 where a crop cut it.
     """
 
-    values: Tensor
-    seen: Tensor
+    slabs: Sequence[_Slab]
+    count: Tensor
     image_size: tuple[int, int]
+
+    @property
+    def seen(self) -> Tensor:
+        """(h, w) bool: where a pass covers the image."""
+        return self.count > 0
+
+    @property
+    def values(self) -> Tensor:
+        """(C, h, w): all maps at once."""
+        return self._rows(0, len(self.count))
 
     def strips(self) -> Iterator[tuple[slice, Tensor]]:
         """The maps at the image's pixel centres, bilinear, a strip of rows (C, r, w) at a time."""
         height, width = self.image_size
-        room = STRIP if self.values.device.type == "cpu" else WIDE_STRIP
-        rows = max(1, room // (len(self.values) * width))
-        for start in range(0, height, rows):
-            part = slice(start, min(start + rows, height))
-            yield part, _bilinear(_bilinear(self.values, height, part, dim=1), width, slice(0, width), dim=2)
+        maps, (tall, wide) = self.slabs[0].maps, self.count.shape
+        room = STRIP if maps.device.type == "cpu" else WIDE_STRIP
+        rows = max(1, room // (len(maps) * width))
+        band = max(1, BAND // (len(maps) * wide) * height // tall // rows) * rows
+        for first in range(0, height, band):
+            stop = min(first + band, height)
+            low, high = (
+                _places(tall, height, row).floor().long().item()
+                for row in (slice(first, first + 1), slice(stop - 1, stop))
+            )
+            values = self._rows(int(low), min(int(high) + 2, tall))
+            for start in range(first, stop, rows):
+                part = slice(start, min(start + rows, stop))
+                strip = _bilinear(values, _places(tall, height, part), int(low), dim=1)
+                yield part, _bilinear(strip, _places(wide, width, slice(0, width)), 0, dim=2)
 
     def to_image(self) -> Tensor:
         """(C, H, W): the maps at the image's pixel centres."""
@@ -44,10 +77,26 @@ class Plane:
     def seen_in_image(self) -> Tensor:
         """(H, W) bool: which pixels of the image a pass covers."""
         rows, columns = (
-            (torch.arange(n, device=self.seen.device) * m // n)
-            for n, m in zip(self.image_size, self.seen.shape, strict=True)
+            (torch.arange(n, device=self.count.device) * m // n)
+            for n, m in zip(self.image_size, self.count.shape, strict=True)
         )
         return self.seen[rows][:, columns]
+
+    def _rows(self, first: int, stop: int) -> Tensor:
+        """(C, stop - first, w): some rows; what no pass covers repeats the border, and is never mixed in."""
+        rows, columns = (torch.nonzero(self.seen.any(dim=dim))[:, 0][[0, -1]].tolist() for dim in (1, 0))
+        top, bottom = (min(max(row, rows[0]), rows[1]) for row in (first, stop - 1))
+        maps = self.slabs[0].maps
+        total = maps.new_zeros(len(maps), bottom + 1 - top, self.count.shape[1])
+        for slab in self.slabs:
+            begin, end = max(top, slab.rows.start), min(bottom + 1, slab.rows.stop)
+            if begin < end:
+                total[:, begin - top : end - top, slab.columns] += _enlarged(slab, begin, end)
+        total /= self.count[top : bottom + 1].clamp(min=1)
+        sides = (columns[0], self.count.shape[1] - 1 - columns[1], top - first, stop - 1 - bottom)
+        return (
+            F.pad(total[None, :, :, columns[0] : columns[1] + 1], sides, mode="replicate")[0] if any(sides) else total
+        )
 
 
 def merge_passes(maps: Sequence[Tensor], stride: int, places: Sequence[Placement]) -> Plane:
@@ -59,13 +108,11 @@ def merge_passes(maps: Sequence[Tensor], stride: int, places: Sequence[Placement
     if any(place.scale != first.scale or place.image_size != first.image_size for place in places):
         raise ArgusError("passes of different scales cannot be laid over each other")
     size = tuple(round(n * s) for n, s in zip(first.image_size, first.scale, strict=True))
-    total = maps[0].new_zeros(len(maps[0]), *size)
+    slabs = [_slab(values, stride, place, size[1]) for values, place in zip(maps, places, strict=True)]
     count = maps[0].new_zeros(size)
-    for values, place in zip(maps, places, strict=True):
-        slab, rows, columns = _slab(values, stride, place, size[1])
-        total[:, rows, columns] += slab
-        count[rows, columns] += 1
-    return _extend(total / count.clamp(min=1), count > 0, first.image_size)
+    for slab in slabs:
+        count[slab.rows, slab.columns] += 1
+    return Plane(slabs, count, first.image_size)
 
 
 def enlarge(maps: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
@@ -76,33 +123,35 @@ def enlarge(maps: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps, size=whole, mode="bilinear", align_corners=False)[..., : size[0], : size[1]]
 
 
-def _slab(values: Tensor, stride: int, place: Placement, width: int) -> tuple[Tensor, slice, slice]:
-    """The part of the image that a pass covers, not mirrored, and its place on the plane."""
-    slab = enlarge(values[None], stride, place.canvas_size)[0][:, : place.extent[0], : place.extent[1]]
-    top, left = (round(-o) for o in place.offset)
-    rows, columns = slice(top, top + slab.shape[1]), slice(left, left + slab.shape[2])
+def _slab(maps: Tensor, stride: int, place: Placement, width: int) -> _Slab:
+    """The maps of a pass, and its place on the plane."""
+    (height, wide), (top, left) = place.extent, (round(-o) for o in place.offset)
+    covered = [min(n, stride * cells) for n, cells in zip((height, wide), maps.shape[1:], strict=True)]
+    rows, columns = slice(top, top + covered[0]), slice(left, left + covered[1])
     if place.mirrored:
-        slab, columns = slab.flip(2), slice(width - columns.stop, width - columns.start)
-    return slab, rows, columns
+        columns = slice(width - columns.stop, width - columns.start)
+    return _Slab(maps, stride, place, rows, columns)
 
 
-def _extend(values: Tensor, seen: Tensor, image_size: tuple[int, int]) -> Plane:
-    """Extend the covered part by repeating its border, so that enlarging never mixes in what no pass covers."""
-    if not seen.all():
-        rows, columns = (torch.nonzero(seen.any(dim=d))[:, 0] for d in (1, 0))
-        pads = (int(columns[0]), seen.shape[1] - 1 - int(columns[-1]), int(rows[0]), seen.shape[0] - 1 - int(rows[-1]))
-        inner = values[None, :, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        values = F.pad(inner, pads, mode="replicate")[0]
-    return Plane(values, seen, image_size)
+def _enlarged(slab: _Slab, begin: int, end: int) -> Tensor:
+    """Rows ``begin`` to ``end`` of the plane that a pass covers, not mirrored, in canvas pixels."""
+    first, last = begin - slab.rows.start, end - slab.rows.start
+    # A cell more on either side: between their centres, rows are mixed of two cells.
+    low, high = max(0, first // slab.stride - 1), -(-last // slab.stride) + 1
+    rows = enlarge(slab.maps[None, :, low:high], slab.stride, (last - low * slab.stride, slab.place.extent[1]))[0]
+    return (rows.flip(2) if slab.place.mirrored else rows)[:, first - low * slab.stride :]
 
 
-def _bilinear(values: Tensor, length: int, part: slice, dim: int) -> Tensor:
-    """Resize one axis to ``length`` with half-pixel centres, and keep ``part`` of it."""
-    n = values.shape[dim]
-    place = (torch.arange(part.start, part.stop, device=values.device, dtype=torch.float64) + 0.5) * n / length - 0.5
-    place = place.clamp(0, n - 1)
-    low = place.floor().long()
-    weight = (place - low).to(values.dtype)
+def _places(n: int, length: int, part: slice) -> Tensor:
+    """Where ``part`` of ``length`` pixels lies among ``n``, with half-pixel centres."""
+    return ((torch.arange(part.start, part.stop, dtype=torch.float64) + 0.5) * n / length - 0.5).clamp(0, n - 1)
+
+
+def _bilinear(values: Tensor, places: Tensor, first: int, dim: int) -> Tensor:
+    """Read one axis, whose index begins at ``first``, at ``places``."""
+    low = places.floor().long()
+    weight = (places - low).to(values)
     weight = weight[:, None] if dim == 1 else weight
-    below, above = values.index_select(dim, low), values.index_select(dim, (low + 1).clamp(max=n - 1))
-    return torch.lerp(below, above, weight)
+    low = (low - first).to(values.device)
+    high = (low + 1).clamp(max=values.shape[dim] - 1)
+    return torch.lerp(values.index_select(dim, low), values.index_select(dim, high), weight)
