@@ -19,6 +19,7 @@ from argus_core.draw.features import Cells
 from argus_core.draw.palette import Pixels
 from argus_core.errors import ArgusError
 from argus_core.model.composition import Pass, run_passes
+from argus_core.model.shrunk import Shrunk
 from argus_core.serve.layers import Layer, layer_of
 from argus_core.tasks import Result
 from argus_core.tasks.correspond import Described
@@ -49,7 +50,7 @@ class Encoded(NamedTuple):
 class Look:
     """What is kept of an image of ``size`` (height, width): tokens of all passes, descriptors, and layers by head.
 
-    ``described`` gives similarities and matches, ``by`` says what they are made of.
+    ``described`` gives similarities and matches, ``by`` says what they are made of, and ``notes`` what is lost.
     """
 
     size: tuple[int, int]
@@ -57,6 +58,7 @@ class Look:
     described: Described
     by: str
     layers: Mapping[str, Layer]
+    notes: Sequence[str]
     ms: float
 
     @property
@@ -84,6 +86,7 @@ class Look:
         return {
             "size": self.size,
             "ms": round(self.ms, 1),
+            "notes": self.notes,
             "similarBy": self.by,
             "tokens": [{"layer": layer, "stride": strides[layer]} for layer in sorted(self.placed.tokens.maps)],
             "heads": [{"name": name, **layer.values} for name, layer in self.layers.items()],
@@ -103,7 +106,7 @@ def look(argus: Argus, image: Pixels) -> Look:
     """Encode an image once for each canvas, and ask all heads; maps are as large as a screen at most."""
     start = time.perf_counter()
     size, layer = (image.shape[0], image.shape[1]), argus.embedding_layers.objects
-    passes = sorted(argus.passes(), key=lambda group: _rank(argus, group))
+    passes = sorted(argus.passes(None, argus.tiling, size), key=lambda group: _rank(argus, group))
     encoded = []
     for number, group in enumerate(passes):
         needs = group.needs if number else group.needs | Needs((layer,))
@@ -111,7 +114,9 @@ def look(argus: Argus, image: Pixels) -> Look:
     dense, rest = (_predict(argus, encoded, is_dense, _shown(size) if is_dense else size) for is_dense in (True, False))
     described, by = _described(rest, encoded[0].placed, layer)
     layers = {name: layer_of(result) for name, result in _results(argus, dense | rest, size).items()}
-    return Look(size, encoded, described, by, layers, 1e3 * (time.perf_counter() - start))
+    shrunk = Shrunk("a server that is started with --tiles auto sees them")
+    shrunk.add(size, argus.shrinking())
+    return Look(size, encoded, described, by, layers, shrunk.notes(), 1e3 * (time.perf_counter() - start))
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -71,13 +72,19 @@ class Page:
         return {"name": self.settings.model, "heads": heads, "ramp": colors, "leastScore": LEAST_SCORE}
 
     async def send(self, request: Request) -> dict[str, Any]:
-        """An image as the body: its id, and the answers about it without their maps."""
-        key, seen = await self._with_image(request, self._look)
+        """An image as the body: its id, and the answers about it without their maps; computed unless they are kept."""
+        body = await read_body(request, self.settings)
+        key = sha256(body).hexdigest()
+        seen = self.kept.get(key)
+        if seen is None:
+            seen = await self._with_image(request, body, lambda image: self.engine.run(partial(look, image=image)))
+            self.kept.put(key, seen)
         return {"id": key, **seen.answer()}
 
     async def shown(self, request: Request) -> Response:
         """An image as the body: the same, upright, as JPEG."""
-        return Response(await self._with_image(request, _jpeg), media_type="image/jpeg")
+        body = await read_body(request, self.settings)
+        return Response(await self._with_image(request, body, _jpeg), media_type="image/jpeg")
 
     async def layer(self, key: str, head: str) -> Response:
         """The planes of numbers of a head's layer."""
@@ -100,24 +107,13 @@ class Page:
         """What is similar to a point, see ``similar``."""
         return await apart(similar, self._find(asked.ids), asked.point)
 
-    async def _look(self, image: Pixels) -> tuple[str, Look]:
-        """The id of an image, and what is known of it, computed unless it is kept."""
-        key = await apart(_key, image)
-        seen = self.kept.get(key)
-        if seen is None:
-            seen = await self.engine.run(lambda argus: look(argus, image))
-            self.kept.put(key, seen)
-        return key, seen
-
-    async def _with_image(self, request: Request, use: Callable[[Pixels], Awaitable[T]]) -> T:
+    async def _with_image(self, request: Request, body: bytes, use: Callable[[Pixels], Awaitable[T]]) -> T:
         """What ``use`` makes of the image in a body, within the limits of the server."""
 
         async def work() -> T:
-            uploads = [Upload(None, body)]
-            async with opened(uploads, request.app.state.gate, self.settings) as images:
+            async with opened([Upload(None, body)], request.app.state.gate, self.settings) as images:
                 return await use(whole(images)[0])
 
-        body = await read_body(request, self.settings)
         return await unless_gone(request, work(), self.settings.timeout)
 
     def _find(self, ids: Sequence[str]) -> list[Look]:
@@ -164,10 +160,6 @@ def _heads(argus: Argus) -> list[dict[str, Any]]:
         {"name": name, "task": task.name, "classes": None if (names := classes[name]) is None else len(names)}
         for name, task in tasks.items()
     ]
-
-
-def _key(image: Pixels) -> str:
-    return sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
 
 
 async def _jpeg(image: Pixels) -> bytes:

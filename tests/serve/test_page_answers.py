@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from argus_core import Canvas
+from argus_core import Argus, Canvas
+from argus_core.canvas.large import Tiling
 from argus_core.draw import draw_pca
 from argus_core.draw.panel import resized_map
 from argus_core.errors import ArgusError
@@ -24,7 +25,7 @@ from argus_core.serve.settings import Settings
 from argus_core.serve.similar import principal, similar
 from argus_core.tasks.depth import DepthResult
 from argus_core.tasks.segment import SegmentResult
-from page_help import example, png, small_argus
+from page_help import CANVAS, example, png, small_argus
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +93,21 @@ def test_maps_of_a_large_image_are_smaller_and_its_boxes_are_not():
     size = kinds["masks"].values["size"]
     assert size == kinds["depth"].values["size"] == (853, SIDE)
     labels = np.frombuffer(gzip.decompress(kinds["masks"].planes)[: 2 * size[0] * size[1]], "<u2").reshape(size)
-    full = resized_map(argus.segment(photo).labels, size)
-    assert (labels == full).mean() > 0.98
-    found = argus.detect(photo, LEAST_SCORE).detections.boxes.tolist()
-    assert [box["box"] for box in kinds["boxes"].values["boxes"]] == [pytest.approx(box, abs=0.1) for box in found]
+    assert "objects below 150 px vanish where 3000x2000 px become 160x160" in seen.answer()["notes"][0]
+    options = {"detect": {"score_thresh": LEAST_SCORE}}
+    [full] = argus.answer([photo], ["rooms", "things"], options, tiles=None)
+    assert (labels == resized_map(full["rooms"].labels, size)).mean() > 0.98
+    boxes = [box["box"] for box in kinds["boxes"].values["boxes"]]
+    assert boxes == [pytest.approx(box["box"], abs=0.1) for box in full["things"]]
     assert seen.nbytes < 5_000_000
+
+
+def test_a_server_that_tiles_sees_the_page_by_tiles_too(photos):
+    argus = Argus((small := small_argus("metres")).backbone, {"metres": small.head("metres")}, CANVAS)
+    argus.tiling = Tiling(160)
+    seen = look(argus, photos[0])
+    assert seen.placed.placements[0].canvas_size == (272, 400) and seen.answer()["notes"] == []
+    assert seen.cells(11).tokens.shape[1:] == (17, 25)
 
 
 def test_boxes_classes_and_results_are_those_of_perceive(client, sent, photos):
@@ -182,10 +193,10 @@ def test_components_are_those_of_the_picture_and_shared_by_photographs(photos):
 
 def test_an_image_is_looked_at_once(client, photos, monkeypatch):
     calls = []
-    monkeypatch.setattr(page_module, "look", lambda *given: calls.append(1) or look(*given))
+    monkeypatch.setattr(page_module, "look", lambda *given, **named: calls.append(1) or look(*given, **named))
     photo = photos[0][:100, :100]
-    ids = {client.post("/page/images", content=png(photo, format=kind)).json()["id"] for kind in ("PNG", "BMP", "PNG")}
-    assert len(ids) == 1 and calls == [1]
+    ids = [client.post("/page/images", content=png(photo, format=kind)).json()["id"] for kind in ("PNG", "BMP", "PNG")]
+    assert ids[0] == ids[2] != ids[1] and len(calls) == 2
 
 
 def test_an_id_that_is_gone_is_a_clear_404(client, sent):

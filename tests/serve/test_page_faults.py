@@ -61,6 +61,13 @@ def test_several_heads_of_a_task_and_tasks_that_are_not_known_have_layers_too(br
         page.check()
 
 
+def test_what_a_small_canvas_loses_is_said_under_the_photograph(page, tmp_path):
+    (tmp_path / "large.png").write_bytes(png(np.full((2000, 3000, 3), 90, np.uint8)))
+    page.find("#start input[type=file]").send_keys(str(tmp_path / "large.png"))
+    page.until(OPEN, 1)
+    assert "objects below 150 px vanish" in page.text(".notes")
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 2000), (2000, 3)])
 def test_images_of_odd_shapes_are_shown(page, tmp_path, size):
     (tmp_path / "odd.png").write_bytes(png(np.full((*size, 3), 90, np.uint8)))
@@ -115,7 +122,7 @@ def test_a_photograph_that_the_server_forgot_is_sent_again(page, monkeypatch):
 def test_a_failure_is_said_in_words_and_can_be_tried_again(page, monkeypatch, error):
     page.expected += ["422", "500"]
     with monkeypatch.context() as patch:
-        patch.setattr(page_module, "look", lambda *given: (_ for _ in ()).throw(error))
+        patch.setattr(page_module, "look", lambda *given, **named: (_ for _ in ()).throw(error))
         patch.setattr(Kept, "get", lambda self, key: None)
         page.click("#start .examples button")
         page.until("return document.querySelector('#notice p')")

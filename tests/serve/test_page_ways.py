@@ -86,7 +86,7 @@ def test_what_is_seen_is_saved_in_full_size_and_the_results_as_json(page, tmp_pa
         "scene.jpg",
         "scene-moved.jpg",
     ]
-    answer = small_argus().detect(example("scene"), 0.4)
+    answer = small_argus().detect(example("scene"), 0.4, tiles=None)
     assert len(values["images"][0]["results"]["things"]["detections"]) == len(answer)
     assert values["images"][0]["size"] == [480, 640]
 

@@ -5,7 +5,7 @@ import { getPlanes, getShown, sendImage } from "./server.js";
 
 export class Photo {
   constructor(blob, name) {
-    Object.assign(this, { blob, name, picture: null, width: 0, height: 0, id: "", heads: [] });
+    Object.assign(this, { blob, name, picture: null, width: 0, height: 0, id: "", heads: [], answer: null });
     this.maps = new Map(); // planes of numbers by head
     this.painted = new Map(); // pictures of maps by layer, until their key changes
     this.components = null;

@@ -23,7 +23,8 @@ export class Stage {
     );
     this.name = el("span", {});
     this.caption = el("figcaption", {}, this.name);
-    this.node = el("figure", { className: "stage" }, this.frame, this.caption);
+    this.notes = el("p", { className: "notes" });
+    this.node = el("figure", { className: "stage" }, this.frame, this.notes, this.caption);
     this.listen();
     this.watch = new ResizeObserver(() => this.fit());
     this.watch.observe(this.node);
@@ -82,6 +83,7 @@ export class Stage {
       `${photo.name}. Arrow keys move the crosshair, with Shift by one pixel; Enter shows what is similar, Escape ends that.`,
     );
     this.name.textContent = photo.name;
+    this.notes.textContent = (photo.answer?.notes ?? []).join(" ");
     this.fit();
   }
 
