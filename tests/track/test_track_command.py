@@ -109,7 +109,7 @@ def test_films_have_trackers_of_their_own_and_photographs_none(model, film, tmp_
     ("words", "said"),
     [
         (["still.png", "--track"], "none of the inputs is a film"),
-        (["walk.mp4", "--track", "--tasks", "depth"], "no head here detects (metres)"),
+        (["walk.mp4", "--track", "--tasks", "depth"], "no head here detects any (metres)"),
     ],
 )
 def test_nothing_to_follow_is_said(model, film, tmp_path, monkeypatch, words, said):
