@@ -42,3 +42,11 @@ def test_the_same_task_another_backbone_rubbish_and_tasks_that_are_there_too_say
     )
     assert notices(tmp_path, "detect.fcos", 64) == []
     assert notices(tmp_path / "nothing", "detect.fcos", 64) == []
+
+
+def test_the_same_canvas_by_other_tiles_is_another_canvas(tmp_path):
+    other = described("segment.linear", 64)
+    other["record"]["tokens"]["canvas"]["tiles"] = {"height": 32, "width": 32, "overlap": 0.25}
+    beside(tmp_path, seg=other)
+    (line,) = notices(tmp_path, "detect.fcos", 64)
+    assert "is on 64x64 letterbox, tiles of 32x32, overlap 0.25, this run on 64x64 letterbox" in line
