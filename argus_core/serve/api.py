@@ -130,13 +130,15 @@ def _body(options: type[Options]) -> dict[str, Any]:
     image = _fields(JsonImage)
     several = {"type": "array", "items": {"type": "object", "properties": image}}
     file = {"type": "string", "format": "binary"}
-    one_or_more = {"type": "object", "properties": {"image": {"type": "array", "items": file}}}
+    files = ("first", "second") if options is CorrespondOptions else ("image",)
+    form = {"type": "object", "properties": dict.fromkeys(files, file)}
     values = {"type": "object", "properties": {**image, "images": several, **_fields(options)}}
     return {
         "required": True,
-        "description": "A form, the bytes of one image, or JSON. Forms and JSON may hold the parameters too.",
+        "description": "A form with one or more images, the bytes of one image, or JSON. "
+        "Forms and JSON may hold the parameters too.",
         "content": {
-            "multipart/form-data": {"schema": one_or_more},
+            "multipart/form-data": {"schema": form},
             "image/*": {"schema": file},
             "application/json": {"schema": values},
         },

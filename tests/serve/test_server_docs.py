@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 import pytest
 from pydantic import TypeAdapter
@@ -92,3 +93,31 @@ def test_the_page_asks_no_other_host(client):
         "<script>" not in page.text
         and "'unsafe-inline'" not in page.headers["content-security-policy"].split("style")[0]
     )
+
+
+@pytest.mark.slow
+def test_a_browser_shows_the_page_and_sends_from_it(browser, small_server, tmp_path):
+    browser.get(f"{small_server}docs")
+    browser.get_log("performance"), browser.get_log("browser")
+    browser.get(f"{small_server}docs#/images/classify")
+    browser.refresh()
+    button = until(browser, "#operations-images-classify .try-out button")
+    browser.execute_script("arguments[0].click()", button)
+    (tmp_path / "photo.png").write_bytes(PHOTO)
+    until(browser, "input[type=file]").send_keys(str(tmp_path / "photo.png"))
+    browser.execute_script("arguments[0].click()", until(browser, "button.execute"))
+    assert '"class_name"' in until(browser, ".live-responses-table .highlight-code").text
+    assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
+    messages = (json.loads(line["message"])["message"] for line in browser.get_log("performance"))
+    asked = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
+    assert f"{small_server}classify" in {url.partition("?")[0] for url in asked}
+    assert [url for url in asked if not url.startswith((small_server, "data:"))] == []
+
+
+def until(browser, selector, seconds=20):
+    """The element, once it is there."""
+    end = time.monotonic() + seconds
+    while not (found := browser.find_elements("css selector", selector)):
+        assert time.monotonic() < end, f"no {selector}"
+        time.sleep(0.05)
+    return found[0]
