@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import torch
 
@@ -26,3 +27,15 @@ def find_device(name: str | None = None) -> torch.device:
         available = ", ".join(["the CPU", *(f"{count} {kind}" for kind, count in counts.items() if count)])
         raise ArgusError(f"there is no device {device} here; there is {available}")
     return device
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device, those included that torch holds there for tensors to come."""
+    if device.type == "cuda":
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + reserved
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

@@ -12,13 +12,14 @@ import torch
 
 from argus_core.backbones.base import encode_rendered
 from argus_core.canvas import Canvas, Placement
-from argus_core.canvas.large import TileOptions, tiling_of
+from argus_core.canvas.large import LargeCanvas, TileOptions, tiling_of
 from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.image import ImageSource, read_image
 from argus_core.model.heads import Heads
 from argus_core.model.images import as_list, check_images
 from argus_core.model.passes import Members, Pass, Seen, by_canvas, encode_windows, images_at_once
+from argus_core.model.room import check_room
 from argus_core.tokens import Needs, PlacedTokens, Tokens
 
 if TYPE_CHECKING:
@@ -58,10 +59,12 @@ class Composition(Heads):
         A canvas with tiles takes a pass for every ``batch`` of them.
         """
         check_images(images)
-        canvas = canvas or self._one_canvas()
+        canvas, needs = canvas or self._one_canvas(), needs or self.needs
+        if isinstance(canvas, LargeCanvas):
+            check_room(canvas, needs, self.backbone.info, self.backbone.device)
         rendered = [canvas.render(read_image(image)) for image in images]
         tiles = canvas.tiles and canvas.tiles.by(batch)
-        return encode_rendered(self.backbone, rendered, needs or self.needs, tiles)
+        return encode_rendered(self.backbone, rendered, needs, tiles)
 
     @torch.no_grad()
     def run_heads(self, tokens: Tokens, names: Sequence[str] | None = None) -> dict[str, list[Any]]:

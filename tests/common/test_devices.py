@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from argus_arena.comparison.grouping import free_memory
 from argus_arena.distributed import Distributed
 from argus_arena.run.batches import targets_to
 from argus_arena.training.learner import Trial
 from argus_arena.training.schedule import Phase
 from argus_core.backbones.tiny import tiny
 from argus_core.canvas import Canvas
+from argus_core.common.device import free_memory
 from argus_core.detection import FCOSAssigner, grid_points
 from argus_core.detection.assign import assign_batch
 from argus_core.detection.geometry import positions

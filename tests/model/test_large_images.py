@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import numpy as np
@@ -194,3 +195,12 @@ def test_built_in_heads_take_a_large_canvas_that_is_not_square(name, info):
     with torch.no_grad():
         (prediction,) = run_head(head, Tokens(maps, {}, extent, canvas, info))
     head.task.check(prediction, canvas)
+
+
+def test_an_image_that_would_fill_the_memory_is_refused_in_numbers(model, monkeypatch):
+    monkeypatch.setattr("argus_core.model.room.free_memory", lambda device: 400_000)
+    with pytest.raises(ArgusError, match=r"canvas of 240x176 px .* tiles of 100 px") as caught:
+        model.detect(scene(), tiles="auto")
+    (least,) = re.findall(r"--tiles (\d+)", str(caught.value))
+    model.detect(scene(), tiles=int(least))
+    model.detect(scene(), tiles="auto", merge="results")

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-
-import torch
 
 from argus_arena.distributed import Distributed
 from argus_arena.run.batches import Steps
@@ -15,6 +11,7 @@ from argus_arena.run.config import RunConfig
 from argus_arena.run.prepare import prepare
 from argus_arena.run.sources import RunData
 from argus_arena.scoring.cost import Memory, training_memory
+from argus_core.common.device import free_memory
 from argus_core.errors import ArgusError
 
 SHARE = 0.5
@@ -61,18 +58,6 @@ def group(memory: Mapping[str, Memory], batches: Mapping[str, int], budget: int)
                 last = [name]
                 groups.append(last)
     return tuple(tuple(names) for names in groups)
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device, those included that torch holds there for tensors to come."""
-    if device.type == "cuda":
-        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + reserved
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def select_heads(config: RunConfig, names: tuple[str, ...]) -> RunConfig:
