@@ -21,7 +21,9 @@ class Identities:
 
     def __init__(self, request: LookRequest, tasks: Mapping[str, Task]) -> None:
         if request.track and not any(isinstance(task, Detect) for task in tasks.values()):
-            raise ArgusError(f"--track follows objects, and no head here detects any ({', '.join(tasks)}): leave it out")
+            raise ArgusError(
+                f"--track follows objects, and no head here detects any ({', '.join(tasks)}): leave it out"
+            )
         self._request = request
         self.lowest = self._following().lowest if request.track else request.threshold
         self.embeddings = request.embeddings or request.track
