@@ -204,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(8)))
     parser.add_argument("--backbone", default="lite2")
-    parser.add_argument("--model", help="a run or a saved Argus whose detector gives the boxes")
+    parser.add_argument("--model", help="a run whose detector gives the boxes")
     parser.add_argument("--threshold", type=float, default=0.5, help="score from which boxes begin identities")
     parser.add_argument("--length", type=float, default=10, help="of each film in seconds")
     parser.add_argument("--rate", type=float, default=12, help="frames per second")
@@ -213,7 +213,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     model, films = options.model, list[list[Sight]]()
-    argus = Argus.load(model) if model else Argus(load_backbone(options.backbone), canvas=Canvas(320))
+    argus = Argus.from_runs([model]) if model else Argus(load_backbone(options.backbone), canvas=Canvas(320))
     for seed in options.seeds:
         film = Film(seed, seconds=options.length, rate=options.rate)
         name = f"{Path(model).name if model else options.backbone}-{options.rate:g}-{options.length:g}-{seed}.npz"

@@ -51,12 +51,16 @@ class Seen:
 
 @dataclass(eq=False)
 class Identity:
-    """An object that was seen between ``begun`` and ``seen``, in seconds; ``id`` is ``NONE`` until it has one."""
+    """An object that was seen between ``begun`` and ``seen``, in seconds; ``id`` is ``NONE`` until it has one.
+
+    ``sure`` is when it last had a box that is enough to begin an identity.
+    """
 
     label: int
     motion: Motion
     begun: float
     seen: float
+    sure: float
     id: int = NONE
     vector: Array | None = field(default=None, repr=False)
     _weight: float = field(default=0.0, repr=False)

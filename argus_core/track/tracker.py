@@ -18,6 +18,8 @@ THRESHOLD = 0.3
 """The lowest score of a box that can begin an identity."""
 LOW = 0.1
 """The lowest score of a box that can continue an identity."""
+DOUBT = 1.0
+"""Seconds for which boxes of low scores alone continue an identity."""
 WAIT = 1.0
 """Seconds for which a covered object stays without an id if it may be one that was hidden."""
 SAME = 0.7
@@ -93,7 +95,8 @@ class Tracker:
         owners = recognised(known, seen, sure, self._likeness)
         weak = np.flatnonzero((seen.scores >= self.low) & (seen.scores < self.threshold)).tolist()
         taken = set(owners.values())
-        left = [identity for identity in known if identity.seen == self._before and identity not in taken]
+        there = (identity for identity in known if identity.seen == self._before and identity not in taken)
+        left = [identity for identity in there if self._time - identity.sure <= DOUBT]
         owners |= overlapping(left, seen, weak, WEAK)
         new = [identity for identity in self._identities if identity.id == NONE]
         return owners | overlapping(new, seen, [place for place in sure if place not in owners], NEW)
@@ -102,6 +105,8 @@ class Tracker:
         """Take a box as the next one of an identity; it gets an id unless it may be another one."""
         identity.motion = identity.motion.update(seen.boxes[place], float(seen.clear[place]))
         identity.seen = self._time
+        if seen.scores[place] >= self.threshold:
+            identity.sure = self._time
         self._remember(identity, seen, place)
         if identity.id == NONE and not self._may_be_known(identity, seen, place):
             self._name(identity)
@@ -138,7 +143,7 @@ class Tracker:
 
     def _begin(self, seen: Seen, place: int) -> Identity:
         """A new identity, which has an id at once in the first frame."""
-        identity = Identity(int(seen.labels[place]), Motion.begin(seen.boxes[place]), self._time, self._time)
+        identity = Identity(int(seen.labels[place]), Motion.begin(seen.boxes[place]), *3 * [self._time])
         self._remember(identity, seen, place)
         self._identities.append(identity)
         if self._is_first:

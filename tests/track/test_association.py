@@ -67,7 +67,7 @@ def test_likeness_learns_its_scale_from_any_backbone():
 
 
 def test_the_mean_vector_weighs_boxes_by_what_they_are_worth():
-    identity = Identity(0, Motion.begin(np.array([0.0, 0, 1, 1])), 0.0, 0.0)
+    identity = Identity(0, Motion.begin(np.array([0.0, 0, 1, 1])), 0.0, 0.0, 0.0)
     right, up = np.array([1.0, 0.0]), np.array([0.0, 1.0])
     identity.remember(up, 0.01)
     identity.remember(right, 1.0)

@@ -106,6 +106,14 @@ def test_low_scores_continue_an_identity_but_begin_none():
     assert tracker.count == 1
 
 
+def test_low_scores_alone_do_not_continue_an_identity_for_long():
+    tracker = Tracker(threshold=0.5)
+    tracker.update(found([at(10)]), 0.0)
+    seen = [tracker.update(found([at(10)], scores=[0.3]), n / 10).tracks.tolist() for n in range(1, 15)]
+    assert seen == [[1]] * 10 + [[]] * 4
+    assert tracker.update(found([at(10)]), 1.5).tracks.tolist() == [1]
+
+
 def test_classes_never_share_an_identity():
     tracker = Tracker()
     assert ids(tracker, [found([at(10)], labels=[0])] * 3)[-1] == [1]
