@@ -40,12 +40,7 @@ from argus_data.scenes import SceneSplit, open_scenes
 Array = npt.NDArray[np.float64]
 HEIGHT, WIDTH = 1440, 2560
 CROWD = {"solids": 100, "shrink": 8}
-WAYS: dict[str, dict[str, Any]] = {
-    "whole image": {},
-    "one large pass": {"canvas": Canvas(HEIGHT, WIDTH)},
-    "merged results": {"merge": "results"},
-    "stitched tokens": {"merge": "tokens"},
-}
+WAYS = ("whole image", "one large pass", "merged results", "stitched tokens")
 CONFIDENT = 0.3
 """The score of detections that are shown to a user by default."""
 SLACK = 4.0
@@ -63,6 +58,13 @@ class Tally:
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     twice: int = 0
     at_border: int = 0
+
+
+def ways(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The canvas of each of ``WAYS``, or its tiles."""
+    tiling = {"tiles": options.tiles, "overlap": options.overlap}
+    large = {"canvas": Canvas(HEIGHT, WIDTH)}
+    return dict(zip(WAYS, ({}, large, {**tiling, "merge": "results"}, {**tiling, "merge": "tokens"}), strict=True))
 
 
 def scenes(work: Path, count: int, seed: int) -> Iterator[tuple[str, npt.NDArray[np.uint8], dict[str, Any]]]:
@@ -140,15 +142,12 @@ def ask(argus: Argus, image: npt.NDArray[np.uint8], how: Mapping[str, Any]) -> t
 
 def measure(argus: Argus, options: argparse.Namespace) -> dict[str, Tally]:
     """Every scene in every way, in turn; interrupted, those that were done."""
-    tiling = {"tiles": options.tiles, "overlap": options.overlap}
     lines = borders(Tiles(options.tiles, overlap=options.overlap), max(argus.backbone.info.strides))
     heads = {name: argus.head(name) for name in argus.heads}
     tallies = {way: Tally({name: head.task.metric() for name, head in heads.items()}) for way in WAYS}
     with suppress(KeyboardInterrupt):
         for key, image, truth in chain(*(scenes(options.work, options.scenes, seed) for seed in range(options.seeds))):
-            answers = {
-                way: ask(argus, image, {**tiling, **how} if "merge" in how else how) for way, how in WAYS.items()
-            }
+            answers = {way: ask(argus, image, how) for way, how in ways(options).items()}
             for way, (predictions, backbone, rest) in answers.items():
                 tally = tallies[way]
                 tally.seconds["backbone"].append(backbone)
@@ -205,9 +204,8 @@ def main() -> None:
     options = parser.parse_args()
     argus = Argus.from_runs([options.run])
     if options.memory:
-        how = WAYS[options.memory]
         _, image, _ = next(scenes(options.work, 1, 0))
-        ask(argus, image, {"tiles": options.tiles, "overlap": options.overlap, **how} if "merge" in how else how)
+        ask(argus, image, ways(options)[options.memory])
         print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
         return
     memory = {way: peak(options, way) for way in WAYS}

@@ -29,6 +29,7 @@ from argus_core.cli.early import (
     check_protocol,
     check_run,
     check_size,
+    check_tiles,
     check_which,
     checked,
     checked_data,
@@ -104,9 +105,7 @@ RequireLicense = Annotated[
 ]
 AcceptFaults = Annotated[bool, Field(description="go on with data whose faults would make the result wrong")]
 TileSize = Annotated[
-    str | None,
-    option(check_size, "--tiles"),
-    Field(description="encode a larger canvas by tiles of SIZE or HEIGHTxWIDTH of its pixels"),
+    str | None, option(check_size), Field(description="encode a larger canvas by tiles of SIZE or HEIGHTxWIDTH px")
 ]
 Overlap = Annotated[
     float | None, Field(ge=0, lt=1, description="share of a tile's side that neighbours have in common; default: 0.2")
@@ -221,15 +220,15 @@ class EvalRequest(Request):
     """``arena eval``."""
 
     run: Annotated[Path, option(check_run)] = Field(description="run folder, or one head's folder inside it")
-    data: Annotated[str | None, Option(callback=checked_data)] = Field(
-        default=None, description="other data than the run's"
-    )
+    data: Annotated[str | None, Option(callback=checked_data)] = Field(default=None, description="other than the run's")
     split: str = Field(default="val", description="split that is scored")
     which: Annotated[str, option(check_which, "--weights-of")] = Field(default="best", description="best or last")
     protocol: Protocol = None
-    settings: Annotated[Pairs, Option("--set")] = Field(
-        default_factory=dict, description="decoding option, e.g. soft=true"
+    tiles: Annotated[str | None, option(check_tiles)] = Field(
+        default=None, description="large images by tiles of SIZE px of the image; auto: of as many as the canvas has"
     )
+    overlap: Overlap = None
+    settings: Annotated[Pairs, Option("--set")] = Field(default_factory=dict, description="decoding, e.g. soft=true")
     metric: Metric = Field(default_factory=dict)
     weights: Weights = Field(default=None, description="backbone weights, if they moved")
     device: Device = None

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from argus_core.backbones.base import Backbone, encode_rendered
 from argus_core.canvas import Canvas, Framing, Placement
 from argus_core.canvas.canvas import render
+from argus_core.canvas.tiled import Tiled
 from argus_core.data import Split
 from argus_core.errors import unknown
 from argus_core.tokens import Item, Needs, PlacedTokens
@@ -31,7 +32,7 @@ class FramedSource:
         self.skipped: Mapping[int, str] = {}
         self._backbone, self._split, self._framing = backbone, split, framing
         self._needs = needs.resolve(backbone.info)
-        self._tiles = framing.tiles if isinstance(framing, Canvas) else None
+        self._tiles = framing.tiles if isinstance(framing, Canvas | Tiled) else None
         self._sizes: dict[int, tuple[int, int]] = {}
         self._waiting: dict[int, npt.NDArray[np.uint8]] = {}
 

@@ -111,3 +111,50 @@ def test_caches_of_different_tiles_do_not_serve_one_run(cache: Path, tmp_path: P
     build_cache(CacheRequest(**given, splits="val", **{**TILED, "overlap": 0.5}))
     with pytest.raises(ArgusError, match="differ in tiles"):
         train_run({**RUN, "cache": str(tmp_path / "c")}, SHORT, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on scenes of 64 px."""
+    out = tmp_path_factory.mktemp("tiles") / "small"
+    train_run({**RUN, "backbone": "tiny", "canvas": "64"}, SHORT, out)
+    return out
+
+
+LARGE = "scenes:images=1,val=3,size=96x160,solids=12,shrink=2"
+
+
+def test_large_images_are_scored_by_tiles_as_argus_looks_at_them(small: Path) -> None:
+    given: dict[str, Any] = {"run": small, "data": LARGE, "device": "cpu", "accept_faults": True}
+    whole, tiled, narrow = (
+        evaluate_run(EvalRequest(**given, **more))["linear"]
+        for more in ({}, {"tiles": "auto", "overlap": 0.25}, {"tiles": "80", "overlap": 0.25})
+    )
+    assert len({json.dumps(row["metrics"]) for row in (whole, tiled, narrow)}) == 3
+    assert whole["framing"] != tiled["framing"] != narrow["framing"] and "tiles='auto'" in tiled["framing"]
+    assert len([*(small / "linear" / "scores").glob("*.json")]) >= 3
+    argus, split = Argus.from_runs([small], device="cpu"), open_data(LARGE, load_plugins())["val"]
+    metric = argus.head("linear").task.metric()
+    for index in range(len(split)):
+        (predictions,) = argus.predict([split.read(index)], tiles="auto", overlap=0.25)
+        metric.update(split.key(index), predictions["linear"], split.truth(index, "segment"))
+    assert metric.compute() == pytest.approx(tiled["metrics"], abs=1e-4, nan_ok=True)
+
+
+def test_images_that_fit_into_a_tile_are_scored_as_ever(small: Path) -> None:
+    given: dict[str, Any] = {"run": small, "device": "cpu"}
+    plain, tiled = (evaluate_run(EvalRequest(**given, **more))["linear"] for more in ({}, {"tiles": "auto"}))
+    assert plain["metrics"] == tiled["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"overlap": 0.3}, "add --tiles auto"),
+        ({"tiles": "auto", "protocol": "ade20k-whole-512-1"}, "leave out --tiles"),
+        ({"tiles": "20"}, "give at least 32"),
+    ],
+)
+def test_scoring_by_tiles_that_cannot_be(more: dict[str, Any], words: str, small: Path) -> None:
+    with pytest.raises(ArgusError, match=words):
+        evaluate_run(EvalRequest(run=small, data=LARGE, device="cpu", accept_faults=True, **more))

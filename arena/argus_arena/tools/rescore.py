@@ -18,6 +18,9 @@ from argus_arena.training.checkpoints import finite
 from argus_arena.training.progress import ConsoleReporter, Reporter
 from argus_arena.training.result import head_fields
 from argus_core.backbones.live import FramedSource
+from argus_core.canvas import Framing
+from argus_core.canvas.tiled import Tiled
+from argus_core.cli.requests import tiling
 from argus_core.common.files import json_sha256, write_json
 from argus_core.common.options import options_model
 from argus_core.common.progress import finished
@@ -31,6 +34,7 @@ from argus_core.plugins.hooks import load_plugins
 from argus_core.protocols import Protocol, find_protocol
 from argus_core.saving.runs import backbone_of, canvas_of, load_run, set_decoding
 from argus_core.tasks import Metric
+from argus_core.tasks.classify import Classify
 
 Rows = dict[str, dict[str, Any]]
 
@@ -43,13 +47,13 @@ def evaluate_run(request: EvalRequest) -> Rows:
     with join_processes(request.device) as process:
         backbone = backbone_of(record, request.weights, str(process.device))
         split = _open_split(request, spec)
-        framing = protocol.passes if protocol else canvas_of(record)
+        framing = _framing(request, protocol, record, max(backbone.info.strides))
         source = FramedSource(backbone, split, framing, merged_needs(heads))
         scoring = Scoring(source, split, request.metric, protocol)
         metrics, accepted = _score(heads, scoring, request, process)
     shared = {
         "data": {"spec": spec, "val": {"split": split.name, "images": len(split), "sha256": split.annotation_digest()}},
-        "framing": repr(protocol.passes) if protocol else "the canvas that was trained on",
+        "framing": repr(framing) if protocol or request.tiles else "the canvas that was trained on",
         "decoding": request.settings,
         "versions": versions(),
         "scored_on": {
@@ -84,7 +88,18 @@ def _open_run(request: EvalRequest) -> tuple[dict[str, Head], dict[str, Any], Pr
     protocol = find_protocol(request.protocol) if request.protocol else None
     for head in heads.values():
         check_protocol(head, protocol)
+    if request.tiles and (protocol or any(isinstance(head.task, Classify) for head in heads.values())):
+        reason = f"protocol {protocol.name!r} settles what is looked at" if protocol else "classes are of whole images"
+        raise ArgusError(f"{reason}; leave out --tiles")
     return heads, record, protocol
+
+
+def _framing(request: EvalRequest, protocol: Protocol | None, record: Mapping[str, Any], cell: int) -> Framing:
+    """The passes over each image: those of the protocol, or one on the canvas of the training, by tiles if asked."""
+    asked = tiling(request.tiles, request.overlap)
+    if protocol:
+        return protocol.passes
+    return Tiled(canvas_of(record), asked, cell) if asked else canvas_of(record)
 
 
 def _open_split(request: EvalRequest, spec: str) -> Split:
@@ -148,12 +163,14 @@ def _write(request: EvalRequest, head: Head, row: Mapping[str, Any]) -> None:
 
 def _tag(request: EvalRequest, head: Head) -> str:
     """Tells rows of one head apart; options of other heads' metrics make no row of their own."""
-    values = {
+    values: dict[str, Any] = {
         "data": request.data,
         "protocol": request.protocol,
         "settings": request.settings,
         "metric": own_options(head.task, request.metric),
     }
+    if request.tiles:  # rows without tiles keep the names that they always had
+        values |= {"tiles": request.tiles, "overlap": request.overlap}
     return json_sha256({key: str(value) for key, value in values.items()})[:8]
 
 
@@ -172,7 +189,8 @@ def explain(head: Head, record: dict[str, Any], request: EvalRequest, protocol: 
     options = own_options(head.task, {**(protocol.metric if protocol else {}), **request.metric})
     metric = head.task.metric(**options)
     defaults = {key: field.default for key, field in options_model(head.task.metric).model_fields.items()}
-    framing = {"framing": repr(canvas_of(record)), "test-time augmentation": "none"}
+    canvas, asked = canvas_of(record), tiling(request.tiles, request.overlap)
+    framing = {"framing": f"{asked} on {canvas}" if asked else repr(canvas), "test-time augmentation": "none"}
     return {
         **({} if protocol else {"protocol": metric.protocol, "task": head.task.name, **framing}),
         **(protocol.explain() if protocol else {}),
