@@ -143,7 +143,8 @@ class Tracker:
 
     def _begin(self, seen: Seen, place: int) -> Identity:
         """A new identity, which has an id at once in the first frame."""
-        identity = Identity(int(seen.labels[place]), Motion.begin(seen.boxes[place]), *3 * [self._time])
+        now = self._time
+        identity = Identity(int(seen.labels[place]), Motion.begin(seen.boxes[place]), now, now, now)
         self._remember(identity, seen, place)
         self._identities.append(identity)
         if self._is_first:
