@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,8 @@ TOP = 8
 """How many classes of an image are named."""
 HEAT = Search(size=256)
 """Pixels of the longer side of a map of similarities."""
+CELLS = 400
+"""Cells of the longer side of a layer that are shown at most."""
 DENSE = ("segment", "depth")
 """Tasks that answer for every pixel."""
 OPTIONS: Mapping[str, Mapping[str, Any]] = {"detect": {"score_thresh": LEAST_SCORE}, "classify": {"top_k": TOP}}
@@ -93,12 +96,13 @@ class Look:
         }
 
     def cells(self, layer: int) -> Cells:
-        """The tokens of one layer; raises ArgusError for one that is not kept."""
+        """The tokens of one layer, evenly left out where there are many; raises ArgusError for one that is not kept."""
         tokens = self.placed.tokens
         if layer not in tokens.maps:
             raise ArgusError(f"the tokens of layer {layer} are not kept; there are those of {sorted(tokens.maps)}")
-        maps = tokens.features(Needs((layer,))).map[0]
-        return Cells.of(maps, tokens.info.strides[layer], self.placed.placements[0].extent)
+        maps, stride = tokens.features(Needs((layer,))).map[0], tokens.info.strides[layer]
+        step = math.ceil(max(maps.shape[1:]) / CELLS)
+        return Cells.of(maps[:, ::step, ::step], stride * step, self.placed.placements[0].extent)
 
 
 @torch.no_grad()

@@ -77,8 +77,7 @@ class Page:
         key = sha256(body).hexdigest()
         seen = self.kept.get(key)
         if seen is None:
-            seen = await self._with_image(request, body, lambda image: self.engine.run(partial(look, image=image)))
-            self.kept.put(key, seen)
+            seen = await self._with_image(request, body, lambda image: self.engine.run(partial(self._look, key, image)))
         return {"id": key, **seen.answer()}
 
     async def shown(self, request: Request) -> Response:
@@ -106,6 +105,14 @@ class Page:
     async def similar(self, asked: Spot) -> list[dict[str, Any]]:
         """What is similar to a point, see ``similar``."""
         return await apart(similar, self._find(asked.ids), asked.point)
+
+    def _look(self, key: str, image: Pixels, argus: Argus) -> Look:
+        """What is known of an image; kept even if nobody waits for it any more, so that asking again is answered."""
+        seen = self.kept.get(key)
+        if seen is None:
+            seen = look(argus, image)
+            self.kept.put(key, seen)
+        return seen
 
     async def _with_image(self, request: Request, body: bytes, use: Callable[[Pixels], Awaitable[T]]) -> T:
         """What ``use`` makes of the image in a body, within the limits of the server."""

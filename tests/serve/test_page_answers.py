@@ -6,9 +6,11 @@ import base64
 import gzip
 import io
 import json
+import time
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -17,6 +19,7 @@ from argus_core.canvas.large import Tiling
 from argus_core.draw import draw_pca
 from argus_core.draw.panel import resized_map
 from argus_core.errors import ArgusError
+from argus_core.serve import look as look_module
 from argus_core.serve import page as page_module
 from argus_core.serve.app import make_app
 from argus_core.serve.layers import NONE, layer_of
@@ -188,7 +191,32 @@ def test_components_are_those_of_the_picture_and_shared_by_photographs(photos):
         principal(looks, 3)
 
 
+def test_of_many_cells_some_are_shown(photos, monkeypatch):
+    seen = look(small_argus("metres"), photos[0])
+    every = seen.cells(11)
+    monkeypatch.setattr(look_module, "CELLS", 4)
+    [part] = principal([seen], 11)
+    assert (part["rows"], part["columns"]) == (3, 4) and part["cells"] == [160 / 48, 108 / 48]
+    assert torch.equal(seen.cells(11).tokens, every.tokens[:, ::3, ::3])
+
+
 # ---- kept, and refused
+
+
+def test_what_took_too_long_is_there_when_it_is_asked_for_again(monkeypatch, photos):
+    calls = []
+
+    def slow(argus, image):
+        calls.append(1)
+        time.sleep(1.5)
+        return look(argus, image)
+
+    monkeypatch.setattr(page_module, "look", slow)
+    with TestClient(make_app(small_argus("metres"), Settings(timeout=1)), base_url="http://localhost") as client:
+        assert client.post("/page/images", content=png(photos[0])).status_code == 504
+        time.sleep(1.5)
+        assert client.post("/page/images", content=png(photos[0])).json()["size"] == [270, 400]
+    assert calls == [1]
 
 
 def test_an_image_is_looked_at_once(client, photos, monkeypatch):
