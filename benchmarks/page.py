@@ -24,7 +24,7 @@ from serve import server
 
 ROUNDS = 30
 SIZES = ((640, 480), (4000, 3000))
-WIDE, LOW, PHONE = (1280, 860, 1), (1280, 720, 1), (360, 740, 2)
+WIDE, LOW, PHONE = (1280, 860, 1), (1280, 720, 1), (360, 740, 1.5)
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars")
 READY = "return document.querySelectorAll('.frame[aria-busy=false]').length === arguments[0] && !panel.hidden"
 
