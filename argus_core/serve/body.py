@@ -119,7 +119,8 @@ async def _form(body: bytes, request: Request) -> Sent:
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
-    parser = MultiPartParser(request.headers, stream(), max_files=MOST_PARTS, max_fields=MOST_PARTS, max_part_size=MEGA)
+    parser = MultiPartParser(request.headers, stream(), max_files=MOST_PARTS, max_fields=MOST_PARTS)
+    parser.max_part_size = MEGA
     parser.spool_max_size = len(body) + 1  # nothing goes to the disk
     try:
         form = await parser.parse()

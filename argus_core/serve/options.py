@@ -16,10 +16,12 @@ MOST_POINTS = 10_000
 
 
 def _split(value: Any) -> Any:
-    """Names with commas between them as a list; lists, and what is no text, stay."""
+    """Names with commas between them as a list; lists of such texts too, and what is no text stays."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
-    return [name for part in value for name in _split(part)] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [name for part in value for name in (_split(part) if isinstance(part, str) else [part])]
+    return value
 
 
 def _groups(value: Any) -> Any:

@@ -91,6 +91,7 @@ def part(name, content, kind="application/octet-stream", filename='; filename="a
         (422, json.dumps({"image": CODED, "top_k": float("nan")}).encode(), AS_JSON),
         (422, json.dumps({"image": CODED, "top_k": [[[]]]}).encode(), AS_JSON),
         (422, json.dumps({"image": CODED, "__class__": 1}).encode(), AS_JSON),
+        (422, json.dumps({"image": CODED, "head": [None]}).encode(), AS_JSON),
     ],
 )
 def test_a_bad_body_is_refused(client, status, body, headers):
@@ -129,6 +130,19 @@ def test_a_bad_body_is_refused(client, status, body, headers):
 )
 def test_a_bad_parameter_is_named(client, path, word):
     refused(client.post(path, content=PHOTO), 422, word)
+
+
+@pytest.mark.parametrize("tasks", [[None], [["masks"]], [{}], 3, [3.5], {"masks": 1}, [[]], True])
+def test_names_that_are_none_are_refused(client, tasks):
+    refused(client.post("/perceive", json={"image": CODED, "tasks": tasks}), 422, "tasks")
+
+
+@pytest.mark.parametrize(
+    "points", [None, [None], [["1"]], [[1, 2], 3], [[[1, 2]]], "1,2,3", "a,b", [], {}, [[1, None]]]
+)
+def test_points_that_are_none_are_refused(client, points):
+    sent = {"images": [{"image": CODED}] * 2, "points": points}
+    refused(client.post("/correspond", json=sent), 422, "points")
 
 
 def test_a_picture_of_several_images_is_refused(client):
