@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from argus_core.errors import counted
@@ -15,6 +16,7 @@ from argus_core.image.array import RGB, flatten
 from argus_core.video.source import is_cover, library, open_source, pictures_of, rate_of, start_of
 from argus_core.video.times import Clock, ahead_of, seconds
 
+Matrix: TypeAlias = "npt.NDArray[np.int32] | None"
 _SHAPES = (0.1, 10.0)
 """Allowed width of a pixel by its height; other values in a file are ignored as mistakes."""
 _SHORT = 0.5
@@ -53,7 +55,7 @@ class Video:
             self.faults.append(f"{self.address}: {what} ({_reason(self.address, error)})")
 
     def _decode(self, av: Any, container: Any, stream: Any, every: int) -> Iterator[FilmFrame]:
-        damaged, end = 0, 0.0
+        damaged, end, turns = 0, 0.0, dict[Any, Matrix]()
         clock = Clock(start_of(container), 1 / rate_of(stream), ahead_of(container))
         for packet in container.demux(stream):
             try:
@@ -68,7 +70,10 @@ class Video:
                 self.seen += 1
                 time = clock.read(seconds(frame.pts, frame.time_base))
                 if not frame.is_corrupt and (self.seen - 1) % every == 0:
-                    image = as_shown(frame, stream.sample_aspect_ratio)
+                    # Looked up once, because PyAV never frees a frame whose side data were asked for.
+                    kind = frame.width, frame.height, getattr(frame, "rotation", 0)
+                    turn = turns[kind] if kind in turns else turns.setdefault(kind, display_matrix(frame))
+                    image = as_shown(frame, stream.sample_aspect_ratio, turn)
                     yield FilmFrame(self.seen - 1, round(max(0.0, float(time)), 6), image)
         if not self.seen:
             self.faults.append(f"{self.address}: holds no frames")
@@ -78,11 +83,11 @@ class Video:
             self.faults.append(f"{self.address}: ends early, {missing}")
 
 
-def as_shown(frame: Any, shape: Any) -> RGB:
+def as_shown(frame: Any, shape: Any, matrix: Matrix) -> RGB:
     """A decoded frame as a player shows it, on white where it is transparent.
 
-    ``shape`` is the width of a pixel by its height, if known. Raises ValueError for more pixels than a photograph may
-    have.
+    ``shape`` is the width of a pixel by its height, if known, ``matrix`` that of ``display_matrix``. Raises ValueError
+    for more pixels than a photograph may have.
     """
     width = frame.width
     if shape and _SHAPES[0] <= shape <= _SHAPES[1]:
@@ -93,14 +98,19 @@ def as_shown(frame: Any, shape: Any) -> RGB:
     # Without a colour space that differs from the frame's, PyAV before 17 takes every frame for standard television.
     how = {"width": width, "height": frame.height, "dst_colorspace": "ITU601"}
     pixels = frame.to_ndarray(format="rgba" if clear else "rgb24", **how)
-    return np.ascontiguousarray(_turn(flatten(Image.fromarray(pixels)) if clear else pixels, frame))
+    return np.ascontiguousarray(_turn(flatten(Image.fromarray(pixels)) if clear else pixels, matrix))
 
 
-def _turn(pixels: RGB, frame: Any) -> RGB:
-    """Turn and mirror pixels by the frame's display matrix, to the nearest quarter turn."""
+def display_matrix(frame: Any) -> Matrix:
+    """The numbers by which a frame is turned and mirrored to be shown; None if it is shown as it is."""
     matrices = (bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX")
     matrix = next((np.frombuffer(data, "=i4") for data in matrices), None)
-    if matrix is None or len(matrix) < 5:
+    return None if matrix is None or len(matrix) < 5 else matrix
+
+
+def _turn(pixels: RGB, matrix: Matrix) -> RGB:
+    """Turn and mirror pixels by a display matrix, to the nearest quarter turn."""
+    if matrix is None:
         return pixels
     # The matrix takes (x, y) of the stored frame to (a x + c y, b x + d y) of the shown one.
     a, b, c, d = (int(matrix[at]) for at in (0, 1, 3, 4))

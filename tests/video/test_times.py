@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,16 @@ def test_frames_without_times_have_those_of_their_rate(tmp_path):
     found = [frame.time for frame in Video(str(path)).frames()]
     steps = {round(after - before, 3) for before, after in itertools.pairwise(found)}
     assert len(found) == 6 and steps <= {0.1, 0.04}
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory from /proc")
+def test_frames_that_were_read_leave_the_memory(tmp_path):
+    path = make_film(tmp_path / "a.mkv", [Fraction(n, 10) for n in range(300)], size=(480, 640), codec="mpeg4")
+    sizes = [resident() for _ in Video(str(path)).frames()]
+    assert max(sizes[-100:]) < sizes[100] + 20  # 300 frames of 0.46 MB in YUV
+
+
+def resident():
+    """MiB of this process in memory."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * 4096 / 2**20
