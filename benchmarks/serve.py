@@ -30,7 +30,7 @@ from argus_core.registry.places import folder_of
 from argus_core.tasks.segment import decode_labels
 
 CLIENTS, REQUESTS, MALFORMED, HANGUPS = 32, 500, 50, 20
-ROUNDS, TIMED = 5, 64
+ROUNDS, TIMED = 5, 48
 ENDURANCE, STEP = 2000, 200
 SIZES = ((120, 160), (240, 320), (213, 320), (320, 240), (480, 640), (33, 400), (40, 40))
 TASKS = ("classify", "segment", "depth")
