@@ -2,6 +2,7 @@
 
 from argus_core.canvas.canvas import Canvas, Fit, Interpolation, Placement
 from argus_core.canvas.framing import Flipped, Framing, Whole, Windows
+from argus_core.canvas.large import Tiling
 from argus_core.canvas.tiles import Tiles
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Interpolation",
     "Placement",
     "Tiles",
+    "Tiling",
     "Whole",
     "Windows",
 ]

@@ -27,6 +27,6 @@ def check_room(canvas: LargeCanvas, needs: Needs, info: FeatureInfo, device: tor
     least = math.ceil(max(canvas.tiles.size) / canvas.scale * math.sqrt(needed / free) * SPARE / 10) * 10
     raise ArgusError(
         f"at this scale the image is a canvas of {canvas.width}x{canvas.height} px (width x height), whose tokens and "
-        f"answers take about {needed / 1e9:.1f} GB of the {free / 1e9:.1f} GB that are free on {device}; "
+        f"answers take about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on {device}; "
         f"shrink it with tiles of {least} px (--tiles {least}), or ask fewer heads"
     )
