@@ -37,11 +37,13 @@ class Films:
         if self._frame is None:
             return
         try:
-            self._finish(early=kind is not None)
+            if self._writer.frames:
+                self._finish(early=kind is not None)
         except ArgusError:
-            self._writer.discard()
             if kind is None:
                 raise
+        finally:
+            self._writer.discard()
 
     def add(self, frame: Frame, results: Mapping[str, Result]) -> None:
         """Add the answers about a frame to its film."""

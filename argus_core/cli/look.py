@@ -68,7 +68,6 @@ def look(request: LookRequest, sources: Sequence[Source], tasks: Sequence[str] |
     names = argus.names(tasks) if task is None else [one_head(argus, task, request.head)]
     frames = Frames(sources, request.every, request.limit)
     files = _result_files(request, argus, names, addresses, folder, frames.moving)
-    pictures, each = (request.pictures, request.each) if task is None else (False, request.pictures)
     shrunk, canvases = Shrunk("add --tiles auto to see them"), argus.shrinking(names)
     identities = Identities(request, {name: argus.head(name).task for name in names})
     options: dict[str, dict[str, Any]] = {
@@ -85,11 +84,9 @@ def look(request: LookRequest, sources: Sequence[Source], tasks: Sequence[str] |
                 shrunk.add((image.shape[0], image.shape[1]), canvases)
             for frame, results in zip(batch, map(identities.update, batch, answers), strict=True):
                 record = files.add(_record(frame, results))
-                if frame.film and request.pictures:
-                    films.add(frame, results)
-                _save_pictures(folder, record, pictures and not frame.film, request.each if frame.film else each)
+                _draw(request, task is None, folder, films, frame, record)
                 if len(sources) == 1 and not frame.film:
-                    _print(record, request.out if pictures else None)
+                    _print(record, request.out if request.pictures and task is None else None)
     for line in identities.told():
         print(line)
     for note in [*_notes(files, sources), *shrunk.notes()]:
@@ -124,11 +121,14 @@ def _record(frame: Frame, results: Mapping[str, Result]) -> Record:
     return Record(frame.name, frame.place, frame.source, frame.image, results, file, frame.number, frame.time)
 
 
-def _save_pictures(folder: OutFolder, record: Record, whole: bool, each: bool) -> None:
-    """A picture of all answers together, and one of each."""
+def _draw(request: LookRequest, together: bool, folder: OutFolder, films: Films, frame: Frame, record: Record) -> None:
+    """A picture of all answers ``together``, or one of each; of a frame of a film, the next of the annotated one."""
+    each = request.each or (request.pictures and not together and not frame.film)
     for name, result in record.results.items() if each else ():
         result.save_picture(folder.file(name, "pictures", f"{record.name}.jpg"))
-    if whole:
+    if request.pictures and frame.film:
+        films.add(frame, record.results)
+    elif request.pictures and together:
         Perception(record.results, {}, {}).save_picture(folder.file(f"{record.name}.png"))
 
 

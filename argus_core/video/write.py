@@ -55,6 +55,7 @@ class FilmWriter:
         self._av, self._rate, self._sound_of = library(), rate, sound_of
         self._last, self._step = -1, round(1 / rate / TICK)
         self._file: Any = None
+        self._sound: Sound | None = None
         self.sound = ""
 
     def write(self, picture: RGB, time: float) -> None:
@@ -75,7 +76,11 @@ class FilmWriter:
         self._last, self.frames, self.seconds = pts, self.frames + 1, float((pts + self._step) * TICK)
 
     def close(self, path: Path, whole: bool = True) -> None:
-        """Finish the file and move it to ``path``; only a ``whole`` film keeps sound after its last picture."""
+        """Finish the file and move it to ``path``; only a ``whole`` film keeps sound after its last picture.
+
+        There must be a picture.
+        """
+        assert self._sound is not None
         try:
             self._file.mux(self._pictures.encode(None))
             self._mux_sound(None if whole else self.seconds)
@@ -92,6 +97,7 @@ class FilmWriter:
         if self._file is not None:
             with suppress(self._av.FFmpegError):
                 self._file.close()
+        if self._sound is not None:
             self._sound.close()
         self.part.unlink(missing_ok=True)
 
@@ -119,7 +125,7 @@ class FilmWriter:
         return stream
 
     def _mux_sound(self, time: float | None) -> None:
-        for packet in self._sound.until(time):
+        for packet in self._sound.until(time) if self._sound is not None else ():
             try:
                 self._file.mux(packet)
             except ValueError:  # damaged sound
