@@ -38,4 +38,4 @@ def _size(module: nn.Module) -> str:
 
 
 def _canvas(canvas: Canvas | None) -> str:
-    return f"{canvas.height}x{canvas.width} {canvas.fit}" if canvas else "no canvas"
+    return canvas.label if canvas else "no canvas"

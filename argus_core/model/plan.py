@@ -60,7 +60,7 @@ class Plan:
     def __str__(self) -> str:
         rows = [("pass", "canvas", "part", "kind", "parameters", "GMACs", "share")]
         for number, cost in enumerate(self.passes, 1):
-            label = (str(number), f"{cost.canvas.height}x{cost.canvas.width} {cost.canvas.fit}")
+            label = (str(number), cost.canvas.label)
             for part in (cost.backbone, *cost.heads):
                 share = f"{part.macs / self.macs:.1%}" if self.macs else "-"
                 rows.append((*label, part.name, part.kind, f"{part.parameters:,}", f"{part.macs / 1e9:.3f}", share))
@@ -79,7 +79,7 @@ def make_plan(argus: Composition) -> Plan:
 def _cost(argus: Composition, group: Pass) -> PassCost:
     canvas = torch.zeros(1, *group.canvas.size, 3, dtype=torch.uint8)
     extent = torch.tensor([group.canvas.size])
-    tokens, macs = count_macs(lambda: argus.backbone.encode(canvas, extent, group.needs))
+    tokens, macs = count_macs(lambda: argus.backbone.encode(canvas, extent, group.needs, group.canvas.tiles))
     heads = []
     for name in group.heads:
         head = argus.head(name)

@@ -11,7 +11,19 @@ from argus_arena.cli.options import RunPath
 from argus_core.cli.app import Annotations, Device
 from argus_core.cli.ask import look_at
 from argus_core.cli.early import check_out, checked, checked_data
-from argus_core.cli.requests import Batch, EmbeddingLayer, Embeddings, Inputs, LookRequest, Out, Save, Threshold
+from argus_core.cli.requests import (
+    Batch,
+    EmbeddingLayer,
+    Embeddings,
+    Inputs,
+    LookRequest,
+    Out,
+    Overlap,
+    Save,
+    Threshold,
+    TileMerge,
+    TileSize,
+)
 from argus_core.errors import ArgusError
 
 
@@ -21,6 +33,9 @@ def predict(
     out: Out = Path("predictions"),
     threshold: Threshold = 0.3,
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
+    tiles: TileSize = None,
+    overlap: Overlap = None,
+    tile_merge: TileMerge = None,
     batch: Batch = 8,
     device: Device = None,
     annotations: Annotations = None,
@@ -35,6 +50,9 @@ def predict(
         out=out,
         threshold=threshold,
         weights=weights,
+        tiles=tiles,
+        overlap=overlap,
+        tile_merge=tile_merge,
         batch=batch,
         device=device,
         annotations=annotations,
