@@ -13,6 +13,8 @@ from argus_core.track.motion import Array, Motion
 
 NONE = -1
 """The id of a box that belongs to no identity yet."""
+SAME = 0.7
+"""The overlap above which two boxes are around the same object."""
 FADING = 0.9
 """What a vector counts in the mean of its identity after a certain one was added."""
 
@@ -25,24 +27,30 @@ class Seen:
     scores: Array
     labels: npt.NDArray[np.int64]
     vectors: Array | None
+    sure: npt.NDArray[np.bool_]  # (N,) whether the score is enough to begin an identity
 
     @classmethod
-    def of(cls, result: DetectionResult) -> Seen:
+    def of(cls, result: DetectionResult, threshold: float) -> Seen:
         """Those of a result."""
         found = result.detections
         boxes, scores = found.boxes.double().cpu().numpy(), found.scores.double().cpu().numpy()
         vectors = None if result.embeddings is None else result.embeddings.astype(np.float64)
-        return cls(boxes.reshape(-1, 4), scores, found.labels.long().cpu().numpy(), vectors)
+        labels = found.labels.long().cpu().numpy()
+        return cls(boxes.reshape(-1, 4), scores, labels, vectors, scores >= threshold)
 
     @cached_property
     def clear(self) -> Array:
-        """(N,): the share of each box that no single other one covers; what covers it is seen in its vector, too."""
+        """(N,): the share of each box that no single sure one covers; what covers it is seen in its vector, too.
+
+        Boxes that are nearly the same are around the same object, and do not count.
+        """
         near = np.maximum(self.boxes[:, None, :2], self.boxes[None, :, :2])
         far = np.minimum(self.boxes[:, None, 2:], self.boxes[None, :, 2:])
-        covered = np.clip(far - near, 0.0, None).prod(axis=2)
-        np.fill_diagonal(covered, 0.0)
-        area = (self.boxes[:, 2:] - self.boxes[:, :2]).prod(axis=1)
-        clear: Array = 1.0 - covered.max(axis=1, initial=0.0) / np.maximum(area, 1e-9)
+        area = np.maximum((self.boxes[:, 2:] - self.boxes[:, :2]).prod(axis=1), 1e-9)
+        shared = np.clip(far - near, 0.0, None).prod(axis=2)
+        same = shared > SAME * (area[:, None] + area - shared)  # the diagonal, too
+        covered = np.where(same | ~self.sure, 0.0, shared).max(axis=1, initial=0.0)
+        clear: Array = 1.0 - covered / area
         return clear
 
     def __len__(self) -> int:

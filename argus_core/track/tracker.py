@@ -10,7 +10,7 @@ import numpy as np
 from argus_core.errors import ArgusError
 from argus_core.tasks.detect import DetectionResult
 from argus_core.track.association import CLEAR, NEW, WEAK, Owners, overlapping, overlaps, recognised
-from argus_core.track.identity import NONE, Identity, Seen
+from argus_core.track.identity import NONE, SAME, Identity, Seen
 from argus_core.track.likeness import Likeness
 from argus_core.track.motion import GATE, Motion
 
@@ -22,8 +22,6 @@ DOUBT = 1.0
 """Seconds for which boxes of low scores alone continue an identity."""
 WAIT = 1.0
 """Seconds for which a covered object stays without an id if it may be one that was hidden."""
-SAME = 0.7
-"""The overlap above which boxes of two classes are around the same object."""
 LEAST = 0.01
 """What the vector of any box is worth."""
 
@@ -58,7 +56,7 @@ class Tracker:
         if not math.isfinite(time):
             raise ArgusError(f"the time of a frame is {time}; give seconds from the beginning of the film")
         self._go_to(time)
-        seen = Seen.of(result)
+        seen = Seen.of(result, self.threshold)
         owners = self._assign(seen)
         for place, identity in owners.items():
             self._follow(identity, seen, place)
@@ -67,7 +65,7 @@ class Tracker:
             if place not in owners and not self._is_named_otherwise(seen, place, owners):
                 owners[place] = self._begin(seen, place)
         ids = np.array([owners[n].id if n in owners else NONE for n in range(len(seen))], dtype=np.int64)
-        return replace(result, tracks=ids).chosen((ids != NONE) | (seen.scores >= self.threshold))
+        return replace(result, tracks=ids).chosen((ids != NONE) | seen.sure)
 
     @property
     def _is_first(self) -> bool:
@@ -87,13 +85,13 @@ class Tracker:
     def _sure(self, seen: Seen) -> list[int]:
         """The boxes of the first stage, best first."""
         order = np.argsort(-seen.scores, kind="stable")
-        return order[seen.scores[order] >= self.threshold].tolist()
+        return order[seen.sure[order]].tolist()
 
     def _assign(self, seen: Seen) -> Owners:
         """The known identities of boxes; those that were seen only once come last."""
         sure, known = self._sure(seen), [identity for identity in self._identities if identity.id != NONE]
         owners = recognised(known, seen, sure, self._likeness)
-        weak = np.flatnonzero((seen.scores >= self.low) & (seen.scores < self.threshold)).tolist()
+        weak = np.flatnonzero((seen.scores >= self.low) & ~seen.sure).tolist()
         taken = set(owners.values())
         there = (identity for identity in known if identity.seen == self._before and identity not in taken)
         left = [identity for identity in there if self._time - identity.sure <= DOUBT]
@@ -105,7 +103,7 @@ class Tracker:
         """Take a box as the next one of an identity; it gets an id unless it may be another one."""
         identity.motion = identity.motion.update(seen.boxes[place], float(seen.clear[place]))
         identity.seen = self._time
-        if seen.scores[place] >= self.threshold:
+        if seen.sure[place]:
             identity.sure = self._time
         self._remember(identity, seen, place)
         if identity.id == NONE and not self._may_be_known(identity, seen, place):

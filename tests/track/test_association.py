@@ -47,12 +47,20 @@ def test_overlaps():
     assert overlaps(np.zeros((0, 4)), two).shape == (0, 4)
 
 
-def test_the_clear_share_is_what_no_single_box_covers():
-    boxes = np.array([[0.0, 0, 10, 10], [5, 0, 25, 10], [50, 50, 60, 60], [52, 52, 54, 54], [3, 3, 3, 3]])
-    seen = Seen(boxes, np.ones(5), np.zeros(5, np.int64), None)
-    assert seen.clear == pytest.approx([0.5, 0.75, 0.96, 0.0, 1.0])
-    assert Seen(boxes[:1], np.ones(1), np.zeros(1, np.int64), None).clear.tolist() == [1.0]
-    assert Seen(boxes[:0], np.ones(0), np.zeros(0, np.int64), None).clear.shape == (0,)
+def seen_boxes(boxes, sure=None):
+    """Boxes of a frame, by default all of high scores."""
+    boxes = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    count = len(boxes)
+    return Seen(boxes, np.ones(count), np.zeros(count, np.int64), None, np.array(sure or [True] * count, dtype=bool))
+
+
+def test_the_clear_share_is_what_no_single_sure_box_covers():
+    boxes = [[0, 0, 10, 10], [5, 0, 25, 10], [50, 50, 60, 60], [52, 52, 54, 54], [3, 3, 3, 3]]
+    assert seen_boxes(boxes).clear == pytest.approx([0.5, 0.75, 0.96, 0.0, 1.0])
+    assert seen_boxes(boxes, [1, 0, 0, 1, 1]).clear == pytest.approx([1.0, 0.75, 0.96, 1.0, 1.0])
+    assert seen_boxes([[0, 0, 10, 10], [1, 0, 11, 10], [5, 0, 15, 10]]).clear == pytest.approx([0.5, 0.4, 0.4])
+    assert seen_boxes(boxes[:1]).clear.tolist() == [1.0]
+    assert seen_boxes([]).clear.shape == (0,)
 
 
 def test_likeness_learns_its_scale_from_any_backbone():
