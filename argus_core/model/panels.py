@@ -36,7 +36,7 @@ REPLACED = 2.0
 class Panel:
     """A picture of the results of one head, by default the result's own."""
 
-    def __init__(self, name: str, result: Result) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
 
     def title(self, results: Results) -> str:
@@ -61,7 +61,7 @@ class FramePanel(Panel):
 
     def __init__(self, results: Results) -> None:
         boxes = (name for name, result in results.items() if isinstance(result, DetectionResult))
-        super().__init__(next(boxes, next(iter(results))), next(iter(results.values())))
+        super().__init__(next(boxes, next(iter(results))))
         self._rows = {name: len(result) for name, result in results.items() if isinstance(result, ClassResult)}
 
     def title(self, results: Results) -> str:
@@ -89,7 +89,7 @@ class MaskPanel(Panel):
     """The frame under the colours of its classes, and a legend in which a class keeps its place."""
 
     def __init__(self, name: str, result: SegmentResult) -> None:
-        super().__init__(name, result)
+        super().__init__(name)
         self._classes, self._places = len(result.classes) + 1, list[int]()
 
     def picture(self, results: Results, size: tuple[int, int]) -> Pixels:
@@ -148,9 +148,9 @@ def panels_of(results: Results) -> list[Panel]:
         if isinstance(result, SegmentResult):
             panels.append(MaskPanel(name, result))
         elif isinstance(result, DepthResult):
-            panels.append(DepthPanel(name, result))
+            panels.append(DepthPanel(name))
         elif not isinstance(result, shown) and not (name == first.name and isinstance(result, DetectionResult)):
-            panels.append(Panel(name, result))
+            panels.append(Panel(name))
     return panels
 
 

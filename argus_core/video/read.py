@@ -75,11 +75,15 @@ class Video:
                     turn = turns[kind] if kind in turns else turns.setdefault(kind, display_matrix(frame))
                     image = as_shown(frame, stream.sample_aspect_ratio, turn)
                     yield FilmFrame(self.seen - 1, round(max(0.0, float(time)), 6), image)
+        self._check(damaged, _missing(container, stream, end) if self.seen else "")
+
+    def _check(self, damaged: int, missing: str) -> None:
+        """Note what was wrong, after the last frame."""
         if not self.seen:
             self.faults.append(f"{self.address}: holds no frames")
         if damaged:
             self.faults.append(f"{self.address}: {damaged} of {counted(self.seen, 'frame')} damaged and left out")
-        if self.seen and (missing := _missing(container, stream, end)):
+        if missing:
             self.faults.append(f"{self.address}: ends early, {missing}")
 
 
