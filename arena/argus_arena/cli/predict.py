@@ -33,15 +33,15 @@ def predict(
     out: Out = Path("predictions"),
     threshold: Threshold = 0.3,
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None,
-    tiles: TileSize = None,
-    overlap: Overlap = None,
-    tile_merge: TileMerge = None,
     batch: Batch = 8,
     device: Device = None,
     annotations: Annotations = None,
     save: Save = None,
     embeddings: Embeddings = False,
     embedding_layer: EmbeddingLayer = None,
+    tiles: TileSize = None,
+    overlap: Overlap = None,
+    tile_merge: TileMerge = None,
 ) -> None:
     """What every head of a run says about images, as `argus perceive` does, with a picture of each answer."""
     request = LookRequest(
