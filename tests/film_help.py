@@ -75,7 +75,10 @@ def content(path):
     """What PyAV finds in a film."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        frames = [(frame.time, frame.to_ndarray(format="rgb24", dst_colorspace="ITU601")) for frame in container.decode(stream)]
+        frames = [
+            (frame.time, frame.to_ndarray(format="rgb24", dst_colorspace="ITU601"))
+            for frame in container.decode(stream)
+        ]
         about = stream.codec_context
         codec = about.name
         shape = stream.sample_aspect_ratio or about.sample_aspect_ratio

@@ -37,7 +37,11 @@ def score_rows(
     If it is ``steady``, bars start and end at the same places whatever the names and scores.
     """
     em, width = round(face.size), max(room, round(LEAST_EMS * face.size))
-    names = min(0.4 * width, LEAST_EMS * face.size) if steady else min(0.5 * width, max(length(plain(name), face) for name, _ in scores))
+    names = (
+        min(0.4 * width, LEAST_EMS * face.size)
+        if steady
+        else min(0.5 * width, max(length(plain(name), face) for name, _ in scores))
+    )
     texts = [f"{score:.2f}" for _, score in scores]
     digits = face.getlength("0.00") if steady else max(face.getlength(text) for text in texts)
     start, end = 1.5 * em + names, width - em - digits
