@@ -29,12 +29,13 @@ def is_url(source: Any) -> bool:
     return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
-def fetch(url: str, limit: int = LIMIT, timeout: float = PATIENCE, open: Open | None = None) -> bytes:
+def fetch(url: str, limit: int | None = None, timeout: float | None = None, open: Open | None = None) -> bytes:
     """The content at an address; raises ArgusError with the reason, and always with ``ARGUS_OFFLINE=1``.
 
-    ``limit`` is in bytes and ``timeout`` in seconds; ``open`` is called in place of ``urllib.request.urlopen``.
+    ``limit`` is in bytes, by default ``LIMIT``, and ``timeout`` in seconds, by default ``PATIENCE``; ``open`` is called
+    in place of ``urllib.request.urlopen``.
     """
-    return _request(url, partial(_read, limit=limit, timeout=timeout), open)
+    return _request(url, partial(_read, limit=limit or LIMIT, timeout=timeout or PATIENCE), open)
 
 
 def media_type(url: str) -> str:

@@ -60,15 +60,12 @@ class Plane:
         band = max(1, BAND // (len(maps) * wide) * height // tall // rows) * rows
         for first in range(0, height, band):
             stop = min(first + band, height)
-            low, high = (
-                _places(tall, height, row).floor().long().item()
-                for row in (slice(first, first + 1), slice(stop - 1, stop))
-            )
-            values = self._rows(int(low), min(int(high) + 2, tall))
+            low, high = (int(_places(tall, height, slice(row, row + 1))[0]) for row in (first, stop - 1))
+            values = self._rows(low, min(high + 2, tall))
             for start in range(first, stop, rows):
                 part = slice(start, min(start + rows, stop))
-                strip = _bilinear(values, _places(tall, height, part), int(low), dim=1)
-                yield part, _bilinear(strip, _places(wide, width, slice(0, width)), 0, dim=2)
+                strip = _bilinear(values, _places(tall, height, part, maps.device), low, dim=1)
+                yield part, _bilinear(strip, _places(wide, width, slice(0, width), maps.device), 0, dim=2)
 
     def to_image(self) -> Tensor:
         """(C, H, W): the maps at the image's pixel centres."""
@@ -84,7 +81,8 @@ class Plane:
 
     def _rows(self, first: int, stop: int) -> Tensor:
         """(C, stop - first, w): some rows; what no pass covers repeats the border, and is never mixed in."""
-        rows, columns = (torch.nonzero(self.seen.any(dim=dim))[:, 0][[0, -1]].tolist() for dim in (1, 0))
+        # From the slabs, as asking the tensor ``seen`` would wait for a GPU.
+        rows, columns = _span([slab.rows for slab in self.slabs]), _span([slab.columns for slab in self.slabs])
         top, bottom = (min(max(row, rows[0]), rows[1]) for row in (first, stop - 1))
         maps = self.slabs[0].maps
         total = maps.new_zeros(len(maps), bottom + 1 - top, self.count.shape[1])
@@ -133,6 +131,11 @@ def _slab(maps: Tensor, stride: int, place: Placement, width: int) -> _Slab:
     return _Slab(maps, stride, place, rows, columns)
 
 
+def _span(parts: Sequence[slice]) -> tuple[int, int]:
+    """The first and the last index of some parts of an axis."""
+    return min(part.start for part in parts), max(part.stop for part in parts) - 1
+
+
 def _enlarged(slab: _Slab, begin: int, end: int) -> Tensor:
     """Rows ``begin`` to ``end`` of the plane that a pass covers, not mirrored, in canvas pixels."""
     first, last = begin - slab.rows.start, end - slab.rows.start
@@ -142,16 +145,17 @@ def _enlarged(slab: _Slab, begin: int, end: int) -> Tensor:
     return (rows.flip(2) if slab.place.mirrored else rows)[:, first - low * slab.stride :]
 
 
-def _places(n: int, length: int, part: slice) -> Tensor:
+def _places(n: int, length: int, part: slice, device: torch.device | None = None) -> Tensor:
     """Where ``part`` of ``length`` pixels lies among ``n``, with half-pixel centres."""
-    return ((torch.arange(part.start, part.stop, dtype=torch.float64) + 0.5) * n / length - 0.5).clamp(0, n - 1)
+    pixels = torch.arange(part.start, part.stop, dtype=torch.float64, device=device)
+    return ((pixels + 0.5) * n / length - 0.5).clamp(0, n - 1)
 
 
 def _bilinear(values: Tensor, places: Tensor, first: int, dim: int) -> Tensor:
     """Read one axis, whose index begins at ``first``, at ``places``."""
     low = places.floor().long()
-    weight = (places - low).to(values)
+    weight = (places - low).to(values.dtype)
     weight = weight[:, None] if dim == 1 else weight
-    low = (low - first).to(values.device)
+    low = low - first
     high = (low + 1).clamp(max=values.shape[dim] - 1)
     return torch.lerp(values.index_select(dim, low), values.index_select(dim, high), weight)

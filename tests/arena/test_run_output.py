@@ -70,7 +70,7 @@ def test_commands_end_with_what_was_written_where_how_long_it_took_and_what_is_n
     small_cache(cache)
     printed, told = capfd.readouterr()
     assert f"cached tokens: {cache} (" in printed and f"next: arena train --head HEAD --data {DATA}" in printed
-    assert "train: 20 images on 64x64, views id,hflip" in told and "\x1b" not in told
+    assert "train: 20 images on 64x64 letterbox, views id,hflip" in told and "\x1b" not in told
     train_run({"heads": ("fcos",), "data": DATA, "cache": str(cache)}, settings("fcos", epochs=2), out)
     printed, told = capfd.readouterr()
     assert f"run folder: {out} (" in printed and f"next: arena report {out}" in printed
