@@ -104,7 +104,7 @@ class Frames:
     """The readable frames of some sources; ``faults`` says why the others could not be read."""
 
     def __init__(self, sources: Sequence[Source], every: int, limit: int) -> None:
-        self.moving = any(source.moving for source in sources)
+        self._moving = any(source.moving for source in sources)
         self.seen, self.faults = 0, list[str]()
         counts = [_expected(source, every, limit) for source in sources]
         self._total = None if None in counts else sum(count for count in counts if count)
@@ -113,7 +113,7 @@ class Frames:
 
     def batches(self, size: int, title: str) -> Iterator[list[Frame]]:
         """The frames, at most ``size`` at a time, under a progress bar; raises ArgusError if there are none."""
-        with ProgressBar(title, self._total, "frames" if self.moving else "images") as progress:
+        with ProgressBar(title, self._total, "frames" if self._moving else "images") as progress:
             while frames := list(islice(self._readable(), size)):
                 yield frames
                 self.seen += len(frames)

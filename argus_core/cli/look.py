@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -60,38 +61,89 @@ def look(request: LookRequest, sources: Sequence[Source], tasks: Sequence[str] |
     The heads of ``tasks`` answer, by default all; with ``task`` one head: the one asked for, or the first that
     solves it, with a picture of its own.
     """
-    addresses = [source.address for source in sources]
-    folder = OutFolder(request.out, addresses)
+    folder = OutFolder(request.out, [source.address for source in sources])
     argus = open_model(request.model, request.device, request.canvas, request.require_license, weights=request.weights)
     argus.batch, argus.embedding_layer = request.batch, request.embedding_layer
     argus.tiling = tiling(request.tiles, request.overlap, request.tile_merge)
     names = argus.names(tasks) if task is None else [one_head(argus, task, request.head)]
     frames = Frames(sources, request.every, request.limit)
-    files = _result_files(request, argus, names, addresses, folder, frames.moving)
-    shrunk, canvases = Shrunk("add --tiles auto to see them"), argus.shrinking(names)
-    identities = Identities(request, {name: argus.head(name).task for name in names})
-    options: dict[str, dict[str, Any]] = {
-        "detect": {"score_thresh": identities.lowest},
-        "classify": {"top_k": request.top_k},
-    }
+    written = _Written(request, argus, names, sources, folder, together=task is None)
     heads = f"{counted(len(names), 'head')} ({', '.join(names)})"
-    told = frames.finishing(lambda: f"{counted(files.count, 'image')}, {heads}", request.out)
-    with told, files, Films(folder, request.limit) as films:
+    with frames.finishing(lambda: f"{counted(written.count, 'image')}, {heads}", request.out), written:
         for batch in frames.batches(request.batch, "look"):
             images = [frame.image for frame in batch if frame.image is not None]
-            answers = argus.answer(images, names, options, embeddings=identities.embeddings)
-            for image in images:
-                shrunk.add((image.shape[0], image.shape[1]), canvases)
-            for frame, results in zip(batch, map(identities.update, batch, answers), strict=True):
-                record = files.add(_record(frame, results))
-                _draw(request, task is None, folder, films, frame, record)
-                if len(sources) == 1 and not frame.film:
-                    _print(record, request.out if request.pictures and task is None else None)
-    for line in identities.told():
-        print(line)
-    for note in [*_notes(files, sources), *shrunk.notes()]:
-        print(f"notice: {note}", file=sys.stderr)
+            answers = argus.answer(images, names, written.options, embeddings=written.embeddings)
+            for frame, results in zip(batch, answers, strict=True):
+                written.add(frame, results)
+    written.tell()
     frames.exit_with_faults()
+
+
+class _Written(ExitStack):
+    """A context that writes the answers of heads about frames, in their order: results, pictures and films.
+
+    It asks for ``options`` and ``embeddings``, and draws one picture of all answers ``together``, or one of each.
+    """
+
+    def __init__(
+        self,
+        request: LookRequest,
+        argus: Argus,
+        names: Sequence[str],
+        sources: Sequence[Source],
+        folder: OutFolder,
+        together: bool,
+    ) -> None:
+        super().__init__()
+        self._request, self._sources, self._folder, self._together = request, sources, folder, together
+        moving = any(source.moving for source in sources)
+        self._files = _result_files(request, argus, names, [source.address for source in sources], folder, moving)
+        self._films = Films(folder, request.limit)
+        self._shrunk, self._canvases = Shrunk("add --tiles auto to see them"), argus.shrinking(names)
+        self._identities = Identities(request, {name: argus.head(name).task for name in names})
+        self.embeddings = self._identities.embeddings
+        self.options: dict[str, dict[str, Any]] = {
+            "detect": {"score_thresh": self._identities.lowest},
+            "classify": {"top_k": request.top_k},
+        }
+
+    def __enter__(self) -> _Written:
+        super().__enter__()
+        self.enter_context(self._files)
+        self.enter_context(self._films)
+        return self
+
+    @property
+    def count(self) -> int:
+        """How many frames are written."""
+        return self._files.count
+
+    def add(self, frame: Frame, results: Mapping[str, Result]) -> None:
+        """Write what is said about a frame; of a single photograph it is also printed."""
+        assert frame.image is not None
+        self._shrunk.add((frame.image.shape[0], frame.image.shape[1]), self._canvases)
+        record = self._files.add(_record(frame, self._identities.update(frame, results)))
+        self._draw(frame, record)
+        if len(self._sources) == 1 and not frame.film:
+            _print(record, self._request.out if self._request.pictures and self._together else None)
+
+    def tell(self) -> None:
+        """Print the numbers of identities, and what the user should know."""
+        for line in self._identities.told():
+            print(line)
+        for note in [*_notes(self._files, self._sources), *self._shrunk.notes()]:
+            print(f"notice: {note}", file=sys.stderr)
+
+    def _draw(self, frame: Frame, record: Record) -> None:
+        """A picture of all answers, or one of each; of a frame of a film, the next of the annotated one."""
+        pictures = self._request.pictures
+        each = self._request.each or (pictures and not self._together and not frame.film)
+        for name, result in record.results.items() if each else ():
+            result.save_picture(self._folder.file(name, "pictures", f"{record.name}.jpg"))
+        if pictures and frame.film:
+            self._films.add(frame, record.results)
+        elif pictures and self._together:
+            Perception(record.results, {}, {}).save_picture(self._folder.file(f"{record.name}.png"))
 
 
 def _result_files(
@@ -119,17 +171,6 @@ def _record(frame: Frame, results: Mapping[str, Result]) -> Record:
     assert frame.image is not None
     file = Path(frame.source).absolute() if frame.number is None and "://" not in frame.source else None
     return Record(frame.name, frame.place, frame.source, frame.image, results, file, frame.number, frame.time)
-
-
-def _draw(request: LookRequest, together: bool, folder: OutFolder, films: Films, frame: Frame, record: Record) -> None:
-    """A picture of all answers ``together``, or one of each; of a frame of a film, the next of the annotated one."""
-    each = request.each or (request.pictures and not together and not frame.film)
-    for name, result in record.results.items() if each else ():
-        result.save_picture(folder.file(name, "pictures", f"{record.name}.jpg"))
-    if request.pictures and frame.film:
-        films.add(frame, record.results)
-    elif request.pictures and together:
-        Perception(record.results, {}, {}).save_picture(folder.file(f"{record.name}.png"))
 
 
 def _print(record: Record, pictures: Path | None) -> None:
