@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,6 +19,7 @@ from argus_core.serve.engine import Engine
 from argus_core.serve.gate import Gate
 from argus_core.serve.guard import Guard, failure
 from argus_core.serve.metrics import Metrics
+from argus_core.serve.page import page_router
 from argus_core.serve.refusal import Refusal
 from argus_core.serve.settings import Settings
 from argus_core.serve.status import status_router
@@ -56,8 +55,7 @@ def make_app(argus: Argus, settings: Settings) -> FastAPI:
     app.include_router(api_router(engine, gate, settings))
     app.include_router(status_router(engine, gate, settings, metrics))
     app.include_router(documentation_router())
-    if find_spec("argus_core.serve.page"):
-        app.include_router(import_module("argus_core.serve.page").page_router(engine, settings))
+    app.include_router(page_router(engine, settings))
     _tell_errors(app)
     return app
 

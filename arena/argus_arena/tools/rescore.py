@@ -51,17 +51,7 @@ def evaluate_run(request: EvalRequest) -> Rows:
         source = FramedSource(backbone, split, framing, merged_needs(heads))
         scoring = Scoring(source, split, request.metric, protocol)
         metrics, accepted = _score(heads, scoring, request, process)
-    shared = {
-        "data": {"spec": spec, "val": {"split": split.name, "images": len(split), "sha256": split.annotation_digest()}},
-        "framing": repr(framing) if protocol or request.tiles else "the canvas that was trained on",
-        "decoding": request.settings,
-        "versions": versions(),
-        "scored_on": {
-            "device": process.hardware["device"],
-            "model": process.hardware["model"],
-            "tokens": backbone.precision,
-        },
-    }
+    shared = _shared(request, spec, split, framing if protocol or request.tiles else None, process, backbone.precision)
     notes = [*accepted]
     if protocol:
         notes += [f"the rules of {protocol.name}, applied to {spec}: published numbers are of its own data only"]
@@ -92,6 +82,23 @@ def _open_run(request: EvalRequest) -> tuple[dict[str, Head], dict[str, Any], Pr
         reason = f"protocol {protocol.name!r} settles what is looked at" if protocol else "classes are of whole images"
         raise ArgusError(f"{reason}; leave out --tiles")
     return heads, record, protocol
+
+
+def _shared(
+    request: EvalRequest, spec: str, split: Split, framing: Framing | None, process: Distributed, precision: str
+) -> dict[str, Any]:
+    """What the rows of all heads say alike; ``framing`` is None for the canvas of the training."""
+    return {
+        "data": {"spec": spec, "val": {"split": split.name, "images": len(split), "sha256": split.annotation_digest()}},
+        "framing": "the canvas that was trained on" if framing is None else repr(framing),
+        "decoding": request.settings,
+        "versions": versions(),
+        "scored_on": {
+            "device": process.hardware["device"],
+            "model": process.hardware["model"],
+            "tokens": precision,
+        },
+    }
 
 
 def _framing(request: EvalRequest, protocol: Protocol | None, record: Mapping[str, Any], cell: int) -> Framing:
