@@ -7,6 +7,7 @@ import inspect
 import io
 import platform
 import sys
+import warnings
 from collections.abc import Callable, Collection
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +28,8 @@ def run_command(app: typer.Typer) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may not be UTF-8
+    # Sizes are checked before images are decoded, and what is too large is said in words of its own.
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     try:
         app()
     except (ArgusError, OSError) as error:

@@ -142,7 +142,8 @@ def faults(error: ValidationError, kind: type[BaseModel]) -> str:
         if entry["type"] == "extra_forbidden":
             texts.append(f"there is no parameter {name[:60]!r}; there are {', '.join(kind.model_fields)}")
         else:
-            texts.append(f"{name[:60]}: {entry['msg'][0].lower()}{entry['msg'][1:]}, not {shown(entry['input'])}")
+            said = f"{entry['msg'][0].lower()}{entry['msg'][1:]}, not {shown(entry['input'])}"
+            texts.append(f"{name[:60]}: {said}" if name else said)
     return "; ".join(texts)
 
 

@@ -133,7 +133,8 @@ def _without_pictures(container: Any) -> str:
 
 def _missing(container: Any, stream: Any, end: float) -> str:
     """How much of the stated length is missing, in words; ``end`` is the time of the last frame in seconds."""
-    start = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
+    # Lengths in tags of Matroska count from 0, others from the first frame.
+    start = float((stream.start_time or 0) * stream.time_base) if stream.time_base and stream.duration else 0.0
     own = float(stream.duration * stream.time_base) if stream.duration else _tagged(stream.metadata.get("DURATION", ""))
     stated = own or (container.duration or 0) / 1e6
     alone = own or len(container.streams) == 1

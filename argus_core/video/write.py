@@ -16,11 +16,15 @@ from argus_core.video.sound import Sound
 from argus_core.video.source import RATE, library
 
 ENCODERS = {
-    "libx264": {"crf": "20", "preset": "veryfast"},
+    "libx264": {"crf": "20", "preset": "veryfast", "bf": "0"},
     "libopenh264": {"b": "8M", "rc_mode": "quality"},
     "mpeg4": {"qmin": "2", "qmax": "6"},
 }
-"""Encoders by name with their options, the first that PyAV has is used; all but the last write H.264."""
+"""Encoders by name with their options, the first that PyAV has is used; all but the last write H.264.
+
+Frames are written in the order in which they are shown, or else the length that the file states is wrong if they have
+different durations.
+"""
 TICK = Fraction(1, 60_000)
 """Seconds; MPEG-4 has no finer ones, and the frames of all usual rates are whole numbers of it."""
 MP4 = {"movflags": "+faststart", "movie_timescale": str(TICK.denominator)}
@@ -61,8 +65,6 @@ class FilmWriter:
     def write(self, picture: RGB, time: float) -> None:
         """Add a picture; times rise, by at least a sixty-thousandth of a second."""
         pts = max(round(time / TICK), self._last + 1)
-        if self._last >= 0:
-            self._step = pts - self._last
         try:
             if self._file is None:
                 self._open(picture)

@@ -77,6 +77,7 @@ export class Stage {
 
   /** Show a photograph; `told` says in words what is still going on, `share` how far it is, null if unknown. */
   show(photo) {
+    if (photo !== this.photo && this.spot) this.leave(); // what was read there is of another photograph
     this.photo = photo;
     this.frame.setAttribute(
       "aria-label",
