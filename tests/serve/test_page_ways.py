@@ -50,6 +50,16 @@ GIVE = """
 """
 
 
+def test_what_was_read_of_a_photograph_is_not_said_of_the_next(page):
+    page.take(0)
+    page.point(570, 380)
+    before = page.reading()["Pixel"]
+    assert before.startswith("5")
+    page.js(GIVE, base64.b64encode(png(example("cat"))).decode(), "drop", "body")
+    page.until("return document.querySelector('figcaption span').textContent === 'given.png'")
+    assert page.reading()["Pixel"] != before
+
+
 @pytest.mark.parametrize("way", ["drop", "paste"])
 def test_photographs_are_dropped_and_pasted(page, way):
     data = base64.b64encode(png(example("cat"))).decode()

@@ -60,6 +60,13 @@ def test_a_film_with_sound_that_ends_early_says_so(tmp_path):
     assert list((video := Video(str(cut))).frames()) and "ends early, " in video.faults[0]
 
 
+def test_a_film_whose_pictures_begin_late_is_whole(tmp_path):
+    late = [5 + Fraction(n, 10) for n in range(20)]
+    path = make_film(tmp_path / "late.mkv", late, sounds=[("aac", "eng")], codec="mpeg4")
+    video = Video(str(path))
+    assert len(list(video.frames())) == 20 and not video.faults
+
+
 def test_frames_without_times_have_those_of_their_rate(tmp_path):
     path = tmp_path / "raw.h264"
     with av.open(str(path), "w", format="h264") as container:
