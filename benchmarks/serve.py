@@ -30,7 +30,7 @@ from argus_core.registry.places import folder_of
 from argus_core.tasks.segment import decode_labels
 
 CLIENTS, REQUESTS, MALFORMED, HANGUPS = 32, 500, 50, 20
-ROUNDS, TIMED = 5, 48
+ROUNDS, TIMED = 3, 240
 ENDURANCE, STEP = 2000, 200
 SIZES = ((120, 160), (240, 320), (213, 320), (320, 240), (480, 640), (33, 400), (40, 40))
 TASKS = ("classify", "segment", "depth")
@@ -110,7 +110,8 @@ async def in_turn(address: str, works: Sequence[Any], clients: int = CLIENTS) ->
     waiting, answers = iter(enumerate(works)), [None] * len(works)
 
     async def take() -> None:
-        async with httpx.AsyncClient(base_url=address, timeout=300) as client:
+        # Without certificates, whose reading takes longer than an image.
+        async with httpx.AsyncClient(base_url=address, timeout=300, verify=False) as client:
             for number, work in waiting:
                 answers[number] = await work(client)
 
