@@ -1,4 +1,4 @@
-"""The page in a headless browser, with the few words that its tests are made of."""
+"""Headless Chromium, and the page of a server in it, with the few words that its tests are made of."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 BROWSER, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1300,1000"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 OPEN = "return document.querySelectorAll('.frame[aria-busy=false]').length === arguments[0] && !panel.hidden"
 DRAWN = "window.drawn = 0; requestAnimationFrame(() => requestAnimationFrame(() => (window.drawn = 1)))"
@@ -26,14 +26,14 @@ SIZES = {"coffee.jpg": (600, 400), "cat.jpg": (451, 300), "scene.jpg": (640, 480
 
 
 @contextmanager
-def a_browser(profile: Path):
-    """A driver of headless Chromium; the test is skipped where there is none."""
+def a_browser(profile: Path, window: str = "1300,1000"):
+    """A driver of headless Chromium with a ``window`` of so many pixels; the test is skipped where there is none."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     if not (BROWSER.is_file() and DRIVER.is_file()):
         pytest.skip(f"there is no {BROWSER} or no {DRIVER}")
     options = webdriver.ChromeOptions()
     options.binary_location = str(BROWSER)
-    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+    for flag in (*FLAGS, f"--window-size={window}", f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))

@@ -139,9 +139,8 @@ class Backbone(nn.Module):
         """RGB bytes (B, 3, H, W) as the network takes them, zero in padding; floats are returned as they are."""
         if images.dtype != torch.uint8:
             return images
-        pixels = (
-            images.permute(0, 2, 3, 1).contiguous().float() / 255
-        )  # (B, H, W, 3), in this order as a pass of its own
+        # Of tiles as of whole canvases: in this order of memory, so that both give equal bits.
+        pixels = images.permute(0, 2, 3, 1).contiguous().float() / 255  # (B, H, W, 3)
         mean, std = (torch.tensor(values, device=images.device) for values in (self.mean, self.std))
         inside = cell_mask(extent, 1, (images.shape[2], images.shape[3]))
         return ((pixels - mean) / std).permute(0, 3, 1, 2).masked_fill(~inside, 0.0)

@@ -24,7 +24,7 @@ from argus_core.serve.options import (
     PerceiveOptions,
     SegmentOptions,
 )
-from argus_core.serve.routes import Answerer, Asking
+from argus_core.serve.routes import Answering, Asking
 from argus_core.serve.schema import ANSWERS, PERCEPTION, Failure, Matches, Vectors
 from argus_core.serve.settings import Settings
 
@@ -47,7 +47,7 @@ class Route(NamedTuple):
     summary: str
     options: type[Options]
     answer: Any
-    answerer: Answerer
+    answerer: Answering
 
 
 ONE_TASK: Mapping[str, tuple[str, type[Options]]] = {

@@ -42,7 +42,7 @@ DENSE = ("segment", "depth")
 OPTIONS: Mapping[str, Mapping[str, Any]] = {"detect": {"score_thresh": LEAST_SCORE}, "classify": {"top_k": TOP}}
 
 
-class Encoded(NamedTuple):
+class EncodedPass(NamedTuple):
     """A pass over an image, and the tokens that it gave, on the CPU."""
 
     group: Pass
@@ -57,7 +57,7 @@ class Look:
     """
 
     size: tuple[int, int]
-    encoded: Sequence[Encoded]
+    encoded: Sequence[EncodedPass]
     described: Described
     by: str
     layers: Mapping[str, Layer]
@@ -114,7 +114,7 @@ def look(argus: Argus, image: Pixels) -> Look:
     encoded = []
     for number, group in enumerate(passes):
         needs = group.needs if number else group.needs | Needs((layer,))
-        encoded.append(Encoded(group, argus.tokens([image], group.canvas, needs).to("cpu")))
+        encoded.append(EncodedPass(group, argus.tokens([image], group.canvas, needs).to("cpu")))
     dense, rest = (_predict(argus, encoded, is_dense, _shown(size) if is_dense else size) for is_dense in (True, False))
     described, by = _described(rest, encoded[0].placed, layer)
     layers = {name: layer_of(result) for name, result in _results(argus, dense | rest, size).items()}
@@ -144,7 +144,7 @@ def _shown(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _predict(argus: Argus, encoded: Sequence[Encoded], dense: bool, size: tuple[int, int]) -> dict[str, Any]:
+def _predict(argus: Argus, encoded: Sequence[EncodedPass], dense: bool, size: tuple[int, int]) -> dict[str, Any]:
     """Predictions of the heads that are dense, or of the others, for the image as if it were of ``size``."""
     predictions: dict[str, Any] = {}
     for group, (tokens, places) in encoded:

@@ -26,7 +26,7 @@ from argus_core.serve.settings import Settings
 from argus_core.tasks.result import rounded
 
 T = TypeVar("T")
-Answerer = Callable[[Any, Sent, str], Coroutine[Any, Any, Encoded]]
+Answering = Callable[[Any, Sent, str], Coroutine[Any, Any, Encoded]]
 """Gives the answer to the parameters and the body of a request, for a client that accepts what the text says."""
 
 
@@ -36,7 +36,7 @@ class Asking:
     def __init__(self, engine: Engine, gate: Gate, settings: Settings) -> None:
         self.engine, self.gate, self.settings = engine, gate, settings
 
-    async def respond(self, request: Request, kind: type[Options], answer: Answerer) -> Response:
+    async def respond(self, request: Request, kind: type[Options], answer: Answering) -> Response:
         """Read a request, answer it in time, and give up if its client does."""
         if self.engine.full:
             raise Busy

@@ -25,13 +25,9 @@ from argus_arena.report_page.page import fill, write_report
 from argus_arena.report_page.pictures import disagreement, disagreements, matched, predictions
 from argus_core.errors import ArgusError
 from argus_core.tasks.detect import Boxes, Detect, Detections
+from page_browser import a_browser
 
 HOSTILE = "</script><script>hacked=1</script><img src=x onerror='hacked=1'>&amp;"
-BROWSER, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--window-size=1400,1200"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 
 
 @pytest.fixture(scope="module")
@@ -279,17 +275,8 @@ def test_no_text_can_leave_the_block_of_data(tmp_path):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    if not (BROWSER.is_file() and DRIVER.is_file()):
-        pytest.skip(f"there is no {BROWSER} or no {DRIVER}")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    yield driver
-    driver.quit()
+    with a_browser(tmp_path_factory.mktemp("profile"), "1400,1200") as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")
