@@ -77,7 +77,8 @@ def throttled(rate: float) -> Iterator[None]:
 def train(config: RunConfig, names: tuple[str, ...]) -> float:
     """Seconds of training these heads side by side."""
     config, plugins = only(config, names), load_plugins()
-    with tempfile.TemporaryDirectory() as folder, join_processes("cpu") as process:
+    device = config.request.device or "cpu"
+    with tempfile.TemporaryDirectory() as folder, join_processes(device) as process:
         run = prepare(config, open_run_data(config.request, plugins), process)
         learners = make_learners(config, run, process)
         steps, out = run.training.order.steps_per_epoch, RunFolder(Path(folder) / "run")
