@@ -112,6 +112,24 @@ def test_decoding_is_torchvisions(options: DecodeOptions) -> None:
     assert torch.equal(ours.labels, theirs["labels"]) and len(ours.labels) == options.limit
 
 
+@pytest.mark.parametrize("count", [1, 40, 5000])
+@pytest.mark.parametrize("last", [False, True])
+def test_candidates_are_the_best_of_all_scores(count: int, last: bool) -> None:
+    (cls, ltrb, quality), points = levels(2)[0], grid_points(GRIDS[:1], STRIDES[:1])
+    cls = cls.T.contiguous().T if last else cls
+    extent = torch.tensor([192, 256])
+    boxes, scores, labels = candidates(cls, ltrb, quality, points, extent, replace(DecodeOptions(), candidates=count))
+    plain = (cls.sigmoid() * quality.sigmoid()).sqrt()
+    values, order = plain.flatten().sort(descending=True)
+    label, point = (part[values > 0.05][:count] for part in (order // len(points), order % len(points)))
+    corners = torch.cat([points.xy[point] - ltrb[:2, point].T, points.xy[point] + ltrb[2:, point].T], dim=1)
+    corners = corners.clamp(min=0).minimum(torch.tensor([256.0, 192.0, 256.0, 192.0]))
+    expected = torch.cat([plain[label, point, None], label[:, None], corners], dim=1)
+    found = torch.cat([scores[:, None], labels[:, None], boxes], dim=1)
+    assert torch.equal(scores, expected[:, 0])
+    assert sorted(found.tolist()) == sorted(expected.tolist())  # equal scores have no order
+
+
 def test_padding_gives_no_candidates_and_clips() -> None:
     (cls, ltrb, quality), points = levels(1, shift=-2)[0], grid_points(GRIDS[:1], STRIDES[:1])
     extent = torch.tensor([100, 180])
