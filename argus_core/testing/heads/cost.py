@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from argus_core.tasks.detect import BoxTarget, Detect
-from argus_core.testing.heads.subject import Subject, fit, float_tensors, run, total, trainable
+from argus_core.testing.heads.subject import Subject, fit, float_tensors, mapped, run, total, trainable
 
 CANVAS = (640, 640)
 BOXES = 2000
@@ -34,7 +33,7 @@ def many_objects(subject: Subject) -> None:
             fit(head, (tokens, targets))
     if head.trained:
         with torch.no_grad():
-            output = _leaves(run(head, tokens))
+            output = mapped(run(head, tokens), _leaf)
         with Costs("the loss"):
             sources = [*float_tensors(output), *trainable(head).values()]
             torch.autograd.grad(total(head.loss(output, targets)), sources, allow_unused=True)
@@ -49,16 +48,9 @@ def _boxes(classes: int) -> BoxTarget:
     return BoxTarget(torch.cat([start, start + sides], dim=1), labels, torch.arange(BOXES) % 10 == 0)
 
 
-def _leaves(value: Any) -> Any:
-    """The same output without the graph that computed it: each floating-point tensor is a leaf with a gradient."""
-    if isinstance(value, Tensor):
-        return value.detach().clone().requires_grad_() if value.is_floating_point() else value
-    if is_dataclass(value) and not isinstance(value, type):
-        parts = {field.name: _leaves(getattr(value, field.name)) for field in fields(value) if field.init}
-        return replace(value, **parts)
-    if isinstance(value, Mapping):
-        return {key: _leaves(item) for key, item in value.items()}
-    return type(value)(_leaves(item) for item in value) if type(value) in (list, tuple) else value
+def _leaf(value: Tensor) -> Tensor:
+    """The same numbers without the graph that computed them, as a leaf with a gradient."""
+    return value.detach().clone().requires_grad_() if value.is_floating_point() else value
 
 
 class Costs(TorchDispatchMode):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,17 +19,22 @@ INFO = FeatureInfo.vit(channels=48)
 """A plain transformer of 12 blocks, 16-pixel patches and 5 prefix tokens, narrow enough for a CPU."""
 CANVAS = (64, 96)
 Size = tuple[int, int]
+M = TypeVar("M", bound=nn.Module)
 Example = tuple[Tokens, list[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A head class with the options it is tested with, on the tokens that ``info`` announces."""
+    """A head class with the options it is tested with, on the tokens that ``info`` announces.
+
+    Its heads and examples are on ``device``; inside a ``FarDevice`` that may be ``FAR``.
+    """
 
     cls: type[Head]
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     info: FeatureInfo = INFO
+    device: str = "cpu"
 
     @classmethod
     def of(cls, head: str | type[Head], options: Mapping[str, Any] | None = None) -> Subject:
@@ -46,29 +51,37 @@ class Subject:
     def build(self, seed: int = 0) -> Head:
         """A new instance as a user gets it, in training mode; ``seed`` sets the global random state before."""
         torch.manual_seed(seed)
-        return make_head(self.cls, self.name, self.info, self.task, self.options)
+        return make_head(self.cls, self.name, self.info, self.task, self.options).to(self.device)
 
     def perturbed(self, seed: int = 0) -> Head:
         """A new instance in eval mode, fitted, with every parameter moved: a branch that starts at zero hides."""
         head = self.build(seed)
-        generator = torch.Generator().manual_seed(seed)
         if head.fitted:
             fit(head, self.example(head, images=4))
-        with torch.no_grad():
-            for parameter in head.parameters():
-                fan = parameter[0].numel() if parameter.ndim > 1 else 100
-                parameter.add_(torch.randn(parameter.shape, generator=generator) / fan**0.5)
-        return head.eval()
+        return perturb(head, seed).eval()
 
     def example(self, head: Head, canvas: Size = CANVAS, images: int = 2) -> Example:
         """Tokens of the layers that ``head`` reads with learnable targets; every other image has padding."""
         generator = torch.Generator().manual_seed(0)
-        return self.task.example(self.info, head.needs.resolve(self.info).layers, canvas, images, generator)
+        layers = head.needs.resolve(self.info).layers
+        tokens, targets = self.task.example(self.info, layers, canvas, images, generator)
+        return tokens.to(self.device), [target.to(self.device) for target in targets]
 
     def ready(self, canvas: Size = CANVAS, images: int = 2) -> tuple[Head, Tokens, list[Any]]:
         """A perturbed head, and tokens and targets for it."""
         head = self.perturbed()
         return head, *self.example(head, canvas, images)
+
+
+@torch.no_grad()
+def perturb(module: M, seed: int = 0) -> M:
+    """Move every parameter of a module by noise, about as large as its outputs, and return it."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in module.parameters():
+        fan = parameter[0].numel() if parameter.ndim > 1 else 100
+        noise = torch.randn(parameter.shape, generator=generator) / fan**0.5
+        parameter.add_(noise.to(parameter.device))
+    return module
 
 
 def run(head: Head, tokens: Tokens) -> Any:
@@ -105,6 +118,18 @@ def float_tensors(value: Any) -> list[Tensor]:
         value = list(value.values())
     # A tuple of types: this runs inside graphs, and PyTorch 2.9 cannot compile a union.
     return [tensor for part in value for tensor in float_tensors(part)] if isinstance(value, (list, tuple)) else []
+
+
+def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same nested sequences, mappings and dataclasses with every tensor changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {field.name: mapped(getattr(value, field.name), change) for field in fields(value) if field.init}
+        return replace(value, **parts)
+    if isinstance(value, Mapping):
+        return {key: mapped(item, change) for key, item in value.items()}
+    return type(value)(mapped(item, change) for item in value) if type(value) in (list, tuple) else value
 
 
 def with_maps(tokens: Tokens, maps: Mapping[int, Tensor]) -> Tokens:

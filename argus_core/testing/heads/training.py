@@ -25,6 +25,7 @@ def loss(subject: Subject) -> None:
     nothing = subject.task.nothing(CANVAS)
     _check_loss(head, tokens, targets, "with annotations")
     if nothing is not None:
+        nothing = nothing.to(subject.device)
         _check_loss(head, tokens, [targets[0], nothing], "with one image without annotations")
         _check_loss(head, tokens, [nothing, nothing], "without any annotation")
 
@@ -100,7 +101,7 @@ def _check_fit(subject: Subject, head: Head) -> None:
 def bfloat16(subject: Subject) -> None:
     """Under bfloat16 autocast the loss and its gradients stay finite and predictions well formed."""
     head, tokens, targets = subject.ready()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(torch.device(subject.device).type, torch.bfloat16):
         output = run(head.train(), tokens)
         objective = total(head.loss(output, targets)) if head.trained else torch.zeros(())
     assert objective.isfinite(), f"the loss is {objective.item()} under bfloat16 autocast"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 FAR = "meta"
 """The device type of the tensors: one that torch knows, and that has no kernels of its own."""
@@ -114,7 +113,7 @@ class _Dispatch(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
+        tensors = [*_tensors(args), *_tensors([*kwargs.values()])]
         created_far = _is_far(kwargs.get("device"))
         if not created_far and not any(isinstance(tensor, FarTensor) for tensor in tensors):
             return func(*args, **kwargs)
@@ -151,7 +150,25 @@ def _compute(func: Any, args: Any, kwargs: Mapping[str, Any], tensors: Iterable[
             return value
         return arguments[id(value)] if id(value) in arguments else FarTensor(value)
 
-    return tree_map(wrap, func(*tree_map(_near, args), **tree_map(_near, kwargs)))
+    near = {key: _changed(value, _near) for key, value in kwargs.items()}
+    return _changed(func(*_changed(args, _near), **near), wrap)
+
+
+# Not torch.utils._pytree, which takes most of the time of an operation.
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in arguments of an operation, some of which are lists."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+
+
+def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Arguments or results of an operation with each value changed, those in lists too."""
+    if isinstance(value, list | tuple):
+        return type(value)([_changed(item, change) for item in value])
+    return change(value)
 
 
 def _is_far(device: Any) -> bool:

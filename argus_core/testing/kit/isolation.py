@@ -48,12 +48,15 @@ def unchanged_process(what: str) -> Iterator[None]:
 def contained() -> Iterator[None]:
     """Put back torch's settings and random state, so that one misbehaving head does not spoil the next check."""
     dtype, threads, grad = torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()
+    deterministic = torch.are_deterministic_algorithms_enabled()
     with torch.random.fork_rng(devices=[]):
         try:
             yield
         finally:
             torch.set_default_dtype(dtype)
             torch.set_grad_enabled(grad)
+            if torch.are_deterministic_algorithms_enabled() != deterministic:
+                torch.use_deterministic_algorithms(deterministic)
             if torch.get_num_threads() != threads:
                 torch.set_num_threads(threads)
 
