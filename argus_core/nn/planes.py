@@ -3,36 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError
+from argus_core.nn.axes import Reading, resized, through_cells
+from argus_core.nn.numerics import without_tf32
 
-STRIP, WIDE_STRIP = 1 << 18, 1 << 26
-"""Values per step of enlarging maps to the image: few enough for a processor's cache, and on a GPU so many (256 MB)
-that few kernels are started."""
-BAND = 1 << 26
-"""Values of a plane that are computed at once (256 MB), since a large photograph has gigabytes of them."""
+TILE, WIDE_TILE = 1 << 18, 1 << 26
+"""Values that are enlarged at once: few enough for a processor's cache, and on a GPU so many (256 MB) that few kernels
+are started."""
+COLUMNS = 128
+"""Columns of a tile in a cache: wider ones would be mixed of more cells, nearly all of which have no share."""
 
 
 class _Slab(NamedTuple):
-    """The maps (C, h, w) of a pass in cells of ``stride`` pixels, and the part of the image that they cover."""
+    """The maps (h, C, w) of a pass in cells of ``stride`` pixels, and the part of the plane that they cover."""
 
     maps: Tensor
     stride: int
-    place: Placement
     rows: slice
     columns: slice
+    mirrored: bool
+
+
+class _Term(NamedTuple):
+    """Maps (h, C, w), and the cells that the image's rows and columns are mixed of."""
+
+    maps: Tensor
+    rows: Reading
+    columns: Reading
+
+
+class _Block(NamedTuple):
+    """Some cells along an axis, and the shares (pixels, cells) by which some pixels are mixed of them."""
+
+    cells: slice
+    shares: Tensor
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Maps (C, h, w) over the whole image at the scale of its passes, averaged where they overlap.
+    """C maps over the whole image at the scale of its passes, averaged where they overlap.
 
     They are computed when they are read. ``count`` (h, w) is how many passes cover a pixel, 0 where a crop cut it.
     """
@@ -42,6 +62,11 @@ class Plane:
     image_size: tuple[int, int]
 
     @property
+    def channels(self) -> int:
+        """How many maps there are."""
+        return self.slabs[0].maps.shape[1]
+
+    @property
     def seen(self) -> Tensor:
         """(h, w) bool: where a pass covers the image."""
         return self.count > 0
@@ -49,27 +74,33 @@ class Plane:
     @property
     def values(self) -> Tensor:
         """(C, h, w): all maps at once."""
-        return self._rows(0, len(self.count))
+        height, width = self.count.shape
+        return replace(self, image_size=(height, width)).to_image()
 
-    def strips(self) -> Iterator[tuple[slice, Tensor]]:
-        """The maps at the image's pixel centres, bilinear, a strip of rows (C, r, w) at a time."""
+    def tiles(self) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Rows and columns of the image, and the maps (r, C, c) at their pixel centres, bilinear; a tile at a time.
+
+        What no pass covers repeats the border, and is never mixed in.
+        """
         height, width = self.image_size
-        maps, (tall, wide) = self.slabs[0].maps, self.count.shape
-        room = STRIP if maps.device.type == "cpu" else WIDE_STRIP
-        rows = max(1, room // (len(maps) * width))
-        band = max(1, BAND // (len(maps) * wide) * height // tall // rows) * rows
-        for first in range(0, height, band):
-            stop = min(first + band, height)
-            low, high = (int(_places(tall, height, slice(row, row + 1))[0]) for row in (first, stop - 1))
-            values = self._rows(low, min(high + 2, tall))
-            for start in range(first, stop, rows):
-                part = slice(start, min(start + rows, stop))
-                strip = _bilinear(values, _places(tall, height, part, maps.device), low, dim=1)
-                yield part, _bilinear(strip, _places(wide, width, slice(0, width), maps.device), 0, dim=2)
+        maps = self.slabs[0].maps
+        room, wide = (TILE, min(COLUMNS, width)) if maps.device.type == "cpu" else (WIDE_TILE, width)
+        terms = self._terms()
+        blocks = [(part, [_block(term.columns, part, maps) for term in terms]) for part in _parts(width, wide)]
+        for rows in _parts(height, max(1, room // (self.channels * wide))):
+            strips = [_strip(term.maps, _block(term.rows, rows, maps)) for term in terms]
+            for columns, shares in blocks:
+                shape = rows.stop - rows.start, self.channels, columns.stop - columns.start
+                mixed = _mix(strips, shares)
+                yield rows, columns, maps.new_zeros(shape) if mixed is None else mixed.view(shape)
 
     def to_image(self) -> Tensor:
         """(C, H, W): the maps at the image's pixel centres."""
-        return torch.cat([strip for _, strip in self.strips()], dim=1)
+        maps = self.slabs[0].maps
+        out = maps.new_empty(self.channels, *self.image_size)
+        for rows, columns, tile in self.tiles():
+            out[:, rows, columns] = tile.transpose(0, 1)
+        return out
 
     def seen_in_image(self) -> Tensor:
         """(H, W) bool: which pixels of the image a pass covers."""
@@ -79,22 +110,18 @@ class Plane:
         )
         return self.seen[rows][:, columns]
 
-    def _rows(self, first: int, stop: int) -> Tensor:
-        """(C, stop - first, w): some rows; what no pass covers repeats the border, and is never mixed in."""
-        # From the slabs, as asking the tensor ``seen`` would wait for a GPU.
-        rows, columns = _span([slab.rows for slab in self.slabs]), _span([slab.columns for slab in self.slabs])
-        top, bottom = (min(max(row, rows[0]), rows[1]) for row in (first, stop - 1))
-        maps = self.slabs[0].maps
-        total = maps.new_zeros(len(maps), bottom + 1 - top, self.count.shape[1])
-        for slab in self.slabs:
-            begin, end = max(top, slab.rows.start), min(bottom + 1, slab.rows.stop)
-            if begin < end:
-                total[:, begin - top : end - top, slab.columns] += _enlarged(slab, begin, end)
-        total /= self.count[top : bottom + 1].clamp(min=1)
-        sides = (columns[0], self.count.shape[1] - 1 - columns[1], top - first, stop - 1 - bottom)
-        return (
-            F.pad(total[None, :, :, columns[0] : columns[1] + 1], sides, mode="replicate")[0] if any(sides) else total
-        )
+    def _terms(self) -> list[_Term]:
+        """What adds up to the image: the passes over every band of rows, divided by how many there are."""
+        (tall, wide), (height, width) = self.count.shape, self.image_size
+        down = resized(tall, height, _span([slab.rows for slab in self.slabs]))
+        across = resized(wide, width, _span([slab.columns for slab in self.slabs]))
+        terms = []
+        for band in _bands([slab.rows for slab in self.slabs]):
+            slabs = [slab for slab in self.slabs if slab.rows.start <= band.start and band.stop <= slab.rows.stop]
+            count = sum((_mask(slab.columns, wide) for slab in slabs), np.zeros(wide))
+            rows, columns = down.weighted(_mask(band, tall)), across.weighted(1 / count.clip(1))
+            terms += [_term(slab, rows, columns) for slab in slabs]
+        return terms
 
 
 def merge_passes(maps: Sequence[Tensor], stride: int, places: Sequence[Placement]) -> Plane:
@@ -128,34 +155,70 @@ def _slab(maps: Tensor, stride: int, place: Placement, width: int) -> _Slab:
     rows, columns = slice(top, top + covered[0]), slice(left, left + covered[1])
     if place.mirrored:
         columns = slice(width - columns.stop, width - columns.start)
-    return _Slab(maps, stride, place, rows, columns)
+    precise = maps.to(torch.promote_types(maps.dtype, torch.float32))
+    return _Slab(precise.transpose(0, 1).contiguous(), stride, rows, columns, place.mirrored)
 
 
-def _span(parts: Sequence[slice]) -> tuple[int, int]:
-    """The first and the last index of some parts of an axis."""
-    return min(part.start for part in parts), max(part.stop for part in parts) - 1
+def _term(slab: _Slab, rows: Reading, columns: Reading) -> _Term:
+    """A pass as it is read through pixels of the plane."""
+    tall, _, wide = slab.maps.shape
+    return _Term(
+        slab.maps,
+        through_cells(rows, slab.rows, slab.stride, tall),
+        through_cells(columns, slab.columns, slab.stride, wide, slab.mirrored),
+    )
 
 
-def _enlarged(slab: _Slab, begin: int, end: int) -> Tensor:
-    """Rows ``begin`` to ``end`` of the plane that a pass covers, not mirrored, in canvas pixels."""
-    first, last = begin - slab.rows.start, end - slab.rows.start
-    # A cell more on either side: between their centres, rows are mixed of two cells.
-    low, high = max(0, first // slab.stride - 1), -(-last // slab.stride) + 1
-    rows = enlarge(slab.maps[None, :, low:high], slab.stride, (last - low * slab.stride, slab.place.extent[1]))[0]
-    return (rows.flip(2) if slab.place.mirrored else rows)[:, first - low * slab.stride :]
+def _bands(parts: Sequence[slice]) -> list[slice]:
+    """An axis cut wherever one of its parts begins or ends."""
+    return [slice(*ends) for ends in pairwise(sorted({end for part in parts for end in (part.start, part.stop)}))]
 
 
-def _places(n: int, length: int, part: slice, device: torch.device | None = None) -> Tensor:
-    """Where ``part`` of ``length`` pixels lies among ``n``, with half-pixel centres."""
-    pixels = torch.arange(part.start, part.stop, dtype=torch.float64, device=device)
-    return ((pixels + 0.5) * n / length - 0.5).clamp(0, n - 1)
+def _span(parts: Sequence[slice]) -> slice:
+    """From the first of some parts of an axis to the last."""
+    return slice(min(part.start for part in parts), max(part.stop for part in parts))
 
 
-def _bilinear(values: Tensor, places: Tensor, first: int, dim: int) -> Tensor:
-    """Read one axis, whose index begins at ``first``, at ``places``."""
-    low = places.floor().long()
-    weight = (places - low).to(values.dtype)
-    weight = weight[:, None] if dim == 1 else weight
-    low = low - first
-    high = (low + 1).clamp(max=values.shape[dim] - 1)
-    return torch.lerp(values.index_select(dim, low), values.index_select(dim, high), weight)
+def _mask(part: slice, length: int) -> npt.NDArray[np.float64]:
+    """1 inside a part of an axis, 0 elsewhere."""
+    mask = np.zeros(length)
+    mask[part] = 1
+    return mask
+
+
+def _parts(length: int, step: int) -> list[slice]:
+    """An axis cut into parts of ``step``, the last of which may be shorter."""
+    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
+
+
+def _block(reading: Reading, pixels: slice, maps: Tensor) -> _Block:
+    """The cells that some pixels are mixed of, for products with ``maps``."""
+    cells, shares = reading.block(pixels)
+    return _Block(cells, torch.from_numpy(shares).to(maps))
+
+
+def _strip(maps: Tensor, rows: _Block) -> Tensor | None:
+    """(r, C, w): rows of the image in columns of cells; None if they have no share of these maps."""
+    if not rows.shares.shape[1]:
+        return None
+    return _product([(rows.shares, maps[rows.cells].flatten(1))]).unflatten(1, maps.shape[1:])
+
+
+def _mix(strips: Sequence[Tensor | None], blocks: Sequence[_Block]) -> Tensor | None:
+    """(r * C, c): the sum of strips whose columns of cells are mixed to those of the image; None of nothing."""
+    parts = [
+        (strip.flatten(0, 1)[:, cells], shares.T)
+        for strip, (cells, shares) in zip(strips, blocks, strict=True)
+        if strip is not None and shares.shape[1]
+    ]
+    return _product(parts) if parts else None
+
+
+def _product(pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """The sum of the matrix products, in float32 also within autocast, which leaves operations in place alone."""
+    left, right = pairs[0]
+    total = left.new_empty(left.shape[0], right.shape[1])
+    with without_tf32(left.device):
+        for place, (left, right) in enumerate(pairs):
+            total.addmm_(left, right, beta=min(place, 1))
+    return total

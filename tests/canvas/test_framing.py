@@ -118,16 +118,6 @@ def test_flipped_doubles_the_passes():
     assert [place.mirrored for place in places] == [False] * (len(places) // 2) + [True] * (len(places) // 2)
 
 
-def test_strips_give_the_whole(monkeypatch):
-    from argus_core.nn import planes as dense
-
-    plane = merge_passes([torch.randn(3, 4, 6)], 16, [Canvas(64, 96).place(50, 60)])
-    whole = plane.to_image()
-    monkeypatch.setattr(dense, "STRIP", 3 * 60 * 7)
-    assert len(list(plane.strips())) == 8
-    torch.testing.assert_close(plane.to_image(), whole)
-
-
 def test_passes_of_different_scales_are_refused():
     with pytest.raises(ArgusError, match="different scales"):
         merge_passes([torch.ones(1, 2, 2)] * 2, 16, [Canvas(32).place(40, 40), Canvas(64).place(40, 40)])

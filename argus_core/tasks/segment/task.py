@@ -16,6 +16,7 @@ from argus_core.errors import ArgusError, Fault
 from argus_core.nn import merge_passes
 from argus_core.tasks.base import ClassNames, Task, map_fault
 from argus_core.tasks.example import paint_tokens
+from argus_core.tasks.segment.classify import classify
 from argus_core.tasks.segment.example import draw_labels, paint
 from argus_core.tasks.segment.loss import DenseLogits, MaskTarget, cross_entropy
 from argus_core.tasks.segment.metric import IoUMetric
@@ -70,10 +71,9 @@ class Segment(Task):
     def merge(self, predictions: Sequence[ClassMaps], placements: Sequence[Placement]) -> Segmentation:
         """The softmax of the passes' mean logits, at image pixels, on the CPU."""
         plane = merge_passes([maps.logits for maps in predictions], predictions[0].stride, placements)
-        parts = [_classify(strip) for _, strip in plane.strips()]
-        labels, confidence = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
-        unseen = ~plane.seen_in_image().cpu()
-        return Segmentation(labels.masked_fill_(unseen, self.ignore), confidence.masked_fill_(unseen, 0))
+        labels, confidence = classify(plane)
+        unseen = ~plane.seen_in_image()
+        return Segmentation(labels.masked_fill_(unseen, self.ignore).cpu(), confidence.masked_fill_(unseen, 0).cpu())
 
     def result(self, prediction: Segmentation, image: npt.NDArray[np.uint8]) -> SegmentResult:
         """Labels and confidence as arrays."""
@@ -174,12 +174,6 @@ class Segment(Task):
     def small(cls) -> Segment:
         """Three classes."""
         return cls(classes=("sky", "ground", "thing"))
-
-
-def _classify(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Most likely class and its probability, (h, w) each, of (K, h, w) logits, which are overwritten."""
-    top, labels = logits.float().max(dim=0)
-    return labels, logits.float().sub_(top).exp_().sum(dim=0).reciprocal_()
 
 
 def _remedy(truth: Mask, classes: int) -> str:
