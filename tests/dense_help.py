@@ -19,11 +19,11 @@ def plain_image(maps: Sequence[Tensor], stride: int, places: Sequence[Placement]
     for values, place in zip(maps, places, strict=True):
         canvas = larger(values, [stride * n for n in values.shape[1:]])[:, : place.extent[0], : place.extent[1]]
         top, left = (round(-o) for o in place.offset)
+        if place.mirrored:
+            canvas, left = canvas.flip(2), size[1] - left - canvas.shape[2]
         part = (slice(None), slice(top, top + canvas.shape[1]), slice(left, left + canvas.shape[2]))
-        for layer, added in ((total, canvas), (count, torch.ones_like(canvas[:1]))):
-            laid = torch.zeros_like(layer)
-            laid[part] = added
-            layer += laid.flip(2) if place.mirrored else laid
+        total[part] += canvas
+        count[part] += 1
     rows, columns = (count[0].sum(axis).nonzero()[:, 0] for axis in (1, 0))
     sides = [int(columns[0]), size[1] - 1 - int(columns[-1]), int(rows[0]), size[0] - 1 - int(rows[-1])]
     mean = (total / count.clamp(min=1))[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -11,7 +11,7 @@ from argus_core.tasks.segment import ClassMaps, Segment, Segmentation
 from dense_help import larger, plain_image
 
 FRAMINGS = [Canvas(96), Canvas(64, fit="crop"), Flipped(Canvas(96)), Flipped(Windows(64, 64, 40))]
-SIZES = [(72, 96), (120, 90), (5, 160), (161, 3)]
+CASES = [((72, 96), 150), ((72, 96), 1), ((120, 90), 2), ((5, 160), 3), ((161, 3), 20)]
 
 
 def answer(maps: list[torch.Tensor], stride: int, framing: Framing, size: tuple[int, int]) -> Segmentation:
@@ -41,8 +41,7 @@ def grids(framing: Framing, size: tuple[int, int], stride: int) -> list[list[int
 
 
 @pytest.mark.parametrize("framing", FRAMINGS, ids=repr)
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("classes", [1, 2, 150])
+@pytest.mark.parametrize(("size", "classes"), CASES)
 def test_pixels_have_the_class_and_the_confidence_of_the_definition(framing, size, classes) -> None:
     random = torch.Generator().manual_seed(classes)
     check([3 * torch.randn(classes, *grid, generator=random) for grid in grids(framing, size, 16)], 16, framing, size)
