@@ -11,7 +11,7 @@ from torch import Tensor
 from argus_core.backbones import Backbone
 from argus_core.backbones.base import Precision
 from argus_core.tokens import Needs
-from gpu_parts.bench import Bench, close
+from gpu_parts.bench import Bench, close, relative
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "auto")
 COMPILED = 1e-3
@@ -42,13 +42,13 @@ def check_compiled(bench: Bench) -> None:
         encode = encoding(backbone, side, batch)
         eager = last(encode)
         compile_anew(bench, backbone)
-        values["difference"] = float((last(encode) - eager).abs().max() / eager.abs().max())
-        close(values["difference"], COMPILED, "a token")
+        values["difference"] = difference = relative(last(encode), eager)
+        close(difference, COMPILED, "a token")
 
 
 def compiled(bench: Bench) -> None:
-    """As ``run``, compiled for each size anew, as long as there is time; at toy size for one."""
-    for precision in reversed(PRECISIONS):
+    """As ``run``, compiled for each size anew, as long as there is time; at toy size once."""
+    for precision in PRECISIONS[-1:] if bench.toy else reversed(PRECISIONS):
         backbone = bench.backbone(precision)
         for side, batch in [*sizes(bench)][: 1 if bench.toy else None]:
             label = name(precision, backbone, side, batch, "compiled")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from argus_core.backbones import Backbone
 from argus_core.backbones.base import Precision
@@ -134,6 +134,11 @@ def told(error: Exception) -> str:
     return text if isinstance(error, AssertionError) else f"{type(error).__name__}: {text}"
 
 
-def close(first: float, limit: float, what: str) -> None:
-    """AssertionError if a difference is above its limit."""
-    assert first <= limit, f"{what} differs by {number(first)}, more than {number(limit)}"
+def relative(value: Tensor, exact: Tensor) -> float:
+    """The largest difference, relative to the largest exact value."""
+    return float((value - exact).abs().max() / exact.abs().max())
+
+
+def close(difference: float, limit: float, what: str) -> None:
+    """AssertionError if a difference is above its limit, or no number."""
+    assert difference <= limit, f"{what} differs by {number(difference)}, more than {number(limit)}"

@@ -22,7 +22,7 @@ from argus_core.canvas import Canvas
 from argus_core.image.read import read_image
 from argus_core.tokens import Needs
 from argus_data.scenes.split import SceneSplit
-from gpu_parts.bench import Bench, close
+from gpu_parts.bench import Bench, close, relative
 
 EXACT, ROUNDED = 1e-3, 0.1
 """How far tokens in float32, and of the device's own precision, may be from the CPU's, relative to the largest."""
@@ -66,8 +66,8 @@ def check_tokens(bench: Bench, split: SceneSplit, folder: Path) -> None:
         backbone = tiny(precision=precision).to(bench.device)
         with bench.check(f"tokens in {backbone.precision} ({precision}) as on the CPU") as values:
             far = stored(folder / precision, backbone, split)
-            values["difference"] = float((far - near).abs().max() / near.abs().max())
-            close(values["difference"], limit, "a token")
+            values["difference"] = difference = relative(far, near)
+            close(difference, limit, "a token")
 
 
 def stored(path: Path, backbone: Backbone, split: SceneSplit) -> Tensor:
@@ -90,11 +90,11 @@ def check_resumed(bench: Bench, split: SceneSplit, folder: Path) -> None:
         write(folder / "whole", shard_bytes=SHARD_BYTES)
         with suppress(Stopped):
             write(folder / "resumed", shard_bytes=SHARD_BYTES, report=stop)
-        values["shards before"] = len([*shards(folder / "resumed")])
+        before = dict(shards(folder / "resumed"))
         write(folder / "resumed", shard_bytes=SHARD_BYTES)
         whole, resumed = dict(shards(folder / "whole")), dict(shards(folder / "resumed"))
-        values["shards"] = len(whole)
-        assert 0 < values["shards before"] < len(whole), "it was not stopped between two shards"
+        values["shards"], values["shards before"] = len(whole), len(before)
+        assert 0 < len(before) < len(whole), "it was not stopped between two shards"
         assert whole == resumed, "the bytes differ"
 
 

@@ -31,12 +31,12 @@ from gpu_parts.steps import joined
 
 RUN = {
     "heads": ("detect.split_tower", "classify.linear", "classify.prototypes"),
-    "data": "scenes:images=32,val=4,size=64",
+    "data": "scenes:images=16,val=4,size=64",
     "backbone": "tiny",
     "canvas": "64",
     "save_every": 5,
     "eval_every": 4,
-    "settings": {"batch": 8, "steps": 16, "width": 32, "stages": [], "sweep": []},
+    "settings": {"batch": 4, "steps": 16, "width": 32, "stages": [], "sweep": []},
 }
 """Heads that learn by gradients and in closed form, on live tokens."""
 KILLED, SAVED = 12, 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from argus_core.registry import HEADS
+from argus_core.testing.heads.subject import perturb
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -89,6 +91,16 @@ def test_a_run_that_is_cut_keeps_what_it_has(gpu, bench, monkeypatch) -> None:
     assert [part["name"] for part in found["parts"]] == ["checked"] and len(found["checks"]) == 3
 
 
+@pytest.mark.parametrize("name", ["depth.linear", "detect.slim_fcos"])
+def test_heads_of_other_weights_are_found_to_differ(gpu, name) -> None:
+    heads = importlib.import_module("gpu_parts.heads")
+    near, *example = heads.subject_of(name, toy=True).ready()
+    equal, other = copy.deepcopy(near), perturb(copy.deepcopy(near), seed=1)
+    assert {*dict(heads.differences(copy.deepcopy(near), equal, example, "cpu")).values()} == {0.0}
+    found = dict(heads.differences(near, other, example, "cpu"))
+    assert {step for step in found if found[step] > heads.LIMITS[step]} >= {"forward", "loss", "gradients", "optimizer"}
+
+
 def test_the_parts_fit_into_the_time_of_a_run(gpu) -> None:
     assert sum(part.seconds for part in gpu.PARTS) <= 60 * 8
     assert len({part.name for part in gpu.PARTS}) == len({part.function for part in gpu.PARTS}) == len(gpu.PARTS)
@@ -102,8 +114,10 @@ def test_at_toy_size_every_part_is_done_and_every_check_holds(gpu, tmp_path) -> 
     found = json.loads((tmp_path / "toy.json").read_text())
     assert [(part["name"], part["state"]) for part in found["parts"]] == [(part.name, "done") for part in gpu.PARTS]
     checks = {(check["part"], check["name"]) for check in found["checks"]}
-    names = [entry.name for entry in HEADS.entries()]
-    assert {("heads", f"{name}: {what}") for name in names for what in ("as on the CPU", "promises")} <= checks
+    assert {("heads", f"{entry.name}: as on the CPU") for entry in HEADS.entries()} <= checks
+    standard = {"detect.fcos", "detect.split_tower", "classify.knn", "segment.dpt", "depth.linear", "correspond.match"}
+    assert {("heads", f"{name}: promises") for name in standard} <= checks
+    assert {name for part, name in checks if part == "training steps"} >= {"detect.fcos", "classify.linear"}
     measured = {(figure["part"], figure["name"]) for figure in found["figures"] if figure["values"].get("ms", 1) > 0}
     assert {part for part, _ in checks | measured} == {part.name for part in gpu.PARTS}
     assert {name for part, name in measured if part == "backbone"} == {
