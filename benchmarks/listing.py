@@ -1,4 +1,4 @@
-"""`arena heads` with 200 third-party heads, against reading all entry points and against starting Python."""
+"""`arena heads` with 1,000 third-party heads in at most 0.25 s, beside reading all entry points and starting Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-HEADS, ROUNDS = 200, 7
+HEADS, ROUNDS = 1000, 7
 COMMANDS = {
     "arena heads": ("-m", "argus_arena", "heads"),
     "entry_points()": ("-c", "import importlib.metadata; importlib.metadata.entry_points()"),

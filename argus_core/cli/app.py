@@ -1,26 +1,21 @@
-"""What both command lines share: error messages, options made of requests, and options before the command name."""
+"""What both command lines share: the program, its error messages, and the options before the command name."""
 
 from __future__ import annotations
 
-import functools
-import inspect
 import io
 import platform
 import sys
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated
 
 import typer
 
-from argus_core.cli.early import check_device, check_path, checked
+from argus_core.cli.lazy import LazyGroup
+from argus_core.common.allocator import keep_memory
 from argus_core.errors import ArgusError
-from argus_core.plugins.files import register_all
 from argus_core.registry.loading import debugging
-
-R = TypeVar("R")
 
 
 def run_command(app: typer.Typer) -> None:
@@ -30,6 +25,7 @@ def run_command(app: typer.Typer) -> None:
             stream.reconfigure(errors="backslashreplace")  # a terminal may not be UTF-8
     # Sizes are checked before images are decoded, and what is too large is said in words of its own.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
+    keep_memory()
     try:
         app()
     except (ArgusError, OSError) as error:
@@ -44,50 +40,25 @@ def run_command(app: typer.Typer) -> None:
         sys.exit(130)
 
 
-def options_of(request: type[R], without: Collection[str] = ()) -> Callable[[Callable[[R], None]], Callable[..., None]]:
-    """Decorate a function of one ``request``, so that it is a command whose options are the fields of that dataclass.
-
-    Fields are annotated for typer: ``Annotated[int, typer.Option()]``. Those ``without`` an option keep their defaults.
-    """
-    hints = get_type_hints(request, include_extras=True)
-    parameters = [
-        parameter.replace(annotation=hints[name])
-        for name, parameter in inspect.signature(request).parameters.items()
-        if name not in without
-    ]
-
-    def decorate(run: Callable[[R], None]) -> Callable[..., None]:
-        @functools.wraps(run)
-        def command(**values: Any) -> None:
-            run(request(**values))
-
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return command
-
-    return decorate
-
-
-Device = Annotated[
-    str | None,
-    typer.Option(
-        "--device", callback=checked(check_device), help="cpu, cuda, cuda:1; default: a GPU where there is one"
-    ),
-]
-Annotations = Annotated[
-    Path | None,
-    typer.Option(
-        "--annotations",
-        callback=checked(check_path),
-        help="annotations of the images in COCO's format: COCO results get the ids of their images and categories",
-    ),
-]
 PACKAGES = ("argus-perception", "torch", "timm")
 
 
-def take_front_options(app: typer.Typer, help: str) -> None:
-    """Give ``app`` the options before the command name; ``help`` describes the whole command line."""
+def make_program(name: str, help: str, commands: Mapping[str, str]) -> typer.Typer:
+    """The program ``name`` with the options before the command name, and ``commands``: ``module:attribute`` by name."""
+
+    class Group(LazyGroup):
+        places = commands
+
+    app = typer.Typer(
+        name=name,
+        cls=Group,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
     app.callback(help=help)(before)
+    return app
 
 
 def versions() -> str:
@@ -119,5 +90,8 @@ def before(
     ] = False,
 ) -> None:
     """Register the plugins of files before the command runs."""
-    for spec in plugin or ():
-        register_all(spec)
+    if plugin:
+        from argus_core.plugins.files import register_all
+
+        for spec in plugin:
+            register_all(spec)

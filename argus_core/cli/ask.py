@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import typer
-
-from argus_core.cli.app import options_of
 from argus_core.cli.inputs import check_image, find_sources, parse_point
+from argus_core.cli.options import options_of
 from argus_core.cli.requests import LookRequest, MatchRequest, TokensRequest, check_embeddings, split_names, tiling
 from argus_core.errors import ArgusError
 from argus_core.registry.places import check_asked
 
-TASKS = {
-    "classify": "The best classes of every image.",
-    "segment": "The class of every pixel: index masks, and overlays with a legend.",
-    "depth": "Metres for every pixel: 16-bit PNG in millimetres, and pictures with a scale.",
-    "detect": "The objects of every image: COCO results, and pictures with named boxes.",
-}
 OPTIONS_OF_ONE_TASK = {
     "classify": ["top_k"],
     "detect": ["threshold", "annotations", "embeddings", "embedding_layer", "track"],
@@ -27,31 +19,28 @@ TILES = ("tiles", "overlap", "tile_merge")
 """Options of questions whose answers have a place in the image."""
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    app.command()(perceive)
-    for task, help in TASKS.items():
-        app.command(task, help=help)(_task_command(task))
-    app.command()(correspond)
-    app.command()(features)
-
-
 @options_of(LookRequest, without=("head", "top_k", "weights"))
 def perceive(request: LookRequest) -> None:
     """Everything at once: classes, masks, depth and objects of every image, one backbone pass per canvas."""
     look_at(request)
 
 
-def _task_command(task: str) -> Callable[..., None]:
+def _task_command(task: str, help: str) -> Callable[..., None]:
     """The command of one task, which one head answers."""
     others = [name for key, names in OPTIONS_OF_ONE_TASK.items() if key != task for name in names]
     others += TILES if task == "classify" else ()
 
-    @options_of(LookRequest, without=("tasks", "each", "weights", *others))
     def command(request: LookRequest) -> None:
         look_at(request, task)
 
-    return command
+    command.__doc__ = help
+    return options_of(LookRequest, without=("tasks", "each", "weights", *others))(command)
+
+
+classify = _task_command("classify", "The best classes of every image.")
+segment = _task_command("segment", "The class of every pixel: index masks, and overlays with a legend.")
+depth = _task_command("depth", "Metres for every pixel: 16-bit PNG in millimetres, and pictures with a scale.")
+detect = _task_command("detect", "The objects of every image: COCO results, and pictures with named boxes.")
 
 
 @options_of(MatchRequest)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from argus_core.cli.app import Device, options_of
 from argus_core.cli.early import checked
+from argus_core.cli.options import Device, options_of
 from argus_core.cli.requests import (
     GRAPHS,
     BuildRequest,
@@ -19,12 +19,6 @@ from argus_core.cli.requests import (
 )
 from argus_core.errors import ArgusError
 from argus_core.registry.places import DEFAULT_MODEL, check_model
-
-
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    for command in (build, info, export, push, bench):
-        app.command()(command)
 
 
 @options_of(BuildRequest)
@@ -56,13 +50,15 @@ def info(
 
 @options_of(ExportRequest)
 def export(request: ExportRequest) -> None:
-    """Write a model for other programs: ONNX or PyTorch graphs, a folder for transformers, or a bundle of Argus."""
+    """Write a model for other programs: ONNX, PyTorch or OpenVINO graphs, a folder for transformers, or a bundle of Argus."""
     if request.format in GRAPHS and request.variant is not None:
         raise ArgusError(
             f"--variant {request.variant} is of bundles and hf folders; {request.format} graphs hold float32 weights"
         )
     if request.format not in GRAPHS and request.embeddings:
         raise ArgusError(f"--embeddings is of graphs ({', '.join(GRAPHS)}); a {request.format} needs no preparation")
+    if request.format != "openvino" and request.int8 is not None:
+        raise ArgusError(f"--int8 is of OpenVINO's graphs: add --format openvino, in place of {request.format}")
     check_embeddings(request)
     from argus_core.cli.model_work import export_model
 

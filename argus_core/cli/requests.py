@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from argus_core.canvas.large import Tiling
-from argus_core.cli.app import Annotations, Device
 from argus_core.cli.early import (
     check_license,
     check_merge,
@@ -25,6 +24,7 @@ from argus_core.cli.early import (
     one_of,
     parse_tiles,
 )
+from argus_core.cli.options import Annotations, Device
 from argus_core.errors import ArgusError
 from argus_core.formats.table import OTHERS
 from argus_core.registry.places import DEFAULT_MODEL, check_model, check_repository
@@ -81,7 +81,7 @@ License = Annotated[
     str | None,
     typer.Option("--require-license", callback=checked(check_license), help="permissive: leave out heads that are not"),
 ]
-GRAPHS = ("onnx", "torch")
+GRAPHS = ("onnx", "torch", "openvino")
 FORMATS = ("bundle", "hf", *GRAPHS)
 VARIANTS = ("bf16_backbone", "heads")
 Variant = Annotated[
@@ -205,9 +205,17 @@ class ExportRequest:
     model: Model = None
     format: Annotated[
         str,
-        typer.Option("--format", callback=checked(one_of("export format", FORMATS)), help="bundle, hf, onnx or torch"),
+        typer.Option("--format", callback=checked(one_of("export format", FORMATS)), help="bundle, hf, onnx, torch or openvino"),
     ] = "bundle"
     variant: Variant = None
+    int8: Annotated[
+        Path | None,
+        typer.Option(
+            "--int8",
+            callback=checked(check_path),
+            help="folder of images like yours: of openvino, calibrate the backbone in int8 on half, check it on others",
+        ),
+    ] = None
     verify: Annotated[bool, typer.Option(help="compare graphs with the model at six sizes")] = True
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="leave out heads whose package is not installed")

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import typer
-
-from argus_core.cli.app import options_of
+from argus_core.cli.options import options_of
 from argus_core.cli.requests import ServeRequest, split_names, tiling
 from argus_core.common.extras import need
 from argus_core.registry.places import check_asked
 from argus_core.serve.address import bind, check_caller_rules
-
-
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(serve)
 
 
 @options_of(ServeRequest)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from email.parser import HeaderParser
-from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions, version
-from typing import Any
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, distributions, version
+from typing import Any, NamedTuple
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from argus_core.errors import ArgusError
@@ -20,6 +18,7 @@ OWN = "argus-perception"
 """The distribution of Argus itself."""
 ONLY = "ARGUS_PLUGINS"
 WITHOUT = "ARGUS_DISABLE"
+_HEADER = re.compile(r"^(Name|Version):[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -53,48 +52,72 @@ class Entry:
 
 def find_entries(group: str) -> list[Entry]:
     """The entry points of a group; distributions whose metadata cannot be read are left out."""
-    return [entry for entries in _scan(group) if isinstance(entries, list) for entry in entries]
+    return [
+        Entry(point.name, point.value, found.name, found.version)
+        for found in _scan(group)
+        if isinstance(found, _Points)
+        for point in found.points
+        if point.group == group
+    ]
 
 
 def damaged(prefix: str) -> list[str]:
     """What is wrong with distributions whose entry points, in groups that begin with ``prefix``, cannot be read."""
-    return [fault for fault in _scan(prefix) if isinstance(fault, str)]
+    return [found for found in _scan(prefix) if isinstance(found, str)]
 
 
 def unread(prefix: str, groups: Collection[str]) -> list[tuple[str, str]]:
     """Distribution and group of entry points whose group begins with ``prefix`` but is not one of ``groups``."""
-    pairs: set[tuple[str, str]] = set()
-    for candidate in distributions():
-        with contextlib.suppress(Exception):  # ``damaged`` reports what cannot be read
-            if prefix in (candidate.read_text("entry_points.txt") or ""):
-                names = {point.group for point in candidate.entry_points}
-                pairs |= {(_label(candidate), name) for name in names if name.startswith(prefix) and name not in groups}
-    return sorted(pairs)
+    known = [found for found in _scan(prefix) if isinstance(found, _Points)]
+    return sorted(
+        {
+            (f"{found.name} {found.version}".strip(), point.group)
+            for found in known
+            for point in found.points
+            if point.group not in groups
+        }
+    )
 
 
-def _scan(group: str) -> Iterator[list[Entry] | str]:
-    """For each distribution with the text ``group`` in its entry points, those of that group, or why there are none."""
-    # importlib.metadata.entry_points() raises for all of them if one file is damaged, and parses every file.
+class _Points(NamedTuple):
+    """Entry points of a distribution."""
+
+    name: str
+    version: str
+    points: list[EntryPoint]
+
+
+def _scan(prefix: str) -> Iterator[_Points | str]:
+    """Each distribution with entry points in groups that begin with ``prefix``, or why these cannot be read."""
+    # importlib.metadata.entry_points() raises for all of them if one file is damaged.
     seen: set[str] = set()
     for candidate in distributions():
         try:
-            if group not in (candidate.read_text("entry_points.txt") or ""):
+            points = [point for point in candidate.entry_points if point.group.startswith(prefix)]
+            if not points:
                 continue
             name, version = _identity(candidate)
-            if canonicalize_name(name) in seen:  # hidden by one of that name earlier on the path, as for pip
-                continue
-            seen.add(canonicalize_name(name))
-            points = candidate.entry_points.select(group=group)
-            yield [Entry(point.name, point.value, name, version) for point in points]
+            if canonicalize_name(name) not in seen:  # else hidden by one of that name earlier on the path, as for pip
+                seen.add(canonicalize_name(name))
+                yield _Points(name, version, points)
         except Exception as error:
-            yield f"entry points of {_label(candidate)} cannot be read: {type(error).__name__}: {error}"
+            if _may_declare(candidate, prefix):
+                yield f"entry points of {_label(candidate)} cannot be read: {type(error).__name__}: {error}"
+
+
+def _may_declare(distribution: Distribution, prefix: str) -> bool:
+    """Whether the text of damaged entry points has ``prefix``, or cannot be read at all."""
+    try:
+        return prefix in (distribution.read_text("entry_points.txt") or "")
+    except Exception:
+        return True
 
 
 def _identity(distribution: Distribution) -> tuple[str, str]:
-    # Only the headers: parsing a long description with them takes longer than the rest of a listing.
+    # A parser of e-mail would take longer than all the rest of a listing.
     text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
-    headers = HeaderParser().parsestr(text.partition("\n\n")[0])
-    return headers["Name"] or "unknown distribution", headers["Version"] or ""
+    headers = dict(_HEADER.findall(text.partition("\n\n")[0]))
+    return headers.get("Name") or "unknown distribution", headers.get("Version", "")
 
 
 def _label(distribution: Distribution) -> str:
@@ -126,6 +149,8 @@ def unmet(name: str) -> list[Unmet]:
 
 def conflict(name: str) -> str:
     """Why a distribution is incompatible with the installed Argus, and what to do; empty if it is not."""
+    from packaging.requirements import Requirement
+
     for missing in unmet(name):
         if missing.here and canonicalize_name(Requirement(missing.requirement).name) == OWN:
             return (
@@ -145,6 +170,8 @@ def advice(name: str) -> str:
 
 
 def _check(text: str) -> Unmet | None:
+    from packaging.requirements import Requirement  # a list of what is installed does not need it
+
     try:
         requirement = Requirement(text)
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):

@@ -101,6 +101,31 @@ def test_a_cell_that_is_run_again_replaces_what_it_registered(by_hand):
     assert str(HEADS.find("good")) == "detect.good = __main__:Good (file good.py:Good)"
 
 
+@pytest.mark.parametrize(
+    ("metadata", "origin"),
+    [
+        ("Metadata-Version: 2.1\nName: My-Heads\nVersion: 2\n\nName: text\nVersion: 3\n", "My-Heads 2"),
+        ("Version:2 \r\nName:  my.heads\t\r\n\r\nVersion: 3\r\n", "my.heads 2"),
+        ("Name: my-heads\nDescription: long\n        Version: 3\n", "my-heads"),
+        ("Name:\nVersion:\n", "unknown distribution"),
+    ],
+)
+def test_names_and_versions_are_those_of_the_headers(install, metadata, origin):
+    folder = install("my_heads", "argus.heads", {"detect.mine": "nowhere:Mine"})
+    (folder / "my_heads-1.2.dist-info/METADATA").write_bytes(metadata.encode())
+    assert HEADS.find("detect.mine").origin == origin
+
+
+def test_of_two_versions_of_a_distribution_the_first_on_the_path_counts(install, tmp_path, monkeypatch):
+    install("my-heads", "argus.heads", {"detect.mine": "second:Mine"})
+    first = tmp_path / "first" / "My_Heads-3.dist-info"
+    first.mkdir(parents=True)
+    (first / "METADATA").write_text("Name: My_Heads\nVersion: 3\n")
+    (first / "entry_points.txt").write_text("[argus.heads]\ndetect.mine = first:Mine\n")
+    monkeypatch.syspath_prepend(str(first.parent))
+    assert str(HEADS.find("detect.mine")) == "detect.mine = first:Mine (My_Heads 3)"
+
+
 def test_what_was_not_registered_by_hand_cannot_be_removed():
     with pytest.raises(ArgusError, match=r"unknown head registered by hand 'detect\.fcos'; known: none"):
         HEADS.unregister("detect.fcos")

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from argus_core.cli.app import make_program, run_command
 
-import typer
-
-from argus_arena.cli.cache import cache, data
-from argus_arena.cli.check import check
-from argus_arena.cli.compare import board, compare, report, reproduce
-from argus_arena.cli.domains import domains
-from argus_arena.cli.plugins import backbones, heads, plugin, plugins, protocols
-from argus_arena.cli.predict import predict, text
-from argus_arena.cli.train import evaluate, train
-from argus_core.cli.app import run_command, take_front_options
-
-app = typer.Typer(
-    name="arena",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-command: Callable[..., None]
-for command in (heads, backbones, protocols, plugins, check, train):
-    app.command()(command)
-app.command(name="eval")(evaluate)
-for command in (compare, board, reproduce, domains, report, predict, text):
-    app.command()(command)
-for name, group in {"cache": cache, "data": data, "plugin": plugin}.items():
-    app.add_typer(group, name=name)
-take_front_options(app, "Train, score and compare heads on one frozen vision backbone.")
+COMMANDS = {
+    "heads": "argus_arena.cli.plugins:heads",
+    "backbones": "argus_arena.cli.plugins:backbones",
+    "protocols": "argus_arena.cli.plugins:protocols",
+    "plugins": "argus_arena.cli.plugins:plugins",
+    "check": "argus_arena.cli.check:check",
+    "train": "argus_arena.cli.train:train",
+    "eval": "argus_arena.cli.train:evaluate",
+    "compare": "argus_arena.cli.compare:compare",
+    "board": "argus_arena.cli.compare:board",
+    "reproduce": "argus_arena.cli.compare:reproduce",
+    "domains": "argus_arena.cli.domains:domains",
+    "report": "argus_arena.cli.compare:report",
+    "predict": "argus_arena.cli.predict:predict",
+    "text": "argus_arena.cli.predict:text",
+    "cache": "argus_arena.cli.cache:cache",
+    "data": "argus_arena.cli.cache:data",
+    "plugin": "argus_arena.cli.plugin:plugin",
+}
+app = make_program("arena", "Train, score and compare heads on one frozen vision backbone.", COMMANDS)
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ import typer
 
 from argus_arena.cli.options import Config, request_options, with_options
 from argus_arena.requests import Comparison, RunRequest, check_names, given_options, make, make_request
-from argus_core.cli.app import Device
 from argus_core.cli.early import check_heads, check_out, check_path, checked, checked_data
+from argus_core.cli.options import Device
 
 SETTLED = ("train_split", "val_split", "seed", "eval_batch", "save_every")
 """Fields of a run that are no options of a comparison."""

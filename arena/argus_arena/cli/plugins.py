@@ -1,4 +1,4 @@
-"""Commands about plugins: heads, backbones, protocols, plugins, plugin new."""
+"""Commands that list what is installed: heads, backbones, protocols, plugins."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from argus_core.cli.early import check_out, checked
 from argus_core.errors import ArgusError
 from argus_core.registry import BACKBONES, HEADS, PROTOCOLS, Entry
 
 if TYPE_CHECKING:
     from argus_core.plugins.inventory import Package
-
-
-plugin = typer.Typer(help="Write your own plugins.", no_args_is_help=True)
 
 
 def heads() -> None:
@@ -106,34 +101,3 @@ def _show_faults(indent: str, failed: Mapping[str, str], warnings: Sequence[str]
         print(f"{indent}FAILED {name}: {reason}")
     for warning in warnings:
         print(f"{indent}warning: {warning}")
-
-
-@plugin.callback()
-def group() -> None:
-    """Write your own plugins."""
-
-
-@plugin.command()
-def new(
-    name: Annotated[str, typer.Argument(help="name of the package, as on PyPI, such as my-head")],
-    kind: Annotated[str, typer.Option("--kind", help="head, task, backbone, data or listener")] = "head",
-    task: Annotated[
-        str | None, typer.Option("--task", help="of a head: classify, segment, depth, detect or correspond")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", callback=checked(check_out), help="folder to write; default: NAME")
-    ] = None,
-    author: Annotated[str | None, typer.Option("--author", help="default: the name in git's configuration")] = None,
-) -> None:
-    """Write a complete package that works: code, tests, README, licence and workflow, to be changed from there."""
-    from argus_arena.template.kinds import choose
-    from argus_arena.template.names import Names, check_free
-    from argus_arena.template.render import commands, git_author, render, write_project
-
-    chosen, names = choose(kind, task), Names.of(name)
-    check_free(chosen, names)
-    folder = out or Path(name)
-    write_project(folder, render(chosen, names, author or git_author() or f"The {name} authors"))
-    print(f"{folder} is written: a {kind} that works. Next:\n")
-    for line in (f"cd {folder}", "pip install -e '.[dev]'", "pytest", *commands(chosen, names)):
-        print(f"    {line}")

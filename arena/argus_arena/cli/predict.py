@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from argus_arena.cli.options import RunPath
-from argus_core.cli.app import Annotations, Device
 from argus_core.cli.ask import look_at
 from argus_core.cli.early import check_out, checked, checked_data
+from argus_core.cli.options import Annotations, Device
 from argus_core.cli.requests import (
     Batch,
     EmbeddingLayer,
