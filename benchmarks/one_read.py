@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from argus_arena.comparison.grouping import only
+from argus_arena.comparison.grouping import select_heads
 from argus_arena.distributed import join_processes
 from argus_arena.requests import CacheRequest, make_request
 from argus_arena.run.config import RunConfig, resolve
@@ -25,6 +25,7 @@ from argus_arena.run.prepare import prepare
 from argus_arena.run.sources import open_run_data
 from argus_arena.tools.cache import build_cache
 from argus_arena.training.checkpoints import Checkpoints
+from argus_arena.training.learner import Learner
 from argus_arena.training.loop import Loop, LoopOptions
 from argus_arena.training.progress import Reporter
 from argus_arena.training.train import make_learners
@@ -47,8 +48,8 @@ SETTINGS = {"batch": 8, "steps": 8, "width": 32}
 class TrainingOnly(Loop):
     """The loop without evaluations and saved states."""
 
-    def _evaluate(self, done: int) -> None:
-        pass
+    def _due(self, done: int) -> list[Learner]:
+        return []
 
     def _save(self, done: int) -> None:
         pass
@@ -76,7 +77,7 @@ def throttled(rate: float) -> Iterator[None]:
 
 def train(config: RunConfig, names: tuple[str, ...]) -> float:
     """Seconds of training these heads side by side."""
-    config, plugins = only(config, names), load_plugins()
+    config, plugins = select_heads(config, names), load_plugins()
     device = config.request.device or "cpu"
     with tempfile.TemporaryDirectory() as folder, join_processes(device) as process:
         run = prepare(config, open_run_data(config.request, plugins), process)

@@ -14,6 +14,7 @@ from argus_arena.run.prepare import prepare
 from argus_arena.run.sources import open_run_data
 from argus_arena.tools.cache import build_cache
 from argus_arena.training.checkpoints import Checkpoints
+from argus_arena.training.learner import Learner
 from argus_arena.training.loop import Loop, LoopOptions
 from argus_arena.training.progress import Reporter
 from argus_arena.training.train import make_learners
@@ -26,8 +27,8 @@ SETTINGS = {"layers": [2, 5, 11], "width": 64, "batch": 16, "epochs": 6, "stages
 class TrainingOnly(Loop):
     """The loop without its evaluations: reading, targets, steps, log and saved states remain."""
 
-    def _evaluate(self, done: int) -> None:
-        pass
+    def _due(self, done: int) -> list[Learner]:
+        return []
 
 
 def main() -> None:

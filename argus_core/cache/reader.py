@@ -34,14 +34,15 @@ from argus_core.tokens import Item, Needs, PlacedTokens, Tokens
 class CacheSource:
     """The token source of a complete cache; it can be pickled, for data-loader workers.
 
-    With ``reuse`` all batches share their memory, which is about twice as fast: use a batch before the next ``read``,
-    and do not write into it. Data-loader workers ignore it, because their queue holds several batches. ``positional``
-    reads by offset instead of through a memory map; by default if the cache exceeds 0.8 of the physical memory. Only
-    ``needs`` are read, by default everything.
+    With ``reuse`` all batches share the memory of that many, which is about twice as fast: a batch is overwritten by
+    the ``reuse``-th ``read`` after it, and must not be written into. Data-loader workers ignore it, because their
+    queue holds several batches. A shallow copy reads the same files into memory of its own. ``positional`` reads by
+    offset instead of through a memory map; by default if the cache exceeds 0.8 of the physical memory. Only ``needs``
+    are read, by default everything.
     """
 
     def __init__(
-        self, cache: Cache, *, reuse: bool = False, positional: bool | None = None, needs: Needs | None = None
+        self, cache: Cache, *, reuse: int = 0, positional: bool | None = None, needs: Needs | None = None
     ) -> None:
         spec = cache.manifest.spec
         self.path, self.fingerprint = cache.path, cache.id
@@ -61,7 +62,8 @@ class CacheSource:
         self._rows = {n: rows_per_pass(self.info, n, layer, self._extent, prefix) for n, layer in self._names}
         self._first = {n: first_rows(rows, len(self.views), self._shard_images) for n, rows in self._rows.items()}
         self._files: dict[int, ShardFile] = {}
-        self._buffers: dict[str, Buffer] = {}
+        self._buffers: dict[tuple[int, str], Buffer] = {}
+        self._reads = 0
         self._scratch = Scratch()
 
     def __len__(self) -> int:
@@ -84,6 +86,7 @@ class CacheSource:
     def read(self, items: Sequence[Item]) -> PlacedTokens:
         """The items' tokens in the stored format (int8 as float32), padding cells zero, and their placements."""
         placements = [self.placement(item) for item in items]
+        self._reads += 1
         tensors = {name: self._batch(name, layer, items) for name, layer in self._names}
         tokens = Tokens(
             {layer: tensors[n].permute(0, 3, 1, 2) for n, layer in self._names if n.startswith("maps")},
@@ -138,9 +141,10 @@ class CacheSource:
     def _buffer(self, name: str, shape: tuple[int, ...]) -> Buffer:
         if not self.reuse or get_worker_info() is not None:
             return Buffer(shape, read_dtype(self._dtype))
-        if name not in self._buffers or len(self._buffers[name]) < shape[0]:
-            self._buffers[name] = Buffer(shape, read_dtype(self._dtype))
-        return self._buffers[name]
+        key = (self._reads % self.reuse, name)
+        if key not in self._buffers or len(self._buffers[key]) < shape[0]:
+            self._buffers[key] = Buffer(shape, read_dtype(self._dtype))
+        return self._buffers[key]
 
 
 def _exceeds_memory(cache: Cache) -> bool:

@@ -8,7 +8,8 @@ import torch
 
 from argus_arena.distributed import Distributed
 from argus_arena.run.batches import Order
-from argus_arena.scoring.evaluate import Predictor, evaluate, sample_places
+from argus_arena.scoring.chunks import chunks
+from argus_arena.scoring.evaluate import evaluate
 from argus_arena.scoring.rules import Scoring
 from argus_core.backbones.live import FramedSource
 from argus_core.canvas import Canvas, Windows
@@ -148,15 +149,16 @@ def test_what_scoring_looks_at_grows_with_the_samples_and_not_with_their_square(
 
 def test_predictions_needed_soonest_are_kept(monkeypatch):
     """Pairs share images: none is read again while those that are kept suffice."""
-    monkeypatch.setattr("argus_arena.scoring.evaluate.KEPT", 2)
-    split = Labelled(12)
-    samples, scoring = [(n, (0, n)) for n in range(1, 12)], live(split)
-    dense = {"dense": Dense(FakeBackbone().info, TASK).eval()}
-    predict = Predictor(dense, scoring, ALONE, 4)
-    for number in range(1, 12):
-        predict([0, number])
-        predict.forget(sample_places(samples), number)
-    assert sorted(split.reads) == list(range(12))
+    monkeypatch.setattr("argus_arena.scoring.chunks.KEPT", 2)
+    found = list(chunks(tuple((n, (0, n)) for n in range(1, 12)), 1))
+    assert [index for chunk in found for index in chunk.missing] == list(range(12))
+    found = list(chunks(tuple((n, (n, (n + 5) % 12)) for n in range(12)), 2))
+    have: set[int] = set()
+    for chunk in found:
+        assert not have & set(chunk.missing) and len(chunk.kept) <= 2
+        have |= set(chunk.missing)
+        assert all(have >= set(images) for _, images in chunk.samples)
+        have = set(chunk.kept) & have
 
 
 class Hashed(int):

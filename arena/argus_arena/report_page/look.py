@@ -14,7 +14,7 @@ from argus_arena.distributed import Distributed
 from argus_arena.leaderboard.standings import RankingKey, Row, Standing
 from argus_arena.report_page.collect import labels
 from argus_arena.run.folder import RunFolder
-from argus_arena.scoring.evaluate import Predictor, usable
+from argus_arena.scoring.evaluate import usable
 from argus_arena.scoring.rules import Scoring, Source, check_task
 from argus_core.backbones.live import FramedSource
 from argus_core.cache import Cache, CacheSource
@@ -24,6 +24,7 @@ from argus_core.common.progress import ProgressBar
 from argus_core.data import Split
 from argus_core.errors import ArgusError
 from argus_core.head import Head
+from argus_core.model.composition import run_passes
 from argus_core.model.heads import merged_needs
 from argus_core.plugins.data_spec import open_data, split_of
 from argus_core.plugins.hooks import load_plugins
@@ -102,7 +103,8 @@ def _predictions(
             heads = {label: entry.head for label, entry in members.items()}
             for start in range(0, len(images), BATCH):
                 chunk = images[start : start + BATCH]
-                for index, by_label in Predictor(heads, scoring, process, BATCH)(chunk).items():
+                batches = ((some, placed.to(process.device)) for some, placed in scoring.batches(chunk, BATCH))
+                for index, by_label in run_passes(heads, batches).items():
                     predictions[index] |= {label: _kept(entry, threshold) for label, entry in by_label.items()}
                 bar.advance(len(chunk))
     return predictions

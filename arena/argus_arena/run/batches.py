@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from argus_arena.distributed import Distributed
+from argus_core.cache.ahead import Ahead, reads_ahead
 from argus_core.data import Split
 from argus_core.head import Head
 from argus_core.tasks import Task
@@ -21,6 +24,8 @@ from argus_core.tokens import Features, Item, Tokens, TokenSource
 
 ALIGNMENT = 16
 """The alignment in bytes of every tensor in the packed copy."""
+ASKING = threading.Lock()
+"""Held while a data set is asked for truths, as a head may read several batches at once while it is fitted."""
 Batch = tuple[Tokens, dict[str, list[Any]]]
 Indices = npt.NDArray[np.int64]
 
@@ -73,11 +78,10 @@ class TrainingData:
         """The tokens of some items, and the targets of every task."""
         tokens, placements = self.source.read(items)
         indices = [index for index, _ in items]
+        with ASKING:
+            truths = {name: [self.split.truth(index, name) for index in indices] for name in tasks}
         targets = {
-            name: [
-                task.target(self.split.truth(index, name), place)
-                for index, place in zip(indices, placements, strict=True)
-            ]
+            name: [task.target(truth, place) for truth, place in zip(truths[name], placements, strict=True)]
             for name, task in tasks.items()
         }
         return tokens, targets
@@ -106,23 +110,37 @@ class FitBatches:
     device: torch.device
 
     def __iter__(self) -> Iterator[tuple[Features, list[Any]]]:
-        images, task = self.data.order.images, self.head.task
+        with Ahead(self._batches(), thread=reads_ahead(self.data.source)) as batches:
+            for batch in batches:
+                tokens, targets = batch_to(batch, self.device)
+                yield tokens.features(self.head.needs), targets[self.head.task.name]
+
+    def _batches(self) -> Iterator[Batch]:
+        # Memory of its own: who fits may go through the images several times at once.
+        data, tasks = replace(self.data, source=copy(self.data.source)), {self.head.task.name: self.head.task}
+        images = data.order.images
         for start in range(0, len(images), self.batch):
-            items = [(index, "id") for index in images[start : start + self.batch]]
-            tokens, targets = self.data.batch(items, {task.name: task})
-            yield tokens.to(self.device).features(self.head.needs), targets_to(targets[task.name], self.device)
+            yield data.batch([(index, "id") for index in images[start : start + self.batch]], tasks)
 
 
 def step_batches(
     data: TrainingData, tasks: Mapping[str, Task], steps: range, workers: int, process: Distributed
-) -> Iterator[Batch]:
-    """The batches of some steps on the process's device; a batch may be overwritten once the next one is asked for."""
+) -> Ahead[Batch]:
+    """The batches of some steps, in memory; a batch may be overwritten once the next one is asked for.
+
+    They are read ahead by ``workers`` processes, or without any by a thread if ``reads_ahead`` allows it.
+    """
     # The samples are whole batches already, made by step, so that any step can be the first.
     loader: DataLoader[Batch] = DataLoader(
         Steps(data, tasks, process), batch_size=None, sampler=steps, num_workers=workers
     )
-    for tokens, targets in loader:
-        yield tokens.to(process.device), {name: targets_to(each, process.device) for name, each in targets.items()}
+    return Ahead(loader, thread=not workers and reads_ahead(data.source))
+
+
+def batch_to(batch: Batch, device: torch.device) -> Batch:
+    """Tokens and targets on ``device``."""
+    tokens, targets = batch
+    return tokens.to(device), {name: targets_to(each, device) for name, each in targets.items()}
 
 
 def targets_to(targets: Sequence[Any], device: torch.device) -> list[Any]:

@@ -110,7 +110,8 @@ class CachedOrigin:
         for cache, split in ((self.train, train), (self.val, val)):
             cache.require(needs)
             cache.check_images(split)
-        return CacheSource(self.train, reuse=True, needs=needs), CacheSource(self.val, reuse=True, needs=needs)
+        # Two batches: one is read while heads learn from the other.
+        return CacheSource(self.train, reuse=2, needs=needs), CacheSource(self.val, needs=needs)
 
 
 class LiveOrigin:

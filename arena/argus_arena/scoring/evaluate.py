@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 
 from argus_arena.distributed import Distributed
+from argus_arena.scoring.chunks import Chunk, Samples, chunks
 from argus_arena.scoring.pool import Pool
 from argus_arena.scoring.rules import ImageTokens, Scoring, Source, check_scoring
+from argus_core.cache.ahead import Ahead, reads_ahead
 from argus_core.head import Head
 from argus_core.model.composition import run_passes
 from argus_core.tasks import Metric
 from argus_core.tokens import TokenSource
 
 Progress = Callable[[int, int], None]
-Samples = tuple[tuple[int, tuple[int, ...]], ...]
-KEPT = 256
-"""Images whose predictions are kept for later samples, as images of many pairs are."""
 
 
 def usable(source: TokenSource | Source) -> list[int]:
@@ -41,13 +38,15 @@ def evaluate(
         own = samples[process.rank :: process.size]
         pool = Pool({name: heads[name] for name in names}, scoring, metrics, own)
         others = {name: heads[name] for name in names if name not in pool.heads}
-        predictor = Predictor(others, scoring, process, batch, pool)
-        places = sample_places(own)
-        for start in range(0, len(own), batch):
-            _score(own[start : start + batch], predictor, metrics)
-            predictor.forget(places, start + batch)
-            pool.score_many()
-            progress(min((start + batch) * process.size, len(samples)), len(samples))
+        done, predictions = 0, dict[int, dict[str, Any]]()
+        with _reading(own, scoring, batch) as reading:
+            for chunk, batches in reading:
+                predictions |= run_passes(others, _passes(batches, process.device, pool))
+                _score(chunk.samples, predictions, others, scoring, metrics)
+                predictions = {index: predictions[index] for index in chunk.kept}
+                pool.score_many()
+                done += len(chunk.samples)
+                progress(min(done * process.size, len(samples)), len(samples))
         pool.score()
     for metric in metrics.values():
         metric.merge(process.gather(metric.state()))
@@ -62,59 +61,35 @@ def _groups(heads: Mapping[str, Head], scoring: Scoring) -> dict[Samples, list[s
     return groups
 
 
-def _score(samples: Samples, predictor: Predictor, metrics: Mapping[str, Metric]) -> None:
-    """Give the predictions for some samples to the metrics; each of their images is read once."""
-    predictions = predictor(list(dict.fromkeys(index for _, images in samples for index in images)))
-    for number, images in samples:
-        key = predictor.scoring.key(number, images)
-        for name, head in predictor.heads.items():
-            sample = tuple(predictions[index][name] for index in images)
-            truth = predictor.scoring.split.truth(number, head.task.name)
-            metrics[name].update(key, sample[0] if len(sample) == 1 else sample, truth)
+def _reading(samples: Samples, scoring: Scoring, batch: int) -> Ahead[tuple[Chunk, Iterable[ImageTokens]]]:
+    """The samples by chunks, each with the passes over the images that were not kept from earlier ones.
 
-
-def sample_places(samples: Samples) -> dict[int, list[int]]:
-    """By image: the places in ``samples`` of those that it is part of, ascending."""
-    places: dict[int, list[int]] = defaultdict(list)
-    for place, (_, images) in enumerate(samples):
-        for index in images:
-            places[index].append(place)
-    return places
-
-
-class Predictor:
-    """Heads' predictions for images, in image pixels; those of images that are needed again are kept.
-
-    The tokens it reads go to the ``pool`` too, if there is one, whose heads are run later.
+    Where a thread may read, it reads the passes of the next chunk; else every batch is read when it is asked for.
     """
+    ahead = reads_ahead(scoring.source)
+    parts = ((chunk, scoring.batches(chunk.missing, batch)) for chunk in chunks(samples, batch))
+    return Ahead(((chunk, list(batches) if ahead else batches) for chunk, batches in parts), thread=ahead)
 
-    def __init__(
-        self, heads: Mapping[str, Head], scoring: Scoring, process: Distributed, batch: int, pool: Pool | None = None
-    ) -> None:
-        self.heads, self.scoring, self.process, self.batch, self.pool = heads, scoring, process, batch, pool
-        self._predictions: dict[int, dict[str, Any]] = {}
 
-    def __call__(self, images: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
-        """By image, by head: the prediction, its passes merged."""
-        missing = [index for index in images if index not in self._predictions]
-        self._predictions |= run_passes(self.heads, self._passes(missing))
-        return self._predictions
+def _passes(batches: Iterable[ImageTokens], device: torch.device, pool: Pool) -> Iterator[ImageTokens]:
+    """Batches on ``device``, whose vectors the pool keeps."""
+    for indices, placed in batches:
+        on_device = placed.to(device)
+        pool.add(indices, on_device)
+        yield indices, on_device
 
-    def forget(self, places: Mapping[int, Sequence[int]], place: int) -> None:
-        """Keep the predictions of at most ``KEPT`` images, those that samples from ``place`` on need the soonest.
 
-        ``places`` are those of the samples of each image, see ``sample_places``.
-        """
-        needed = []
-        for index in self._predictions:
-            coming = bisect_left(places[index], place)
-            if coming < len(places[index]):
-                needed.append((places[index][coming], index))
-        self._predictions = {index: self._predictions[index] for _, index in sorted(needed)[:KEPT]}
-
-    def _passes(self, images: Sequence[int]) -> Iterator[ImageTokens]:
-        for indices, placed in self.scoring.batches(images, self.batch):
-            on_device = placed.to(self.process.device)
-            if self.pool is not None:
-                self.pool.add(indices, on_device)
-            yield indices, on_device
+def _score(
+    samples: Samples,
+    predictions: Mapping[int, Mapping[str, Any]],
+    heads: Mapping[str, Head],
+    scoring: Scoring,
+    metrics: Mapping[str, Metric],
+) -> None:
+    """Give the predictions for some samples, by image and head, to the heads' metrics."""
+    for number, images in samples:
+        key = scoring.key(number, images)
+        for name, head in heads.items():
+            sample = tuple(predictions[index][name] for index in images)
+            truth = scoring.split.truth(number, head.task.name)
+            metrics[name].update(key, sample[0] if len(sample) == 1 else sample, truth)

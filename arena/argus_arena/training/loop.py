@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from argus_arena.distributed import Interrupted, interruptible
-from argus_arena.run.batches import FitBatches, TrainingData, step_batches
+from argus_arena.run.batches import FitBatches, TrainingData, batch_to, step_batches
 from argus_arena.scoring.evaluate import evaluate
 from argus_arena.scoring.rules import Scoring
 from argus_arena.training.checkpoints import Checkpoints, finite
@@ -70,13 +69,14 @@ class Loop:
 
     def _run_steps(self, steps: range) -> None:
         tasks = {learner.head.task.name: learner.head.task for learner in self.learners if learner.head.trained}
-        batches = step_batches(self.data, tasks, steps, self.options.workers, self.process)
-        with interruptible(self.process) as interrupted:
-            began = time.perf_counter()
-            for step, (tokens, targets) in zip(steps, batches, strict=True):
-                self.read_seconds += time.perf_counter() - began
-                self._train(step, tokens, targets)
-                self._evaluate(step + 1)
+        reading, before = step_batches(self.data, tasks, steps, self.options.workers, self.process), self.read_seconds
+        with interruptible(self.process) as interrupted, reading as batches:
+            for step, batch in zip(steps, batches, strict=True):
+                self._train(step, *batch_to(batch, self.process.device))
+                if due := self._due(step + 1):
+                    batches.settle()  # scoring reads the data set too, which need not be safe to read from two threads
+                    self._score(due, step + 1)
+                self.read_seconds = before + batches.waited
                 begun = self._begin_stages(step + 1)
                 stop = self.process.any_process(interrupted.is_set())
                 ended = self._all_failed()
@@ -86,7 +86,6 @@ class Loop:
                     raise Interrupted
                 if ended:
                     return
-                began = time.perf_counter()
 
     def _all_failed(self) -> bool:
         return all(learner.failure for learner in self.learners)
@@ -150,8 +149,8 @@ class Loop:
             learner.begin(phase)
         return bool(starting)
 
-    def _evaluate(self, done: int) -> None:
-        self._score([learner for learner in self._active(done - 1) if done in self.evaluations[learner.name]], done)
+    def _due(self, done: int) -> list[Learner]:
+        return [learner for learner in self._active(done - 1) if done in self.evaluations[learner.name]]
 
     def _score(self, due: Sequence[Learner], done: int) -> None:
         heads = {f"{learner.name}/{variant}": head for learner in due for variant, head in learner.variants().items()}

@@ -1,0 +1,66 @@
+"""Batches that a thread makes, each while the one before it is used."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from types import TracebackType
+from typing import TypeVar
+
+from argus_core.cache.reader import CacheSource
+from argus_core.registry.loading import debugging
+
+T = TypeVar("T")
+
+
+class Ahead(Iterator[T]):
+    """Gives ``items`` in their order; with ``thread`` the next one is made while the last one given is used.
+
+    An error is raised where its item is asked for, and nothing is made after it. A context, at whose end no thread is
+    left. ``waited`` is how long the user of the items waited for them, in seconds.
+    """
+
+    def __init__(self, items: Iterable[T], *, thread: bool) -> None:
+        self.waited = 0.0
+        self._items = iter(items)
+        self._thread = ThreadPoolExecutor(1, "read-ahead") if thread else None
+        self._coming: Future[T] | None = None
+
+    def __next__(self) -> T:
+        began = time.perf_counter()
+        try:
+            if self._thread is None:
+                return next(self._items)
+            if self._coming is None:
+                self._coming = self._thread.submit(next, self._items)
+            item = self._coming.result()
+            self._coming = self._thread.submit(next, self._items)
+            return item
+        finally:
+            self.waited += time.perf_counter() - began
+
+    def settle(self) -> None:
+        """Wait until the thread has nothing to do before another item is asked for."""
+        began = time.perf_counter()
+        if self._coming is not None:
+            wait([self._coming])
+        self.waited += time.perf_counter() - began
+
+    def __enter__(self) -> Ahead[T]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
+
+
+def reads_ahead(source: object) -> bool:
+    """Whether a thread may read a source: a cache, but not with ARGUS_DEBUG=1, so that debuggers show one thread.
+
+    A backbone that runs live is not run beside heads: it would compete for the same cores or the same GPU, and need
+    not be safe to call from a thread.
+    """
+    return isinstance(source, CacheSource) and not debugging()
