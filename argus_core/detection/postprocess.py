@@ -40,12 +40,12 @@ def candidates(
     ``cls`` (K, N) and ``quality`` (1, N) are logits, ``ltrb`` (4, N) canvas pixels; a score is the root of
     the product of both probabilities. Points beyond ``extent`` (2: height, width) are left out.
     """
-    quality = quality.masked_fill(~points.within(extent), -torch.inf).sigmoid()
-    # The best scores lie among as many points with the best maxima: the scores of all others are never computed.
-    best = (cls.amax(dim=0).sigmoid() * quality[0]).sqrt()  # (N,)
+    classes, quality = cls.sigmoid(), quality.masked_fill(~points.within(extent), -torch.inf).sigmoid()
+    # The best scores lie among as many points with the best maxima.
+    best = (classes.amax(dim=0) * quality[0]).sqrt()  # (N,)
     found = (best > options.score).nonzero()[:, 0]
     found = found[best[found].topk(min(options.candidates, len(found)), sorted=False).indices]
-    scores = (cls[:, found].sigmoid() * quality[:, found]).sqrt().flatten()  # (K * found,)
+    scores = (classes[:, found] * quality[:, found]).sqrt().flatten()  # (K * found,)
     values, order = scores.topk(min(options.candidates, len(scores)))
     values = values[values > options.score]
     order = order[: len(values)]
