@@ -208,7 +208,9 @@ class CacheRequest(Request):
         default="fp16", description="fp16, bf16, fp32 or int8"
     )
     splits: Names = Field(default=("train", "val"), description="splits to cache")
-    batch: PassBatch = 8
+    batch: int | None = Field(
+        default=None, ge=1, description="images per backbone pass; default: 8, on a GPU 32, or as the cache was begun"
+    )
     device: Device = None
     compile: bool = Field(default=False, description="run the backbone through torch.compile")
     skip_bad: bool = Field(default=False, description="leave out unreadable images and list them")

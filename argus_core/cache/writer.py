@@ -29,6 +29,7 @@ from argus_core.errors import ArgusError
 from argus_core.tokens import FeatureInfo, FinalNorm
 
 SHARD_BYTES = 64 << 20
+CPU_BATCH, GPU_BATCH = 8, 32
 UNFINISHED_FILE = re.compile(r"\.(manifest\.json|norm\.safetensors)\.\d+\.tmp")
 UNFINISHED_SHARD = re.compile(r"\.\d{5,}\.(safetensors|json)\.\d+\.tmp|\.tmp[A-Za-z0-9]{6}")
 """Names of files while they are being written."""
@@ -40,7 +41,7 @@ def write_cache(
     split: Split,
     spec: CacheSpec,
     *,
-    batch: int = 8,
+    batch: int = CPU_BATCH,
     shard_bytes: int = SHARD_BYTES,
     skip_bad: bool = False,
     expected: int | None = None,
@@ -70,9 +71,19 @@ def write_cache(
         job.run(todo, partial(render_image, split, spec, skip_bad), threads, meter)
 
 
+def batch_size(path: Path, device: torch.device) -> int:
+    """How many images share a forward pass unless the user says: as in the cache begun at ``path``, else by device.
+
+    On a CPU the time of an image hardly depends on it, and memory grows with it; a GPU is idle in small passes.
+    """
+    if holds_cache(path):
+        return Manifest.read(path).layout["batch"]
+    return CPU_BATCH if device.type == "cpu" else GPU_BATCH
+
+
 def _version(path: Path) -> int:
     """The format of an existing cache, in which it is finished, else the newest."""
-    return int(Manifest.read(path).fingerprint["format"]) if (path / "manifest.json").exists() else FORMAT
+    return int(Manifest.read(path).fingerprint["format"]) if holds_cache(path) else FORMAT
 
 
 def _plan(backbone: Backbone, split: Split, spec: CacheSpec, batch: int, shard_bytes: int, version: int) -> Manifest:

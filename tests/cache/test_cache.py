@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from argus_core.backbones.live import LiveSource
 from argus_core.cache import Cache, CacheSource, CacheSpec, estimate, fingerprint, info, verify, write_cache
+from argus_core.cache.writer import batch_size
 from argus_core.canvas import Canvas
 from argus_core.errors import ArgusError
 from argus_core.tokens import Needs
@@ -245,6 +246,12 @@ def test_a_change_of_format_batch_or_field_name_is_refused(plain, monkeypatch):
     monkeypatch.setattr("argus_core.cache.manifest.READABLE", (4, 5))
     with pytest.raises(ArgusError, match=r"is of format 3, this version of Argus reads 4 and 5; use the version"):
         Cache.open(plain.path)
+
+
+def test_a_begun_cache_keeps_its_batch_on_any_device(plain, tmp_path):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert batch_size(plain.path, cpu) == batch_size(plain.path, gpu) == 2
+    assert batch_size(tmp_path, cpu) < batch_size(tmp_path, gpu)
 
 
 def test_a_cache_with_more_taps_and_views_serves_a_run_that_wants_fewer(cached):

@@ -11,6 +11,7 @@ from argus_arena.requests import CacheRequest
 from argus_arena.run.data_faults import DataChecks, sizes_of
 from argus_arena.run.sources import backbone_record, find_tiles
 from argus_core.cache import Cache, CacheSpec, estimate, info, verify, write_cache
+from argus_core.cache.writer import batch_size
 from argus_core.canvas import Canvas
 from argus_core.common.device import find_device
 from argus_core.common.files import read_sealed, write_sealed
@@ -67,11 +68,10 @@ def build_cache(request: CacheRequest) -> None:
 
 def _write_split(request: CacheRequest, backbone: Backbone, split: Split, spec: CacheSpec, out: Path) -> None:
     size, free = estimate(split, backbone.info, spec), shutil.disk_usage(_existing(request.out)).free
-    shape, about = spec.canvas.label, f"{size / 1e9:.2f} GB of {free / 1e9:.0f} GB free"
+    batch = request.batch or batch_size(out, backbone.device)
+    what = f"{counted(len(split), 'image')} on {spec.canvas.label}, views {','.join(spec.views)}, {batch} in a pass"
     with ProgressBar(f"cache {split.name}", len(split)) as bar:
-        bar.print(
-            f"{split.name}: {counted(len(split), 'image')} on {shape}, views {','.join(spec.views)}, about {about}"
-        )
+        bar.print(f"{split.name}: {what}, about {size / 1e9:.2f} GB of {free / 1e9:.0f} GB free")
         if left_out := split.left_out():
             bar.print(f"{split.name}: passed over {left_out}")
         began = time.perf_counter()
@@ -80,7 +80,7 @@ def _write_split(request: CacheRequest, backbone: Backbone, split: Split, spec: 
             backbone,
             split,
             spec,
-            batch=request.batch,
+            batch=batch,
             skip_bad=request.skip_bad,
             expected=size,
             report=lambda done, total, rate, left: bar.update(done, total=total),
