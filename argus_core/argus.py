@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from argus_core.export.folder import ExportReport
+    from argus_core.export.int8 import Images
     from argus_core.model.plan import Plan
     from argus_core.model.watch import WatchedFrame
     from argus_core.saving.push import Upload
@@ -128,17 +129,36 @@ class Argus(Questions):
 
         return export_torch(self, folder, verify, embedding=self.embedding_layers if embeddings else None)
 
+    def export_openvino(
+        self, folder: str | Path, verify: bool = True, embeddings: bool = False, int8: Images | None = None
+    ) -> ExportReport:
+        """Write OpenVINO graphs, see ``export.ir``, with a backbone in int8 if there are images to calibrate it on."""
+        from argus_core.export.ir import export_openvino
+
+        layers = self.embedding_layers if embeddings else None
+        return export_openvino(self, folder, verify, embedding=layers, int8=int8)
+
     def quantize_int8(self) -> Self:
-        """Store the backbone's linear weights as int8, in place, see ``export.engines``; needs the extra ``quant``."""
-        from argus_core.export.engines import quantize_int8
+        """Store the backbone's linear weights as int8, in place, see ``export.weights``; needs the extra ``quant``."""
+        from argus_core.export.weights import quantize_int8
 
         return quantize_int8(self)
 
-    def compile(self, engine: str = "inductor", int8: bool = False) -> Self:  # type: ignore[override]
-        """Run the backbone with ``inductor``, ``openvino`` or ``eager`` from now on, see ``export.engines``."""
+    def compile(  # type: ignore[override]
+        self,
+        engine: str = "inductor",
+        precision: str = "fp32",
+        images: Images | None = None,
+        graph: str | Path | None = None,
+    ) -> Self:
+        """Run the backbone with ``inductor``, ``openvino`` or ``eager`` from now on, see ``export.engines``.
+
+        OpenVINO's ``precision`` may be ``bf16``, or ``int8`` with ``images`` that it is calibrated on; ``graph`` is the
+        folder of an ``export_openvino``.
+        """
         from argus_core.export.engines import compile_backbone
 
-        return compile_backbone(self, engine, int8)
+        return compile_backbone(self, engine, precision, images, graph)
 
     def plan(self) -> Plan:
         """The passes for an image, and the cost of backbone and heads; prints as a table."""

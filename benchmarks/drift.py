@@ -15,11 +15,12 @@ import numpy as np
 import onnxruntime
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
 
 from argus_core import Argus, Canvas, Correspond, build_head
 from argus_core.data import Split
+from argus_core.export.agreement import agreement
 from argus_core.export.folder import KEY
+from argus_core.export.int8 import EACH
 from argus_core.export.onnx import open_graph
 from argus_core.head import Head
 from argus_core.plugins.data_spec import open_data, split_of
@@ -37,7 +38,7 @@ SCORES = {"classify": "top1", "segment": "mIoU", "depth": "rmse", "detect": "AP"
 EXACT = "float32"
 
 
-def variants(argus: Argus, folder: Path) -> dict[str, Predictor]:
+def variants(argus: Argus, folder: Path, images: Sequence[Any]) -> dict[str, Predictor]:
     """The Argus in float32, and with every other precision and engine."""
     argus.save(folder / "bf16", variant="bf16_backbone")
     argus.export_onnx(folder / "onnx", verify=False)
@@ -46,12 +47,23 @@ def variants(argus: Argus, folder: Path) -> dict[str, Predictor]:
         "bf16_backbone file": Argus.load(folder / "bf16", variant="bf16_backbone"),
         "int8 weights": copy.deepcopy(argus).quantize_int8(),
         "OpenVINO float32": copy.deepcopy(argus).compile("openvino"),
-        "OpenVINO int8": copy.deepcopy(argus).compile("openvino", int8=True),
+        "OpenVINO bf16": copy.deepcopy(argus).compile("openvino", "bf16"),
+        "OpenVINO int8": copy.deepcopy(argus).compile("openvino", "int8", images),
     }
     return {
         **{name: partial(run_heads, variant) for name, variant in arguses.items()},
         "ONNX Runtime": onnx_predictor(argus, folder / "onnx"),
     }
+
+
+def calibration(specs: Sequence[str]) -> list[Any]:
+    """Training images of all data sets, in equal shares, to calibrate int8 on."""
+    images = []
+    for spec in specs:
+        split = split_of(open_data(spec, load_plugins()), "train")
+        share = min(len(split), 2 * EACH // len(specs))
+        images += [split.read(number * len(split) // share) for number in range(share)]
+    return images
 
 
 def run_heads(argus: Argus, canvases: Tensor, extent: Tensor) -> dict[str, list[Any]]:
@@ -97,31 +109,6 @@ def to_prediction(head: Head, values: dict[str, Tensor], strides: list[int], ext
     return Described(values["descriptors"], strides[0], extent, canvas, search)
 
 
-def agreement(task: str, exact: Any, other: Any) -> float:
-    """Agreement of two predictions of an image: a share, a cosine, or for depth a mean relative difference."""
-    if task == "classify":
-        return float(exact.scores.argmax() == other.scores.argmax())
-    if task == "segment":
-        return float((exact.labels == other.labels).float().mean())
-    if task == "depth":
-        return float(((other.depth - exact.depth).abs() / exact.depth).mean())
-    if task == "detect":
-        return matched_share(exact, other)
-    rows, columns = (-(-end // exact.stride) for end in exact.extent)
-    cosines = torch.cosine_similarity(exact.maps, other.maps, dim=0)
-    return float(cosines[:rows, :columns].mean())
-
-
-def matched_share(exact: Detections, other: Detections, score: float = 0.3) -> float:
-    """The share of all detections that the other side has too, with the same class; nan if both are empty."""
-    first, second = exact.scores >= score, other.scores >= score
-    if not first.any() or not second.any():
-        return 0.0 if first.any() or second.any() else float("nan")
-    same = box_iou(exact.boxes[first], other.boxes[second]) > 0.9
-    same &= exact.labels[first][:, None] == other.labels[second]
-    return float(torch.cat([same.any(dim=0), same.any(dim=1)]).float().mean())
-
-
 def drift(names: Sequence[str], argus: Argus, predictors: dict[str, Predictor], split: Split, limit: int) -> list[str]:
     """A row of the table for each of several heads that share data and canvas."""
     canvas, task = argus.canvas_of(names[0]), argus.head(names[0]).task.name
@@ -144,7 +131,7 @@ def drift(names: Sequence[str], argus: Argus, predictors: dict[str, Predictor], 
             solves = argus.head(name).task.name
             truth = split.truth(number, solves)
             metric.update(f"{number}", predictions[0] if len(predictions) == 1 else tuple(predictions), truth)
-            agreements[variant, name].append(agreement(solves, images[0][EXACT][name], predictions[0]))
+            agreements[variant, name].append(agreement(images[0][EXACT][name], predictions[0]))
     return [row(name, argus.head(name).task.name, len(samples), [*predictors], metrics, agreements) for name in names]
 
 
@@ -171,13 +158,14 @@ def main() -> None:
     for name in argus.heads:
         spec = argus.head(name).record["data"]["spec"]
         groups.setdefault((spec, "val", argus.canvas_of(name)), []).append(name)
+    specs = [spec for spec, _, _ in groups]
     if options.pairs:
         match = build_head("correspond.match", argus.backbone.info, Correspond())
         match.canvas = Canvas(256)
         argus.add("match", match)
         groups[options.pairs, "test", Canvas(256)] = ["match"]
     with tempfile.TemporaryDirectory() as folder:
-        predictors = variants(argus, Path(folder))
+        predictors = variants(argus, Path(folder), calibration(specs))
         print(
             "| head (samples) | float32 | "
             + " | ".join([*predictors][1:])

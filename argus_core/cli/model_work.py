@@ -20,6 +20,7 @@ from argus_core.common.license import require
 from argus_core.common.progress import finished, working
 from argus_core.errors import counted
 from argus_core.export.folder import is_export
+from argus_core.export.int8 import Drift
 from argus_core.model.plan import Plan
 from argus_core.saving.push import push
 from argus_core.saving.record import record_lines
@@ -67,12 +68,18 @@ def export_model(request: ExportRequest) -> None:
         elif format == "hf":
             argus.export_hf(out, variant=request.variant)
         else:
-            write = argus.export_onnx if format == "onnx" else argus.export_torch
             argus.embedding_layer = request.embedding_layer
-            report = write(out, request.verify, request.embeddings)
+            report = _write_graphs(argus, request)
     for line in _graphs(report) if report else ():
         print(line)
     finished("written", out, time.perf_counter() - start)
+
+
+def _write_graphs(argus: Argus, request: ExportRequest) -> Mapping[str, Any]:
+    if request.format == "openvino":
+        return argus.export_openvino(request.out, request.verify, request.embeddings, request.int8)
+    write = argus.export_onnx if request.format == "onnx" else argus.export_torch
+    return write(request.out, request.verify, request.embeddings)
 
 
 def keep(argus: Argus, tasks: str | None) -> None:
@@ -111,12 +118,15 @@ def push_model(request: PushRequest) -> None:
 def _graphs(report: Mapping[str, Any]) -> Iterator[str]:
     """A line per graph: its file, and the largest difference of each output from the model's own."""
     for graph, path in report["files"].items():
-        yield f"{path.name}  {path.stat().st_size / 2**20:.1f} MiB"
+        size = sum(part.stat().st_size for part in (path, path.with_suffix(".bin")) if part.exists())
+        yield f"{path.name}  {size / 2**20:.1f} MiB"
         for name, outputs in report.get("largest", {}).items():
             if name == graph or (graph == "argus" and name.startswith("argus/")):
                 yield f"    {name}: " + ", ".join(f"{key} {value:.1e}" for key, value in outputs.items())
     limit = f"largest differences at six sizes; allowed is {report.get('limit')} of an output's largest value"
     yield limit if "largest" in report else "not verified"
+    if "int8" in report:
+        yield f"{Drift(**report['int8'])}"
 
 
 def build_model(request: BuildRequest) -> None:

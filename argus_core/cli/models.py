@@ -50,7 +50,7 @@ def info(
 
 @options_of(ExportRequest)
 def export(request: ExportRequest) -> None:
-    """Write a model for other programs: ONNX, PyTorch or OpenVINO graphs, a folder for transformers, or a bundle of Argus."""
+    """Write a model for other programs: ONNX, PyTorch or OpenVINO graphs, a transformers folder, a bundle of Argus."""
     if request.format in GRAPHS and request.variant is not None:
         raise ArgusError(
             f"--variant {request.variant} is of bundles and hf folders; {request.format} graphs hold float32 weights"

@@ -205,7 +205,7 @@ class ExportRequest:
     model: Model = None
     format: Annotated[
         str,
-        typer.Option("--format", callback=checked(one_of("export format", FORMATS)), help="bundle, hf, onnx, torch or openvino"),
+        typer.Option("--format", callback=checked(one_of("export format", FORMATS)), help=", ".join(FORMATS)),
     ] = "bundle"
     variant: Variant = None
     int8: Annotated[

@@ -14,7 +14,9 @@ from argus_core.detection.postprocess import SOFT_FLOOR
 FEW = 1000
 """Up to so many boxes torchvision suppresses all classes at once, shifted apart, which rounds slightly differently."""
 Candidates = tuple[Tensor, Tensor, Tensor]
-Step = Callable[[Tensor, Tensor], tuple[Tensor, tuple[Tensor, Tensor]]]
+State = tuple[Tensor, Tensor, Tensor]
+"""Scores that are left (B, M), boxes and labels."""
+Step = Callable[[State, Tensor], tuple[State, tuple[Tensor, Tensor]]]
 
 
 def decode(output: DenseOutput, options: DecodeOptions) -> dict[str, Tensor]:
@@ -48,8 +50,8 @@ def candidates(level: Level, points: Points, extent: Tensor, options: DecodeOpti
 def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, options: DecodeOptions) -> dict[str, Tensor]:
     """The non-redundant boxes among (B, M, 4), (B, M), (B, M), as in ``decode``; a score of -1 marks an empty place."""
     boxes, scores = boxes.detach(), scores.detach()
-    step = _step(boxes if options.soft else _apart(boxes, scores, labels), labels, options)
-    values, picks = (rounds.T for rounds in _repeat(step, scores, options.limit))  # (B, limit)
+    state = scores, boxes if options.soft else _apart(boxes, scores, labels), labels
+    values, picks = (rounds.T for rounds in _repeat(_step(options), state, options.limit))  # (B, limit)
     real = values >= (SOFT_FLOOR if options.soft else 0.0)
     return {
         "boxes": torch.where(real[:, :, None], boxes.gather(1, picks[:, :, None].expand(-1, -1, 4)), 0.0),
@@ -59,31 +61,34 @@ def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, options: DecodeOptio
     }
 
 
-def _step(boxes: Tensor, labels: Tensor, options: DecodeOptions) -> Step:
+def _step(options: DecodeOptions) -> Step:
     """One round: take the best box of each image, and lower or remove its rivals."""
 
-    def step(left: Tensor, _: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def step(state: State, nothing: Tensor) -> tuple[State, tuple[Tensor, Tensor]]:
+        left, boxes, labels = state
         best, index = left.max(dim=1)
         box = boxes.gather(1, index[:, None, None].expand(-1, 1, 4))
         overlap = _iou(box, boxes)
         rival = (overlap > options.iou) & (labels == labels.gather(1, index[:, None]))
         lowered = left * (1 - overlap) if options.soft else torch.full_like(left, -1.0)
         left = torch.where(rival & (left >= 0), lowered, left).scatter(1, index[:, None], -1.0)
-        return left, (best.clone(), index.clone())
+        # Boxes and labels pass through, as OpenVINO reads no loop that looks at values outside of itself; it also runs
+        # a loop only once if that does not use what it counts by.
+        return (left, boxes.clone(), labels.clone()), (best + nothing, index.clone())
 
     return step
 
 
-def _repeat(step: Step, scores: Tensor, rounds: int) -> tuple[Tensor, Tensor]:
+def _repeat(step: Step, state: State, rounds: int) -> tuple[Tensor, Tensor]:
     """(rounds, B) best scores and their indices; in a graph this stays a loop."""
-    turns = torch.arange(rounds, device=scores.device)
+    turns = torch.zeros(rounds, device=state[0].device)
     if torch.compiler.is_exporting():
         from torch._higher_order_ops.scan import scan
 
-        return scan(step, scores, turns)[1]
+        return scan(step, state, turns)[1]
     results = []
     for turn in turns:
-        scores, best = step(scores, turn)
+        state, best = step(state, turn)
         results.append(best)
     values, picks = zip(*results, strict=True)
     return torch.stack(values), torch.stack(picks)

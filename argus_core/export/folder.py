@@ -57,12 +57,14 @@ class _Written(TypedDict):
 class ExportReport(_Written, total=False):
     """The files by graph, their terms, and, if they were verified, their differences from the Argus.
 
-    ``differences`` are by graph, output and shape of the images, ``largest`` by graph and output.
+    ``differences`` are by graph, output and shape of the images, ``largest`` by graph and output; ``int8`` is the
+    drift of a backbone in int8.
     """
 
     limit: float
     largest: dict[str, dict[str, float]]
     differences: dict[str, dict[str, dict[str, float]]]
+    int8: dict[str, Any]
 
 
 def export_graphs(
@@ -73,8 +75,12 @@ def export_graphs(
     verify: bool,
     limit: float,
     embedding: EmbeddingLayers | None = None,
+    int8: Callable[[Parts, Path], dict[str, Any]] | None = None,
 ) -> ExportReport:
-    """Let ``write`` put the graphs of an Argus into ``folder``, and with ``verify`` run and compare each of them."""
+    """Let ``write`` put the graphs of an Argus into ``folder``, and with ``verify`` run and compare each of them.
+
+    ``int8`` then puts a quantised backbone into the files, and says how far it is off.
+    """
     with at_rest(argus), staged(folder) as stage:
         parts = take_apart(argus, embedding)
         files = write(argus, parts, stage)
@@ -84,6 +90,8 @@ def export_graphs(
         if verify:
             checked = check_graphs(argus, parts, {name: open_graph(path) for name, path in files.items()}, limit)
             report |= {"limit": limit, "largest": checked.largest(), "differences": checked.differences}
+        if int8 is not None:
+            report["int8"] = int8(parts, stage)
         write_json(stage / REPORT, {**report, "files": {name: path.name for name, path in files.items()}})
         return report
 

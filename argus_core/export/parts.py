@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from argus_core.errors import ArgusError
-from argus_core.export.engines import quantized
 from argus_core.export.graph import Answer, Encode, Image, Reader, Whole, stride_of
 from argus_core.export.match import matcher
 from argus_core.export.trace import coarsest, example_images, image_axes, token_axes
+from argus_core.export.weights import quantized
 from argus_core.model import Composition
 from argus_core.tasks.correspond import DescriptorMaps
 from argus_core.tokens import Needs
