@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -22,9 +21,6 @@ from argus_core.model.outline import outline
 from argus_core.model.passes import Pass
 from argus_core.tasks.classify import Classify
 from argus_core.tokens import FeatureInfo, Needs
-
-if TYPE_CHECKING:
-    pass
 
 
 class Heads(nn.Module):
