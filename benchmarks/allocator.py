@@ -83,7 +83,7 @@ def perceiving() -> Callable[[], object]:
     return lambda: argus.perceive(images)
 
 
-WORKS = {
+WORKS: dict[str, Callable[[], Callable[[], object]]] = {
     "lite0": partial(caching, "tf_efficientnet_lite0", 352, 16),
     "mobilenet": partial(caching, "mobilenetv2_100", 352, 16),
     "vit_tiny": partial(caching, "vit_tiny_patch16_224", 640, 4),

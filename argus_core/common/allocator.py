@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 SWITCH = "ARGUS_KEEP_MEMORY"
 """Environment variable: 0 leaves the allocator as the system has it."""
@@ -35,6 +36,27 @@ def keep_memory() -> bool:
         libc.madvise(first, (block + RESERVED - first) // page * page, MADV_HUGEPAGE)
         libc.free(block)
     return kept
+
+
+def kept_bytes() -> int:
+    """About how many bytes the process keeps for blocks to come; 0 where that cannot be known."""
+    if not _has_glibc():
+        return 0
+    import ctypes
+
+    class Information(ctypes.Structure):
+        """glibc's ``mallinfo2``: ten sizes, of which the eighth is in use and the ninth is free."""
+
+        _fields_ = (("sizes", ctypes.c_size_t * 10),)
+
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallinfo2"):  # before glibc 2.33
+        return 0
+    libc.mallinfo2.restype = Information
+    used, free = libc.mallinfo2().sizes[7:9]
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    resident = int(status.split("RssAnon:")[1].split()[0]) * 1024
+    return min(free, max(0, resident - used))  # what is free may never have been touched
 
 
 def _has_glibc() -> bool:

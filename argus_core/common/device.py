@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from argus_core.common.allocator import kept_bytes
 from argus_core.errors import ArgusError
 
 
@@ -30,12 +31,12 @@ def find_device(name: str | None = None) -> torch.device:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device, those included that torch holds there for tensors to come."""
+    """Bytes that are free on a device, those included that the process holds there for tensors to come."""
     if device.type == "cuda":
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + reserved
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
-        return int(fields["MemAvailable"].split()[0]) * 1024
+        return int(fields["MemAvailable"].split()[0]) * 1024 + kept_bytes()
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

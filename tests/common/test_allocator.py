@@ -97,3 +97,13 @@ def test_a_system_without_room_for_the_reserve_keeps_memory_all_the_same():
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)); {KEEP}"
     words = run(limited)
     assert words[0] == "True" and int(words[-1]) < PAGES / 100
+
+
+@glibc
+def test_what_is_kept_is_free_for_tensors_to_come():
+    lines = (KEEP, "from argus_core.common.allocator import kept_bytes", "block = bytearray(400 << 20)")
+    while_used, afterwards = (
+        int(run("; ".join((*lines, *last)))[1])
+        for last in (["print(kept_bytes())"], ["del block", "print(kept_bytes())"])
+    )
+    assert while_used < 100 << 20 < 300 << 20 < afterwards < 600 << 20
