@@ -86,13 +86,18 @@ class Plane:
         maps = self.slabs[0].maps
         room, wide = (TILE, min(COLUMNS, width)) if maps.device.type == "cpu" else (WIDE_TILE, width)
         terms = self._terms()
-        blocks = [(part, [_block(term.columns, part, maps) for term in terms]) for part in _parts(width, wide)]
+        blocks = [(part, _blocks([term.columns for term in terms], part, maps)) for part in _parts(width, wide)]
         for rows in _parts(height, max(1, room // (self.channels * wide))):
-            strips = [_strip(term.maps, _block(term.rows, rows, maps)) for term in terms]
-            for columns, shares in blocks:
-                shape = rows.stop - rows.start, self.channels, columns.stop - columns.start
-                mixed = _mix(strips, shares)
-                yield rows, columns, maps.new_zeros(shape) if mixed is None else mixed.view(shape)
+            down = _blocks([term.rows for term in terms], rows, maps)
+            strips = {number: _strip(terms[number].maps, block) for number, block in down.items()}
+            for columns, across in blocks:
+                parts = [
+                    (strips[number][:, cells], shares.T)
+                    for number, (cells, shares) in across.items()
+                    if number in strips
+                ]
+                size = (rows.stop - rows.start) * self.channels, columns.stop - columns.start
+                yield rows, columns, (_sum(parts) if parts else maps.new_zeros(size)).unflatten(0, (-1, self.channels))
 
     def to_image(self) -> Tensor:
         """(C, H, W): the maps at the image's pixel centres."""
@@ -191,34 +196,24 @@ def _parts(length: int, step: int) -> list[slice]:
     return [slice(start, min(start + step, length)) for start in range(0, length, step)]
 
 
-def _block(reading: Reading, pixels: slice, maps: Tensor) -> _Block:
-    """The cells that some pixels are mixed of, for products with ``maps``."""
-    cells, shares = reading.block(pixels)
-    return _Block(cells, torch.from_numpy(shares).to(maps))
+def _blocks(readings: Sequence[Reading], pixels: slice, maps: Tensor) -> dict[int, _Block]:
+    """Of every reading, by its number, the cells that some pixels are mixed of, if any; for products with ``maps``."""
+    blocks = ((number, reading.block(pixels)) for number, reading in enumerate(readings))
+    return {
+        number: _Block(cells, torch.from_numpy(shares).to(maps)) for number, (cells, shares) in blocks if shares.size
+    }
 
 
-def _strip(maps: Tensor, rows: _Block) -> Tensor | None:
-    """(r, C, w): rows of the image in columns of cells; None if they have no share of these maps."""
-    if not rows.shares.shape[1]:
-        return None
-    return _product([(rows.shares, maps[rows.cells].flatten(1))]).unflatten(1, maps.shape[1:])
+def _strip(maps: Tensor, rows: _Block) -> Tensor:
+    """(r * C, w): rows of the image in columns of cells."""
+    return _sum([(rows.shares, maps[rows.cells].flatten(1))]).view(-1, maps.shape[2])
 
 
-def _mix(strips: Sequence[Tensor | None], blocks: Sequence[_Block]) -> Tensor | None:
-    """(r * C, c): the sum of strips whose columns of cells are mixed to those of the image; None of nothing."""
-    parts = [
-        (strip.flatten(0, 1)[:, cells], shares.T)
-        for strip, (cells, shares) in zip(strips, blocks, strict=True)
-        if strip is not None and shares.shape[1]
-    ]
-    return _product(parts) if parts else None
-
-
-def _product(pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """The sum of the matrix products, in float32 also within autocast, which leaves operations in place alone."""
-    left, right = pairs[0]
+def _sum(products: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """The sum of matrix products, in float32 also within autocast, which leaves operations in place alone."""
+    left, right = products[0]
     total = left.new_empty(left.shape[0], right.shape[1])
     with without_tf32(left.device):
-        for place, (left, right) in enumerate(pairs):
+        for place, (left, right) in enumerate(products):
             total.addmm_(left, right, beta=min(place, 1))
     return total
