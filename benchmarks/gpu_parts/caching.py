@@ -110,10 +110,12 @@ def measure(bench: Bench, folder: Path) -> None:
     split, backbone = Photographs(folder, images, (side * 3 // 4, side)), bench.backbone()
     for batch in batches:
         canvases = torch.randint(0, 255, (batch, side, side, 3), dtype=torch.uint8)
-        bare = partial(backbone.encode, canvases, torch.full((batch, 2), side), Needs())
-        bench.time(f"bare backbone, {side} px, batch {batch}", bare, batch)
-        cache = partial(write_once, folder, backbone, split, CacheSpec(Canvas(side)), batch)
-        bench.time(f"caching, {side} px, batch {batch}", cache, images)
+        encode = partial(backbone.encode, canvases, torch.full((batch, 2), side), Needs())
+        write = partial(write_once, folder, backbone, split, CacheSpec(Canvas(side)), batch)
+        size = f"{side} px, batch {batch}"
+        bare = bench.time(f"bare backbone, {size}", encode, batch) / batch
+        whole = bench.time(f"caching, {size}", write, images) / images
+        bench.figure(f"caching of the bare backbone, {size}", ratio=whole / bare)
 
 
 def write_once(folder: Path, backbone: Backbone, split: SceneSplit, spec: CacheSpec, batch: int) -> None:

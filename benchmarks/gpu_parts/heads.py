@@ -79,7 +79,7 @@ def differences(near: Head, far: Head, example: Any, device: str) -> Iterator[tu
         fit(near, (tokens, targets))
         fit(far, (there, aims))
         yield "fit", distance(near.state_dict(), far.state_dict())
-        far.load_state_dict(near.state_dict())
+        far.load_state_dict({key: value.to(device) for key, value in near.state_dict().items()})
     with torch.no_grad():
         output = forward(near, tokens)
         yield "forward", distance(output, forward(far, there))
