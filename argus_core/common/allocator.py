@@ -53,7 +53,7 @@ def kept_bytes() -> int:
     if not hasattr(libc, "mallinfo2"):  # before glibc 2.33
         return 0
     libc.mallinfo2.restype = Information
-    used, free = libc.mallinfo2().sizes[7:9]
+    used, free = map(int, libc.mallinfo2().sizes[7:9])
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     resident = int(status.split("RssAnon:")[1].split()[0]) * 1024
     return min(free, max(0, resident - used))  # what is free may never have been touched
