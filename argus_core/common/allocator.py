@@ -54,9 +54,9 @@ def kept_bytes() -> int:
         return 0
     libc.mallinfo2.restype = Information
     used, free = map(int, libc.mallinfo2().sizes[7:9])
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    resident = int(status.split("RssAnon:")[1].split()[0]) * 1024
-    return min(free, max(0, resident - used))  # what is free may never have been touched
+    resident, shared = map(int, Path("/proc/self/statm").read_text(encoding="ascii").split()[1:3])
+    touched = (resident - shared) * os.sysconf("SC_PAGE_SIZE") - used
+    return min(free, max(0, touched))  # most of what is free was never touched
 
 
 def _has_glibc() -> bool:
