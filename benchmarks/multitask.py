@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from argus_core import Argus, Canvas, Classify, Correspond, Depth, Detect, Segment, build_head
+from argus_core.common.allocator import keep_memory
 from argus_core.tasks import Task
 from argus_data.procedural.render import photograph
 from argus_data.procedural.world import draw_world
@@ -173,6 +174,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     memory(options)
+    keep_memory()  # as the commands do; it serves both sides
     argus = five_tasks(640, options.device)
     print(argus.plan())
     against_backbone(argus, options)
