@@ -11,6 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from argus_core.argus import Argus
+from argus_core.backbones import load_backbone
 from argus_core.backbones.timm_models import build, wrap
 from argus_core.canvas import Canvas
 from argus_core.cli.commands import app
@@ -25,7 +26,6 @@ from argus_core.tasks.detect import Detections
 from argus_core.tasks.segment import Segment
 
 pytest.importorskip("openvino")
-pytest.importorskip("nncf")
 
 
 def shaken(module):
@@ -40,12 +40,17 @@ def shaken(module):
     return module
 
 
-def small_argus(name="rotary"):
+def network_of(name):
     if name == "rotary":
-        network = build("vit_small_patch16_dinov3_qkvb", embed_dim=48, num_heads=3, depth=1)
+        return build("vit_small_patch16_dinov3_qkvb", embed_dim=48, num_heads=3, depth=1)
+    return build("test_convnext", pretrained=False)
+
+
+def small_argus(name="rotary"):
+    if name == "tiny":
+        backbone = load_backbone("tiny")
     else:
-        network = build("test_convnext", pretrained=False)
-    backbone = wrap(shaken(network), name, license="apache-2.0", mean=[0.5] * 3, std=[0.25] * 3)
+        backbone = wrap(shaken(network_of(name)), name, license="apache-2.0", mean=[0.5] * 3, std=[0.25] * 3)
     heads = {
         "kind": build_head("classify.linear", backbone.info, Classify(classes=("cat", "dog"))),
         "masks": build_head("segment.linear", backbone.info, Segment(classes=("sky", "sea")), {"layers": [-1]}),
@@ -58,9 +63,13 @@ def photographs(count=2 * int8.LEAST):
     return [random.integers(0, 256, (90 + n, 140, 3), dtype=np.uint8) for n in range(count)]
 
 
+def noise(*shape):
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
 CASES = (
-    (torch.randint(0, 256, (2, 96, 256, 3), dtype=torch.uint8), torch.tensor([[96, 256], [50, 200]])),
-    (torch.randint(0, 256, (1, 160, 64, 3), dtype=torch.uint8), torch.tensor([[160, 64]])),
+    (noise(2, 96, 256, 3), torch.tensor([[96, 256], [50, 200]])),
+    (noise(1, 160, 64, 3), torch.tensor([[160, 64]])),
 )
 
 
@@ -79,6 +88,7 @@ def apart(argus, expected):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["rotary", "convolutions"])
 def test_every_precision_runs_the_backbone_at_any_size(monkeypatch, capsys, name):
+    pytest.importorskip("nncf")
     monkeypatch.setattr(int8, "check_cpu", lambda: None)
     monkeypatch.setattr("argus_core.export.engines.check_bf16", lambda: None)
     argus = small_argus(name)
@@ -99,20 +109,19 @@ def test_the_command_writes_int8_that_runs_without_argus_and_with_it(tmp_path, m
     import openvino
     from PIL import Image
 
+    pytest.importorskip("nncf")
+    pytest.importorskip("onnxscript")
     monkeypatch.setattr(int8, "check_cpu", lambda: None)
-    argus = small_argus()
+    argus, photos, out = small_argus("tiny"), tmp_path / "photos", tmp_path / "out"
     argus.save(tmp_path / "model")
-    (tmp_path / "photos").mkdir()
+    photos.mkdir()
     for number, image in enumerate(photographs()):
-        Image.fromarray(image).save(tmp_path / f"photos/{number}.png")
-    out = tmp_path / "out"
-    given = ["export", "--model", str(tmp_path / "model"), "--format", "openvino", "--out", str(out)]
-    # The model's network is of no registered backbone, so it is exported from here.
-    report = argus.export_openvino(out, int8=tmp_path / "photos")
-    assert report["largest"]["argus/masks"]["logits"] < 1e-3  # of float32, before it was quantised
-    assert report["int8"]["images"] == int8.LEAST and report["int8"]["cosines"][0] > 0.9
-    refused = CliRunner().invoke(app, [*given[:-4], "--format", "onnx", "--out", str(out), "--int8", str(tmp_path)])
+        Image.fromarray(image).save(photos / f"{number}.png")
+    given = ["export", "--model", str(tmp_path / "model"), "--out", str(out), "--int8", str(photos), "--format"]
+    refused = CliRunner().invoke(app, [*given, "onnx"])
     assert isinstance(refused.exception, ArgusError) and "--format openvino" in str(refused.exception)
+    done = CliRunner().invoke(app, [*given, "openvino"], catch_exceptions=False)
+    assert f"int8 against float32 on {int8.LEAST} other images: cosines layer" in done.stdout
 
     graph = openvino.Core().read_model(out / "argus.xml")
     record = json.loads(graph.get_rt_info("argus").astype(str))
@@ -125,7 +134,7 @@ def test_the_command_writes_int8_that_runs_without_argus_and_with_it(tmp_path, m
     assert np.abs(found["kind_scores"] - np.stack([each.scores for each in expected["kind"]])).max() < 0.1
 
     tokens = [argus.backbone.encode(*case, argus.needs) for case in CASES]
-    assert 1e-4 < apart(argus.compile("openvino", graph=out), tokens) < 0.2
+    assert 0 < apart(argus.compile("openvino", graph=out), tokens) < 0.2
     other = small_argus("convolutions")
     with pytest.raises(ArgusError, match=r"has weights \w+, this backbone \w+"):
         other.compile("openvino", graph=out)
@@ -133,16 +142,16 @@ def test_the_command_writes_int8_that_runs_without_argus_and_with_it(tmp_path, m
         argus.compile("openvino", graph=tmp_path)
 
 
-def test_a_broken_graph_is_refused(monkeypatch):
+def test_a_broken_graph_is_refused():
     """Of a network that gives something else, tokens and answers are off."""
     argus = small_argus()
     eager = argus.backbone.model.forward_intermediates
     torch.manual_seed(3)
 
-    def noise(images, **options):
+    def broken(images, **options):
         return [(torch.randn_like(tap), torch.randn_like(extra)) for tap, extra in eager(images, **options)]
 
-    drift = measure(argus, noise, photographs(4))
+    drift = measure(argus, broken, photographs(4))
     assert abs(drift.cosines[0]) < 0.3 and drift.agreement["masks"] < 0.9
     with pytest.raises(ArgusError, match=r"too much: layer 0 \(cosine .*masks \(.* %\); allowed are cosines of 0.9"):
         drift.check()
