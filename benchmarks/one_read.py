@@ -32,7 +32,7 @@ from argus_arena.training.train import make_learners
 from argus_core.backbones.timm_models import build
 from argus_core.cache import CacheSource
 from argus_core.plugins.hooks import load_plugins
-from argus_core.tokens import Item, Tokens
+from argus_core.tokens import Item, PlacedTokens
 
 DATA = "scenes:images=64,val=2,size=320"
 NETWORK = "vit_base_patch16_dinov3_qkvb"
@@ -60,12 +60,12 @@ def throttled(rate: float) -> Iterator[None]:
     """Delay reads to ``rate`` MB/s; 0 leaves them as they are."""
     read = CacheSource.read
 
-    def slow(self: CacheSource, items: Sequence[Item]) -> Tokens:
+    def slow(self: CacheSource, items: Sequence[Item]) -> PlacedTokens:
         start = time.perf_counter()
-        tokens = read(self, items)
+        tokens, placements = read(self, items)
         size = sum(x.numel() * x.element_size() for x in (*tokens.maps.values(), *tokens.prefix.values()))
         time.sleep(max(0.0, size / rate / 1e6 - (time.perf_counter() - start)))
-        return tokens
+        return PlacedTokens(tokens, placements)
 
     if rate:
         CacheSource.read = slow  # type: ignore[method-assign]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TypeVar
 
@@ -23,28 +23,37 @@ class Ahead(Iterator[T]):
 
     def __init__(self, items: Iterable[T], *, thread: bool) -> None:
         self.waited = 0.0
-        self._items = iter(items)
-        self._thread = ThreadPoolExecutor(1, "read-ahead") if thread else None
+        self._items, self._ahead = iter(items), thread
+        self._thread: ThreadPoolExecutor | None = None
         self._coming: Future[T] | None = None
 
     def __next__(self) -> T:
         began = time.perf_counter()
         try:
-            if self._thread is None:
+            if not self._ahead:
                 return next(self._items)
             if self._coming is None:
-                self._coming = self._thread.submit(next, self._items)
+                self._coming = self._make()
             item = self._coming.result()
-            self._coming = self._thread.submit(next, self._items)
+            self._coming = self._make()
             return item
         finally:
             self.waited += time.perf_counter() - began
 
+    def _make(self) -> Future[T]:
+        # A thread for one item: OpenMP gives every thread that uses it helpers, for as long as the thread lives. While
+        # those of a thread that rests count, there are more than cores, and the heads' own sleep after each operation:
+        # on a busy machine a step of a small head then took 12 times as long.
+        if self._thread is not None:
+            self._thread.shutdown()
+        self._thread = ThreadPoolExecutor(1, "read-ahead")
+        return self._thread.submit(next, self._items)
+
     def settle(self) -> None:
-        """Wait until the thread has nothing to do before another item is asked for."""
+        """Wait until no thread is at work; there is none before another item is asked for."""
         began = time.perf_counter()
-        if self._coming is not None:
-            wait([self._coming])
+        if self._thread is not None:
+            self._thread.shutdown()
         self.waited += time.perf_counter() - began
 
     def __enter__(self) -> Ahead[T]:
@@ -53,8 +62,7 @@ class Ahead(Iterator[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._thread is not None:
-            self._thread.shutdown(cancel_futures=True)
+        self.settle()
 
 
 def reads_ahead(source: object) -> bool:

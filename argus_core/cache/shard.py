@@ -81,10 +81,16 @@ def encode_rows(rows: Tensor, dtype: DType) -> tuple[Tensor, Tensor | None]:
 
 def decode_rows(out: Tensor, stored: Tensor, scale: Tensor | None) -> None:
     """Write (..., C) stored rows, times their (...) scales, into ``out`` of the same shape."""
+    # By numpy, because torch takes all cores, also from a thread beside heads that have them all.
     if scale is None:
-        out.copy_(stored)
+        np.copyto(_bytes(out), _bytes(stored))
     else:
-        torch.mul(stored, scale[..., None], out=out)
+        np.multiply(stored.numpy(), scale[..., None].numpy(), out=out.numpy())
+
+
+def _bytes(x: Tensor) -> npt.NDArray[np.uint8]:
+    """The memory of (..., C), of which numpy need not know the format."""
+    return x.view(torch.uint8).numpy()
 
 
 def read_dtype(dtype: DType) -> torch.dtype:
@@ -110,8 +116,8 @@ class Buffer:
     def take(self, index: int, grid: tuple[int, int]) -> Tensor:
         """The top left ``grid`` (rows, columns) of a slot, to be written; the rest of the slot becomes zero."""
         slot, (rows, cols), (old_rows, old_cols) = self.tensor[index], grid, self._dirty[index]
-        slot[rows:old_rows, :old_cols].zero_()
-        slot[:rows, cols:old_cols].zero_()
+        _bytes(slot[rows:old_rows, :old_cols])[...] = 0
+        _bytes(slot[:rows, cols:old_cols])[...] = 0
         self._dirty[index] = grid
         return slot[:rows, :cols]
 

@@ -80,6 +80,14 @@ def test_an_error_of_an_item_that_nobody_asks_for_is_not_raised():
         items.settle()
 
 
+def test_a_thread_ends_with_its_item():
+    """OpenMP's helpers of a thread that rests would slow down the heads."""
+    with Ahead((threading.get_ident() for _ in range(3)), thread=True) as items:
+        assert next(items) != threading.get_ident()
+        items.settle()
+        assert not readers()
+
+
 def test_no_thread_is_left_when_the_user_of_the_items_fails():
     def use(items):
         with items:
