@@ -66,9 +66,10 @@ class Ahead(Iterator[T]):
 
 
 def reads_ahead(source: object) -> bool:
-    """Whether a thread may read a source: a cache, but not with ARGUS_DEBUG=1, so that debuggers show one thread.
+    """Whether a thread reads a source: a cache of maps, but not with ARGUS_DEBUG=1, so that debuggers show one thread.
 
-    A backbone that runs live is not run beside heads: it would compete for the same cores or the same GPU, and need
-    not be safe to call from a thread.
+    Batches of vectors alone are read in less time than threads take to hand them over. A backbone that runs live is
+    not run beside heads: it would compete for the same cores or the same GPU, and need not be safe to call from a
+    thread.
     """
-    return isinstance(source, CacheSource) and not debugging()
+    return isinstance(source, CacheSource) and source.maps and not debugging()

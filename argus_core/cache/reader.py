@@ -54,6 +54,7 @@ class CacheSource:
         if needs is not None:
             cache.require(needs)
             spec = replace(spec, needs=needs).resolve(self.info)
+        self.maps = spec.needs.maps
         self._dtype, self._names = spec.dtype, list(tensor_names(spec.needs))
         self._prefix_rows = prefix = cache.manifest.prefix_rows
         self._shard_images = cache.manifest.layout["shard_images"]

@@ -139,9 +139,10 @@ def test_a_copy_of_a_source_has_memory_of_its_own(tmp_path, positional):
     assert kept.maps[1].equal(CacheSource(Cache.open(tmp_path)).read(FIRST).tokens.maps[1])
 
 
-def test_caches_are_read_by_a_thread_and_backbones_are_not(tmp_path, monkeypatch):
+def test_maps_of_caches_are_read_by_a_thread_and_vectors_and_backbones_are_not(tmp_path, monkeypatch):
     cached = CacheSource(write(tmp_path))
     assert reads_ahead(cached)
+    assert not reads_ahead(CacheSource(Cache.open(tmp_path), needs=Needs(maps=False, cls=True)))
     assert not reads_ahead(FramedSource(FakeBackbone(), FakeSplit(), Canvas(64), Needs()))
     monkeypatch.setenv("ARGUS_DEBUG", "1")
     assert not reads_ahead(cached)
