@@ -1,4 +1,4 @@
-"""How far two predictions of one image agree."""
+"""How far two predictions of one image, in its own pixels, agree."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torchvision.ops import box_iou
 
 from argus_core.tasks.classify import Classes
 from argus_core.tasks.correspond import Described
-from argus_core.tasks.depth import DepthMaps
+from argus_core.tasks.depth import DepthMap
 from argus_core.tasks.detect import Detections
-from argus_core.tasks.segment import ClassMaps
+from argus_core.tasks.segment import Segmentation
 
 SCORE = 0.3
 """Detections below this score are not compared."""
@@ -27,10 +27,11 @@ def agreement(exact: Any, other: Any) -> float:
     """
     if isinstance(exact, Classes):
         return float(exact.scores.argmax() == other.scores.argmax())
-    if isinstance(exact, ClassMaps):
+    if isinstance(exact, Segmentation):
         return float((exact.labels == other.labels).float().mean())
-    if isinstance(exact, DepthMaps):
-        return 1 - float(((other.depth - exact.depth).abs() / exact.depth).mean())
+    if isinstance(exact, DepthMap):
+        seen = exact.depth > 0
+        return 1 - float(((other.depth - exact.depth).abs() / exact.depth)[seen].mean())
     if isinstance(exact, Detections):
         return _matched(exact, other)
     if isinstance(exact, Described):
