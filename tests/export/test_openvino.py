@@ -134,7 +134,7 @@ def test_the_command_writes_int8_that_runs_without_argus_and_with_it(tmp_path, m
     assert np.abs(found["kind_scores"] - np.stack([each.scores for each in expected["kind"]])).max() < 0.1
 
     tokens = [argus.backbone.encode(*case, argus.needs) for case in CASES]
-    assert 0 < apart(argus.compile("openvino", graph=out), tokens) < 0.2
+    assert 0 < apart(argus.compile("openvino", graph=out), tokens) < 0.4  # twelve layers, four images of noise
     other = small_argus("convolutions")
     with pytest.raises(ArgusError, match=r"has weights \w+, this backbone \w+"):
         other.compile("openvino", graph=out)
