@@ -152,7 +152,7 @@ class RunRequest(Request):
     val_split: str = Field(default="val", description="split that is scored")
     seed: int = Field(default=0, description="seed of initial weights, order and noise")
     device: Device = None
-    workers: int = Field(default=0, ge=0, description="processes that read batches ahead")
+    workers: int = Field(default=0, ge=0, description="processes that read batches ahead; 0: a thread")
     eval_every: float = Field(default=0.0, ge=0, description="epochs between evaluations; 0 picks about ten in all")
     eval_batch: int = Field(default=8, ge=1, description="images per backbone pass while scoring")
     metric: Metric = Field(default_factory=dict)
