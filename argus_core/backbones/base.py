@@ -53,9 +53,6 @@ class Backbone(nn.Module):
         if precision not in ("auto", "fp32"):
             raise ArgusError(f"precision {precision!r} is not one of auto, fp32")
         self.model = model.eval().requires_grad_(False)
-        for layer in model.modules():
-            if isinstance(layer, nn.Conv2d):
-                layer.to(memory_format=torch.channels_last)
         self.info, self.name, self.mean, self.std = info, name, mean, std
         self.license, self._low = license, precision == "auto"
         self.options: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from argus_core.cli.early import check_device, check_path, checked
+from argus_core.cli.early import check_device, check_license, check_path, check_size, checked
 
 R = TypeVar("R")
 
@@ -52,4 +52,14 @@ Annotations = Annotated[
         callback=checked(check_path),
         help="annotations of the images in COCO's format: COCO results get the ids of their images and categories",
     ),
+]
+CanvasSize = Annotated[
+    str | None,
+    typer.Option(
+        "--canvas", callback=checked(check_size), help="SIZE or HEIGHTxWIDTH: all heads on one pass of this canvas"
+    ),
+]
+License = Annotated[
+    str | None,
+    typer.Option("--require-license", callback=checked(check_license), help="permissive: leave out heads that are not"),
 ]

@@ -10,21 +10,19 @@ import typer
 
 from argus_core.canvas.large import Tiling
 from argus_core.cli.early import (
-    check_license,
     check_merge,
     check_out,
     check_overlap,
     check_path,
     check_run,
     check_saved,
-    check_size,
     check_tiles,
     check_which,
     checked,
     one_of,
     parse_tiles,
 )
-from argus_core.cli.options import Annotations, Device
+from argus_core.cli.options import Annotations, CanvasSize, Device, License
 from argus_core.errors import ArgusError
 from argus_core.formats.table import OTHERS
 from argus_core.registry.places import DEFAULT_MODEL, check_model, check_repository
@@ -46,12 +44,6 @@ Tasks = Annotated[str | None, typer.Option("--tasks", help="comma-separated task
 HeadName = Annotated[str | None, typer.Option("--head", help="which head answers, where several could")]
 Threshold = Annotated[float, typer.Option("--threshold", min=0, max=1, help="lowest score of a detection")]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="images per backbone pass")]
-CanvasSize = Annotated[
-    str | None,
-    typer.Option(
-        "--canvas", callback=checked(check_size), help="SIZE or HEIGHTxWIDTH: all heads on one pass of this canvas"
-    ),
-]
 TileSize = Annotated[
     str | None,
     typer.Option(
@@ -77,10 +69,6 @@ TileMerge = Annotated[
 ]
 Every = Annotated[int, typer.Option("--every", min=1, help="of videos and streams, look at every n-th frame")]
 Limit = Annotated[int, typer.Option("--limit", min=0, help="stop after so many frames of each video; 0 is all")]
-License = Annotated[
-    str | None,
-    typer.Option("--require-license", callback=checked(check_license), help="permissive: leave out heads that are not"),
-]
 GRAPHS = ("onnx", "torch", "openvino")
 FORMATS = ("bundle", "hf", *GRAPHS)
 VARIANTS = ("bf16_backbone", "heads")

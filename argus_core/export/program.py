@@ -6,8 +6,7 @@ import warnings
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.export import ExportedProgram
+from torch import Tensor
 
 from argus_core.export.folder import KEY, ExportReport, describe, export_graphs
 from argus_core.export.parts import Parts
@@ -36,18 +35,9 @@ def _write(argus: Composition, parts: Parts, folder: Path) -> dict[str, Path]:
     files = {}
     for name, part in {**parts.parts, "argus": parts.whole}.items():
         files[name] = folder / f"{name}.pt2"
-        program = _plain(trace(part.module, part.example, part.axes, name))
+        program = trace(part.module, part.example, part.axes, name)
         torch.export.save(program, files[name], extra_files={f"{KEY}.json": describe(argus, parts, name, part)})
     return files
-
-
-def _plain(program: ExportedProgram) -> ExportedProgram:
-    """The program with weights in the usual order of memory, the only one that PyTorch's files hold without doubt."""
-    for name, value in program.state_dict.items():
-        if not value.is_contiguous():  # of convolutions that run channels-last
-            copy = value.detach().contiguous()
-            program.state_dict[name] = nn.Parameter(copy, False) if isinstance(value, nn.Parameter) else copy
-    return program
 
 
 def _open(path: Path) -> Run:

@@ -7,7 +7,6 @@ from functools import reduce
 from operator import or_
 from types import MappingProxyType
 
-import torch
 from torch import nn
 
 from argus_core.backbones.base import Backbone
@@ -65,7 +64,7 @@ class Heads(nn.Module):
         check_fit(name, head, self.backbone, strict)
         if self.canvas is None and head.canvas is None:
             raise _without_canvas(name)
-        self.heads[name] = channels_last(head.to(self.backbone.device)).eval()
+        self.heads[name] = head.to(self.backbone.device).eval()
 
     def licenses(self) -> Licenses:
         """The licences of all parts, and the terms that apply to the whole."""
@@ -154,14 +153,6 @@ def _without_canvas(name: str) -> ArgusError:
         f"head {name!r} was not trained on any canvas, so what should it see? give all heads one, as in "
         f"Argus(..., canvas=Canvas(320)), or this one its own: head.canvas = Canvas(320)"
     )
-
-
-def channels_last(head: Head) -> Head:
-    """The head with the weights of its convolutions in the order of memory that its features have, cell by cell."""
-    for module in head.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            module.to(memory_format=torch.channels_last)
-    return head
 
 
 def check_name(name: str) -> None:

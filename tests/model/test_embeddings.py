@@ -247,7 +247,7 @@ def test_the_command_writes_vectors(argus, tmp_path):
     wrong = CliRunner().invoke(app, [*words, "--embedding-layer", "3"])
     assert "--embedding-layer 3 has nothing to act on: add --embeddings" in str(wrong.exception)
     bundle = CliRunner().invoke(app, ["export", "--model", words[3], "--out", str(tmp_path / "x"), "--embeddings"])
-    assert "--embeddings is of graphs (onnx, torch)" in str(bundle.exception)
+    assert "--embeddings is of graphs (onnx, torch, openvino)" in str(bundle.exception)
 
 
 def test_the_arena_passes_the_wish_on(tmp_path, monkeypatch):
