@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from argus_core import Argus, Backbone, Canvas, Correspond, Needs, build_head, load_backbone
+from argus_core import Argus, Backbone, Canvas, Correspond, Head, Needs, build_head, load_backbone
 from argus_core.export.int8 import quantize
 from argus_core.export.openvino import OpenVINONetwork, encoder
 
@@ -125,9 +125,14 @@ def _tokens(argus: Argus, samples: Sequence[Sample], whole: bool) -> Iterator[Te
         yield features.cls[0] if whole else features.map.permute(0, 2, 3, 1).flatten(0, 2)
 
 
+def head(backbone: Backbone) -> Head:
+    """What the built-in check compares, beside the tokens."""
+    return build_head("correspond.match", backbone.info, Correspond())
+
+
 def scores(backbone: Backbone, graph: Any, data: Data, whole: bool) -> Iterator[str]:
     """How far int8 is off, and the score in every precision."""
-    argus = Argus(backbone, {"match": build_head("correspond.match", backbone.info, Correspond())}, data.canvas)
+    argus = Argus(backbone, {"match": head(backbone)}, data.canvas)
     backbone._compiled = None
     train, found = encoded(argus, data.train, whole), []
     int8, drift = quantize(argus, [path for path, _ in data.train], graph)
@@ -157,7 +162,7 @@ def main() -> None:
         (Data("camvid, mIoU of cells", street, *roads, mean_iou), False),
         (Data("nyuv2, delta1 of cells", street, *room, delta1), False),
     ]
-    graph = encoder(backbone, NEEDS)
+    graph = encoder(backbone, NEEDS | head(backbone).needs.resolve(backbone.info))
     for data, whole in sets:
         for line in scores(backbone, graph, data, whole):
             print(line, flush=True)

@@ -12,6 +12,7 @@ from argus_core.canvas import Canvas, Framing, Placement
 from argus_core.canvas.canvas import render
 from argus_core.canvas.tiled import Tiled
 from argus_core.data import Split
+from argus_core.data.split import contained
 from argus_core.errors import unknown
 from argus_core.tokens import Item, Needs, PlacedTokens
 from argus_core.tokens.source import VIEWS
@@ -70,7 +71,8 @@ class FramedSource:
     def _image(self, index: int) -> npt.NDArray[np.uint8]:
         if index in self._waiting:
             return self._waiting[index]
-        image = self._split.read(index)
+        with contained(self._split):
+            image = self._split.read(index)
         self._sizes[index] = (image.shape[0], image.shape[1])
         self._waiting[index] = image
         while sum(waiting.nbytes for waiting in self._waiting.values()) > MAX_WAITING:

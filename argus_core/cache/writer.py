@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -71,12 +71,12 @@ def write_cache(
         job.run(todo, partial(render_image, split, spec, skip_bad), threads, meter)
 
 
-def batch_size(path: Path, device: torch.device) -> int:
-    """How many images share a forward pass unless the user says: as in the cache begun at ``path``, else by device.
+def batch_size(paths: Iterable[Path], device: torch.device) -> int:
+    """How many images share a forward pass unless the user says: as in the first cache of ``paths``, else by device.
 
     On a CPU the time of an image hardly depends on it, and memory grows with it; a GPU is idle in small passes.
     """
-    if holds_cache(path):
+    for path in filter(holds_cache, paths):
         return Manifest.read(path).layout["batch"]
     return CPU_BATCH if device.type == "cpu" else GPU_BATCH
 

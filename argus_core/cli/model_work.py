@@ -21,6 +21,8 @@ from argus_core.common.progress import finished, working
 from argus_core.errors import counted
 from argus_core.export.folder import is_export
 from argus_core.export.int8 import Drift
+from argus_core.export.ir import check_openvino
+from argus_core.export.onnx import check_onnx
 from argus_core.model.plan import Plan
 from argus_core.saving.push import push
 from argus_core.saving.record import record_lines
@@ -58,6 +60,7 @@ def export_model(request: ExportRequest) -> None:
     """Write the model in the requested format, and say what was written."""
     out, format = request.out, request.format
     claim(out, is_export, "export")
+    _check_graphs(request)
     argus = open_model(request.model, "cpu", None, request.require_license, request.allow_missing)
     keep(argus, request.tasks)
     start = time.perf_counter()
@@ -73,6 +76,14 @@ def export_model(request: ExportRequest) -> None:
     for line in _graphs(report) if report else ():
         print(line)
     finished("written", out, time.perf_counter() - start)
+
+
+def _check_graphs(request: ExportRequest) -> None:
+    """Raise ArgusError for what forbids a graph, before the model is loaded."""
+    if request.format == "onnx":
+        check_onnx(request.verify)
+    if request.format == "openvino":
+        check_openvino(request.int8)
 
 
 def _write_graphs(argus: Argus, request: ExportRequest) -> Mapping[str, Any]:

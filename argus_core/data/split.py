@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from argus_core.errors import Fault
+from argus_core.errors import ArgusError, Fault
+from argus_core.registry.loading import debugging, describe_error, home_of
 
 if TYPE_CHECKING:
     from argus_core.tasks import Task
@@ -76,3 +78,27 @@ class Split(ABC):
 
 DataSet = Mapping[str, Split]
 """Splits by name, such as ``train`` and ``val``."""
+
+
+def read_truth(split: Split, sample: int, task: str) -> Any:
+    """``split.truth(sample, task)``; raises ArgusError, naming the images of the sample, for whatever that raises."""
+    try:
+        with contained(split):
+            return split.truth(sample, task)
+    except ArgusError as error:
+        images = " and ".join(split.key(index) for index in split.samples(task)[sample])
+        raise ArgusError(f"{split.name}, {task} of {images}: {error}") from error
+
+
+@contextmanager
+def contained(split: Split) -> Iterator[None]:
+    """Turn what a data set raises into an ArgusError with the type and the line; as it is with ARGUS_DEBUG=1."""
+    try:
+        yield
+    except ArgusError:
+        raise
+    except (Exception, SystemExit) as error:
+        if debugging():
+            raise
+        place = describe_error(error, home_of(type(split)))
+        raise ArgusError(f"{place}; ARGUS_DEBUG=1 shows the traceback") from error

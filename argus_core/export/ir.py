@@ -27,6 +27,14 @@ from argus_core.model import Composition
 from argus_core.tokens.taps import EmbeddingLayers
 
 
+def check_openvino(int8: Images | None) -> None:
+    """Raise ArgusError for a missing library, and for what forbids int8."""
+    for module, extra in (("openvino", "openvino"), ("onnx", "onnx"), ("onnxscript", "onnx")):
+        need(module, extra)
+    if int8 is not None:
+        check_request(int8)
+
+
 def export_openvino(
     argus: Composition,
     folder: str | Path,
@@ -40,11 +48,9 @@ def export_openvino(
     With images of yours in ``int8`` the backbone is then calibrated on half of them and checked on the others, see
     ``int8.quantize``; heads stay in float32. Raises ArgusError as both.
     """
-    for module, extra in (("openvino", "openvino"), ("onnx", "onnx"), ("onnxscript", "onnx")):
-        need(module, extra)
+    check_openvino(int8)
     if int8 is None:
         return export_graphs(argus, Path(folder), _write, open_graph, verify, limit, embedding)
-    check_request(int8)
 
     def to_int8(parts: Parts, stage: Path) -> dict[str, Any]:
         graph, drift = quantize(argus, int8, read_graph(stage / "backbone.xml"))

@@ -40,9 +40,14 @@ def export_onnx(
     output's largest value; then nothing is written. The same report lies in ``export.json``. With ``embedding`` layers
     detectors also give the vectors of their boxes, and ``head_image`` that of the image.
     """
+    check_onnx(verify)
+    return export_graphs(argus, Path(folder), _write, open_graph, verify, limit, embedding)
+
+
+def check_onnx(verify: bool) -> None:
+    """Raise ArgusError for a missing library."""
     for module in ("onnx", "onnxscript", *(["onnxruntime"] if verify else [])):
         need(module, "onnx")
-    return export_graphs(argus, Path(folder), _write, open_graph, verify, limit, embedding)
 
 
 def _write(argus: Composition, parts: Parts, folder: Path) -> dict[str, Path]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -129,6 +131,20 @@ def test_after_ctrl_c_the_run_goes_on_with_the_same_bits(cache, in_turn, tmp_pat
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert max(line["step"] for line in log) <= at + 1
     assert train(cache, tmp_path / "run", eval_every=0.5) == in_turn
+
+
+def test_ctrl_c_does_not_end_the_processes_that_read(cache, in_turn, tmp_path, monkeypatch):
+    step = Learner.step
+
+    def pressed(self, now, tokens, targets):
+        if now == 1:  # a terminal interrupts all its processes, and this one may wait for a batch of theirs
+            for process in multiprocessing.active_children():
+                os.kill(process.pid, signal.SIGINT)
+            time.sleep(0.5)
+        return step(self, now, tokens, targets)
+
+    monkeypatch.setattr(Learner, "step", pressed)
+    assert train(cache, tmp_path / "run", eval_every=0.5, workers=2) == in_turn
 
 
 def test_no_thread_is_left_when_all_heads_failed(cache, tmp_path, monkeypatch):

@@ -250,8 +250,8 @@ def test_a_change_of_format_batch_or_field_name_is_refused(plain, monkeypatch):
 
 def test_a_begun_cache_keeps_its_batch_on_any_device(plain, tmp_path):
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert batch_size(plain.path, cpu) == batch_size(plain.path, gpu) == 2
-    assert batch_size(tmp_path, cpu) < batch_size(tmp_path, gpu)
+    assert batch_size([plain.path], cpu) == batch_size([tmp_path, plain.path], gpu) == 2
+    assert batch_size([tmp_path], cpu) < batch_size([tmp_path], gpu)
 
 
 def test_a_cache_with_more_taps_and_views_serves_a_run_that_wants_fewer(cached):

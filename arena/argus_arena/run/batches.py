@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from argus_arena.distributed import Distributed
 from argus_core.cache.ahead import Ahead, reads_ahead
 from argus_core.data import Split
+from argus_core.data.split import read_truth
 from argus_core.head import Head
 from argus_core.tasks import Task
 from argus_core.tokens import Features, Item, Tokens, TokenSource
@@ -79,7 +81,7 @@ class TrainingData:
         tokens, placements = self.source.read(items)
         indices = [index for index, _ in items]
         with ASKING:
-            truths = {name: [self.split.truth(index, name) for index in indices] for name in tasks}
+            truths = {name: [read_truth(self.split, index, name) for index in indices] for name in tasks}
         targets = {
             name: [task.target(truth, place) for truth, place in zip(truths[name], placements, strict=True)]
             for name, task in tasks.items()
@@ -132,9 +134,18 @@ def step_batches(
     """
     # The samples are whole batches already, made by step, so that any step can be the first.
     loader: DataLoader[Batch] = DataLoader(
-        Steps(data, tasks, process), batch_size=None, sampler=steps, num_workers=workers
+        Steps(data, tasks, process),
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        worker_init_fn=_leave_interrupts,
     )
     return Ahead(loader, thread=not workers and reads_ahead(data.source))
+
+
+def _leave_interrupts(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the main one saves the state, for which it needs the batches."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def batch_to(batch: Batch, device: torch.device) -> Batch:

@@ -12,6 +12,7 @@ from argus_arena.scoring.chunks import Chunk, Samples, chunks
 from argus_arena.scoring.pool import Pool
 from argus_arena.scoring.rules import ImageTokens, Scoring, Source, check_scoring
 from argus_core.cache.ahead import Ahead, reads_ahead
+from argus_core.data.split import read_truth
 from argus_core.head import Head
 from argus_core.model.composition import run_passes
 from argus_core.tasks import Metric
@@ -91,5 +92,5 @@ def _score(
         key = scoring.key(number, images)
         for name, head in heads.items():
             sample = tuple(predictions[index][name] for index in images)
-            truth = scoring.split.truth(number, head.task.name)
+            truth = read_truth(scoring.split, number, head.task.name)
             metrics[name].update(key, sample[0] if len(sample) == 1 else sample, truth)

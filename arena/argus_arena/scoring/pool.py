@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from argus_arena.scoring.rules import ImageTokens, Scoring
+from argus_core.data.split import read_truth
 from argus_core.head import Head
 from argus_core.model.composition import run_passes
 from argus_core.tasks import Metric
@@ -64,7 +65,7 @@ class Pool:
             number = self._numbers[index]
             key = self.scoring.key(number, (index,))
             for name, prediction in predictions.items():
-                truth = self.scoring.split.truth(number, self.heads[name].task.name)
+                truth = read_truth(self.scoring.split, number, self.heads[name].task.name)
                 self.metrics[name].update(key, prediction, truth)
 
     def _clear(self) -> None:

@@ -68,7 +68,7 @@ def build_cache(request: CacheRequest) -> None:
 
 def _write_split(request: CacheRequest, backbone: Backbone, split: Split, spec: CacheSpec, out: Path) -> None:
     size, free = estimate(split, backbone.info, spec), shutil.disk_usage(_existing(request.out)).free
-    batch = request.batch or batch_size(out, backbone.device)
+    batch = request.batch or batch_size([out, *(request.out / name for name in request.splits)], backbone.device)
     what = f"{counted(len(split), 'image')} on {spec.canvas.label}, views {','.join(spec.views)}, {batch} in a pass"
     with ProgressBar(f"cache {split.name}", len(split)) as bar:
         bar.print(f"{split.name}: {what}, about {size / 1e9:.2f} GB of {free / 1e9:.0f} GB free")
