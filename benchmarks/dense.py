@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from argus_core.canvas import Canvas, Flipped, Framing, Placement, Windows
+from argus_core.common.allocator import keep_memory
 from argus_core.tasks.depth import Depth, DepthMaps
 from argus_core.tasks.segment import ClassMaps, Segment
 from matching import peak
@@ -82,6 +83,7 @@ def report(what: str, works: tuple[Work, Work], goal: str) -> None:
 @torch.no_grad()
 def main() -> None:
     """Print a line of times and one of memory a case."""
+    keep_memory()  # as the commands do
     torch.manual_seed(0)
     report("masks, 640x480", masks(ONE, (480, 640)), "60 ms")
     report("masks, 640x480, mirrored too", masks(MIRRORED, (480, 640)), "none")
