@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -12,10 +12,10 @@ QUERIES = 2048
 """Queries per search."""
 CHUNK, CPU_CHUNK = 65536, 2048
 """Bank vectors at a time; on a CPU so few that their similarities stay in its cache until they are compared."""
-SAMPLE = 100
-"""One in this many bank vectors is compared first, to estimate which similarities are worth keeping."""
-GROUP = 32
+GROUP = 64
 """Similarities per group; a group is skipped if its largest one is too small."""
+RAISED = (8, 64)
+"""After how many chunks the smallest similarity that is kept is estimated again."""
 Nearest = tuple[Tensor, Tensor]
 """Inner products (Q, k) and the rows of the bank (Q, k) they belong to."""
 
@@ -26,14 +26,14 @@ def nearest(queries: Tensor, bank: Tensor, k: int, chunk: int = 0) -> Nearest:
 
     Both are (Q, min(k, N)), the largest first; among equal ones the order is arbitrary. Computed in float32 on the
     queries' device, whatever the dtype of the bank. Besides queries, bank and result it takes
-    ``4 * chunk * (min(Q, 2048) + D)`` bytes, and on a CPU less than ``8 * min(Q, 2048) * (6 * k + 2500)`` more: 85 MB
+    ``4 * chunk * (min(Q, 2048) + D)`` bytes, and on a CPU less than ``8 * min(Q, 2048) * (5 * k + 2000)`` more: 73 MB
     for k = 200 and D = 768, for a bank of any length. ``chunk`` is the number of bank vectors compared at a time; 0
     chooses it for the device.
     """
     k = min(k, len(bank))
     chunk = chunk or (CPU_CHUNK if queries.device.type == "cpu" else CHUNK)
     # The sieve has to know how many similarities pass, for which a GPU would have to wait.
-    long = len(bank) > 2 * SAMPLE * k > 0 and len(queries) > 0
+    long = len(bank) > 200 * k > 0 and len(queries) > 0
     search = _sieve if long and queries.device.type == "cpu" else _scan
     values, rows = zip(*(search(part.float(), bank, k, chunk) for part in queries.split(QUERIES)), strict=True)
     return torch.cat(values), torch.cat(rows)
@@ -43,43 +43,74 @@ def _scan(queries: Tensor, bank: Tensor, k: int, chunk: int) -> Nearest:
     """Keep the best of each chunk and of the previous ones."""
     best = queries.new_zeros(len(queries), 0)
     rows = queries.new_zeros(len(queries), 0, dtype=torch.long)
-    for start, products in _similarities(queries, bank, chunk):
+    start = 0
+    for products in _multiply(queries, bank.split(chunk), queries.new_empty(len(queries), min(chunk, len(bank)))):
         values, columns = products.topk(min(k, products.shape[1]), dim=1)
         values, columns = torch.cat([best, values], dim=1), torch.cat([rows, columns + start], dim=1)
         best, order = values.topk(min(k, values.shape[1]), dim=1)
         rows = columns.gather(1, order)
+        start += products.shape[1]
     return best, rows
 
 
 def _sieve(queries: Tensor, bank: Tensor, k: int, chunk: int) -> Nearest:
     """Keep products above a threshold that the k-th largest most likely exceeds; scan for queries where it does not."""
-    expected = k / SAMPLE  # how many of the k largest the sample holds
-    rank = math.ceil(expected + 3 * math.sqrt(expected) + 2)
-    threshold = _scan(queries, bank[::SAMPLE], rank, chunk)[0][:, -1:]
-    room = 3 * rank * SAMPLE
-    values = queries.new_full((len(queries), room + 1), -math.inf)  # the last column takes the excess
-    rows = torch.zeros_like(values, dtype=torch.int32)
-    filled = torch.zeros(len(queries), dtype=torch.long)
-    for start, products in _similarities(queries, bank, chunk):
-        query, column, value = _above(products, threshold)  # in order of query
-        count = torch.bincount(query, minlength=len(queries))
-        place = torch.arange(len(query)) + (filled - count.cumsum(0) + count)[query]
-        values[query, place.clamp_(max=room)] = value
-        rows[query, place] = (column + start).int()
-        filled += count
-    best, order = values[:, : min(max(k, int(filled.max())), room)].topk(k, dim=1)
-    chosen = rows.gather(1, order).long()
-    missed = ((filled < k) | (filled > room)).nonzero()[:, 0]
+    chunks = math.ceil(len(bank) / chunk)
+    parts = [bank[first::chunks] for first in range(chunks)]  # each a fair sample, in whatever order the bank is
+    width = math.ceil(len(parts[0]) / GROUP) * GROUP
+    products = queries.new_full((len(queries), width), -math.inf)
+    kept = _Kept(len(queries), room=4 * k + 1000)
+    threshold = queries.new_full((len(queries), 1), -math.inf)
+    for first, filled in enumerate(_multiply(queries, parts, products)):
+        products[:, filled.shape[1] :] = -math.inf
+        if first == 0:
+            threshold = _likely(products, k / chunks)
+        elif first in RAISED:
+            threshold = threshold.maximum(_likely(kept.values[:, : kept.longest], k * first / chunks))
+        query, column, value = _above(products, threshold)
+        kept.add(query, column * chunks + first, value)
+    best, order = kept.values[:, : max(k, kept.longest)].topk(k, dim=1)
+    chosen = kept.rows.gather(1, order).long()
+    missed = ((best[:, -1:] < threshold)[:, 0] | (kept.counts > kept.room)).nonzero()[:, 0]
     if len(missed):
         best[missed], chosen[missed] = _scan(queries[missed], bank, k, chunk)
     return best, chosen
 
 
+class _Kept:
+    """Values of each query and their rows in the bank, in order of arrival; what exceeds ``room`` is lost."""
+
+    def __init__(self, queries: int, room: int) -> None:
+        self.room = room
+        self.values = torch.full((queries, room + 1), -math.inf)  # the last column takes the excess
+        self.rows = torch.zeros(queries, room + 1, dtype=torch.int32)
+        self.counts = torch.zeros(queries, dtype=torch.long)
+
+    @property
+    def longest(self) -> int:
+        """The columns in use."""
+        return min(int(self.counts.max()), self.room)
+
+    def add(self, query: Tensor, row: Tensor, value: Tensor) -> None:
+        """Add values in order of query."""
+        count = torch.bincount(query, minlength=len(self.counts))
+        place = torch.arange(len(query)) + (self.counts - count.cumsum(0) + count)[query]
+        place.clamp_(max=self.room)
+        self.values[query, place] = value
+        self.rows[query, place] = row.int()
+        self.counts += count
+
+
+def _likely(values: Tensor, expected: float) -> Tensor:
+    """Per query (Q, n) what most likely fewer than ``expected`` of the largest values overall do not exceed (Q, 1)."""
+    rank = math.ceil(expected + 4 * math.sqrt(expected) + 2)
+    if rank > values.shape[1]:
+        return values.new_full((len(values), 1), -math.inf)
+    return values.topk(rank, dim=1)[0][:, -1:]
+
+
 def _above(products: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Query, column and value of all ``products`` (Q, n) that are larger than the query's ``threshold`` (Q, 1)."""
-    if products.shape[1] % GROUP or not products.is_contiguous():  # possible for the last chunk
-        query, column = (products > threshold).nonzero(as_tuple=True)
-        return query, column, products[query, column]
     groups = products.view(len(products), products.shape[1] // GROUP, GROUP)
     query, group = (groups.amax(2) > threshold).nonzero(as_tuple=True)
     values = groups.flatten(0, 1).index_select(0, query * groups.shape[1] + group)
@@ -87,12 +118,10 @@ def _above(products: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor, Tensor]
     return query[pair], group[pair] * GROUP + member, values[pair, member]
 
 
-def _similarities(queries: Tensor, bank: Tensor, chunk: int) -> Iterator[tuple[int, Tensor]]:
-    """First row and inner products (Q, <= chunk) of each chunk of the bank; the next chunk overwrites them."""
-    products = queries.new_empty(len(queries), min(chunk, len(bank)))
-    block = queries.new_empty(products.shape[1], bank.shape[1])
-    for start in range(0, len(bank), chunk):
-        part = bank[start : start + chunk]
-        part = block[: len(part)].copy_(part) if part.dtype != block.dtype else part
+def _multiply(queries: Tensor, parts: Iterable[Tensor], out: Tensor) -> Iterator[Tensor]:
+    """Inner products of the queries with each part of a bank; the next ones overwrite them in ``out`` (Q, n)."""
+    block = queries.new_empty(out.shape[1], queries.shape[1])
+    for part in parts:
+        vectors = block[: len(part)].copy_(part) if part.dtype != block.dtype else part
         # ``out`` prevents autocast to half precision, and repeated allocation of memory.
-        yield start, torch.mm(queries, part.T, out=products[:, : len(part)])
+        yield torch.mm(queries, vectors.T, out=out[:, : len(part)])
