@@ -12,7 +12,7 @@ from argus_core.canvas import Canvas, Framing, Placement
 from argus_core.canvas.canvas import render
 from argus_core.canvas.tiled import Tiled
 from argus_core.data import Split
-from argus_core.data.split import contained
+from argus_core.data.split import guarded
 from argus_core.errors import unknown
 from argus_core.tokens import Item, Needs, PlacedTokens
 from argus_core.tokens.source import VIEWS
@@ -71,7 +71,7 @@ class FramedSource:
     def _image(self, index: int) -> npt.NDArray[np.uint8]:
         if index in self._waiting:
             return self._waiting[index]
-        with contained(self._split):
+        with guarded(self._split):
             image = self._split.read(index)
         self._sizes[index] = (image.shape[0], image.shape[1])
         self._waiting[index] = image

@@ -20,7 +20,7 @@ from argus_core.cache.shard import encode_rows, rows_of, rows_per_pass, tensor_n
 from argus_core.cache.spec import CacheSpec
 from argus_core.common.files import file_sha256, write_atomic
 from argus_core.data import Split
-from argus_core.data.split import contained
+from argus_core.data.split import guarded
 from argus_core.errors import ArgusError
 from argus_core.tokens import Tokens
 
@@ -38,7 +38,7 @@ def render_image(split: Split, spec: CacheSpec, skip_bad: bool, index: int) -> R
     # Hashed before the pixels are read: a file that is replaced in between is then found to differ.
     key, stamp, sha256 = split.key(index), attempt(split.stamp, index), attempt(split.digest, index)
     try:
-        with contained(split):
+        with guarded(split):
             image = split.read(index)
     except ArgusError as error:
         if not skip_bad:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from argus_core.data.split import DataSet, Split, contained
+from argus_core.data.split import DataSet, Split, guarded
 from argus_core.errors import ArgusError, Fault
 
 if TYPE_CHECKING:
@@ -75,10 +75,10 @@ def check_split(split: Split, digests: dict[str, str] | None = None) -> Report:
     for index in range(len(split)):
         where = f"{split.name}, image {split.key(index)}"
         try:
-            with contained(split):
+            with guarded(split):
                 height, width, _ = split.read(index).shape
-            sizes[index] = (height, width)
-            first = digests.setdefault(split.digest(index), where)
+                sizes[index] = (height, width)
+                first = digests.setdefault(split.digest(index), where)
         except ArgusError as error:
             faults.append(Fault(where, str(error), kind="images that cannot be read"))
             continue
@@ -201,7 +201,7 @@ def _usable(
     """The usable annotations of some samples; the faults of the others are added to ``faults``."""
     for sample, images in samples:
         try:
-            with contained(split):
+            with guarded(split):
                 truth = split.truth(sample, name)
         except ArgusError as error:
             fault = str(error)

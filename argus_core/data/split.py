@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from argus_core.errors import ArgusError, Fault
-from argus_core.registry.loading import debugging, describe_error, home_of
+from argus_core.registry.loading import describe_error, home_of, translated
 
 if TYPE_CHECKING:
     from argus_core.tasks import Task
@@ -83,22 +83,14 @@ DataSet = Mapping[str, Split]
 def read_truth(split: Split, sample: int, task: str) -> Any:
     """``split.truth(sample, task)``; raises ArgusError, naming the images of the sample, for whatever that raises."""
     try:
-        with contained(split):
+        with guarded(split):
             return split.truth(sample, task)
     except ArgusError as error:
         images = " and ".join(split.key(index) for index in split.samples(task)[sample])
         raise ArgusError(f"{split.name}, {task} of {images}: {error}") from error
 
 
-@contextmanager
-def contained(split: Split) -> Iterator[None]:
+def guarded(split: Split) -> AbstractContextManager[None]:
     """Turn what a data set raises into an ArgusError with the type and the line; as it is with ARGUS_DEBUG=1."""
-    try:
-        yield
-    except ArgusError:
-        raise
-    except (Exception, SystemExit) as error:
-        if debugging():
-            raise
-        place = describe_error(error, home_of(type(split)))
-        raise ArgusError(f"{place}; ARGUS_DEBUG=1 shows the traceback") from error
+    home = home_of(type(split))
+    return translated(lambda error: f"{describe_error(error, home)}; ARGUS_DEBUG=1 shows the traceback")

@@ -29,14 +29,29 @@ def shielded(what: str, hint: Callable[[], str] = str, through: tuple[type[BaseE
     Errors of the types ``through`` stay as they are, and with ARGUS_DEBUG=1 all do. ``hint`` gives a further sentence
     for the message. What the code prints goes to standard error, so that standard output contains only answers.
     """
+
+    def say(error: BaseException) -> str:
+        parts = (f"{what}: {describe_error(error)}", hint(), "set ARGUS_DEBUG=1 for the traceback")
+        return "; ".join(filter(None, parts))
+
+    with translated(say, through), contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+@contextlib.contextmanager
+def translated(
+    say: Callable[[BaseException], str], through: tuple[type[BaseException], ...] = (ArgusError,)
+) -> Iterator[None]:
+    """Turn what the block raises, sys.exit included, into an ArgusError with the text of ``say``; safe in threads.
+
+    Errors of the types ``through`` stay as they are, and with ARGUS_DEBUG=1 all do.
+    """
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
+        yield
     except (Exception, SystemExit) as error:
         if debugging() or isinstance(error, through):
             raise
-        parts = (f"{what}: {describe_error(error)}", hint(), "set ARGUS_DEBUG=1 for the traceback")
-        raise ArgusError("; ".join(filter(None, parts))) from error
+        raise ArgusError(say(error)) from error
 
 
 def describe_error(error: BaseException, file: str | None = None) -> str:

@@ -40,7 +40,7 @@ def write(bench: Bench, folder: Path, data: str, side: int) -> Path:
     backbone, weights = "tiny", None
     if not bench.toy:
         backbone, weights = f"timm:{NETWORK}", folder / "random.safetensors"
-        save_file({key: value.cpu().contiguous() for key, value in network().state_dict().items()}, weights)
+        save_file({key: value.cpu() for key, value in network().state_dict().items()}, weights)
     request = CacheRequest(
         data=data, out=folder / "cache", backbone=backbone, weights=weights, canvas=str(side), device=str(bench.device)
     )

@@ -86,7 +86,6 @@ def apart(argus, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.graphs  # in a process of their own: after many exports in one, an interpreter ended without a word
 @pytest.mark.parametrize("name", ["rotary", "convolutions"])
 def test_every_precision_runs_the_backbone_at_any_size(monkeypatch, capsys, name):
     pytest.importorskip("nncf")
@@ -106,7 +105,6 @@ def test_every_precision_runs_the_backbone_at_any_size(monkeypatch, capsys, name
 
 
 @pytest.mark.slow
-@pytest.mark.graphs  # in a process of their own: after many exports in one, an interpreter ended without a word
 def test_the_command_writes_int8_that_runs_without_argus_and_with_it(tmp_path, monkeypatch):
     import openvino
     from PIL import Image

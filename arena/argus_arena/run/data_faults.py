@@ -10,7 +10,7 @@ from argus_arena.run.sources import RunData
 from argus_core.cache import Cache
 from argus_core.data import Split
 from argus_core.data.check import ACCEPT, Size, refuse_faults
-from argus_core.data.split import contained
+from argus_core.data.split import guarded
 from argus_core.errors import ArgusError, counted
 
 SAMPLED = 64
@@ -68,7 +68,7 @@ def sizes_of(split: Split, cache: Cache | None = None) -> dict[int, Size]:
     sizes = {}
     for index in range(0, len(split), max(1, -(-len(split) // SAMPLED))):
         try:
-            with contained(split):
+            with guarded(split):
                 sizes[index] = split.image_size(index)
         except ArgusError:
             continue  # whatever needs the image reports it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from argus_core.testing.kit.values import tensors
 
 FAR = "meta"
 """The device type of the tensors: one that torch knows, and that has no kernels of its own."""
@@ -113,17 +115,17 @@ class _Dispatch(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        tensors = [*_tensors(args), *_tensors([*kwargs.values()])]
+        operands = [*tensors((args, kwargs))]
         created_far = _is_far(kwargs.get("device"))
-        if not created_far and not any(isinstance(tensor, FarTensor) for tensor in tensors):
+        if not created_far and not any(isinstance(tensor, FarTensor) for tensor in operands):
             return func(*args, **kwargs)
         self.device.count += 1
         if func in MOVES:
             return self._move(func, args, kwargs)
-        _refuse_mixing(func, tensors)
+        _refuse_mixing(func, operands)
         if func in SYNCS or (func in MASKABLE and _is_masked(func, args)):
             self.device.wait(func)
-        return _compute(func, args, {**kwargs, "device": CPU} if created_far else kwargs, tensors)
+        return _compute(func, args, {**kwargs, "device": CPU} if created_far else kwargs, operands)
 
     def _move(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """Copy between the CPU and the device, or within one of them, which does not wait."""
@@ -155,15 +157,6 @@ def _compute(func: Any, args: Any, kwargs: Mapping[str, Any], tensors: Iterable[
 
 
 # Not torch.utils._pytree, which takes most of the time of an operation.
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """The tensors in arguments of an operation, some of which are lists."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
-
-
 def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
     """Arguments or results of an operation with each value changed, those in lists too."""
     if isinstance(value, list | tuple):
