@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
+from argus_core.common.writers import this_writer
 from argus_core.errors import ArgusError
 
 __all__ = ["Openable", "file_sha256", "json_sha256", "read_json", "write_atomic", "write_json", "write_text"]
@@ -27,20 +30,70 @@ def write_atomic(path: Path, write: Callable[[Path], object], *, lasting: bool =
 
     Without ``lasting`` it is not waited for the disk.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArgusError(f"{path} cannot be written: {path.parent}: {error.strerror or error}") from error
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with _neighbour(path) as temporary:
         write(temporary)
         if lasting:
             _flush(temporary)
         os.replace(temporary, path)
         if lasting:
             _flush(path.parent)
+
+
+def create_exclusive(path: Path, content: bytes, *, lasting: bool = True) -> bool:
+    """Write a file that must not exist yet; returns whether this call did: of several at once, one does.
+
+    Without ``lasting`` it is not waited for the disk.
+    """
+    with _neighbour(path) as temporary:
+        temporary.write_bytes(content)
+        if lasting:
+            _flush(temporary)
+        created = _link(temporary, path)
+        if lasting:
+            _flush(path.parent)
+        return created
+
+
+@contextmanager
+def _neighbour(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path`` that only this process uses, and that is removed at the end."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgusError(f"{path} cannot be written: {path.parent}: {error.strerror or error}") from error
+    temporary = path.with_name(f".{path.name}.{this_writer()}.tmp")
+    try:
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+def _link(temporary: Path, path: Path) -> bool:
+    """Give a file its name, unless that is taken."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return temporary.stat().st_nlink == 2  # a network file system may have done it and lost the answer
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _create(path, temporary.read_bytes())
+    return True
+
+
+def _create(path: Path, content: bytes) -> bool:
+    """As ``create_exclusive`` where files cannot be linked; a process that is killed here leaves a part."""
+    try:
+        with path.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except FileExistsError:
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -91,8 +144,14 @@ def _flush(path: Path) -> None:
 
 def write_sealed(path: Path, values: dict[str, Any]) -> None:
     """Write ``values`` as JSON atomically, beginning with the sha256 of everything that follows."""
+    content = sealed(values)
+    write_atomic(path, lambda temporary: temporary.write_bytes(content))
+
+
+def sealed(values: dict[str, Any]) -> bytes:
+    """What ``write_sealed`` writes."""
     body = json.dumps(values, allow_nan=False)[1:].encode() + b"\n"
-    write_atomic(path, lambda temporary: temporary.write_bytes(_seal(body) + body))
+    return _seal(body) + body
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
