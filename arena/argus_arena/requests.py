@@ -37,6 +37,7 @@ from argus_core.cli.early import (
     one_of,
 )
 from argus_core.common.options import check_options, parse_value
+from argus_core.common.part import parse_part
 from argus_core.errors import ArgusError, unknown
 
 
@@ -216,6 +217,10 @@ class CacheRequest(Request):
     skip_bad: bool = Field(default=False, description="leave out unreadable images and list them")
     accept_faults: AcceptFaults = False
     require_license: RequireLicense = None
+    part: Annotated[str | None, option(parse_part)] = Field(
+        default=None,
+        description="share of the shards to begin with, such as 2/8; default: SLURM_ARRAY_TASK_ID, or RANK, if set",
+    )
 
 
 class EvalRequest(Request):
