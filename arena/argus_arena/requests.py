@@ -6,24 +6,42 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from typer import Option
 from typer.models import OptionInfo
 
+from argus_arena.fields import (
+    AcceptFaults,
+    Backbone,
+    BackboneOptions,
+    Data,
+    Device,
+    Engine,
+    EngineOptions,
+    Integers,
+    Metric,
+    Names,
+    Overlap,
+    Pairs,
+    PassBatch,
+    Protocol,
+    RequireLicense,
+    TileSize,
+    Weights,
+    option,
+    pairs,
+)
 from argus_core.canvas import Fit, Interpolation
 from argus_core.cli.early import (
-    Check,
     check_backbone,
-    check_device,
     check_dtype,
     check_fit,
     check_heads,
     check_interpolation,
-    check_license,
     check_out,
     check_path,
     check_protocol,
@@ -31,87 +49,12 @@ from argus_core.cli.early import (
     check_size,
     check_tiles,
     check_which,
-    checked,
     checked_data,
-    named_data,
     one_of,
 )
-from argus_core.common.options import check_options, parse_value
+from argus_core.common.options import check_options
 from argus_core.common.part import parse_part
 from argus_core.errors import ArgusError, unknown
-
-
-def pairs(texts: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
-    """``KEY=VALUE`` texts as a dictionary, values parsed; a mapping is taken as it is."""
-    if isinstance(texts, Mapping):
-        return dict(texts)
-    values = {}
-    for text in texts or ():
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ArgusError(f"{text!r} is not KEY=VALUE")
-        values[key.strip()] = parse_value(value)
-    return values
-
-
-def names(texts: str | Sequence[str]) -> tuple[str, ...]:
-    """Comma-separated names, in one text or several."""
-    several = [texts] if isinstance(texts, str) else texts
-    return tuple(part.strip() for text in several for part in text.split(",") if part.strip())
-
-
-def integers(values: str | Sequence[Any]) -> tuple[int, ...]:
-    """Comma-separated whole numbers, in one text or several, or the numbers themselves."""
-    texts = ",".join([values] if isinstance(values, str) else map(str, values))
-    try:
-        return tuple(map(int, names(texts)))
-    except ValueError as error:
-        raise ArgusError(f"{texts!r} are not whole numbers, such as 2,5,8,11") from error
-
-
-def option(check: Check, *names: str) -> Any:
-    """An option whose values are checked while the command line is read."""
-    return Option(*names, callback=checked(check))
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(names)]
-Integers = Annotated[tuple[int, ...], BeforeValidator(integers)]
-Pairs = Annotated[dict[str, Any], BeforeValidator(pairs)]
-
-# Fields that several requests have.
-Data = Annotated[
-    str,
-    Option(callback=checked_data),
-    AfterValidator(named_data),
-    Field(description="data set: a path, or a spec such as yolo:PATH or images:PATH,masks=DIR"),
-]
-Backbone = Annotated[str, option(check_backbone), Field(description="registered backbone")]
-Weights = Annotated[Path | None, Field(description="weights file of the backbone")]
-BackboneOptions = Annotated[Pairs, Option("--backbone-set"), Field(description="option of the backbone, e.g. mean=0.5")]
-Device = Annotated[
-    str | None,
-    option(check_device),
-    Field(description="cpu, cuda, cuda:1; default: a GPU where there is one"),
-]
-Metric = Annotated[Pairs, Field(description="option of the scoring, e.g. backend=faster")]
-Protocol = Annotated[
-    str | None,
-    option(check_protocol),
-    Field(description="score under a published protocol; `arena protocols` lists them"),
-]
-RequireLicense = Annotated[
-    str | None,
-    option(check_license),
-    Field(description="permissive: refuse weights under any other terms"),
-]
-AcceptFaults = Annotated[bool, Field(description="go on with data whose faults would make the result wrong")]
-TileSize = Annotated[
-    str | None, option(check_size), Field(description="encode a larger canvas by tiles of SIZE or HEIGHTxWIDTH px")
-]
-Overlap = Annotated[
-    float | None, Field(ge=0, lt=1, description="share of a tile's side that neighbours have in common; default: 0.2")
-]
-PassBatch = Annotated[int, Field(ge=1, description="images per backbone pass")]
 
 
 class Request(BaseModel):
@@ -178,6 +121,8 @@ class Comparison(Request):
         default=None, ge=0.001, description="GiB for heads side by side; default: half of what is free"
     )
     task: str = Field(default="", description="which task, where the data has several")
+    engine: Engine = "local"
+    engine_options: EngineOptions = Field(default_factory=dict)
 
 
 class CacheRequest(Request):
@@ -221,6 +166,9 @@ class CacheRequest(Request):
         default=None,
         description="share of the shards to begin with, such as 2/8; default: SLURM_ARRAY_TASK_ID, or RANK, if set",
     )
+    parts: int | None = Field(default=None, ge=1, description="workers of an engine that share the work")
+    engine: Engine = "local"
+    engine_options: EngineOptions = Field(default_factory=dict)
 
 
 class EvalRequest(Request):
@@ -273,9 +221,9 @@ def make_request(options: Mapping[str, Any], file: Path | None = None) -> RunReq
     if not isinstance(settings, Mapping):
         raise ArgusError(f"set = {settings!r} in {file} is not a table; write [set] and below it key = value")
     values = {**in_file, **options, "settings": {**settings, **pairs(options.get("settings"))}}
-    for key, option in NEEDED.items():
+    for key, needed in NEEDED.items():
         if not values.get(key):
-            raise ArgusError(f"{key} is not given; add {option}")
+            raise ArgusError(f"{key} is not given; add {needed}")
     return RunRequest(**check_options(RunRequest, values, "the run"))
 
 
@@ -285,10 +233,10 @@ def check_names(request: RunRequest) -> None:
     Options were checked when the command line was read; this checks the values of a configuration file in the same way.
     """
     for key, field in RunRequest.model_fields.items():
-        for option in field.metadata:
+        for item in field.metadata:
             value = getattr(request, key)
-            if isinstance(option, OptionInfo) and option.callback and not isinstance(value, dict):
-                option.callback(value)
+            if isinstance(item, OptionInfo) and item.callback and not isinstance(value, dict):
+                item.callback(value)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""Values of options as texts, and the fields that several requests have. Torch is not imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from typer import Option
+
+from argus_core.cli.early import (
+    Check,
+    check_backbone,
+    check_device,
+    check_license,
+    check_protocol,
+    check_size,
+    checked,
+    checked_data,
+    named_data,
+    one_of,
+)
+from argus_core.common.options import parse_value
+from argus_core.errors import ArgusError
+
+
+def pairs(texts: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as a dictionary, values parsed; a mapping is taken as it is."""
+    if isinstance(texts, Mapping):
+        return dict(texts)
+    values = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ArgusError(f"{text!r} is not KEY=VALUE")
+        values[key.strip()] = parse_value(value)
+    return values
+
+
+def names(texts: str | Sequence[str]) -> tuple[str, ...]:
+    """Comma-separated names, in one text or several."""
+    several = [texts] if isinstance(texts, str) else texts
+    return tuple(part.strip() for text in several for part in text.split(",") if part.strip())
+
+
+def integers(values: str | Sequence[Any]) -> tuple[int, ...]:
+    """Comma-separated whole numbers, in one text or several, or the numbers themselves."""
+    texts = ",".join([values] if isinstance(values, str) else map(str, values))
+    try:
+        return tuple(map(int, names(texts)))
+    except ValueError as error:
+        raise ArgusError(f"{texts!r} are not whole numbers, such as 2,5,8,11") from error
+
+
+def option(check: Check, *names: str) -> Any:
+    """An option whose values are checked while the command line is read."""
+    return Option(*names, callback=checked(check))
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(names)]
+Integers = Annotated[tuple[int, ...], BeforeValidator(integers)]
+Pairs = Annotated[dict[str, Any], BeforeValidator(pairs)]
+
+# Fields that several requests have.
+Data = Annotated[
+    str,
+    Option(callback=checked_data),
+    AfterValidator(named_data),
+    Field(description="data set: a path, or a spec such as yolo:PATH or images:PATH,masks=DIR"),
+]
+Backbone = Annotated[str, option(check_backbone), Field(description="registered backbone")]
+Weights = Annotated[Path | None, Field(description="weights file of the backbone")]
+BackboneOptions = Annotated[Pairs, Option("--backbone-set"), Field(description="option of the backbone, e.g. mean=0.5")]
+Device = Annotated[
+    str | None,
+    option(check_device),
+    Field(description="cpu, cuda, cuda:1; default: a GPU where there is one"),
+]
+Metric = Annotated[Pairs, Field(description="option of the scoring, e.g. backend=faster")]
+Protocol = Annotated[
+    str | None,
+    option(check_protocol),
+    Field(description="score under a published protocol; `arena protocols` lists them"),
+]
+RequireLicense = Annotated[
+    str | None,
+    option(check_license),
+    Field(description="permissive: refuse weights under any other terms"),
+]
+AcceptFaults = Annotated[bool, Field(description="go on with data whose faults would make the result wrong")]
+TileSize = Annotated[
+    str | None, option(check_size), Field(description="encode a larger canvas by tiles of SIZE or HEIGHTxWIDTH px")
+]
+Overlap = Annotated[
+    float | None, Field(ge=0, lt=1, description="share of a tile's side that neighbours have in common; default: 0.2")
+]
+PassBatch = Annotated[int, Field(ge=1, description="images per backbone pass")]
+Engine = Annotated[
+    Literal["local", "ray", "slurm"],
+    option(one_of("engine", ("local", "ray", "slurm"))),
+    Field(description="what does the work: local, or workers of ray or slurm"),
+]
+EngineOptions = Annotated[Pairs, Option("--engine-set"), Field(description="option of the engine, e.g. gpus=1")]
