@@ -9,6 +9,7 @@ from argus_core.nn.matching import Refine, soft_argmax
 from argus_core.nn.neighbours import nearest
 from argus_core.nn.numerics import batch_total, computes_bf16, full_precision, total_over_processes, without_tf32
 from argus_core.nn.planes import Plane, enlarge, merge_passes
+from argus_core.nn.totals import total_over_batches
 
 __all__ = [
     "BinLogits",
@@ -33,6 +34,7 @@ __all__ = [
     "nearest",
     "soft_argmax",
     "synthesize",
+    "total_over_batches",
     "total_over_processes",
     "upsample2",
     "without_tf32",

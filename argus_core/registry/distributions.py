@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator
+import sys
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, distributions, version
 from typing import Any, NamedTuple
@@ -50,31 +52,25 @@ class Entry:
             return import_object(self.value)
 
 
-def find_entries(group: str) -> list[Entry]:
-    """The entry points of a group; distributions whose metadata cannot be read are left out."""
-    return [
-        Entry(point.name, point.value, found.name, found.version)
-        for found in _scan(group)
-        if isinstance(found, _Points)
-        for point in found.points
-        if point.group == group
-    ]
+def find_entries(group: str) -> tuple[Entry, ...]:
+    """The entry points of a group, in order of name; distributions whose metadata cannot be read are left out."""
+    return _entries(group, _Path.now())
 
 
 def damaged(prefix: str) -> list[str]:
     """What is wrong with distributions whose entry points, in groups that begin with ``prefix``, cannot be read."""
-    return [found for found in _scan(prefix) if isinstance(found, str)]
+    return [found.reason for found in _scan(_family(prefix), _Path.now()) if isinstance(found, _Damage)]
 
 
 def unread(prefix: str, groups: Collection[str]) -> list[tuple[str, str]]:
     """Distribution and group of entry points whose group begins with ``prefix`` but is not one of ``groups``."""
-    known = [found for found in _scan(prefix) if isinstance(found, _Points)]
+    known = [found for found in _scan(_family(prefix), _Path.now()) if isinstance(found, _Points)]
     return sorted(
         {
             (f"{found.name} {found.version}".strip(), point.group)
             for found in known
             for point in found.points
-            if point.group not in groups
+            if point.group.startswith(prefix) and point.group not in groups
         }
     )
 
@@ -87,10 +83,58 @@ class _Points(NamedTuple):
     points: list[EntryPoint]
 
 
-def _scan(prefix: str) -> Iterator[_Points | str]:
-    """Each distribution with entry points in groups that begin with ``prefix``, or why these cannot be read."""
+class _Damage(NamedTuple):
+    """Why the entry points of a distribution cannot be read."""
+
+    reason: str
+
+
+class _Path(NamedTuple):
+    """Where Python looks for packages, with what changes when one is installed or removed there."""
+
+    folders: tuple[str, ...]
+    changed: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def now(cls) -> _Path:
+        """The path as it is."""
+        return cls(tuple(sys.path), tuple(map(_changed, sys.path)))
+
+
+def _changed(folder: str) -> tuple[int, int]:
+    try:
+        status = os.stat(folder or os.curdir)
+    except OSError:
+        return 0, 0
+    return status.st_ino, status.st_mtime_ns
+
+
+def _family(group: str) -> str:
+    """What the names of related groups begin with: ``argus.`` of ``argus.heads``."""
+    return f"{group.partition('.')[0]}."
+
+
+@functools.lru_cache(maxsize=32)
+def _entries(group: str, path: _Path) -> tuple[Entry, ...]:
+    entries = [
+        Entry(point.name, point.value, found.name, found.version)
+        for found in _scan(_family(group), path)
+        if isinstance(found, _Points)
+        for point in found.points
+        if point.group == group
+    ]
+    return tuple(sorted(entries, key=lambda entry: (entry.name, entry.distribution)))
+
+
+@functools.lru_cache(maxsize=2)
+def _scan(prefix: str, path: _Path) -> tuple[_Points | _Damage, ...]:
+    """Each distribution with entry points in groups that begin with ``prefix``, or why these cannot be read.
+
+    Read once for a ``path``: a name is looked up hundreds of times in a run, among thousands of distributions.
+    """
     # importlib.metadata.entry_points() raises for all of them if one file is damaged.
     seen: set[str] = set()
+    found: list[_Points | _Damage] = []
     for candidate in distributions():
         try:
             points = [point for point in candidate.entry_points if point.group.startswith(prefix)]
@@ -99,10 +143,12 @@ def _scan(prefix: str) -> Iterator[_Points | str]:
             name, version = _identity(candidate)
             if canonicalize_name(name) not in seen:  # else hidden by one of that name earlier on the path, as for pip
                 seen.add(canonicalize_name(name))
-                yield _Points(name, version, points)
+                found.append(_Points(name, version, points))
         except Exception as error:
             if _may_declare(candidate, prefix):
-                yield f"entry points of {_label(candidate)} cannot be read: {type(error).__name__}: {error}"
+                reason = f"entry points of {_label(candidate)} cannot be read: {type(error).__name__}: {error}"
+                found.append(_Damage(reason))
+    return tuple(found)
 
 
 def _may_declare(distribution: Distribution, prefix: str) -> bool:

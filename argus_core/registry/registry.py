@@ -28,7 +28,7 @@ class Registry:
     def disabled(self) -> dict[Entry, str]:
         """Installed entries that ARGUS_PLUGINS or ARGUS_DISABLE leave out, each with that setting."""
         selection = Selection.from_environment()
-        settings = {entry: selection.excludes(entry) for entry in sorted(find_entries(self.group), key=_order)}
+        settings = {entry: selection.excludes(entry) for entry in find_entries(self.group)}
         return {entry: setting for entry, setting in settings.items() if setting}
 
     def register(self, name: str, target: Any, origin: str = "registered by hand") -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from argus_core.detection import DecodeOptions, DenseHead, DenseOutput, Level, centres, covers, grid_points
 from argus_core.errors import ArgusError
-from argus_core.nn import full_precision
+from argus_core.nn import full_precision, total_over_batches
 from argus_core.recipe import Recipe
 from argus_core.tasks.detect import BoxTarget, Detect
 from argus_core.tokens import FeatureInfo, Features, Needs, Taps, cell_mask, default_layers
@@ -146,41 +146,47 @@ class AnalyticPerson(DenseHead):
 
     def fit(self, batches: Batches) -> None:
         """First pass: discriminant and anchors. Second pass: which anchor, and how a box differs from it."""
-        positive = negative = Moments.none(len(self.weight))
-        sizes = []
-        for features, targets in self.taps.views(batches):
-            boxes, visible = self._boxes_of(targets), self._mask(features)[:, 0]
-            inside = torch.zeros_like(visible)
-            inside[centre_cells(boxes, features.extent, self.stride)] = True
-            free = uncovered(self._boxes_of(targets, crowds=True), (visible.shape[1], visible.shape[2]), self.stride)
-            cells = features.map.permute(0, 2, 3, 1)
-            positive += Moments.of(cells[inside])
-            negative += Moments.of(cells[visible & free & ~inside])
-            sizes.append(box_sizes(torch.cat(boxes)).cpu())
+        positive, negative, sizes = total_over_batches(batches, self._classes)
         if not positive.count or not negative.count:
             raise ArgusError(f"the training split has no box of {self.target!r}, or nothing outside; use other images")
         for buffer, value in zip((self.weight, self.bias), discriminant(positive, negative), strict=True):
             buffer.copy_(value)
         self.anchors.copy_(shape_anchors(torch.cat(sizes)))
-        self._regress(batches)
-
-    def _regress(self, batches: Batches) -> None:
-        """Ridge regressions on the cells that hold centres: one-hot anchors per context, offsets per anchor."""
-        inputs, anchors = len(self.weight) + 1, len(self.anchors)
-        choose, refine = [Moments.none(inputs + anchors)] * len(WINDOWS), [Moments.none(inputs + 4)] * anchors
-        for features, targets in self.taps.views(batches):
-            boxes, mask = self._boxes_of(targets), self._mask(features)
-            at = centre_cells(boxes, features.extent, self.stride)
-            shape, offsets = self._regression_targets(at, torch.cat(boxes))
-            x = self._inputs(features, mask)
-            onehot = F.one_hot(shape, anchors)
-            for number, window in enumerate(WINDOWS):
-                context = window_means(x, mask, window).permute(0, 2, 3, 1)[at]  # (G, inputs)
-                choose[number] += Moments.of(torch.cat([context, onehot], dim=1))
-            rows = torch.cat([x.permute(0, 2, 3, 1)[at], offsets], dim=1)
-            refine = [moments + Moments.of(rows[shape == anchor]) for anchor, moments in enumerate(refine)]
+        choose, refine = total_over_batches(batches, self._regressions)
+        inputs = len(self.weight) + 1
         self.choose.copy_(torch.stack([ridge(moments, inputs) for moments in choose]))
         self.refine.copy_(torch.stack([ridge(moments, inputs) for moments in refine]))
+
+    def _classes(self, features: Features, targets: Sequence[BoxTarget]) -> tuple[Moments, Moments, list[Tensor]]:
+        """Moments of the cells that hold centres and of those outside boxes, and the sizes of the boxes."""
+        features = self.taps.view(features)
+        boxes, visible = self._boxes_of(targets), self._mask(features)[:, 0]
+        inside = torch.zeros_like(visible)
+        inside[centre_cells(boxes, features.extent, self.stride)] = True
+        free = uncovered(self._boxes_of(targets, crowds=True), (visible.shape[1], visible.shape[2]), self.stride)
+        cells = features.map.permute(0, 2, 3, 1)
+        outside = cells[visible & free & ~inside]
+        return Moments.of(cells[inside]), Moments.of(outside), [box_sizes(torch.cat(boxes))]
+
+    def _regressions(
+        self, features: Features, targets: Sequence[BoxTarget]
+    ) -> tuple[tuple[Moments, ...], tuple[Moments, ...]]:
+        """Moments for the ridge regressions of a batch, on the cells that hold centres.
+
+        Of one-hot anchors per context, and of offsets per anchor.
+        """
+        features, anchors = self.taps.view(features), len(self.anchors)
+        boxes, mask = self._boxes_of(targets), self._mask(features)
+        at = centre_cells(boxes, features.extent, self.stride)
+        shape, offsets = self._regression_targets(at, torch.cat(boxes))
+        x = self._inputs(features, mask)
+        onehot = F.one_hot(shape, anchors)
+        contexts = [window_means(x, mask, window).permute(0, 2, 3, 1)[at] for window in WINDOWS]  # (G, inputs) each
+        rows = torch.cat([x.permute(0, 2, 3, 1)[at], offsets], dim=1)
+        return (
+            tuple(Moments.of(torch.cat([context, onehot], dim=1)) for context in contexts),
+            tuple(Moments.of(rows[shape == anchor]) for anchor in range(anchors)),
+        )
 
     def _regression_targets(self, at: Cells, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """The anchor (G,) of boxes (G, 4) in cells ``at``, and (G, 4) offset of the centre and log size, in anchors."""

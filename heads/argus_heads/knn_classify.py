@@ -10,7 +10,7 @@ from torch import Tensor
 
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.nn import nearest
+from argus_core.nn import nearest, total_over_batches
 from argus_core.recipe import Recipe
 from argus_core.tasks.classify import Classes, Classify, ClassTarget
 from argus_core.tokens import FeatureInfo, Features, Needs
@@ -54,11 +54,14 @@ class NearestNeighbours(Head):
 
     def fit(self, batches: Iterable[tuple[Features, Sequence[ClassTarget]]]) -> None:
         """Remember the normalised token and the class of every image."""
-        bank, labels = [], []
-        for features, targets in batches:
-            bank.append(F.normalize(features.cls[-1], dim=1).half())
-            labels.append(torch.stack([target.label for target in targets]))
-        self.bank, self.labels = torch.cat(bank), torch.cat(labels)
+        bank, labels = total_over_batches(batches, self._rows)
+        device = self.bank.device
+        self.bank, self.labels = torch.cat(bank).to(device), torch.cat(labels).to(device)
+
+    def _rows(self, features: Features, targets: Sequence[ClassTarget]) -> tuple[list[Tensor], list[Tensor]]:
+        """The tokens and classes of a batch, as the bank holds them."""
+        tokens = F.normalize(features.cls[-1], dim=1).half()
+        return [tokens], [torch.stack([target.label for target in targets])]
 
     def make_room(self, state: Mapping[str, Tensor]) -> None:
         """Give the bank as many rows as the saved one."""

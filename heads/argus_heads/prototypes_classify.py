@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from argus_core.head import Head
+from argus_core.nn import total_over_batches
 from argus_core.recipe import Recipe
 from argus_core.tasks.classify import Classes, Classify, ClassTarget
 from argus_core.tokens import FeatureInfo, Features, Needs
@@ -35,12 +36,15 @@ class Prototypes(Head):
 
     def fit(self, batches: Iterable[tuple[Features, Sequence[ClassTarget]]]) -> None:
         """Average the normalised tokens of each class, in float64 so that the order of images does not matter."""
-        sums = torch.zeros_like(self.prototypes, dtype=torch.float64)
-        for features, targets in batches:
-            labels = torch.stack([target.label for target in targets])
-            sums.index_add_(0, labels, F.normalize(features.cls[-1], dim=1).double())
+        sums = total_over_batches(batches, self._sums)
         # A cosine ignores the length of a sum, so the mean needs no count.
         self.prototypes.copy_(F.normalize(sums, dim=1))
+
+    def _sums(self, features: Features, targets: Sequence[ClassTarget]) -> Tensor:
+        """(K, C) float64 sums of the tokens of each class in a batch."""
+        labels = torch.stack([target.label for target in targets])
+        sums = torch.zeros_like(self.prototypes, dtype=torch.float64)
+        return sums.index_add_(0, labels, F.normalize(features.cls[-1], dim=1).double())
 
     def forward(self, features: Features) -> Tensor:
         """Cosines (B, K)."""

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from arena_help import DATA, train_run
+from argus_arena.distributed import Distributed
 from argus_arena.requests import CacheRequest
 from argus_arena.run.batches import FitBatches, Order, TrainingData
 from argus_arena.tools.cache import build_cache
@@ -163,7 +164,7 @@ def test_images_are_fitted_on_in_order_however_often_they_are_gone_through_at_on
     split = open_scenes(images=20, val=6, size=64)["train"]
     data = TrainingData(source, split, Order(tuple(range(20)), ("id",), 4, 0))
     head = build_head("segment.linear", source.info, split.tasks["segment"])
-    batches = FitBatches(data, head, 4, torch.device("cpu"))
+    batches = FitBatches(data, head, 4, Distributed(0, 1, torch.device("cpu")))
     plain = CacheSource(Cache.open(cache / "train"))
     expected = [plain.read([(n, "id") for n in range(start, start + 4)]).tokens for start in range(0, 20, 4)]
     outer = 0

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
+import shutil
+
 import pytest
 
 from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.registry import BACKBONES, HEADS, TASKS, Registry
+from argus_core.registry import distributions as metadata
 from argus_core.saving.build import build_head, head_class, task_from_dict, task_to_dict
 from argus_core.tasks.detect import Detect
 from argus_core.tokens import FeatureInfo, Needs
@@ -212,3 +217,24 @@ def test_a_task_survives_plain_values():
     assert task_from_dict(task_to_dict(task)) == task
     with pytest.raises(ArgusError, match="unknown option of task 'detect'"):
         task_from_dict({"task": "detect", "classes": ["cat"], "ignore": 255})
+
+
+def test_the_metadata_of_distributions_are_read_once(install, monkeypatch):
+    install("stranger", "argus.heads", {"detect.mine": "nowhere:Mine"})
+    scans = []
+    monkeypatch.setattr(metadata, "distributions", lambda: scans.append(1) or importlib.metadata.distributions())
+    for _ in range(3):
+        assert HEADS.find("detect.mine") and TASKS.load("detect") and BACKBONES.entries()
+    assert len(scans) == 1
+
+
+def test_a_package_that_comes_or_goes_is_noticed(install):
+    install("stranger", "argus.heads", {"detect.mine": "nowhere:Mine"})
+    assert HEADS.find("detect.mine") and HEADS.find("detect.fcos")
+    folder = install("other", "argus.heads", {"detect.other": "nowhere:Other"})
+    os.utime(folder, ns=(1, 1))  # clocks of file systems are coarse
+    assert HEADS.find("detect.other")
+    shutil.rmtree(folder / "stranger-1.2.dist-info")
+    os.utime(folder, ns=(2, 2))
+    with pytest.raises(ArgusError, match="unknown head"):
+        HEADS.find("detect.mine")

@@ -20,7 +20,7 @@ from argus_core.testing import HEAD_CHECKS, TASK_CHECKS, check_head, head_suite
 from argus_core.testing.heads.subject import Subject
 from argus_core.testing.kit.runner import promise
 from argus_core.testing.suite import HEAD_KIT, KITS
-from broken_heads import BROKEN, ClimbsItsLoss, Good
+from broken_heads import BROKEN, ClimbsItsLoss, Good, RemembersItsShare
 
 GRAPHS = ("exports", "compiles")
 
@@ -46,6 +46,10 @@ def test_every_broken_head_is_caught_by_its_check(check, head, monkeypatch):
     before = (torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled())
     assert reason(check, head)
     assert (torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()) == before
+
+
+def test_a_fit_that_differs_between_processes_is_caught():
+    assert "depends on which process reads what" in reason("learns", RemembersItsShare)
 
 
 @pytest.mark.slow

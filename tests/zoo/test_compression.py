@@ -8,6 +8,7 @@ from planted_help import COCO, SMALL, VITB, ap50_after, make, scenes, size_of, s
 
 from argus_core.errors import ArgusError
 from argus_core.tokens import FeatureInfo
+from argus_heads.closed_form import Moments
 from argus_heads.experimental.compression import Bottleneck, Compression, principal_components
 
 CHANNELS = 24
@@ -100,11 +101,12 @@ def _image_cells(features):
 
 def test_components_do_not_depend_on_batches_even_far_from_zero():
     rows = 1000 + torch.randn(60, 12)
-    at_once, parts = (principal_components(each, 5) for each in ([rows], rows.split(7)))
+    moments = [Moments.of(part) for part in rows.split(7)]
+    at_once, parts = (principal_components(each, 5) for each in (Moments.of(rows), sum(moments, Moments.none(12))))
     for one, other in zip(at_once, parts, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-9)
     with pytest.raises(ArgusError, match="gives none"):
-        principal_components([], 5)
+        principal_components(Moments.none(12), 5)
 
 
 def test_a_channel_that_never_varies_does_no_harm():

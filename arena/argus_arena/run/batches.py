@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
@@ -104,25 +104,40 @@ class Steps(Dataset[Batch]):
 
 @dataclass(frozen=True)
 class FitBatches:
-    """Features and targets for a head that is fitted: every image once, as it is, in order."""
+    """Features and targets for a head that is fitted: every image once, as it is, in order.
+
+    Several processes can each read a ``share``: see ``total_over_batches``.
+    """
 
     data: TrainingData
     head: Head
     batch: int
-    device: torch.device
+    process: Distributed
 
     def __iter__(self) -> Iterator[tuple[Features, list[Any]]]:
-        with Ahead(self._batches(), thread=reads_ahead(self.data.source)) as batches:
+        return self._read(range(0, len(self.data.order.images), self.batch))
+
+    def share(self) -> Iterator[tuple[Features, list[Any]]]:
+        """This process's batches; in order of rank those of all processes are all batches, in order."""
+        starts = range(0, len(self.data.order.images), self.batch)
+        first, last = (len(starts) * rank // self.process.size for rank in (self.process.rank, self.process.rank + 1))
+        return self._read(starts[first:last])
+
+    def gather(self, value: Any) -> list[Any]:
+        """``value`` of every process, in order of rank."""
+        return self.process.gather(value)
+
+    def _read(self, starts: Iterable[int]) -> Iterator[tuple[Features, list[Any]]]:
+        with Ahead(self._batches(starts), thread=reads_ahead(self.data.source)) as batches:
             for batch in batches:
-                tokens, targets = batch_to(batch, self.device)
+                tokens, targets = batch_to(batch, self.process.device)
                 yield tokens.features(self.head.needs), targets[self.head.task.name]
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self, starts: Iterable[int]) -> Iterator[Batch]:
         # Memory of its own: who fits may go through the images several times at once.
         data, tasks = replace(self.data, source=copy(self.data.source)), {self.head.task.name: self.head.task}
-        images = data.order.images
-        for start in range(0, len(images), self.batch):
-            yield data.batch([(index, "id") for index in images[start : start + self.batch]], tasks)
+        for start in starts:
+            yield data.batch([(index, "id") for index in data.order.images[start : start + self.batch]], tasks)
 
 
 def step_batches(

@@ -12,7 +12,7 @@ from argus_arena.distributed import Distributed
 from argus_arena.run.batches import Order, TrainingData
 from argus_arena.run.config import RECIPE_FIELDS, RunConfig, flatten
 from argus_arena.run.folder import versions
-from argus_arena.run.sources import LiveOrigin, Origin, RunData
+from argus_arena.run.sources import RunData
 from argus_arena.scoring.evaluate import usable
 from argus_arena.scoring.rules import Scoring, check_cache, check_scoring
 from argus_core.cache import CacheSource
@@ -43,7 +43,7 @@ class PreparedRun:
 def prepare(config: RunConfig, data: RunData, process: Distributed) -> PreparedRun:
     """Open tokens and build the heads; raises ArgusError for what does not fit together."""
     request = config.request
-    origin: Origin = data.cached or LiveOrigin(request, str(process.device))
+    origin = data.origin(request, str(process.device))
     require({"backbone": origin.record}, request.require_license)
     heads = _build_heads(config, origin.info, data.train)
     train_source, val_source = origin.open(merged_needs(heads), data.train, data.val)
@@ -58,7 +58,11 @@ def prepare(config: RunConfig, data: RunData, process: Distributed) -> PreparedR
     images = usable(train_source)
     batch = _batch(_shared_batch(config, heads), len(images), process.size)
     order = Order(tuple(images), _views(request.views, train_source), batch, request.seed)
-    splits = {"train": _described(data.train, len(images)), "val": _described(data.val, len(usable(val_source)))}
+    train_digest, val_digest = data.digests
+    splits = {
+        "train": _described(data.train, len(images), train_digest),
+        "val": _described(data.val, len(usable(val_source)), val_digest),
+    }
     record = {
         "data": {"spec": request.data, **splits},
         **origin.record,
@@ -125,5 +129,5 @@ def _views(wanted: tuple[str, ...], source: TokenSource) -> tuple[str, ...]:
     return wanted or source.views
 
 
-def _described(split: Split, images: int) -> dict[str, Any]:
-    return {"split": split.name, "images": images, "sha256": split.annotation_digest()}
+def _described(split: Split, images: int, sha256: str) -> dict[str, Any]:
+    return {"split": split.name, "images": images, "sha256": sha256}

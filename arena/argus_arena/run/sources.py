@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 LIVE_ONLY = ("weights", "backbone_options", "canvas", "fit", "tiles", "overlap")
 """Fields of a request that a cache has already settled."""
+LIVE = {*LIVE_ONLY, "backbone", "views", "protocol", "workers"}
+"""Fields of a request that live tokens depend on."""
 CANVAS = ("height", "width", "fit", "interpolation", "short", "tiles")
 SHARED = ("backbone", "weights", "precision", "mean", "std", *CANVAS)
 """Fields of the fingerprint in which the caches of a run must agree."""
@@ -47,11 +51,15 @@ class Origin(Interface):
 
 @dataclass(frozen=True)
 class RunData:
-    """The splits that a run is trained and scored on, and their caches unless tokens are live."""
+    """The splits that runs are trained and scored on, and their caches unless tokens are live.
+
+    What is opened or checked stays so, for all heads and seeds of a comparison.
+    """
 
     train: Split
     val: Split
     cached: CachedOrigin | None
+    _live: dict[str, LiveOrigin] = dataclasses.field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def images(self) -> int:
@@ -59,6 +67,21 @@ class RunData:
         if self.cached is None:
             return len(self.train)
         return len(self.cached.train.images) - len(self.cached.train.skipped)
+
+    @cached_property
+    def digests(self) -> tuple[str, str]:
+        """sha256 (hex) of the annotations of both splits."""
+        return self.train.annotation_digest(), self.val.annotation_digest()
+
+    def origin(self, request: RunRequest, device: str) -> Origin:
+        """The caches, or the backbone of a request, which is loaded once for requests that ask for the same tokens."""
+        if self.cached is not None:
+            return self.cached
+        key = request.model_dump_json(include=LIVE) + device
+        if key not in self._live:
+            self._live.clear()  # a backbone that nobody asks for any more makes room
+            self._live[key] = LiveOrigin(request, device)
+        return self._live[key]
 
 
 def open_run_data(request: RunRequest, plugins: Plugins) -> RunData:
@@ -90,6 +113,7 @@ class CachedOrigin:
                     f"{there!r} for {val}; cache both alike"
                 )
         self.precision = fingerprint["precision"]
+        self._checked: list[Split] = []
         spec = self.train.manifest.spec
         self.record: Record = {
             "tokens": {
@@ -109,7 +133,9 @@ class CachedOrigin:
         """Sources over the caches, after checking that they hold these splits' images and these layers."""
         for cache, split in ((self.train, train), (self.val, val)):
             cache.require(needs)
-            cache.check_images(split)
+            if not any(split is checked for checked in self._checked):  # a file status per image
+                cache.check_images(split)
+                self._checked.append(split)
         # Two batches: one is read while heads learn from the other.
         return CacheSource(self.train, reuse=2, needs=needs), CacheSource(self.val, needs=needs)
 

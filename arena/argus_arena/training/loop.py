@@ -97,7 +97,7 @@ class Loop:
         """Fit what is fitted, and score heads that take no steps: they are done before the first one."""
         for learner in self.learners:
             with self._contained(learner, 0):
-                learner.start(FitBatches(self.data, learner.head, learner.recipe.batch, self.process.device))
+                learner.start(FitBatches(self.data, learner.head, learner.recipe.batch, self.process))
         done = [learner for learner in self.learners if not learner.steps and not learner.failure]
         self._score(done, 0)
         if done:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from argus_core.head import Head
+from argus_core.testing.heads.shares import fit_by_processes
 from argus_core.testing.heads.subject import CANVAS, Subject, fit, run, total, trainable
 from argus_core.tokens import Tokens
 
@@ -83,19 +84,31 @@ def learns(subject: Subject) -> None:
 
 
 def _check_fit(subject: Subject, head: Head) -> None:
-    """A fit moves the head, and does not depend on how the data come in batches."""
+    """A fit moves the head, and depends neither on how the data come in batches nor on which process reads them."""
     tokens, targets = subject.example(head, images=4)
     before = {key: value.clone() for key, value in head.state_dict().items()}
-    other = subject.build()
     fit(head, (tokens, targets))
-    fit(other, *((tokens[part], [targets[i] for i in part]) for part in ([0], [1, 2], [3])))
-    state, again = head.state_dict(), other.state_dict()
+    state = head.state_dict()
     moved = [key for key in state if state[key].shape != before[key].shape or not torch.equal(state[key], before[key])]
     assert moved, "fit changes nothing"
-    for key in state:
-        assert state[key].shape == again[key].shape and torch.allclose(state[key], again[key], atol=1e-4), (
-            f"{key} depends on how the training data were batched"
+    parts = [(tokens[part], [targets[i] for i in part]) for part in ([0], [1, 2], [3])]
+    other = subject.build()
+    fit(other, *parts)
+    _check_same(state, other, "depends on how the training data were batched")
+    batches = [(part.features(head.needs), own) for part, own in parts]
+    for each in fit_by_processes(subject.build, batches):
+        _check_same(
+            state,
+            each,
+            "depends on which process reads what: what is given to total_over_batches must leave nothing behind",
         )
+
+
+def _check_same(state: Mapping[str, Tensor], other: Head, fault: str) -> None:
+    again = other.state_dict()
+    for key, value in state.items():
+        same = value.shape == again[key].shape and torch.allclose(value, again[key], atol=1e-4)
+        assert same, f"{key} {fault}"
 
 
 def bfloat16(subject: Subject) -> None:

@@ -9,32 +9,28 @@ from torch import Tensor, nn
 
 from argus_core.detection import ConvGN, LightHead, light_taps
 from argus_core.errors import ArgusError
-from argus_core.nn import full_precision
+from argus_core.nn import full_precision, total_over_batches
 from argus_core.tasks.detect import BoxTarget, Detect
 from argus_core.tokens import FeatureInfo, Features, cell_mask
+from argus_heads.closed_form import Moments
 
 REACH = 3.0
 """Deviations on either side of the mean that the quantiser covers."""
 
 
-def principal_components(batches: Iterable[Tensor], count: int) -> tuple[Tensor, Tensor, Tensor]:
+def principal_components(tokens: Moments, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Mean (C,), the ``count`` strongest directions (count, C), and the deviations (count,) along them.
 
-    ``batches`` are (n, C) each. Sums and results are float64, so that the grouping into batches does not matter. No
-    other ``count`` directions leave a smaller error (Eckart & Young 1936). Raises ArgusError if there are no rows.
+    Results are float64. No other ``count`` directions leave a smaller error (Eckart & Young 1936). Raises ArgusError
+    if there are no tokens.
     """
-    rows, total, square = 0, torch.zeros(()), torch.zeros(())
-    for batch in batches:
-        x = batch.double()
-        rows, total, square = rows + len(x), total.to(x) + x.sum(dim=0), square.to(x) + x.T @ x
-    if not rows:
+    if not tokens.count:
         raise ArgusError("principal components need tokens, and the training split gives none")
-    mean = total / rows
-    variances, directions = torch.linalg.eigh(square / rows - mean[:, None] * mean)  # ascending
+    variances, directions = torch.linalg.eigh(tokens.scatter / tokens.count)  # ascending
     strongest = directions.T.flip(0)[:count]
     # A direction and its opposite are equally good: make the largest entry positive.
     sign = strongest.gather(1, strongest.abs().argmax(dim=1, keepdim=True)).sign()
-    return mean, sign * strongest, variances.flip(0)[:count].clamp(min=0).sqrt()
+    return tokens.mean, sign * strongest, variances.flip(0)[:count].clamp(min=0).sqrt()
 
 
 class Bottleneck(nn.Module):
@@ -70,9 +66,9 @@ class Bottleneck(nn.Module):
         return inside + ((index + 0.5) * step - reach - inside).detach()
 
     @torch.no_grad()
-    def set_principal(self, batches: Iterable[Tensor]) -> None:
-        """Make the principal components of tokens (n, C) the code."""
-        mean, directions, deviations = principal_components(batches, len(self.deviations))
+    def set_principal(self, tokens: Moments) -> None:
+        """Make the principal components of tokens the code."""
+        mean, directions, deviations = principal_components(tokens, len(self.deviations))
         self.project.weight.copy_(directions[:, :, None, None])
         self.project.bias.copy_(-directions @ mean)  # type: ignore[union-attr]
         self.deviations.copy_(deviations.clamp(min=1e-6))  # a constant channel still needs a range
@@ -110,7 +106,8 @@ class Compression(LightHead):
 
     def fit(self, batches: Iterable[tuple[Features, Sequence[BoxTarget]]]) -> None:
         """Start the code as the principal components of the cells that hold image."""
-        self.bottleneck.set_principal(self._cells(features) for features, _ in batches)
+        moments = total_over_batches(batches, lambda features, _: Moments.of(self._cells(features)))
+        self.bottleneck.set_principal(moments)
 
     def notes(self) -> list[str]:
         """The number of bits per token."""

@@ -21,8 +21,9 @@ from argus_core.detection import (
     without_crowds,
 )
 from argus_core.errors import ArgusError
+from argus_core.nn import total_over_batches
 from argus_core.tasks.detect import BoxTarget, Detect
-from argus_core.tokens import FeatureInfo, Features, cell_mask
+from argus_core.tokens import FeatureInfo, Features, Taps, cell_mask
 
 Batches = Iterable[tuple[Features, Sequence[BoxTarget]]]
 
@@ -48,27 +49,31 @@ def box_sums(features: Features, boxes: Sequence[Tensor], centre: Tensor, stride
     return torch.cat([cells_in(b.to(xy), xy, mask).double() @ units.T for b, mask, units in images])
 
 
-def mean_feature(batches: Batches, stride: int) -> Tensor:
+def mean_feature(batches: Batches, taps: Taps) -> Tensor:
     """(C,) float64 mean over all cells that hold image."""
-    total, cells = torch.zeros(()), torch.zeros(())
-    for features, _ in batches:
-        grid = (features.map.shape[2], features.map.shape[3])
-        cells = cells + cell_mask(features.extent, stride, grid).sum().cpu()
-        total = total + features.map.double().sum(dim=(0, 2, 3)).cpu()  # padding is zero
-    return total / cells.clamp(min=1)
+
+    def part(features: Features, _: Sequence[BoxTarget]) -> tuple[Tensor, int]:
+        cells = taps(features)
+        mask = cell_mask(features.extent, taps.stride, (cells.shape[2], cells.shape[3]))
+        return cells.double().sum(dim=(0, 2, 3)), int(mask.sum())  # padding is zero
+
+    total, cells = total_over_batches(batches, part)
+    return total / max(cells, 1)
 
 
-def class_means(batches: Batches, classes: int, centre: Tensor, stride: int) -> Tensor:
+def class_means(batches: Batches, taps: Taps, classes: int, centre: Tensor) -> Tensor:
     """(classes, C) unit vectors, float64: the direction of the cells of each class from ``centre``, without crowds.
 
     A class without boxes has a zero vector. Large objects have more cells, and so more weight.
     """
-    sums = torch.zeros(classes, len(centre), dtype=torch.float64)
-    for features, targets in batches:
+
+    def part(features: Features, targets: Sequence[BoxTarget]) -> Tensor:
         objects = without_crowds(targets)
-        labels = torch.cat([target.labels for target in objects])
-        sums.index_add_(0, labels.cpu(), box_sums(features, [t.boxes for t in objects], centre, stride).cpu())
-    return F.normalize(sums, dim=1)
+        labels = torch.cat([target.labels for target in objects]).cpu()
+        sums = box_sums(taps.view(features), [t.boxes for t in objects], centre, taps.stride).cpu()
+        return torch.zeros(classes, len(centre), dtype=torch.float64).index_add_(0, labels, sums)
+
+    return F.normalize(total_over_batches(batches, part), dim=1)
 
 
 class Prototype(NamedClasses, LightHead):
@@ -106,9 +111,8 @@ class Prototype(NamedClasses, LightHead):
 
     def fit(self, batches: Batches) -> None:
         """Two passes: the mean feature, then each class's mean direction from it; float64 sums."""
-        stride = self.taps.stride
-        self.centre.copy_(mean_feature(self.taps.views(batches), stride))
-        means = class_means(self.taps.views(batches), len(self.classes), self.centre.cpu(), stride)
+        self.centre.copy_(mean_feature(batches, self.taps))
+        means = class_means(batches, self.taps, len(self.classes), self.centre.cpu())
         self.classifier.replace(means)
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from argus_core.detection import CosineClassifier, covers, grid_points
+from argus_core.nn import total_over_batches
 from argus_core.tasks.detect import BoxTarget
 from argus_core.tokens import Features
 from argus_heads.experimental.prototype import Batches, Prototype
@@ -66,13 +67,17 @@ class ThresholdPrototype(Prototype):
         """The prototypes, unless they are text, and thresholds that exceed all but 1e-3 of the background."""
         if self.from_images:
             super().fit(batches)
-        counts = torch.zeros(len(self.classes), BINS, dtype=torch.long)
-        for features, targets in batches:
-            for cosines in self._background(features, targets):
-                index = ((cosines.cpu() + 1) * (BINS / 2)).long().clamp(0, BINS - 1)
-                counts.scatter_add_(1, index, torch.ones_like(index))
+        counts = total_over_batches(batches, self._histogram)
         assert isinstance(self.classifier, GatedClassifier)
         self.classifier.threshold.copy_(upper_quantile(counts, TAIL))
+
+    def _histogram(self, features: Features, targets: Sequence[BoxTarget]) -> Tensor:
+        """(K, BINS) counts of the cosines of a batch's background, over -1..1."""
+        counts = torch.zeros(len(self.classes), BINS, dtype=torch.long)
+        for cosines in self._background(features, targets):
+            index = ((cosines.cpu() + 1) * (BINS / 2)).long().clamp(0, BINS - 1)
+            counts.scatter_add_(1, index, torch.ones_like(index))
+        return counts
 
     def _background(self, features: Features, targets: Sequence[BoxTarget]) -> list[Tensor]:
         """Per image the (K, N) cosines at all locations outside every box."""
