@@ -16,10 +16,10 @@ from argus_core.cli.early import (
     check_license,
     check_protocol,
     check_size,
-    checked,
     checked_data,
     named_data,
     one_of,
+    placed,
 )
 from argus_core.common.options import parse_value
 from argus_core.errors import ArgusError
@@ -54,8 +54,8 @@ def integers(values: str | Sequence[Any]) -> tuple[int, ...]:
 
 
 def option(check: Check, *names: str) -> Any:
-    """An option whose values are checked while the command line is read."""
-    return Option(*names, callback=checked(check))
+    """An option whose values are checked while the command line is read; addresses of paths become places."""
+    return Option(*names, callback=placed(check))
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(names)]

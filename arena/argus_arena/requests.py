@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from typer import Option
 from typer.models import OptionInfo
 
@@ -54,6 +54,7 @@ from argus_core.cli.early import (
 )
 from argus_core.common.options import check_options
 from argus_core.common.part import parse_part
+from argus_core.common.places import place
 from argus_core.errors import ArgusError, unknown
 
 
@@ -61,6 +62,11 @@ class Request(BaseModel):
     """The base of all requests: frozen, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)  # canvas = 640 in a file
+
+    @field_validator("*")
+    @classmethod
+    def _placed(cls, value: Any) -> Any:
+        return place(value) if isinstance(value, Path) else value
 
 
 class RunRequest(Request):

@@ -14,6 +14,7 @@ from argus_core.canvas.large import Merge, TileSide
 from argus_core.common.folders import check_local
 from argus_core.common.license import check_level
 from argus_core.common.options import parse_size
+from argus_core.common.places import Address, place
 from argus_core.errors import ArgusError, unknown
 from argus_core.formats.table import check_formats
 from argus_core.plugins.files import is_file_spec
@@ -32,6 +33,18 @@ def checked(check: Check) -> Callable[[Any], Any]:
             if item is not None and item != "":
                 check(item)
         return value
+
+    return callback
+
+
+def placed(check: Check) -> Callable[[Any], Any]:
+    """As ``checked``, of an option or argument that takes addresses of object stores where others take paths."""
+    inner = checked(check)
+
+    def callback(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return inner([place(item) if isinstance(item, Path) else item for item in value])
+        return inner(place(value) if isinstance(value, Path) else value)
 
     return callback
 
@@ -82,7 +95,7 @@ def named_data(spec: str) -> str:
 
     An empty one stays: `arena domains` fills it in later.
     """
-    if not spec or (re.match(r"\w+:", spec) and not Path(spec).exists()):
+    if not spec or (re.match(r"\w+:(?!//)", spec) and not Path(spec).exists()):
         return spec  # without loading plugins
     from argus_core.plugins.data_spec import explicit_spec
 
@@ -113,8 +126,11 @@ def check_saved(text: str) -> None:
 
 
 def check_out(path: Path) -> None:
-    """A local path that can be written: a file, or a path whose nearest existing parent takes new files."""
+    """A path that can be written, or an address: a file, or a path whose nearest existing parent takes new files."""
     check_local(path)
+    if isinstance(path, Address):
+        path.exists()  # raises if the store cannot be used
+        return
     nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
     if nearest != path and not nearest.is_dir():
         raise ArgusError(f"{path} cannot be written: {nearest} is a file; choose another --out")

@@ -21,6 +21,7 @@ from argus_core.cli.early import (
     checked,
     one_of,
     parse_tiles,
+    placed,
 )
 from argus_core.cli.options import Annotations, CanvasSize, Device, License
 from argus_core.errors import ArgusError
@@ -174,7 +175,7 @@ class BuildRequest:
 
     runs: Annotated[
         list[Path],
-        typer.Argument(callback=checked(check_run), help="run folders of `arena train`, or single heads of them"),
+        typer.Argument(callback=placed(check_run), help="run folders of `arena train`, or single heads of them"),
     ]
     out: Annotated[Path, typer.Option("--out", callback=checked(check_out), help="folder to write the model to")]
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None

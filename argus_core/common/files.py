@@ -6,11 +6,13 @@ import errno
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
+from argus_core.common.address import Address
 from argus_core.common.writers import this_writer
 from argus_core.errors import ArgusError
 
@@ -30,6 +32,11 @@ def write_atomic(path: Path, write: Callable[[Path], object], *, lasting: bool =
 
     Without ``lasting`` it is not waited for the disk.
     """
+    if isinstance(path, Address):
+        with tempfile.TemporaryDirectory(prefix="argus-") as folder:
+            write(Path(folder, path.name))
+            path.put(Path(folder, path.name))
+        return
     with _neighbour(path) as temporary:
         write(temporary)
         if lasting:
@@ -44,6 +51,8 @@ def create_exclusive(path: Path, content: bytes, *, lasting: bool = True) -> boo
 
     Without ``lasting`` it is not waited for the disk.
     """
+    if isinstance(path, Address):
+        return path.put_new(content)
     with _neighbour(path) as temporary:
         temporary.write_bytes(content)
         if lasting:
@@ -52,6 +61,18 @@ def create_exclusive(path: Path, content: bytes, *, lasting: bool = True) -> boo
         if lasting:
             _flush(path.parent)
         return created
+
+
+def move(source: Path, target: Path) -> None:
+    """Give a file that lies on the disk its other name, atomically; a missing one was moved already."""
+    try:
+        if isinstance(source, Address) and isinstance(target, Address):
+            source.move(target)
+            return
+        os.replace(source, target)
+    except FileNotFoundError:
+        return
+    _flush(target.parent)
 
 
 @contextmanager

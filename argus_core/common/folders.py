@@ -1,20 +1,23 @@
-"""Checks of output folders: on this machine, and empty or created by Argus, so that no other files are replaced."""
+"""Checks of output folders: where they can lie, and empty or created by Argus, so that no other files are replaced."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
+from argus_core.common.address import PATTERN, Address
 from argus_core.errors import ArgusError, is_text
 
 ELSEWHERE = "choose another --out"
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)  # two letters at least: C:/ is a drive
 
 
 def check_local(path: str | Path) -> None:
-    """Raise ArgusError for an address such as s3://BUCKET/X, and for a path that is not valid UTF-8."""
-    if address := _ADDRESS.fullmatch(str(path)):
+    """Raise ArgusError for an address where no ``place`` was made of it, and for a path that is not valid UTF-8.
+
+    Who makes places of what users give can read and write at addresses such as s3://BUCKET/X.
+    """
+    address = None if isinstance(path, Address) else PATTERN.fullmatch(str(path))
+    if address:
         scheme, rest = address.groups()
         raise ArgusError(
             f"{scheme}://{rest} is an address, and this is written and read on this machine only; give a folder here, "

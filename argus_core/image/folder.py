@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 
+from argus_core.common.places import Address, place
 from argus_core.errors import counted
 
 IMAGES = frozenset(
@@ -89,7 +90,7 @@ def list_images(folder: str | Path, suffixes: Collection[str] = IMAGES) -> Listi
     Links to folders are followed, and each folder is read once. Hidden and system files and folders are left out. A
     broken link counts as a file: reading it will report that it is missing.
     """
-    return _Walk(suffixes).listing(Path(folder))
+    return _Walk(suffixes).listing(place(folder))
 
 
 def is_hidden(name: str) -> bool:
@@ -117,7 +118,7 @@ class _Walk:
 
     def listing(self, folder: Path) -> Listing:
         paths: list[Path] = []
-        waiting = deque([os.fspath(folder)])
+        waiting: deque[str | Path] = deque([folder if isinstance(folder, Address) else os.fspath(folder)])
         while waiting:
             for entry in self._entries(waiting.popleft()):
                 if is_hidden(entry.name):
@@ -127,12 +128,15 @@ class _Walk:
                     # Real folders come first, so that a file is listed by its own path and not by that of a link.
                     (waiting.append if entry.is_symlink() else waiting.appendleft)(entry.path)
                 elif (why := self._reason(entry)) is None:
-                    paths.append(Path(entry.path))
+                    paths.append(entry.path if isinstance(entry, Address) else Path(entry.path))
                 else:
                     self._leave_out(why, suffix_of(entry.name) or entry.name)
         return Listing(folder, paths, self.left_out)
 
-    def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
+    def _entries(self, folder: str | Path) -> Iterator[os.DirEntry[str] | Address]:
+        if isinstance(folder, Address):
+            yield from sorted(folder.iterdir())
+            return
         try:
             status = os.stat(folder)
             with os.scandir(folder) as stream:
@@ -146,7 +150,7 @@ class _Walk:
         self._seen.add((status.st_dev, status.st_ino))
         yield from entries
 
-    def _reason(self, entry: os.DirEntry[str]) -> Reason | None:
+    def _reason(self, entry: os.DirEntry[str] | Address) -> Reason | None:
         """Why a file is left out; None if it is not."""
         suffix = suffix_of(entry.name)
         if not (_succeeds(entry.is_file) or entry.is_symlink()):
@@ -165,9 +169,9 @@ class _Walk:
         self.left_out.setdefault(reason, Counter())[name] += 1
 
 
-def _begins_as_image(path: str) -> bool:
+def _begins_as_image(path: str | Path) -> bool:
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") if isinstance(path, Address) else open(path, "rb") as file:
             return _FIRST_BYTES.match(file.read(32)) is not None
     except OSError:
         return False

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from argus_core.common.options import check_options, options_model, parse_value
+from argus_core.common.places import place
 from argus_core.data import DataSet, Split
 from argus_core.data.hold_out import TRAIN, VAL, hold_out
 from argus_core.errors import ArgusError, unknown
@@ -172,7 +173,7 @@ def _beginnings(pieces: Sequence[str]) -> list[str]:
 
 
 def _exists(path: str) -> bool:
-    return bool(path) and Path(path).expanduser().exists()
+    return bool(path) and place(path).expanduser().exists()
 
 
 def _unquoted(text: str) -> str:

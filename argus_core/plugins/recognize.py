@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from argus_core.common.places import place, snapshot
 from argus_core.data import Layout
 from argus_core.errors import ArgusError
 from argus_core.plugins.hooks import Plugins
@@ -15,8 +16,8 @@ def recognize(path: str, quoted: str, plugins: Plugins) -> tuple[str, str]:
 
     Raises ArgusError, with all that was looked for, where no layout fits, and where several do.
     """
-    layouts = plugins.layouts()
-    answers = {_with_path(spec, quoted): _found(layout, path, plugins) for spec, layout in layouts.items()}
+    layouts, there = plugins.layouts(), snapshot(place(path).expanduser())
+    answers = {_with_path(spec, quoted): _found(layout, there, plugins) for spec, layout in layouts.items()}
     found = {spec: reason for spec, reason in answers.items() if isinstance(reason, str) and reason}
     if len(found) == 1:
         return next(iter(found.items()))
@@ -37,10 +38,10 @@ def _with_path(spec: str, path: str) -> str:
     return f"{name}:{path}{comma}{options}"
 
 
-def _found(layout: Layout, path: str, plugins: Plugins) -> str | ArgusError:
+def _found(layout: Layout, path: Path, plugins: Plugins) -> str | ArgusError:
     """What the layout says of the path, or why it does not fit; a layout that fails says nothing, and is noted."""
     try:
-        return str(layout.found(Path(path).expanduser()) or "")
+        return str(layout.found(path) or "")
     except ArgusError as error:
         return error
     except Exception as error:  # a plugin's code may raise anything

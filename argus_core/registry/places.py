@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from safetensors import safe_open
 
+from argus_core.common.places import as_local, place
 from argus_core.errors import ArgusError, unknown
 from argus_core.registry.registry import MODELS
 
@@ -75,7 +76,7 @@ def check_repository(text: str) -> None:
 
 def folder_of(model: str | None) -> Path:
     """The path of a model: a path itself, or the folder of a built-in model, by default ``DEFAULT_MODEL``."""
-    path = Path(model or DEFAULT_MODEL).expanduser()
+    path = place(model or DEFAULT_MODEL).expanduser()
     if model is not None and (path.exists() or all(entry.name != model for entry in MODELS.entries())):
         return path
     folder: Path = MODELS.load(model or DEFAULT_MODEL)()
@@ -84,7 +85,7 @@ def folder_of(model: str | None) -> Path:
 
 def check_model(text: str) -> None:
     """Raise ArgusError unless this is a model, a run, a head of a run, a built-in name, or a possible hub id."""
-    path = Path(text).expanduser()
+    path = place(text).expanduser()
     if path.is_dir() and not (path / "config.json").exists() and not is_run(path):
         raise ArgusError(
             f"{path} holds no model; give a saved Argus (a folder with config.json), a run of `arena train` "
@@ -143,7 +144,7 @@ def check_asked(model: str | None, tasks: Sequence[str] | None, task: str | None
 
 
 def _header(file: Path) -> Any:
-    with safe_open(file, framework="numpy") as stream:
+    with as_local(file) as local, safe_open(local, framework="numpy") as stream:
         return json.loads(stream.metadata()["argus"])
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from argus_core.canvas import Canvas
 from argus_core.common.files import read_json
+from argus_core.common.places import as_local, place
 from argus_core.common.tensors import tensors_sha256, write_tensors
 from argus_core.errors import ArgusError
 from argus_core.head import Head
@@ -45,7 +46,7 @@ def load_head(path: str | Path) -> tuple[Head, dict[str, Any]]:
 
     Raises NotInstalled, which says what to install, if the code of the head or of its task is not here.
     """
-    path = Path(path)
+    path = place(path)
     metadata, state = read_tensors(path)
     if metadata.get("format") != FORMAT:
         raise ArgusError(f"{path} is not a saved head (format {metadata.get('format')!r}, expected {FORMAT!r})")
@@ -101,7 +102,7 @@ def read_tensors(path: Path, skip: str | None = None) -> tuple[dict[str, Any], d
     if not path.is_file():
         raise ArgusError(f"there is no file {path}; save or fetch it again")
     try:
-        with safe_open(path, framework="pt") as file:
+        with as_local(path) as local, safe_open(local, framework="pt") as file:
             keys = [key for key in file.keys() if skip is None or not key.startswith(skip)]  # noqa: SIM118
             metadata = json.loads((file.metadata() or {}).get("argus", "{}"))
             return metadata, {key: file.get_tensor(key) for key in keys}

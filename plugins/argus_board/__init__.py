@@ -1,4 +1,7 @@
-"""A run's curves in TensorBoard, below RUN/tensorboard; without tensorboard (extra ``track``) nothing happens."""
+"""A run's curves in TensorBoard, below RUN/tensorboard.
+
+Without tensorboard (extra ``track``), and for a run in an object store, nothing happens.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from argus_board.tracking import Results, Scalars, TrackerHooks, result_scalars
+from argus_core.common.places import Address
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -47,6 +51,8 @@ class Curves:
 
 
 def _start(run: Path, config: Mapping[str, Any]) -> Curves | None:
+    if isinstance(run, Address):  # event files grow, which objects of a store cannot
+        return None
     return Curves(run / "tensorboard", config) if find_spec("tensorboard") is not None else None
 
 

@@ -10,9 +10,11 @@ import typer
 
 from argus_arena.cli.options import Config, request_options, with_options
 from argus_arena.requests import Comparison, RunRequest, check_names, given_options, make, make_request
-from argus_core.cli.early import check_heads, check_out, check_path, checked, checked_data
+from argus_core.cli.early import check_heads, check_out, check_path, checked, checked_data, placed
 from argus_core.cli.options import Device
+from argus_core.common.folders import check_local
 
+Runs = Annotated[list[Path], typer.Argument(callback=placed(check_local), help="run folders, or folders of runs")]
 SETTLED = ("train_split", "val_split", "seed", "eval_batch", "save_every")
 """Fields of a run that are no options of a comparison."""
 
@@ -49,7 +51,7 @@ def compare(
 
 
 def board(
-    runs: Annotated[list[Path], typer.Argument(help="run folders, or folders of runs")],
+    runs: Runs,
     format: Annotated[str, typer.Option("--format", help="table, json, csv or markdown")] = "table",
     head: Annotated[list[str] | None, typer.Option("--head", help="only these heads; repeatable")] = None,
     task: Annotated[str, typer.Option("--task", help="only this task")] = "",
@@ -64,15 +66,15 @@ def board(
 
 
 def reproduce(
-    row: Annotated[Path, typer.Argument(callback=checked(check_path), help="RUN/HEAD, or its result.json")],
+    row: Annotated[Path, typer.Argument(callback=placed(check_path), help="RUN/HEAD, or its result.json")],
     out: Annotated[
-        Path | None, typer.Option("--out", callback=checked(check_out), help="run folder; default: reproduced/HEAD-...")
+        Path | None, typer.Option("--out", callback=placed(check_out), help="run folder; default: reproduced/HEAD-...")
     ] = None,
     data: Annotated[
         str | None, typer.Option("--data", callback=checked_data, help="data spec, where the data have moved")
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option("--cache", callback=checked(check_path), help="cache folder, where it has moved")
+        Path | None, typer.Option("--cache", callback=placed(check_path), help="cache folder, where it has moved")
     ] = None,
     device: Device = None,
 ) -> None:
@@ -84,8 +86,8 @@ def reproduce(
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="run folders, or folders of runs")],
-    out: Annotated[Path, typer.Option("--out", callback=checked(check_out), help="HTML file to write")] = Path(
+    runs: Runs,
+    out: Annotated[Path, typer.Option("--out", callback=placed(check_out), help="HTML file to write")] = Path(
         "report.html"
     ),
     images: Annotated[int, typer.Option("--images", min=0, help="images shown per ranking; 0 runs no head")] = 8,

@@ -14,10 +14,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from typer.models import OptionInfo
 
-from argus_core.cli.early import check_path, check_run, checked
+from argus_core.cli.early import check_path, check_run, checked, placed
 
 RunPath = Annotated[
-    Path, typer.Option("--run", callback=checked(check_run), help="run folder, or one head's folder inside it")
+    Path, typer.Option("--run", callback=placed(check_run), help="run folder, or one head's folder inside it")
 ]
 Config = Annotated[
     Path | None,

@@ -9,7 +9,7 @@ import typer
 
 from argus_arena.cli.options import Config, request_options, with_options
 from argus_arena.requests import EvalRequest, RunRequest, check_names, given_options, make, make_request
-from argus_core.cli.early import check_out, checked
+from argus_core.cli.early import check_out, placed
 
 IN_FILES_ALONE = ("eval_batch", "save_every")
 """Fields of a run that a configuration file may set, and no option."""
@@ -20,7 +20,7 @@ def train(
     *,
     config: Config = None,
     out: Annotated[
-        Path | None, typer.Option("--out", callback=checked(check_out), help="run folder; the same command resumes it")
+        Path | None, typer.Option("--out", callback=placed(check_out), help="run folder; the same command resumes it")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved configuration and stop")] = False,
     **values: Any,

@@ -12,6 +12,7 @@ from typing import Any
 
 from argus_arena.hardware import deciding, listed
 from argus_core.common.files import json_sha256, read_json
+from argus_core.common.places import place, snapshot
 from argus_core.errors import ArgusError, unknown
 
 Row = Mapping[str, Any]
@@ -24,7 +25,8 @@ SAME = ("name", "head", "options", "recipe", "decoding", "framing")
 
 def find_rows(folders: Sequence[Path]) -> list[Path]:
     """The files that hold rows; ArgusError without any."""
-    paths = sorted({path for folder in folders for pattern in PATTERNS for path in folder.rglob(pattern)})
+    places = [snapshot(place(folder)) for folder in folders]
+    paths = sorted({path for folder in places for pattern in PATTERNS for path in folder.rglob(pattern)})
     if not paths:
         raise ArgusError(f"no result.json below {', '.join(map(str, folders))}; finish a run first")
     return paths

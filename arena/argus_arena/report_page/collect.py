@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from argus_arena.leaderboard.board import COLUMNS
 from argus_arena.leaderboard.standings import COSTS, RankingKey, Row, Standing
 from argus_arena.run.folder import RunFolder
+from argus_core.common.places import place
 
 SIZES = ("small", "medium", "large")
 OTHER = "Other scores"
@@ -96,7 +96,7 @@ def curves(standing: Standing) -> list[dict[str, Any]]:
 
 def _lines(row: Row) -> Iterator[Mapping[str, Any]]:
     """What the log says of a row's head and of the weights that were chosen; nothing of one that was scored again."""
-    path = Path(row.get("path", ""))
+    path = place(row.get("path", ""))
     log = RunFolder(path.parent.parent).log
     if path.name != "result.json" or not log.is_file():
         return

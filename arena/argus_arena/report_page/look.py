@@ -20,6 +20,7 @@ from argus_core.backbones.live import FramedSource
 from argus_core.cache import Cache, CacheSource
 from argus_core.common.device import find_device
 from argus_core.common.files import read_json
+from argus_core.common.places import place
 from argus_core.common.progress import ProgressBar
 from argus_core.data import Split
 from argus_core.errors import ArgusError
@@ -147,7 +148,7 @@ def _load(standings: Sequence[Standing], faults: list[str]) -> dict[str, _Loaded
 
 
 def _load_row(row: Row) -> _Loaded:
-    path = Path(row["path"])
+    path = place(row["path"])
     heads, _ = load_run(path.parent)
     record = read_json(RunFolder(path.parent.parent).config, "keep result.json in its run folder")
     return _Loaded(next(iter(heads.values())).eval(), row, record["config"]["request"])
@@ -183,7 +184,7 @@ def _cached(entry: _Loaded, split: Split, heads: Mapping[str, Head]) -> CacheSou
     if entry.request["cache"] is None:
         return None
     try:
-        cache = Cache.open(Path(entry.request["cache"]) / split.name)
+        cache = Cache.open(place(entry.request["cache"]) / split.name)
         cache.require(merged_needs(heads))
         cache.check_images(split)
     except (ArgusError, OSError):

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from argus_arena.hardware import Stretch, alike, with_tokens
-from argus_core.common.files import read_json, write_atomic, write_json, write_text
+from argus_arena.run.log import Log
+from argus_core.common.files import read_json, write_atomic, write_json
 from argus_core.common.folders import claim
+from argus_core.common.places import as_local
 from argus_core.errors import ArgusError
 from argus_core.saving.checkpoint import read_tensors
 
@@ -40,6 +43,10 @@ class RunFolder:
     def log(self) -> Path:
         """One JSON object per line: training steps and evaluations."""
         return self.path / "log.jsonl"
+
+    @cached_property
+    def _lines(self) -> Log:
+        return Log(self.log)
 
     @property
     def state(self) -> Path:
@@ -110,28 +117,27 @@ class RunFolder:
     def _saved_step(self) -> int | None:
         if not self.state.exists():
             return None
-        with safe_open(self.state, "pt") as file:
+        with as_local(self.state) as local, safe_open(local, "pt") as file:
             return int(json.loads(file.metadata()["argus"])["step"])
 
     def save_state(self, step: int, scores: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Replace the state, atomically."""
+        """Replace the state, atomically; the log, with all lines up to there, is saved before it."""
+        self._lines.save()
         metadata = {"argus": json.dumps({"step": step, "scores": scores})}
         write_atomic(self.state, lambda to: save_file(dict(tensors), to, metadata))
 
     def load_state(self) -> tuple[int, dict[str, Any], dict[str, Tensor]] | None:
         """The saved step, scores and tensors, or None for a fresh run; later lines of the log are dropped."""
         if not self.state.exists():
-            self.log.unlink(missing_ok=True)
+            self._lines.rewind(None)
             return None
         metadata, tensors = read_tensors(self.state)
-        self._rewind(metadata["step"])
+        self._lines.rewind(metadata["step"])
         return metadata["step"], metadata["scores"], tensors
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a line to the log."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with self.log.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
+        self._lines.append(record)
 
     def _is_ours(self, path: Path) -> bool:
         """Whether the folder holds a run, or what one leaves that was refused in its first moments: its lock."""
@@ -139,19 +145,6 @@ class RunFolder:
             return all(file.name == LOCK or file.name[0] == "." for file in path.iterdir())
         record = read_json(self.config, "choose another --out, or remove the folder")
         return isinstance(record, dict) and {"identity", "config"} <= record.keys()
-
-    def _rewind(self, step: int) -> None:
-        if not self.log.exists():
-            return
-        kept = [line for line in self.log.read_text(encoding="utf-8").splitlines() if _before(line, step)]
-        write_text(self.log, "".join(f"{line}\n" for line in kept))
-
-
-def _before(line: str, step: int) -> bool:
-    try:
-        return int(json.loads(line)["step"]) <= step
-    except (ValueError, KeyError):
-        return False  # the line being written when the run was killed
 
 
 def _difference(earlier: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:

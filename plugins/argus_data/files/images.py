@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from argus_core.common.files import Openable, file_sha256, json_sha256
+from argus_core.common.places import place, snapshot, stamp_of
 from argus_core.data import Split
 from argus_core.errors import ArgusError, Fault, unknown
 from argus_core.image import IMAGES, Listing, composed, is_hidden, list_images, read_image
@@ -25,10 +25,10 @@ SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"),
 
 
 def data_root(path: str | Path, limit: int) -> Path:
-    """The path that a data spec names, with ``~`` expanded; raises ArgusError for a negative ``limit``."""
+    """The place that a data spec names, with ``~`` expanded; raises ArgusError for a negative ``limit``."""
     if limit < 0:
         raise ArgusError(f"option limit={limit} must be 0 (all images) or the number of images to keep")
-    return Path(path).expanduser()
+    return snapshot(place(path).expanduser())
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,11 @@ class FileSplit(Split):
         return digest_of(self.path(index))
 
     def stamp(self, index: int) -> str:
-        """Size and modification time of the image file."""
+        """Size and modification time of the image file, or its version in an object store."""
         try:
-            status = os.stat(self.path(index))
+            return stamp_of(self.path(index))
         except OSError as error:
             raise _unreadable(self.path(index), error) from error
-        return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 class LayeredSplit(Split):

@@ -117,8 +117,8 @@ class LabelFinder:
 
     def _labels_in(self, folder: Path) -> dict[str, Path]:
         if folder not in self._stems:
-            names = sorted(os.listdir(folder)) if folder.is_dir() else []
-            labels = [folder / name for name in names if name.lower().endswith(".txt") and not name.startswith(".")]
+            files = sorted(folder.iterdir()) if folder.is_dir() else []
+            labels = [file for file in files if file.name.lower().endswith(".txt") and not file.name.startswith(".")]
             self._stems[folder] = {composed(label.stem): label for label in labels}
         return self._stems[folder]
 
@@ -129,7 +129,7 @@ def _label_folders(folder: Path) -> list[Path]:
     places = []
     last = next((n for n in reversed(range(len(parts))) if parts[n].lower() in IMAGE_FOLDERS), None)
     if last is not None:
-        places += [Path(*parts[:last], word, *parts[last + 1 :]) for word in LABEL_FOLDERS]
+        places += [type(folder)(*parts[:last], word, *parts[last + 1 :]) for word in LABEL_FOLDERS]
     places += [folder / word for word in LABEL_FOLDERS]
     found: list[Path] = []
     for place in places:  # a file system that ignores case shows one folder under two names
@@ -180,7 +180,7 @@ def _locate(config: Config, entry: str) -> Path | None:
     sure = [tail for tail in tails if len(tail.parts) > 1 or tail.name.lower() not in IMAGE_FOLDERS]
     places = [root / name for name in dict.fromkeys((entry.strip(), plain)) for root in config.roots]
     places += [config.folder / tail for tail in sure]
-    return next((Path(os.path.normpath(place)) for place in places if place.exists()), None)
+    return next((type(place)(os.path.normpath(place)) for place in places if place.exists()), None)
 
 
 def _source(config: Config, place: Path) -> Source:
