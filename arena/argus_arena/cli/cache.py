@@ -26,9 +26,14 @@ def build(context: typer.Context, **values: Any) -> None:
     if values["data"] is None or values["out"] is None:
         raise typer.BadParameter("--data and --out are needed")
     request = make(CacheRequest, values, "the cache")
-    from argus_arena.tools.cache import build_cache
+    if request.engine == "local":
+        from argus_arena.tools.cache import build_cache
 
-    build_cache(request)
+        build_cache(request)
+    else:
+        from argus_arena.tools.cache_cells import cache_with_engine
+
+        cache_with_engine(request)
 
 
 @cache.command()

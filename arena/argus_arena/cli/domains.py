@@ -10,7 +10,7 @@ from argus_arena.cli.options import request_options, with_options
 from argus_arena.requests import CacheRequest, Comparison, RunRequest, make
 from argus_core.cli.early import check_heads, checked
 
-CACHES = ("backbone", "weights", "backbone_options", "canvas", "fit", "tiles", "overlap", "layers", "views")
+CACHES = ("backbone", "weights", "backbone_options", "canvas", "fit", "tiles", "overlap", "layers", "views", "parts")
 BOTH = ("device", "accept_faults", "require_license")
 RUNS = ("recipe", "settings", "new_device")
 """Fields of the requests for the caches, for the runs, and for both, that are options here."""

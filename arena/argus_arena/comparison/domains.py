@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from argus_arena.comparison.compare import compare_heads
+from argus_arena.comparison.course import follow
+from argus_arena.comparison.domain import Domain
+from argus_arena.comparison.opened import close
+from argus_arena.engines.find import find_engine
+from argus_arena.engines.site import JOBS
 from argus_arena.leaderboard.board import csv_text, print_table, wide_console
 from argus_arena.leaderboard.standings import Standing
 from argus_arena.requests import CacheRequest, Comparison, RunRequest
-from argus_arena.tools.cache import build_cache
 from argus_core.cli.early import named_data
 from argus_core.common.files import read_json, write_json, write_text
 from argus_core.common.folders import claim
@@ -81,27 +83,32 @@ def compare_domains(
     tokens: CacheRequest,
     comparison: Comparison,
 ) -> dict[str, Any]:
-    """Cache and compare in every domain below ``comparison.out``, then write and print the summary.
+    """Cache and compare in every domain below ``comparison.out``, then print the summary, which grows by the domain.
 
     A domain that is missing or fails is named, stops no other, and leaves every mean empty. Called again, it goes on.
     """
-    claim(comparison.out, _is_ours, "comparison over domains")
-    specs = _with_earlier(comparison.out, domains)
-    standings: dict[str, list[Standing]] = {}
-    missing: dict[str, str] = {}
-    for name, spec in specs.items():
-        if spec is None:
-            missing[name] = "there is no such data set"
-            continue
-        print(f"domain {name}: {spec}", file=sys.stderr)
-        try:
-            standings[name] = _compare_domain(name, spec, run, tokens, comparison)
-        except Exception as error:  # of whatever kind: the other domains go on
-            missing[name] = str(error) if isinstance(error, ArgusError) else f"{type(error).__name__}: {error}"
-    summary = summarise(list(specs), standings, missing)
-    write_json(comparison.out / FILE, summary)
-    write_text(comparison.out / "domains.csv", as_csv(summary))
+    out = comparison.out
+    claim(out, _is_ours, "comparison over domains")
+    specs = _with_earlier(out, domains)
+    courses = [Domain(name, spec, run, tokens, comparison) for name, spec in specs.items()]
+    try:
+        with find_engine(comparison.engine, comparison.engine_options, out) as engine:
+            for _ in follow(courses, engine, "domains"):
+                _write(out, courses)
+    finally:
+        close()
+    summary = _write(out, courses)
     _print(summary)
+    return summary
+
+
+def _write(out: Path, courses: Sequence[Domain]) -> dict[str, Any]:
+    """Write the summary; domains that are not over count as missing."""
+    standings = {course.name: course.standings for course in courses if course.standings is not None}
+    missing = {course.name: course.failure for course in courses if course.standings is None}
+    summary = summarise([course.name for course in courses], standings, missing)
+    write_json(out / FILE, summary)
+    write_text(out / "domains.csv", as_csv(summary))
     return summary
 
 
@@ -133,19 +140,10 @@ def as_csv(summary: Mapping[str, Any]) -> str:
     return csv_text([["head", "mean", *summary["domains"]], *lines])
 
 
-def _compare_domain(
-    name: str, spec: str, run: RunRequest, tokens: CacheRequest, comparison: Comparison
-) -> list[Standing]:
-    spec, cache = named_data(spec), comparison.out / "caches" / name
-    build_cache(tokens.model_copy(update={"data": spec, "out": cache}))
-    own = comparison.model_copy(update={"out": comparison.out / "domains" / name})
-    return compare_heads(run.model_copy(update={"data": spec, "cache": cache}), own)[0]
-
-
 def _is_ours(out: Path) -> bool:
-    """Whether a folder holds a comparison over domains, or only the caches of an unfinished one."""
+    """Whether a folder holds a comparison over domains, or only what an unfinished one begins with."""
     if not (out / FILE).is_file():
-        return all(path.name == "caches" or path.name[0] == "." for path in out.iterdir())
+        return all(path.name in ("caches", JOBS) or path.name[0] == "." for path in out.iterdir())
     summary = read_json(out / FILE, "remove it, or choose another --out")
     return isinstance(summary, dict) and "domains" in summary
 

@@ -1,0 +1,1 @@
+"""What does the work of a command that falls into cells: this process, a Ray cluster, or SLURM."""

@@ -1,0 +1,27 @@
+"""Engines by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from argus_arena.engines.engine import Engine
+from argus_core.common.options import check_options, options_model
+
+PLACES = {
+    "local": "argus_arena.engines.engine:Local",
+    "ray": "argus_arena.engines.ray:Ray",
+    "slurm": "argus_arena.engines.slurm:Slurm",
+}
+
+
+def find_engine(name: str, options: Mapping[str, Any], out: Path) -> Engine:
+    """The engine of that name for a command that writes into ``out``, not started yet.
+
+    Raises ArgusError for an option that it does not have, and for a missing library with what to install.
+    """
+    module, _, attribute = PLACES[name].partition(":")
+    engine = getattr(import_module(module), attribute)
+    return engine(out, **check_options(options_model(engine), options, f"engine {name!r}"))
