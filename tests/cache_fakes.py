@@ -64,6 +64,7 @@ class FakeBackbone(nn.Module):
         self.weights = [torch.randn(c, 3, s, s, generator=generator) * gain / s for c, s in self._shapes()]
         self.name, self.mean, self.std = "fake", (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
         self.weights_sha256, self.license, self.precision = f"sha-{seed}", "apache-2.0", "fp32"
+        self.device = torch.device("cpu")
         self.norm = FinalNorm(torch.rand(20, generator=generator), torch.rand(20, generator=generator), 1e-5, (2, 3))
 
     def _shapes(self):

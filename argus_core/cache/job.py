@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from argus_core.backbones.base import Backbone, Rendered, encode_rendered
-from argus_core.cache.manifest import ImageRecord, Manifest, Shard, attempt, shard_path, write_shard_record
+from argus_core.cache.manifest import Manifest
+from argus_core.cache.schedule import Meter, Schedule
 from argus_core.cache.shard import encode_rows, rows_of, rows_per_pass, tensor_names
+from argus_core.cache.sidecar import ImageRecord, attempt, commit
 from argus_core.cache.spec import CacheSpec
-from argus_core.common.files import file_sha256, write_atomic
 from argus_core.data import Split
 from argus_core.data.split import guarded
 from argus_core.errors import ArgusError
@@ -49,61 +50,49 @@ def render_image(split: Split, spec: CacheSpec, skip_bad: bool, index: int) -> R
     return RenderedImage(ImageRecord(key, stamp, sha256, placement.image_size, placement.extent), views)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """The images of one pass, of the same shard."""
+
+    shard: int
+    images: list[RenderedImage]
+
+
 def read_ahead(
-    read: Callable[[int], RenderedImage], batches: Iterable[Sequence[int]], threads: int
-) -> Generator[list[RenderedImage], None, None]:
-    """The images of each batch, in order, while threads read the next batch."""
+    read: Callable[[int], RenderedImage], batches: Iterable[tuple[int, Sequence[int]]], threads: int
+) -> Generator[Batch, None, None]:
+    """The images of each batch, of which shard and indices are given, in order, while threads read the next batch."""
     with ThreadPoolExecutor(threads) as pool:
-        current: list[Future[RenderedImage]] = []
-        for batch in batches:
-            coming = [pool.submit(read, index) for index in batch]
+        current: tuple[int, list[Future[RenderedImage]]] | None = None
+        for shard, batch in batches:
+            coming = shard, [pool.submit(read, index) for index in batch]
             if current:
-                yield [future.result() for future in current]
+                yield Batch(current[0], [future.result() for future in current[1]])
             current = coming
         if current:
-            yield [future.result() for future in current]
-
-
-Report = Callable[[int, int, float, float], None]
-"""Receives progress: images done, images in all, images per second of this run, seconds left."""
-
-
-@dataclass
-class Meter:
-    """Counts images and reports progress; ``done`` starts with the images of an earlier run."""
-
-    done: int
-    total: int
-    report: Report
-    fresh: int = 0
-    start: float = field(default_factory=time.monotonic)
-
-    def add(self, images: int) -> None:
-        """Count ``images`` more."""
-        self.done, self.fresh = self.done + images, self.fresh + images
-        rate = self.fresh / max(time.monotonic() - self.start, 1e-9)
-        self.report(self.done, self.total, rate, (self.total - self.done) / rate)
+            yield Batch(current[0], [future.result() for future in current[1]])
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of the backbone over the images of some shards of a cache."""
+    """One run of the backbone over the images of some shards of a cache; ``device`` says on what it computes."""
 
     path: Path
     backbone: Backbone
     manifest: Manifest
     spec: CacheSpec
+    device: str
 
-    def run(self, todo: Sequence[int], read: Callable[[int], RenderedImage], threads: int, meter: Meter) -> None:
-        """Write the shards ``todo``. The batch of a pass, and its place in it, depend on the index alone."""
+    def run(self, schedule: Schedule, read: Callable[[int], RenderedImage], threads: int, meter: Meter) -> None:
+        """Write the available shards. The batch of a pass, and its place in it, depend on the index alone."""
         pending: Future[None] | None = None
-        batches = (batch for number in todo for batch in self._batches(number))
+        batches = ((number, batch) for number in schedule.available() for batch in self._batches(number))
         with closing(read_ahead(read, batches, threads)) as rendered, ThreadPoolExecutor(1) as disk:
-            for number in todo:
-                images, rows = self._encode(number, rendered, meter)
+            for number, of_shard in groupby(rendered, key=lambda batch: batch.shard):
+                images, rows = self._encode(of_shard, meter)
                 if pending is not None:
                     pending.result()
-                pending = disk.submit(self._write, number, images, rows)
+                pending = disk.submit(self._write, number, images, rows, schedule)
             if pending is not None:
                 pending.result()
 
@@ -111,19 +100,16 @@ class Job:
         images, size = self.manifest.shards[number], self.manifest.layout["batch"]
         return [images[first : first + size] for first in range(0, len(images), size)]
 
-    def _encode(
-        self, number: int, rendered: Iterator[list[RenderedImage]], meter: Meter
-    ) -> tuple[list[ImageRecord], dict[str, list[Tensor]]]:
+    def _encode(self, batches: Iterator[Batch], meter: Meter) -> tuple[list[ImageRecord], dict[str, list[Tensor]]]:
         images: list[ImageRecord] = []
         rows: dict[str, list[Tensor]] = defaultdict(list)
-        for _ in self._batches(number):
-            batch = next(rendered)
-            images += [image.record for image in batch]
-            if views := [view for image in batch for view in image.views]:
-                keys = [image.record.key for image in batch for _ in image.views]
+        for batch in batches:
+            images += [image.record for image in batch.images]
+            if views := [view for image in batch.images for view in image.views]:
+                keys = [image.record.key for image in batch.images for _ in image.views]
                 placed = encode_rendered(self.backbone, views, self.spec.needs, self.spec.canvas.tiles)
                 self._store(placed.tokens, keys, rows)
-            meter.add(len(batch))
+            meter.add(len(batch.images))
         return images, rows
 
     def _store(self, tokens: Tokens, keys: Sequence[str], rows: dict[str, list[Tensor]]) -> None:
@@ -149,8 +135,7 @@ class Job:
             "cache as bf16 or fp32"
         )
 
-    def _write(self, number: int, images: list[ImageRecord], rows: dict[str, list[Tensor]]) -> None:
-        file = shard_path(self.path, number)
-        tensors = {name: torch.cat(rows.pop(name)) for name in list(rows)}
-        write_atomic(file, lambda temporary: save_file(tensors, temporary))
-        write_shard_record(self.path, number, Shard(file_sha256(file), file.stat().st_size, images), self.manifest)
+    def _write(self, number: int, images: list[ImageRecord], rows: dict[str, list[Tensor]], schedule: Schedule) -> None:
+        content = save({name: torch.cat(rows.pop(name)) for name in list(rows)})
+        commit(self.path, number, content, images, self.device, self.manifest)
+        schedule.written(number)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from argus_core.cache.manifest import Cache, shard_path
+from argus_core.cache.opened import Cache
 from argus_core.cache.shard import (
     Buffer,
+    IntArray,
     MappedShard,
     PositionalShard,
+    Rows,
     Scratch,
     ShardFile,
     decode_rows,
@@ -26,9 +30,15 @@ from argus_core.cache.shard import (
     tensor_names,
     valid_grid,
 )
+from argus_core.cache.sidecar import shard_path
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError, unknown
 from argus_core.tokens import Item, Needs, PlacedTokens, Tokens
+
+PLACES_KEPT = 1024
+"""Shards of which it is known where each image's rows lie."""
+ShardPlaces = dict[str, list[tuple[int, int]]]
+"""By the name of a stored tensor: first row, and rows per pass, of each image of a shard."""
 
 
 class CacheSource:
@@ -56,22 +66,20 @@ class CacheSource:
             spec = replace(spec, needs=needs).resolve(self.info)
         self.maps = spec.needs.maps
         self._dtype, self._names = spec.dtype, list(tensor_names(spec.needs))
-        self._prefix_rows = prefix = cache.manifest.prefix_rows
+        self._prefix_rows = cache.manifest.prefix_rows
         self._shard_images = cache.manifest.layout["shard_images"]
-        self._sizes = np.array([image.size for image in cache.images], np.int64).reshape(-1, 2)
-        self._extent = np.array([image.extent for image in cache.images], np.int64).reshape(-1, 2)
-        self._rows = {n: rows_per_pass(self.info, n, layer, self._extent, prefix) for n, layer in self._names}
-        self._first = {n: first_rows(rows, len(self.views), self._shard_images) for n, rows in self._rows.items()}
+        self._index = cache.images
+        self._places: OrderedDict[int, ShardPlaces] = OrderedDict()
         self._files: dict[int, ShardFile] = {}
         self._buffers: dict[tuple[int, str], Buffer] = {}
         self._reads = 0
         self._scratch = Scratch()
 
     def __len__(self) -> int:
-        return len(self._sizes)
+        return len(self._index)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_files": {}, "_buffers": {}, "_scratch": Scratch()}
+        return {**self.__dict__, "_places": OrderedDict(), "_files": {}, "_buffers": {}, "_scratch": Scratch()}
 
     def passes(self, index: int) -> list[Item]:
         """One pass over the image as it is."""
@@ -80,7 +88,7 @@ class CacheSource:
     def placement(self, item: Item) -> Placement:
         """Where the item's image lies on the canvas; raises ArgusError if the image was skipped."""
         self._check(item)
-        height, width = self._sizes[item[0]].tolist()
+        height, width = self._index.sizes[item[0]].tolist()
         placement = self.canvas.place(height, width)
         return placement.mirror() if item[1] == "hflip" else placement
 
@@ -92,7 +100,7 @@ class CacheSource:
         tokens = Tokens(
             {layer: tensors[n].permute(0, 3, 1, 2) for n, layer in self._names if n.startswith("maps")},
             {layer: tensors[n][:, 0] for n, layer in self._names if n.startswith("prefix")},
-            torch.from_numpy(self._extent[[index for index, _ in items]]),
+            torch.from_numpy(self._index.extents[[index for index, _ in items]].astype(np.int64)),
             self.canvas.size,
             self.info,
             self.norm,
@@ -122,21 +130,42 @@ class CacheSource:
         prefix, stride = name.startswith("prefix"), self.info.strides[layer]
         grid = (1, self._prefix_rows) if prefix else self.info.grid(self.canvas.size, layer)
         buffer = self._buffer(name, (len(items), *grid, self.info.channels[layer]))
-        for slot, (index, view) in enumerate(items):
-            rows, cols = grid if prefix else valid_grid(self._extent[index], stride).tolist()
+        extents = self._index.extents[[index for index, _ in items]]
+        grids = [grid] * len(items) if prefix else valid_grid(extents, stride).tolist()
+        for slot, ((index, view), (rows, cols)) in enumerate(zip(items, grids, strict=True)):
             self._copy(buffer.take(slot, (rows, cols)), name, index, self.views.index(view))
         return buffer.tensor[: len(items)]
 
-    def _copy(self, out: Tensor, name: str, index: int, view: int) -> None:
-        file, count = self._file(index // self._shard_images), int(self._rows[name][index])
-        first = int(self._first[name][index]) + view * count
-        scale = file.rows(f"scale.{name}", first, count).view(out.shape[:2]) if self._dtype == "int8" else None
-        decode_rows(out, file.rows(name, first, count).view(out.shape), scale)
+    def _copy(self, out: Rows, name: str, index: int, view: int) -> None:
+        number, place = divmod(index, self._shard_images)
+        file, (begin, count) = self._file(number), self._shard_places(number)[name][place]
+        first = begin + view * count
+        scale = file.rows(f"scale.{name}", first, count).reshape(out.shape[:2]) if self._dtype == "int8" else None
+        decode_rows(out, file.rows(name, first, count).reshape(out.shape), scale)
+
+    def _shard_places(self, number: int) -> ShardPlaces:
+        """Computed when a shard is read, and kept for the last ones: a cache may have more images than memory holds."""
+        if number not in self._places:
+            first = number * self._shard_images
+            extent = self._index.extents[first : first + self._shard_images].astype(np.int64)
+            self._places[number] = {name: self._places_of(name, layer, extent) for name, layer in self._names}
+            if len(self._places) > PLACES_KEPT:
+                self._places.popitem(last=False)
+        return self._places[number]
+
+    def _places_of(self, name: str, layer: int, extent: IntArray) -> list[tuple[int, int]]:
+        rows = rows_per_pass(self.info, name, layer, extent, self._prefix_rows)
+        first = first_rows(rows, len(self.views), self._shard_images)
+        return list(zip(first.tolist(), rows.tolist(), strict=True))
 
     def _file(self, number: int) -> ShardFile:
         if number not in self._files:
             path = shard_path(self.path, number)
-            self._files[number] = PositionalShard(path, self._scratch) if self.positional else MappedShard(path)
+            try:
+                self._files[number] = PositionalShard(path, self._scratch) if self.positional else MappedShard(path)
+            except (OSError, SafetensorError, ValueError) as error:
+                remedy = "delete its .json and run the same caching again"
+                raise ArgusError(f"{path}: cannot be read ({error}); {remedy}") from error
         return self._files[number]
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> Buffer:

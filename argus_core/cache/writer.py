@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import os
-import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,22 +15,27 @@ import torch
 from safetensors.torch import save
 
 from argus_core.backbones.base import Backbone, check_grid
-from argus_core.cache.job import Job, Meter, Report, render_image
-from argus_core.cache.manifest import Manifest, check_images, is_done, read_shard_record
+from argus_core.cache.claims import Claims
+from argus_core.cache.estimate import check_space, estimate, image_bytes
+from argus_core.cache.index import is_sealed, read_index, unseal
+from argus_core.cache.job import Job, render_image
+from argus_core.cache.manifest import Manifest, holds_cache
+from argus_core.cache.schedule import Meter, Note, Report, Schedule
+from argus_core.cache.seal import seal_once
+from argus_core.cache.sidecar import check_images, read_sidecar
 from argus_core.cache.spec import FORMAT, CacheSpec, check_matches, fingerprint
-from argus_core.cache.verify import check_space, estimate, image_bytes
+from argus_core.cache.survey import tidy
+from argus_core.common.device import kind_of
 from argus_core.common.files import write_atomic
 from argus_core.common.folders import claim
 from argus_core.common.license import find_license
+from argus_core.common.part import Part
 from argus_core.data import Split
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, counted
 from argus_core.tokens import FeatureInfo, FinalNorm
 
 SHARD_BYTES = 64 << 20
 CPU_BATCH, GPU_BATCH = 8, 32
-UNFINISHED_FILE = re.compile(r"\.(manifest\.json|norm\.safetensors)\.\d+\.tmp")
-UNFINISHED_SHARD = re.compile(r"\.\d{5,}\.(safetensors|json)\.\d+\.tmp|\.tmp[A-Za-z0-9]{6}")
-"""Names of files while they are being written."""
 
 
 def write_cache(
@@ -47,28 +50,52 @@ def write_cache(
     expected: int | None = None,
     threads: int = 4,
     report: Report | None = None,
+    note: Note | None = None,
+    part: Part | None = None,
+    claim_seconds: float | None = None,
 ) -> None:
     """Write, or finish, the cache of ``split`` at ``path``; the bytes do not depend on interruptions.
 
+    Any number of processes may write it at the same time, on a file system that they share: each begins with the
+    shards of its ``part``, then helps the others, and returns when all are written and the cache is sealed. What
+    another process claimed is left to it, unless it ended or was silent for ``claim_seconds`` (of that process; default
+    120, or ARGUS_CLAIM_SECONDS).
+
     ``expected`` is the result of ``estimate`` for this split, if it is known already. ``batch`` images (each with all
-    views) share a forward pass; about two shards are kept in memory. Raises ArgusError, naming the cause, if the
+    views) share a forward pass; about three shards are kept in memory. Raises ArgusError, naming the cause, if the
     directory holds another cache, the disk is too small, an image is unreadable (unless ``skip_bad``) or a token does
     not fit the number format; finished shards are kept.
     """
-    path, spec = Path(path), spec.resolve(backbone.info)
+    path, spec, part = Path(path), spec.resolve(backbone.info), part or Part()
     planned = _plan(backbone, split, spec, batch, shard_bytes, _version(path))
     claim(path, holds_cache, "cache", "cache in another directory")
-    path.mkdir(parents=True, exist_ok=True)
-    with _only_writer(path):
+    try:
         manifest = _begin(path, planned, backbone.norm)
-        todo = _unfinished(path, split, manifest)
-        left = sum(len(manifest.shards[number]) for number in todo)
-        if todo:
-            whole = estimate(split, backbone.info, spec) if expected is None else expected
-            check_space(path, round(whole * left / len(split)))
-        meter = Meter(len(split) - left, len(split), report or (lambda *_: None))
-        job = Job(path, backbone, manifest, spec)
-        job.run(todo, partial(render_image, split, spec, skip_bad), threads, meter)
+        with Claims(path, claim_seconds) as claims:
+            schedule = Schedule(path, manifest, part, claims)
+            _check_finished(path, split, manifest, schedule)
+            if schedule.left:
+                whole = estimate(split, backbone.info, spec) if expected is None else expected
+                check_space(path, round(whole * (1 - schedule.images_done / len(split))))
+            meter = Meter(schedule, len(split), report, note)
+            job = Job(path, backbone, manifest, spec, kind_of(backbone.device))
+            while schedule.left:
+                job.run(schedule, partial(render_image, split, spec, skip_bad), threads, meter)
+                _wait(schedule, meter)
+            seal_once(path, manifest, claims)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ArgusError(
+            f"{path}: {error.strerror}; free space and run the same caching again, what is done stays"
+        ) from error
+
+
+def _wait(schedule: Schedule, meter: Meter) -> None:
+    """Let others finish what they are at; what they leave is available again."""
+    if schedule.left:
+        meter.show(f"waiting for {counted(schedule.left, 'shard')} of other processes")
+        schedule.wait()
 
 
 def batch_size(paths: Iterable[Path], device: torch.device) -> int:
@@ -116,29 +143,29 @@ def _check_canvas(spec: CacheSpec, info: FeatureInfo) -> None:
 
 def _begin(path: Path, planned: Manifest, norm: FinalNorm | None) -> Manifest:
     """The existing manifest, if it matches the planned one; else write the planned one."""
-    if not (path / "manifest.json").exists():
-        planned.write(path)
-    manifest = Manifest.read(path)
+    path.mkdir(parents=True, exist_ok=True)
+    manifest = Manifest.read(path) if holds_cache(path) else planned.begin(path)
     check_matches(path, manifest.fingerprint, planned.fingerprint, exact=True)
     check_matches(path, manifest.layout, planned.layout, exact=True)
     (path / "shards").mkdir(exist_ok=True)
-    _clear(path)
+    tidy(path)
     if norm is not None and not (path / "norm.safetensors").exists():
         write_atomic(path / "norm.safetensors", lambda temporary: temporary.write_bytes(_norm_bytes(norm)))
     return manifest
 
 
-def holds_cache(path: Path) -> bool:
-    """Whether there is a cache, finished or not."""
-    return (path / "manifest.json").is_file()
-
-
-def _clear(path: Path) -> None:
-    """Remove the half-written files of a killed run: its own, and the temporary files of safetensors."""
-    for folder, pattern in ((path, UNFINISHED_FILE), (path / "shards", UNFINISHED_SHARD)):
-        for file in folder.iterdir():
-            if pattern.fullmatch(file.name) and file.is_file() and not file.is_symlink():
-                file.unlink()
+def _check_finished(path: Path, split: Split, manifest: Manifest, schedule: Schedule) -> None:
+    """Raise ArgusError if images of the part's finished shards have changed, or a finished shard is gone."""
+    survey = schedule.survey
+    if is_sealed(path) and len(survey.done & survey.placed) < len(manifest.shards):
+        unseal(path)
+    index = read_index(path, manifest)
+    for number in sorted(survey.done):
+        images = manifest.shards[number]
+        if number not in survey.placed or (index is None and schedule.part.holds(number)):
+            check_images(path, split, images.start, read_sidecar(path, number, manifest).images)
+        elif index is not None and schedule.part.holds(number):
+            check_images(path, split, images.start, index[images.start : images.stop])
 
 
 def _norm_bytes(norm: FinalNorm) -> bytes:
@@ -148,30 +175,3 @@ def _norm_bytes(norm: FinalNorm) -> bytes:
 def _norm_record(norm: FinalNorm) -> dict[str, Any]:
     digest = hashlib.sha256(_norm_bytes(norm)).hexdigest()
     return {"sha256": digest, "eps": norm.eps, "layers": list(norm.layers)}
-
-
-def _unfinished(path: Path, split: Split, manifest: Manifest) -> list[int]:
-    """The shards that are not yet written; raises ArgusError if images of the others have changed."""
-    todo = []
-    for number, images in enumerate(manifest.shards):
-        if is_done(path, number):
-            check_images(path, split, images.start, read_shard_record(path, number, manifest).images)
-        else:
-            todo.append(number)
-    return todo
-
-
-@contextmanager
-def _only_writer(path: Path) -> Iterator[None]:
-    """Lock the directory; the system unlocks it even if the process is killed."""
-    import fcntl  # not on every system, and only needed to write; unlike filelock it leaves no file behind
-
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ArgusError(f"another process is writing the cache {path}; wait for it or stop it") from error
-        yield
-    finally:
-        os.close(descriptor)

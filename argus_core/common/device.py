@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -30,6 +32,16 @@ def find_device(name: str | None = None) -> torch.device:
     return device
 
 
+def kind_of(device: torch.device) -> str:
+    """The kind of a device, and the version of torch: where both are the same, so are the numbers that it computes."""
+    name = ""
+    if device.type == "cpu":
+        name = f" ({torch.backends.cpu.get_cpu_capability()})"
+    elif device.type == "cuda":
+        name = f" ({torch.cuda.get_device_name(device)})"
+    return f"{device.type}{name}, torch {torch.__version__.partition('+')[0]}"
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that are free on a device, those included that the process holds there for tensors to come."""
     if device.type == "cuda":
@@ -40,3 +52,14 @@ def free_memory(device: torch.device) -> int:
         fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
         return int(fields["MemAvailable"].split()[0]) * 1024 + kept_bytes()
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+@cache
+def cpu_flags() -> frozenset[str]:
+    """What this CPU can do, in the words of the Linux kernel; empty on other systems."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return frozenset()
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    return frozenset(found[1].split() if found else ())

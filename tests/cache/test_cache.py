@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import os
 import pickle
@@ -333,15 +332,6 @@ def test_a_disk_too_small_is_refused_with_both_numbers(tmp_path, monkeypatch):
             assert not list(tmp_path.rglob("0*"))
 
 
-def test_two_writers_do_not_meet(tmp_path):
-    descriptor = os.open(tmp_path, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    with pytest.raises(ArgusError, match="another process is writing the cache"):
-        write(tmp_path)
-    os.close(descriptor)
-    write(tmp_path)
-
-
 def test_progress_and_info(tmp_path):
     seen = []
     cache = write(tmp_path, report=lambda *numbers: seen.append(numbers))
@@ -373,8 +363,7 @@ def test_wrong_questions_get_answers(cached, tmp_path):
 def blocks():
     """Bytes of all scratch memory in this process."""
     gc.collect()
-    found = [one for one in gc.get_objects() if type(one) is torch.Tensor and one.dtype == torch.uint8]
-    return sum({one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in found}.values())
+    return sum(block.nbytes for one in gc.get_objects() if type(one) is Scratch for block in one._blocks.values())
 
 
 def test_positional_reads_take_the_memory_of_one_shard_however_many_there_are(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from argus_core.cache import Cache, info, verify, write_cache
+from argus_core.cache import Cache, CacheSource, info, verify, write_cache
 from argus_core.errors import ArgusError
 from cache_fakes import SPEC, FakeBackbone, FakeSplit
 
@@ -101,6 +101,11 @@ def test_missing_short_and_foreign_files(written, tmp_path):
     shard, record = written / "shards/00000.safetensors", written / "shards/00000.json"
     good = shard.read_bytes()
     shard.write_bytes(good[:-1])
+    for positional in (False, True):
+        source = CacheSource(Cache.open(written), positional=positional)  # sealed: its shards are not looked at
+        with pytest.raises(ArgusError, match=r"00000\.safetensors: (cannot be read|ends too early).* delete its .json"):
+            source.read([(3, "hflip")])
+    (written / "index.json").unlink()
     with pytest.raises(ArgusError, match=r"00000\.safetensors: holds \d+ of \d+ bytes"):
         Cache.open(written)
     shard.write_bytes(good)
@@ -110,7 +115,7 @@ def test_missing_short_and_foreign_files(written, tmp_path):
     with pytest.raises(ArgusError, match="of another cache"):
         Cache.open(written)
     record.unlink()
-    with pytest.raises(ArgusError, match="unfinished, 1 of 2 shards"):
+    with pytest.raises(ArgusError, match=r"unfinished, 1 of 2 shards \(not 0\); run"):
         Cache.open(written)
     assert info(written)["shards_done"] == 1 and "cannot be read" in verify(written)[0]
     write_cache(written, FakeBackbone(), FakeSplit(5), SPEC, batch=2, shard_bytes=20_000)

@@ -13,16 +13,21 @@ from argus_arena.requests import CacheRequest, make
 from argus_core.cli.early import check_path, checked, checked_data
 
 CacheFolder = Annotated[Path, typer.Argument(callback=checked(check_path))]
+Seal = Annotated[bool, typer.Option("--seal", help="check that all parts of --out are there and write its index")]
 cache = typer.Typer(help="Store a frozen backbone's tokens.", invoke_without_command=True, no_args_is_help=True)
 data = typer.Typer(help="Look at data sets.", no_args_is_help=True)
 
 
 @cache.callback()
 @with_options(request_options(CacheRequest, optional=("data", "out")))  # `arena cache info` needs neither
-def build(context: typer.Context, **values: Any) -> None:
-    """Run the backbone once over a data set and store its tokens; killed runs resume."""
+def build(context: typer.Context, *, seal: Seal = False, **values: Any) -> None:
+    """Run the backbone once over a data set and store its tokens; killed runs resume, and several share the work."""
     if context.invoked_subcommand is not None:
         return
+    if seal and values["out"] is not None:
+        from argus_arena.tools.cache import seal_caches
+
+        return seal_caches(values["out"])
     if values["data"] is None or values["out"] is None:
         raise typer.BadParameter("--data and --out are needed")
     request = make(CacheRequest, values, "the cache")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from argus_arena.requests import CacheRequest
 from argus_arena.run.data_faults import DataChecks, sizes_of
 from argus_arena.run.sources import backbone_record, find_tiles
 from argus_core.cache import Cache, CacheSpec, estimate, info, verify, write_cache
+from argus_core.cache.seal import seal
 from argus_core.cache.writer import batch_size
 from argus_core.canvas import Canvas
 from argus_core.common.device import find_device
@@ -18,6 +20,7 @@ from argus_core.common.files import read_sealed, write_sealed
 from argus_core.common.folders import claim
 from argus_core.common.license import find_license, require
 from argus_core.common.options import parse_size
+from argus_core.common.part import Part, find_part
 from argus_core.common.progress import ProgressBar, duration, finished
 from argus_core.data import Split
 from argus_core.data import check as data_check
@@ -36,13 +39,17 @@ SHOWN = 20
 
 
 def build_cache(request: CacheRequest) -> None:
-    """Write, or finish, one cache per split below ``request.out``.
+    """Write, or finish, one cache per split below ``request.out``, or this process's part of them.
 
-    Views other than ``id`` are cached for the first split, and for all if a protocol looks at them.
+    Several processes may do so at the same time; each returns when all shards are written. Views other than ``id``
+    are cached for the first split, and for all if a protocol looks at them.
     """
     from argus_core.backbones import load_backbone  # imports timm, which the other commands here do without
 
     began = time.perf_counter()
+    part, source = find_part(request.part, os.environ)
+    if source:
+        print(f"{part}, from {source}")
     claim(request.out, _holds_caches, "caches")
     data = open_data(request.data, load_plugins())
     splits = [split_of(data, name) for name in request.splits]
@@ -58,7 +65,8 @@ def build_cache(request: CacheRequest) -> None:
         canvas, views = _framing(request, first=number == 0)
         needs = Needs(request.layers, maps=request.maps, cls=request.cls)
         spec = CacheSpec(canvas, needs, views, request.dtype)
-        _write_split(request, backbone, split, spec, request.out / request.splits[number])
+        _write_split(request, backbone, split, spec, request.out / request.splits[number], part)
+    _check_same_backbone(request.out / "backbone.json", record)
     write_sealed(request.out / "backbone.json", {**record, "splits": list(request.splits)})
     for split, name in zip(splits, request.splits, strict=True):  # all sizes are known now
         checks.check(split, (), sizes_of(split, Cache.open(request.out / name)), learning=False)
@@ -66,7 +74,9 @@ def build_cache(request: CacheRequest) -> None:
     print(f"next: arena train --head HEAD --data {request.data} --cache {request.out}; `arena heads` lists them")
 
 
-def _write_split(request: CacheRequest, backbone: Backbone, split: Split, spec: CacheSpec, out: Path) -> None:
+def _write_split(
+    request: CacheRequest, backbone: Backbone, split: Split, spec: CacheSpec, out: Path, part: Part
+) -> None:
     size, free = estimate(split, backbone.info, spec), shutil.disk_usage(_existing(request.out)).free
     batch = request.batch or batch_size([out, *(request.out / name for name in request.splits)], backbone.device)
     what = f"{counted(len(split), 'image')} on {spec.canvas.label}, views {','.join(spec.views)}, {batch} in a pass"
@@ -74,7 +84,7 @@ def _write_split(request: CacheRequest, backbone: Backbone, split: Split, spec: 
         bar.print(f"{split.name}: {what}, about {size / 1e9:.2f} GB of {free / 1e9:.0f} GB free")
         if left_out := split.left_out():
             bar.print(f"{split.name}: passed over {left_out}")
-        began = time.perf_counter()
+        began, notes = time.perf_counter(), [""]
         write_cache(
             out,
             backbone,
@@ -83,11 +93,16 @@ def _write_split(request: CacheRequest, backbone: Backbone, split: Split, spec: 
             batch=batch,
             skip_bad=request.skip_bad,
             expected=size,
-            report=lambda done, total, rate, left: bar.update(done, total=total),
+            report=lambda done, total, rate, left: bar.update(done, notes[-1], total),
+            note=notes.append,
+            part=part,
         )
         bar.print(f"{split.name}: cached in {duration(time.perf_counter() - began)}")
-        for index, reason in Cache.open(out).skipped.items():
+        cache = Cache.open(out)
+        for index, reason in cache.skipped.items():
             bar.print(f"skipped image {index}: {reason}")
+        if len(cache.devices) > 1:
+            bar.print(f"{split.name}: computed by several kinds of device, which differ: {'; '.join(cache.devices)}")
 
 
 def _framing(request: CacheRequest, first: bool) -> tuple[Canvas, tuple[str, ...]]:
@@ -104,8 +119,19 @@ def _framing(request: CacheRequest, first: bool) -> tuple[Canvas, tuple[str, ...
 
 
 def _holds_caches(folder: Path) -> bool:
-    """Whether caches were written below a folder, or begun."""
-    return any(file.is_file() for file in (folder / "backbone.json", *folder.glob("*/manifest.json")))
+    """Whether caches were written below a folder, or begun; by another process perhaps just now."""
+    if any(file.is_file() for file in (folder / "backbone.json", *folder.glob("*/manifest.json"))):
+        return True
+    visible = [entry for entry in folder.iterdir() if entry.name[0] != "."]
+    return all(entry.is_dir() and all(file.name[0] == "." for file in entry.iterdir()) for entry in visible)
+
+
+def seal_caches(folder: Path) -> None:
+    """Check that all shards of the caches below a folder are written, and write the index of each."""
+    for path in caches_below(folder):
+        began = time.perf_counter()
+        seal(path)
+        finished("sealed", path, time.perf_counter() - began)
 
 
 def caches_below(folder: Path) -> list[Path]:
