@@ -48,9 +48,12 @@ class Ray(Remote[Any]):
                 log_to_driver=False,
                 logging_level="ERROR",
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
             place = os.environ.get("RAY_ADDRESS") or "this machine"
-            raise ArgusError(f"no Ray cluster at {place}: {error}; start one with `ray start --head`") from error
+            raise ArgusError(
+                f"no Ray cluster can be used at {place}: {_last_line(error)}; `ray status` tells of the cluster, "
+                "unset RAY_ADDRESS for one on this machine alone"
+            ) from error
         self._task, self._takes = self._ray.remote(attempt_at), self._resources()
         return super().__enter__()
 

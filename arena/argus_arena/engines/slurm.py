@@ -11,6 +11,7 @@ from typing import Any
 from argus_arena.engines.cells import Cell, Outcome
 from argus_arena.engines.engine import Engine, Remote
 from argus_arena.engines.site import JOBS, Site, attempt_at
+from argus_core.common.address import Address
 from argus_core.common.extras import need
 from argus_core.errors import ArgusError
 
@@ -21,7 +22,8 @@ GRACE = 60.0
 
 
 class Slurm(Remote[Any]):
-    """Jobs of the SLURM cluster that this machine submits to; their files are in ``jobs`` of the output folder.
+    """Jobs of the SLURM cluster that this machine submits to; their files are in ``jobs`` of the output folder, or
+    of the working directory where the output is an address.
 
     A cell gets ``time`` minutes, ``cpus`` cores, ``gpus`` GPUs and ``memory`` GiB; one that is stopped at its time, or
     for a job that goes first, saves its state and counts as lost. ``setup`` are commands of the shell before Python,
@@ -62,7 +64,8 @@ class Slurm(Remote[Any]):
 
     def __enter__(self) -> Engine:
         try:
-            self._executor = self._submitit.AutoExecutor(self.out / JOBS, cluster=self.cluster)
+            folder = Path(JOBS) / self.out.name if isinstance(self.out, Address) else self.out / JOBS
+            self._executor = self._submitit.AutoExecutor(folder, cluster=self.cluster)
             self._executor.update_parameters(name="argus", **self._parameters)
         except (ValueError, NameError, RuntimeError, AssertionError) as error:
             raise ArgusError(f"no jobs can be submitted from here: {error}") from error

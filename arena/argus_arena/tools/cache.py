@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from argus_arena.engines.site import JOBS
 from argus_arena.requests import CacheRequest
 from argus_arena.run.data_faults import DataChecks, sizes_of
 from argus_arena.run.sources import backbone_record, find_tiles
@@ -50,7 +51,7 @@ def build_cache(request: CacheRequest) -> None:
     part, source = find_part(request.part, os.environ)
     if source:
         print(f"{part}, from {source}")
-    claim(request.out, _holds_caches, "caches")
+    claim(request.out, holds_caches, "caches")
     data = open_data(request.data, load_plugins())
     splits = [split_of(data, name) for name in request.splits]
     checks = DataChecks(request.accept_faults)
@@ -118,11 +119,11 @@ def _framing(request: CacheRequest, first: bool) -> tuple[Canvas, tuple[str, ...
     return protocol.canvas, tuple(dict.fromkeys((*views, *protocol.views)))
 
 
-def _holds_caches(folder: Path) -> bool:
+def holds_caches(folder: Path) -> bool:
     """Whether caches were written below a folder, or begun; by another process perhaps just now."""
     if any(file.is_file() for file in (folder / "backbone.json", *folder.glob("*/manifest.json"))):
         return True
-    visible = [entry for entry in folder.iterdir() if entry.name[0] != "."]
+    visible = [entry for entry in folder.iterdir() if entry.name[0] != "." and entry.name != JOBS]
     return all(entry.is_dir() and all(file.name[0] == "." for file in entry.iterdir()) for entry in visible)
 
 

@@ -7,7 +7,8 @@ from collections import deque
 from argus_arena.engines.cells import Cell
 from argus_arena.engines.find import find_engine
 from argus_arena.requests import CacheRequest
-from argus_arena.tools.cache import build_cache
+from argus_arena.tools.cache import build_cache, holds_caches
+from argus_core.common.folders import claim
 from argus_core.common.progress import ProgressBar
 from argus_core.errors import ArgusError
 
@@ -25,6 +26,7 @@ def cache_cells(request: CacheRequest, label: str = "") -> list[Cell]:
 
 def cache_with_engine(request: CacheRequest) -> None:
     """Write a cache by the workers of an engine; raises ArgusError if parts of it failed, after the others ended."""
+    claim(request.out, holds_caches, "caches")
     failures = []
     with find_engine(request.engine, request.engine_options, request.out) as engine:
         cells = deque(cache_cells(request))
