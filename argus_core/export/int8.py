@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import platform
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from argus_core.backbones.base import encode_rendered
+from argus_core.common.device import cpu_flags
 from argus_core.common.extras import need
 from argus_core.errors import ArgusError
 from argus_core.export.agreement import agreement
@@ -103,16 +103,6 @@ def check_cpu() -> None:
     known = cpu_flags()
     if flags and known and not known & {*flags}:
         raise ArgusError(f"this CPU has none of the flags {', '.join(flags)}, so int8 gains nothing: use fp32")
-
-
-def cpu_flags() -> set[str]:
-    """What this CPU can do, in the words of the Linux kernel; empty on other systems."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return set()
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
-    return set(found[1].split()) if found else set()
 
 
 def halves(images: Images | None) -> tuple[list[ImageSource], list[ImageSource]]:
