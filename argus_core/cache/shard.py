@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,8 +21,16 @@ from argus_core.errors import ArgusError
 from argus_core.tokens import FeatureInfo, Needs, Tokens, cell_mask
 
 IntArray = npt.NDArray[np.int64]
+Rows = npt.NDArray[Any]
+"""Stored rows. They are read by numpy alone: torch takes all cores, also from a thread beside heads that have them
+all, and costs more for an image than the copy of a small one, as its code left the processor's caches at the last copy.
+"""
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "int8": torch.int8}
-_SAFETENSORS_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I8": torch.int8}
+OPEN_FILES = 128
+"""Files that a source of tokens keeps open: on a network disk, opening one takes as long as reading much of it."""
+_SAFETENSORS_DTYPES = {
+    name: np.dtype(kind) for name, kind in (("F32", "<f4"), ("F16", "<f2"), ("BF16", "<i2"), ("I8", "i1"))
+}
 
 
 def valid_grid(extent: IntArray, stride: int) -> IntArray:
@@ -79,18 +89,18 @@ def encode_rows(rows: Tensor, dtype: DType) -> tuple[Tensor, Tensor | None]:
     return (rows / safe[:, None]).round().nan_to_num().clamp(-127, 127).to(torch.int8), scale
 
 
-def decode_rows(out: Tensor, stored: Tensor, scale: Tensor | None) -> None:
-    """Write (..., C) stored rows, times their (...) scales, into ``out`` of the same shape."""
-    # By numpy, because torch takes all cores, also from a thread beside heads that have them all.
+def decode_rows(out: Rows, stored: Rows, scale: Rows | None) -> None:
+    """Write stored rows (..., C), times their (...) scales, into ``out`` of the same shape."""
     if scale is None:
-        np.copyto(_bytes(out), _bytes(stored))
+        np.copyto(out, stored)
     else:
-        np.multiply(stored.numpy(), scale[..., None].numpy(), out=out.numpy())
+        np.multiply(stored, scale[..., None], out=out)
 
 
-def _bytes(x: Tensor) -> npt.NDArray[np.uint8]:
-    """The memory of (..., C), of which numpy need not know the format."""
-    return x.view(torch.uint8).numpy()
+def as_rows(x: Tensor) -> Rows:
+    """The memory of a tensor on the CPU as numpy has it; bfloat16, which numpy lacks, as integers of 16 bits."""
+    rows: Rows = (x.view(torch.int16) if x.dtype is torch.bfloat16 else x).numpy()
+    return rows
 
 
 def read_dtype(dtype: DType) -> torch.dtype:
@@ -108,37 +118,57 @@ class Buffer:
 
     def __init__(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         self.tensor = torch.empty(shape, dtype=dtype)
-        self._dirty = [(shape[1], shape[2])] * shape[0]
+        self._slots = as_rows(self.tensor)
+        self._filled = [(shape[1], shape[2])] * shape[0]
 
     def __len__(self) -> int:
-        return len(self._dirty)
+        return len(self._filled)
 
-    def take(self, index: int, grid: tuple[int, int]) -> Tensor:
+    def take(self, index: int, grid: tuple[int, int]) -> Rows:
         """The top left ``grid`` (rows, columns) of a slot, to be written; the rest of the slot becomes zero."""
-        slot, (rows, cols), (old_rows, old_cols) = self.tensor[index], grid, self._dirty[index]
-        _bytes(slot[rows:old_rows, :old_cols])[...] = 0
-        _bytes(slot[:rows, cols:old_cols])[...] = 0
-        self._dirty[index] = grid
+        slot, (rows, cols), (old_rows, old_cols) = self._slots[index], grid, self._filled[index]
+        slot[rows:old_rows, :old_cols] = 0
+        slot[:rows, cols:old_cols] = 0
+        self._filled[index] = grid
         return slot[:rows, :cols]
 
 
+class OpenFile:
+    """A file that is open until nobody uses it any more."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
+
+
 class Scratch:
-    """A block of bytes per tensor name, as large as the largest read so far, which every read overwrites."""
+    """What the shards of a source share: files that stay open, and a block of bytes per tensor name.
+
+    A block is as large as the largest read so far, and every read overwrites it. At most ``OPEN_FILES`` are open: a
+    large cache has more shards than a process may have files. Files that were used last stay open.
+    """
 
     def __init__(self) -> None:
-        self._blocks: dict[str, Tensor] = {}
+        self._blocks: dict[str, Rows] = {}
+        self.file = lru_cache(OPEN_FILES)(OpenFile)
 
-    def take(self, name: str, size: int) -> Tensor:
+    def __reduce__(self) -> tuple[type[Scratch], tuple[()]]:
+        return Scratch, ()  # another process has files and memory of its own
+
+    def take(self, name: str, size: int) -> Rows:
         """The first ``size`` bytes of the name's block, uint8."""
         if name not in self._blocks or len(self._blocks[name]) < size:
-            self._blocks[name] = torch.empty(size, dtype=torch.uint8)
+            self._blocks[name] = np.empty(size, np.uint8)
         return self._blocks[name][:size]
 
 
 class ShardFile(Protocol):
     """Rows of the named tensors of one shard."""
 
-    def rows(self, name: str, first: int, count: int) -> Tensor:
+    def rows(self, name: str, first: int, count: int) -> Rows:
         """Rows ``first`` to ``first + count`` of a stored tensor, not to be changed or kept."""
         ...
 
@@ -148,44 +178,47 @@ class MappedShard:
 
     def __init__(self, path: Path) -> None:
         with safe_open(path, "pt") as file:
-            self._tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            self._rows = {name: as_rows(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
 
-    def rows(self, name: str, first: int, count: int) -> Tensor:
+    def rows(self, name: str, first: int, count: int) -> Rows:
         """A view of the rows."""
-        return self._tensors[name][first : first + count]
+        return self._rows[name][first : first + count]
 
 
 class PositionalShard:
     """Rows read by offset, about twice as fast as a memory map once a cache no longer fits in memory.
 
-    All shards of a cache share a ``scratch``; with one each, their memory would add up.
+    All shards of a cache share a ``scratch``; with one each, their memory and open files would add up.
     """
 
     def __init__(self, path: Path, scratch: Scratch) -> None:
         self._path, self._scratch = path, scratch
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            self._header: dict[str, Any] = json.loads(file.read(length))
+        length = int.from_bytes(self._read(0, 8), "little")
+        self._header: dict[str, Any] = json.loads(self._read(8, length))
         self._data = 8 + length
 
-    def rows(self, name: str, first: int, count: int) -> Tensor:
+    def rows(self, name: str, first: int, count: int) -> Rows:
         """A copy of the rows, which the next call for the same name, of any shard, overwrites."""
-        entry = self._header[name]
-        shape, dtype = entry["shape"], _SAFETENSORS_DTYPES[entry["dtype"]]
-        width = torch.Size(shape[1:]).numel() * dtype.itemsize
+        entry, (begin, width) = self._header[name], self._place(name)
         buffer = self._scratch.take(name, count * width)
-        self._fill(buffer, self._data + entry["data_offsets"][0] + first * width)
-        return buffer.view(dtype).view(count, *shape[1:])
+        self._fill(buffer, begin + first * width)
+        return buffer.view(_SAFETENSORS_DTYPES[entry["dtype"]]).reshape(count, *entry["shape"][1:])
 
-    def _fill(self, buffer: Tensor, offset: int) -> None:
-        view, done = buffer.numpy().data, 0
-        # Opened each time: a large cache has more shards than a process may have open files.
-        descriptor = os.open(self._path, os.O_RDONLY)
-        try:
-            while done < len(view):
-                count = os.preadv(descriptor, [view[done:]], offset + done)
-                if count == 0:
-                    raise ArgusError(f"{self._path}: ends too early; delete its .json and run the same caching again")
-                done += count
-        finally:
-            os.close(descriptor)
+    def _place(self, name: str) -> tuple[int, int]:
+        """Where a stored tensor begins in the file, and the bytes of each row."""
+        entry = self._header[name]
+        width = math.prod(entry["shape"][1:]) * _SAFETENSORS_DTYPES[entry["dtype"]].itemsize
+        return self._data + entry["data_offsets"][0], width
+
+    def _read(self, offset: int, size: int) -> bytes:
+        buffer = np.empty(size, np.uint8)
+        self._fill(buffer, offset)
+        return buffer.tobytes()
+
+    def _fill(self, buffer: Rows, offset: int) -> None:
+        view, done, file = buffer.data, 0, self._scratch.file(self._path)
+        while done < len(view):
+            count = os.preadv(file.descriptor, [view[done:]], offset + done)
+            if count == 0:
+                raise ArgusError(f"{self._path}: ends too early; delete its .json and run the same caching again")
+            done += count

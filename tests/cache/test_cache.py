@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from argus_core.backbones.live import LiveSource
 from argus_core.cache import Cache, CacheSource, CacheSpec, estimate, fingerprint, info, verify, write_cache
+from argus_core.cache.shard import Scratch
 from argus_core.cache.writer import batch_size
 from argus_core.canvas import Canvas
 from argus_core.errors import ArgusError
