@@ -39,6 +39,8 @@ INSTEAD = (
     # backbones whose weights would be downloaded
     (r"--backbone (NAME|eupe_\w+|timm:\w+(?! --weights))(?= )", "--backbone tiny"),
     (r"^arena cache (?=--)(?!.*--backbone)", "arena cache --backbone tiny "),
+    # workers, which tests/arena/test_compare_cells.py starts
+    (r" --(?:engine|engine-set|parts) \S+", ""),
     # large numbers
     (r"^(arena (?:train|compare|domains) (?=--)(?!.*(?:epochs=|--config|=?match )).*)", r"\1 --set epochs=1"),
     (r"epochs=\d+", "epochs=1"),
