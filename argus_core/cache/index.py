@@ -58,7 +58,7 @@ class Index(Sequence[ImageRecord]):
         if isinstance(places, int):
             return self._read(places, places + 1)[0]
         if places.step == 1:
-            return self._read(places.start, places.stop)
+            return self._read(places.start, max(places.start, places.stop))
         return [self[place] for place in places]
 
     def __iter__(self) -> Iterator[ImageRecord]:

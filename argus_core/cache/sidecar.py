@@ -42,7 +42,7 @@ class Shard:
     sha256: str
     bytes: int
     images: list[ImageRecord]
-    device: str = ""
+    device: str = "unknown"
 
 
 _SHARD = TypeAdapter(Shard)

@@ -14,7 +14,7 @@ from argus_core.common.writers import is_gone
 _SHARD_FILE = re.compile(r"(\d{5,})\.(?:(json)|(safetensors)|(\d+)\.claim|[0-9a-f]{16}\.(staged))")
 _UNFINISHED = re.compile(
     r"\.(?:(?:manifest|index)\.json|(?:norm|index)\.safetensors|\d{5,}\.(?:json|\d+\.claim|[0-9a-f]{16}\.staged))"
-    r"\.([0-9a-f-]+)\.tmp"
+    r"\.([0-9a-f-]+)\.\d+\.tmp"
 )
 
 

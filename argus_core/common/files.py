@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import os
 import tempfile
@@ -75,14 +76,17 @@ def move(source: Path, target: Path) -> None:
     _flush(target.parent)
 
 
+_NUMBERS = itertools.count()
+
+
 @contextmanager
 def _neighbour(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` that only this process uses, and that is removed at the end."""
+    """A temporary name beside ``path`` that nobody else uses, and that is removed at the end."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArgusError(f"{path} cannot be written: {path.parent}: {error.strerror or error}") from error
-    temporary = path.with_name(f".{path.name}.{this_writer()}.tmp")
+    temporary = path.with_name(f".{path.name}.{this_writer()}.{next(_NUMBERS)}.tmp")
     try:
         yield temporary
     finally:
