@@ -28,18 +28,18 @@ _RENEWALS = 4
 """How often a claim is renewed in that time."""
 
 
-def claim_path(path: Path, number: int, generation: int) -> Path:
+def claim_path(folder: Path, number: int, generation: int) -> Path:
     """The claim of a shard; each takeover has the next generation."""
-    return path / "shards" / f"{number:05d}.{generation}.claim"
+    return folder / f"{number:05d}.{generation}.claim"
 
 
 class Claims:
-    """The claims of this process on the shards of the cache at ``path``; a context, in which they are renewed."""
+    """The claims of this process on the shards in ``folder``; a context, in which they are renewed."""
 
-    def __init__(self, path: Path, seconds: float | None = None) -> None:
+    def __init__(self, folder: Path, seconds: float | None = None) -> None:
         self.seconds = claim_seconds() if seconds is None else seconds
         self.abandoned: set[str] = set()
-        self._path, self._beat = path, 0
+        self._folder, self._beat = folder, 0
         self._held: dict[int, int] = {}
         self._seen: dict[Path, tuple[bytes, float]] = {}
         self._lock, self._ended = threading.Lock(), threading.Event()
@@ -62,7 +62,7 @@ class Claims:
         if number in self._held or (generation is not None and not self._is_abandoned(number, generation)):
             return False
         mine = 0 if generation is None else generation + 1
-        if not create_exclusive(claim_path(self._path, number, mine), self._content(), lasting=False):
+        if not create_exclusive(claim_path(self._folder, number, mine), self._content(), lasting=False):
             return False
         with self._lock:
             self._held[number] = mine
@@ -73,7 +73,7 @@ class Claims:
         with self._lock:
             mine = self._held.pop(number)
         for generation in range(mine, -1, -1):
-            claim_path(self._path, number, generation).unlink(missing_ok=True)
+            claim_path(self._folder, number, generation).unlink(missing_ok=True)
 
     def watch(self, survey: Survey) -> None:
         """Look at all claims, so that the time of those that are abandoned already runs."""
@@ -81,7 +81,7 @@ class Claims:
             self._is_abandoned(number, generation)
 
     def _is_abandoned(self, number: int, generation: int) -> bool:
-        file = claim_path(self._path, number, generation)
+        file = claim_path(self._folder, number, generation)
         try:
             content = file.read_bytes()
         except OSError:
@@ -113,7 +113,7 @@ class Claims:
 
     def _renew_one(self, number: int, content: bytes) -> None:
         generation = self._held.get(number)
-        file = claim_path(self._path, number, generation or 0)
+        file = claim_path(self._folder, number, generation or 0)
         try:
             if generation is not None and file.exists():  # else another process took it over, and is done
                 write_atomic(file, lambda to: to.write_bytes(content), lasting=False)

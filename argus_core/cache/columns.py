@@ -15,6 +15,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from argus_core.common.places import as_local
+
 Array = npt.NDArray[Any]
 Columns = Mapping[str, Array]
 _IN_MEMORY = 8 << 20
@@ -85,7 +87,8 @@ class ColumnWriter:
 
 def map_columns(path: Path) -> Columns:
     """The columns of a file, of which only what is looked at is read."""
-    raw = np.memmap(path, np.uint8, "r")
+    with as_local(path) as file:  # which a map keeps when its name is gone
+        raw = np.memmap(file, np.uint8, "r")
     length = 8 + int.from_bytes(raw[:8].tobytes(), "little")
     columns = {}
     for name, entry in json.loads(raw[8:length].tobytes()).items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from argus_core.cache.shard import prefix_rows, row_bytes, rows_per_pass, tensor_names
 from argus_core.cache.spec import FORMAT, CacheSpec
+from argus_core.common.folders import free_bytes
 from argus_core.data import Split
 from argus_core.errors import ArgusError
 from argus_core.tokens import FeatureInfo
@@ -42,8 +42,8 @@ def estimate(split: Split, info: FeatureInfo, spec: CacheSpec, sample: int = 32)
 
 def check_space(path: Path, needed: int) -> None:
     """Raise ArgusError unless the disk of ``path`` has 1.15 times ``needed`` bytes free."""
-    free = shutil.disk_usage(path).free
-    if free < needed * _MARGIN:
+    free = free_bytes(path)
+    if free is not None and free < needed * _MARGIN:
         raise ArgusError(
             f"{path} has {free / 1e9:.2f} GB free; the cache needs about {needed / 1e9:.2f} GB and a margin of 15%. "
             "Free space, cache fewer layers or views, or store int8"

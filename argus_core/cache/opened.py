@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
+from safetensors.torch import load
 
 from argus_core.cache.index import Index, collect, read_index
 from argus_core.cache.manifest import Manifest
@@ -15,6 +15,7 @@ from argus_core.cache.seal import read_records
 from argus_core.cache.sidecar import check_images
 from argus_core.cache.spec import check_matches
 from argus_core.common.files import file_sha256
+from argus_core.common.places import place
 from argus_core.data import Split
 from argus_core.errors import ArgusError
 from argus_core.tokens import FeatureInfo, FinalNorm, Needs
@@ -36,7 +37,7 @@ class Cache:
         others all sidecars are read; raises ArgusError if shards are missing, too short or of another cache. Tokens
         are not read: see ``verify``.
         """
-        path = Path(path)
+        path = place(path)
         manifest = Manifest.read(path)
         check_matches(path, manifest.fingerprint, expect or {})
         return cls(path, manifest, read_index(path, manifest) or collect(manifest, read_records(path, manifest)))
@@ -80,7 +81,7 @@ class Cache:
         file = self.path / "norm.safetensors"
         if not file.exists() or file_sha256(file) != record["sha256"]:
             raise ArgusError(f"{file}: missing or damaged; delete it and run the same caching again")
-        tensors = load_file(file)
+        tensors = load(file.read_bytes())
         return FinalNorm(tensors["weight"], tensors["bias"], record["eps"], tuple(record["layers"]))
 
     def info(self) -> FeatureInfo:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from argus_core.cache.opened import Cache
+from argus_core.cache.remote import RemoteShard, fetch
 from argus_core.cache.shard import (
     Buffer,
     IntArray,
@@ -32,6 +34,8 @@ from argus_core.cache.shard import (
 )
 from argus_core.cache.sidecar import shard_path
 from argus_core.canvas import Placement
+from argus_core.common.places import Address
+from argus_core.common.ranges import Range
 from argus_core.errors import ArgusError, unknown
 from argus_core.tokens import Item, Needs, PlacedTokens, Tokens
 
@@ -72,6 +76,7 @@ class CacheSource:
         self._places: OrderedDict[int, ShardPlaces] = OrderedDict()
         self._files: dict[int, ShardFile] = {}
         self._buffers: dict[tuple[int, str], Buffer] = {}
+        self._blocks: dict[Range, bytes] = {}
         self._reads = 0
         self._scratch = Scratch()
 
@@ -79,7 +84,14 @@ class CacheSource:
         return len(self._index)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_places": OrderedDict(), "_files": {}, "_buffers": {}, "_scratch": Scratch()}
+        return {
+            **self.__dict__,
+            "_places": OrderedDict(),
+            "_files": {},
+            "_buffers": {},
+            "_blocks": {},
+            "_scratch": Scratch(),
+        }
 
     def passes(self, index: int) -> list[Item]:
         """One pass over the image as it is."""
@@ -96,6 +108,8 @@ class CacheSource:
         """The items' tokens in the stored format (int8 as float32), padding cells zero, and their placements."""
         placements = [self.placement(item) for item in items]
         self._reads += 1
+        if isinstance(self.path, Address):
+            fetch(self._blocks, self._blocks_of(items))
         tensors = {name: self._batch(name, layer, items) for name, layer in self._names}
         tokens = Tokens(
             {layer: tensors[n].permute(0, 3, 1, 2) for n, layer in self._names if n.startswith("maps")},
@@ -162,11 +176,28 @@ class CacheSource:
         if number not in self._files:
             path = shard_path(self.path, number)
             try:
-                self._files[number] = PositionalShard(path, self._scratch) if self.positional else MappedShard(path)
+                self._files[number] = self._open(number, path)
             except (OSError, SafetensorError, ValueError) as error:
                 remedy = "delete its .json and run the same caching again"
                 raise ArgusError(f"{path}: cannot be read ({error}); {remedy}") from error
         return self._files[number]
+
+    def _open(self, number: int, path: Path) -> ShardFile:
+        if isinstance(path, Address):
+            sha256, size = self._index.shard_sha256(number), int(self._index.shard_bytes[number])
+            return RemoteShard(path, sha256, size, self._scratch, self._blocks)
+        return PositionalShard(path, self._scratch) if self.positional else MappedShard(path)
+
+    def _blocks_of(self, items: Sequence[Item]) -> Iterator[Range]:
+        """The parts of shards in a store that a batch needs."""
+        for index, view in items:
+            number, place = divmod(index, self._shard_images)
+            file = self._file(number)
+            assert isinstance(file, RemoteShard)
+            for name, places in self._shard_places(number).items():
+                first, count = places[place]
+                for stored in (name, f"scale.{name}") if self._dtype == "int8" else (name,):
+                    yield from file.blocks_of(stored, first + self.views.index(view) * count, count)
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> Buffer:
         if not self.reuse or get_worker_info() is not None:

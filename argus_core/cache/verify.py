@@ -11,6 +11,7 @@ from argus_core.cache.manifest import Manifest
 from argus_core.cache.sidecar import read_sidecar, shard_path
 from argus_core.cache.survey import Survey
 from argus_core.common.files import file_sha256
+from argus_core.common.places import place
 from argus_core.errors import ArgusError
 
 
@@ -19,7 +20,7 @@ def verify(path: str | Path) -> list[str]:
 
     A damaged manifest is reported alone, because the rest cannot be checked without it.
     """
-    path = Path(path)
+    path = place(path)
     try:
         manifest = Manifest.read(path)
     except ArgusError as error:
@@ -41,7 +42,7 @@ def info(path: str | Path) -> dict[str, Any]:
 
     ``devices`` counts the shards that each kind of device computed: of one kind, the bytes are those of one process.
     """
-    path = Path(path)
+    path = place(path)
     manifest = Manifest.read(path)
     index = read_index(path, manifest)
     if index is None:

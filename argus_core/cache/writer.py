@@ -30,6 +30,7 @@ from argus_core.common.files import write_atomic
 from argus_core.common.folders import claim
 from argus_core.common.license import find_license
 from argus_core.common.part import Part
+from argus_core.common.places import place
 from argus_core.data import Split
 from argus_core.errors import ArgusError, counted
 from argus_core.tokens import FeatureInfo, FinalNorm
@@ -66,12 +67,12 @@ def write_cache(
     directory holds another cache, the disk is too small, an image is unreadable (unless ``skip_bad``) or a token does
     not fit the number format; finished shards are kept.
     """
-    path, spec, part = Path(path), spec.resolve(backbone.info), part or Part()
+    path, spec, part = place(path), spec.resolve(backbone.info), part or Part()
     planned = _plan(backbone, split, spec, batch, shard_bytes, _version(path))
     claim(path, holds_cache, "cache", "cache in another directory")
     try:
         manifest = _begin(path, planned, backbone.norm)
-        with Claims(path, claim_seconds) as claims:
+        with Claims(path / "shards", claim_seconds) as claims:
             schedule = Schedule(path, manifest, part, claims)
             _check_finished(path, split, manifest, schedule)
             if schedule.left:

@@ -6,7 +6,7 @@ import io
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PosixPath
 from typing import IO, Any, TypeVar
@@ -94,7 +94,7 @@ class Address(PosixPath):
         named = ((str(info["name"]).rstrip("/"), info) for info in found)
         return {name.rpartition("/")[2]: entry_of(info) for name, info in named if name != self.key}
 
-    def iterdir(self) -> Iterator[Address]:
+    def iterdir(self) -> Generator[Address, None, None]:
         """The objects and folders in a folder."""
         return (self / name for name in self.children())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,13 @@ def check_local(path: str | Path) -> None:
         )
     if not is_text(str(path)):
         raise ArgusError(f"{str(path)!r} is not valid UTF-8, and files of weights cannot lie there; rename it")
+
+
+def free_bytes(path: Path) -> int | None:
+    """How many bytes may be written at a path, which need not be there yet; None in a store, which does not say."""
+    if isinstance(path, Address):
+        return None
+    return shutil.disk_usage(next(parent for parent in (path, *path.absolute().parents) if parent.exists())).free
 
 
 def claim(folder: Path, ours: Callable[[Path], bool], what: str, remedy: str = ELSEWHERE) -> None:

@@ -33,7 +33,7 @@ def entry_of(info: Mapping[str, Any]) -> Entry:
 
 def remember(root: str, objects: Mapping[str, Mapping[str, Any]]) -> None:
     """Keep all ``objects`` below ``root``, by their names in it, until this process ends or the same root is listed."""
-    listing: Listing = {root: {}}
+    listing: Listing = {root: {}} if objects else {}
     for name, info in objects.items():
         parent, _, last = name.rpartition("/")
         folder = f"{root}/{parent}" if parent else root

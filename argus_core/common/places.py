@@ -19,7 +19,7 @@ def place(path: str | Path) -> Path:
     """A path of this machine, or an ``Address`` for what begins like s3://BUCKET; ``file://`` is of this machine."""
     found = None if isinstance(path, Address) else PATTERN.fullmatch(str(path))
     if found is None:
-        return Path(path)
+        return path if isinstance(path, Path) else Path(path)
     return Path(f"/{found[2]}") if found[1] == "file" else Address(f"{found[1].lower()}://{found[2]}")
 
 

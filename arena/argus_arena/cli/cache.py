@@ -10,9 +10,9 @@ import typer
 
 from argus_arena.cli.options import request_options, with_options
 from argus_arena.requests import CacheRequest, make
-from argus_core.cli.early import check_path, checked, checked_data
+from argus_core.cli.early import check_path, checked_data, placed
 
-CacheFolder = Annotated[Path, typer.Argument(callback=checked(check_path))]
+CacheFolder = Annotated[Path, typer.Argument(callback=placed(check_path))]
 Seal = Annotated[bool, typer.Option("--seal", help="check that all parts of --out are there and write its index")]
 cache = typer.Typer(help="Store a frozen backbone's tokens.", invoke_without_command=True, no_args_is_help=True)
 data = typer.Typer(help="Look at data sets.", no_args_is_help=True)

@@ -12,20 +12,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from argus_arena.hardware import Stretch, alike, with_tokens
+from argus_arena.run.lock import LOCK, locked
 from argus_arena.run.log import Log
 from argus_core.common.files import read_json, write_atomic, write_json
 from argus_core.common.folders import claim
 from argus_core.common.places import as_local
 from argus_core.errors import ArgusError
 from argus_core.saving.checkpoint import read_tensors
-
-LOCK = "run.lock"
 
 
 @dataclass(frozen=True)
@@ -65,18 +63,11 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Keep other processes out; raises ArgusError if one is at work here. A killed one's lock ends with it."""
         claim(self.path, self._is_ours, "run")
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise ArgusError(
-                f"another process is training in {self.path}; wait until it ends, or choose another --out"
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
+        with locked(self.path):
+            try:
+                yield
+            finally:
+                self._lines.save()
 
     def open(self, record: Mapping[str, Any], steps: int = 0, new_device: bool = False) -> list[Stretch]:
         """Claim the folder for a run of ``steps`` described by ``record``; returns what it is computed on, in order.
@@ -142,7 +133,7 @@ class RunFolder:
     def _is_ours(self, path: Path) -> bool:
         """Whether the folder holds a run, or what one leaves that was refused in its first moments: its lock."""
         if not self.config.exists():
-            return all(file.name == LOCK or file.name[0] == "." for file in path.iterdir())
+            return all(file.name == LOCK or file.suffix == ".claim" or file.name[0] == "." for file in path.iterdir())
         record = read_json(self.config, "choose another --out, or remove the folder")
         return isinstance(record, dict) and {"identity", "config"} <= record.keys()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from argus_core.cache.writer import batch_size
 from argus_core.canvas import Canvas
 from argus_core.common.device import find_device
 from argus_core.common.files import read_sealed, write_sealed
-from argus_core.common.folders import claim
+from argus_core.common.folders import claim, free_bytes
 from argus_core.common.license import find_license, require
 from argus_core.common.options import parse_size
 from argus_core.common.part import Part, find_part
@@ -78,11 +77,12 @@ def build_cache(request: CacheRequest) -> None:
 def _write_split(
     request: CacheRequest, backbone: Backbone, split: Split, spec: CacheSpec, out: Path, part: Part
 ) -> None:
-    size, free = estimate(split, backbone.info, spec), shutil.disk_usage(_existing(request.out)).free
+    size, free = estimate(split, backbone.info, spec), free_bytes(request.out)
     batch = request.batch or batch_size([out, *(request.out / name for name in request.splits)], backbone.device)
     what = f"{counted(len(split), 'image')} on {spec.canvas.label}, views {','.join(spec.views)}, {batch} in a pass"
     with ProgressBar(f"cache {split.name}", len(split)) as bar:
-        bar.print(f"{split.name}: {what}, about {size / 1e9:.2f} GB of {free / 1e9:.0f} GB free")
+        of = "" if free is None else f" of {free / 1e9:.0f} GB free"
+        bar.print(f"{split.name}: {what}, about {size / 1e9:.2f} GB{of}")
         if left_out := split.left_out():
             bar.print(f"{split.name}: passed over {left_out}")
         began, notes = time.perf_counter(), [""]
@@ -194,7 +194,3 @@ def _check_same_backbone(file: Path, record: dict[str, Any]) -> None:
     """One folder holds the splits of one backbone, since one file says how to load it."""
     if file.exists() and read_sealed(file)["sha256"] != record["sha256"]:
         raise ArgusError(f"{file.parent} holds caches of other weights; choose another --out")
-
-
-def _existing(path: Path) -> Path:
-    return next(parent for parent in (path, *path.absolute().parents) if parent.exists())

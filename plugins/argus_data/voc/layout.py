@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
+from argus_core.common.places import Address
 from argus_core.errors import ArgusError, unknown
 from argus_core.image import composed, is_hidden
 from argus_data.files.images import SPLITS, split_folders
@@ -164,8 +165,9 @@ def _is_devkit(folders: Sequence[Path]) -> bool:
 def _folders(folder: Path) -> list[Path]:
     """The subfolders of a folder, in order of name; none where it cannot be opened."""
     try:
-        with os.scandir(folder) as entries:  # faster than Path.iterdir where there are a great many files
-            return sorted(Path(entry.path) for entry in entries if entry.is_dir() and not is_hidden(entry.name))
+        # scandir is faster than Path.iterdir where there are a great many files.
+        entries = folder.iterdir() if isinstance(folder, Address) else os.scandir(folder)
+        return sorted(folder / entry.name for entry in entries if entry.is_dir() and not is_hidden(entry.name))
     except OSError:
         return []
 

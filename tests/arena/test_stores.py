@@ -1,0 +1,79 @@
+"""Data sets, caches and runs in an object store give what they give on a disk."""
+
+from __future__ import annotations
+
+import json
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from arena_help import settings, train_run
+from argus_arena.requests import CacheRequest
+from argus_arena.tools.cache import build_cache
+from argus_core.cache import verify
+from argus_core.common.places import place
+from argus_core.common.tensors import tensors_sha256
+from argus_core.plugins.data_spec import open_data
+from argus_core.saving.checkpoint import read_tensors
+from docs_world import coco
+
+HEADS = ("detect.fcos",)
+CACHED = {"heads": HEADS, "save_every": 1}
+LIVE = {"heads": HEADS, "backbone": "tiny", "canvas": "64", "save_every": 1}
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """A data set on a disk and in a store."""
+    monkeypatch.setenv("ARGUS_CACHE_DIR", str(tmp_path / "kept"))
+    coco(tmp_path / "set", open_data("scenes:images=6,val=2,size=64x96"), "RBC")
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+    fsspec.filesystem("memory").put(f"{tmp_path / 'set'}/", "/bucket/set/", recursive=True)
+    return place("memory://bucket")
+
+
+def cached(data, out):
+    build_cache(
+        CacheRequest(data=f"coco:{data}", out=out, backbone="tiny", canvas="64", views=("id", "hflip"), layers=(0, -1))
+    )
+
+
+def tokens(out):
+    """The bytes of all shards, and the records but for the stamps of images."""
+    shards = {
+        file.relative_to(out).as_posix(): file.read_bytes() for file in sorted(out.glob("*/shards/*.safetensors"))
+    }
+    return shards, [verify(out / split) for split in ("train", "val")]
+
+
+def outcome(run):
+    """The digests of all weights, the log, and the scores."""
+    files = sorted(run.glob("*/*.safetensors"))
+    digests = {file.relative_to(run).as_posix(): tensors_sha256(read_tensors(file)[1]) for file in files}
+    rows = [json.loads(file.read_text())["metrics"] for file in sorted(run.glob("*/result.json"))]
+    return digests, (run / "log.jsonl").read_text(), rows
+
+
+def test_a_run_is_the_same_in_a_store(store, tmp_path, arena):
+    small = settings("fcos", epochs=2)
+    train_run({**LIVE, "data": f"coco:{tmp_path / 'set'}"}, small, tmp_path / "run")
+    train_run({**LIVE, "data": "coco:memory://bucket/set"}, small, store / "run")
+    assert outcome(store / "run") == outcome(tmp_path / "run")
+    again = train_run({**LIVE, "data": "coco:memory://bucket/set"}, small, store / "run")
+    assert outcome(store / "run") == outcome(tmp_path / "run") and again
+    assert arena("board memory://bucket/run")[0] == 0
+    assert arena("report memory://bucket/run --out memory://bucket/page.html")[0] == 0
+    assert "<title>" in (store / "page.html").read_text()
+
+
+def test_a_cache_is_the_same_in_a_store(store, tmp_path, arena):
+    cached(tmp_path / "set", tmp_path / "tokens")
+    cached("memory://bucket/set", store / "tokens")
+    assert tokens(store / "tokens") == tokens(tmp_path / "tokens")
+    assert arena("cache info memory://bucket/tokens")[0] == 0
+    small = settings("fcos", epochs=2)
+    train_run({**CACHED, "data": f"coco:{tmp_path / 'set'}", "cache": tmp_path / "tokens"}, small, tmp_path / "run")
+    train_run({**CACHED, "data": "coco:memory://bucket/set", "cache": "memory://bucket/tokens"}, small, store / "run")
+    assert outcome(store / "run") == outcome(tmp_path / "run")
