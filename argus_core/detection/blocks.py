@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from argus_core.detection.dense import Level
+from argus_core.nn.winograd import Conv3x3
 
 PRIOR = 0.01
 """Initial score of every class, so that the many background locations do not dominate the first steps (Lin 2017)."""
@@ -25,7 +26,8 @@ class ConvGN(nn.Sequential):
     """Convolution with bias, GroupNorm, and GELU if ``act``; stride 2 gives ceil(h / 2) x ceil(w / 2)."""
 
     def __init__(self, channels: int, width: int, kernel: int = 3, *, stride: int = 1, act: bool = False) -> None:
-        conv = nn.Conv2d(channels, width, kernel, stride, kernel // 2)
+        fast = kernel == 3 and stride == 1
+        conv = Conv3x3(channels, width) if fast else nn.Conv2d(channels, width, kernel, stride, kernel // 2)
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
         nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
         super().__init__(conv, group_norm(width), *([nn.GELU()] if act else []))
@@ -64,7 +66,7 @@ class Tower(nn.Sequential):
 
 def prediction(width: int, outputs: int, kernel: int = 1, *, prior: float = 0.5) -> nn.Conv2d:
     """A last convolution that starts near zero; its sigmoid starts at ``prior``."""
-    conv = nn.Conv2d(width, outputs, kernel, padding=kernel // 2)
+    conv = Conv3x3(width, outputs) if kernel == 3 else nn.Conv2d(width, outputs, kernel, padding=kernel // 2)
     nn.init.normal_(conv.weight, std=0.01)
     nn.init.constant_(conv.bias, logit(prior))  # type: ignore[arg-type]
     return conv

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from argus_core.nn.winograd import direct_convolutions
+
 
 def count_macs(work: Callable[[], Any]) -> tuple[Any, int]:
     """The result of ``work``, and its multiply-accumulates.
@@ -23,7 +25,7 @@ def count_macs(work: Callable[[], Any]) -> tuple[Any, int]:
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with _Counter() as counter:
+        with _Counter() as counter, direct_convolutions():
             result = work()
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

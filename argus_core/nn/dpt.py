@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from argus_core.errors import ArgusError
+from argus_core.nn.winograd import Conv3x3
 from argus_core.tokens import FeatureInfo, Features, Needs, cell_mask, pyramid_layers, quarter_layers, repeat_border
 
 LEVELS = 4
@@ -23,8 +24,8 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.first = Conv3x3(width, width)
+        self.second = Conv3x3(width, width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, width, h, w); ``mask`` (B, 1, h, w) is 0 in padding."""
@@ -62,7 +63,7 @@ class Reassemble(nn.Module):
         self.strides = (stride, to)
         self.norm = nn.LayerNorm(channels)
         self.project = nn.Linear(channels, width)
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.conv = Conv3x3(width, width)
 
     def forward(self, tap: Tensor, extent: Tensor) -> Tensor:
         """(B, channels, h, w) to (B, width, h', w')."""

@@ -18,7 +18,7 @@ from argus_core.errors import ArgusError
 from argus_core.nn.axes import Reading, resized, through_cells
 from argus_core.nn.numerics import without_tf32
 
-TILE, WIDE_TILE = 1 << 21, 1 << 26
+TILE, WIDE_TILE = 1 << 20, 1 << 26
 """Values that are enlarged at once: few enough for a processor's cache, and on a GPU so many (256 MB) that few kernels
 are started."""
 COLUMNS = 128
