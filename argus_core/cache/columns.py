@@ -19,6 +19,8 @@ from argus_core.common.places import as_local
 
 Array = npt.NDArray[Any]
 Columns = Mapping[str, Array]
+Kind = tuple[str, tuple[int, ...]]
+"""The type of a column's values (``i8``, ``i4`` or ``u1``), and the shape of a row."""
 _IN_MEMORY = 8 << 20
 _BLOCK = 1 << 20
 _NAMES = {"i8": "I64", "i4": "I32", "u1": "U8"}
@@ -26,14 +28,10 @@ _CODES = {name: code for code, name in _NAMES.items()}
 
 
 class ColumnWriter:
-    """Collects rows of ``columns``: the type of each (``i8``, ``i4`` or ``u1``) and the shape of a row."""
+    """Collects rows of ``columns``, and of ``texts``."""
 
-    def __init__(self, columns: Mapping[str, tuple[str, tuple[int, ...]]], texts: Iterable[str]) -> None:
-        kinds = {**columns}
-        for name in texts:
-            kinds |= {f"{name}.ends": ("i8", ()), name: ("u1", ())}
-        # The widest first, so that every column begins at a multiple of its width.
-        self._kinds = dict(sorted(kinds.items(), key=lambda item: -np.dtype(item[1][0]).itemsize))
+    def __init__(self, columns: Mapping[str, Kind], texts: Iterable[str]) -> None:
+        self._kinds = kinds_of(columns, texts)
         self._files: dict[str, IO[bytes]] = {}
         for name in self._kinds:
             self._files[name] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
@@ -58,7 +56,7 @@ class ColumnWriter:
     def write(self, path: Path) -> None:
         """Write the columns to a new file."""
         with path.open("wb") as out:
-            out.write(self._header())
+            out.write(header(self._kinds, {name: file.seek(0, 2) for name, file in self._files.items()}))
             for file in self._files.values():
                 file.seek(0)
                 while block := file.read(_BLOCK):
@@ -73,16 +71,27 @@ class ColumnWriter:
         self._files[name].seek(0)
         return self._files[name].read()
 
-    def _header(self) -> bytes:
-        entries, begin = {}, 0
-        for name, (code, shape) in self._kinds.items():
-            size = self._files[name].seek(0, 2)
-            rows = size // (np.dtype(code).itemsize * int(np.prod(shape)))
-            entries[name] = {"dtype": _NAMES[code], "shape": [rows, *shape], "data_offsets": [begin, begin + size]}
-            begin += size
-        text = json.dumps(entries, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        return len(text).to_bytes(8, "little") + text
+
+def kinds_of(columns: Mapping[str, Kind], texts: Iterable[str]) -> dict[str, Kind]:
+    """The kinds of all columns in the order of the file, those of texts among them."""
+    kinds = {**columns}
+    for name in texts:
+        kinds |= {f"{name}.ends": ("i8", ()), name: ("u1", ())}
+    # The widest first, so that every column begins at a multiple of its width.
+    return dict(sorted(kinds.items(), key=lambda item: -np.dtype(item[1][0]).itemsize))
+
+
+def header(kinds: Mapping[str, Kind], sizes: Mapping[str, int]) -> bytes:
+    """The first bytes of a file of columns, whose lengths in bytes are given."""
+    entries, begin = {}, 0
+    for name, (code, shape) in kinds.items():
+        rows = sizes[name] // (np.dtype(code).itemsize * int(np.prod(shape)))
+        end = begin + sizes[name]
+        entries[name] = {"dtype": _NAMES[code], "shape": [rows, *shape], "data_offsets": [begin, end]}
+        begin = end
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def map_columns(path: Path) -> Columns:

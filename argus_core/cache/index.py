@@ -19,7 +19,7 @@ from argus_core.cache.sidecar import ImageRecord, Shard
 from argus_core.common.files import file_sha256, read_sealed, write_atomic, write_sealed
 from argus_core.errors import ArgusError
 
-_FIXED = {
+FIXED = {
     "sizes": ("i4", (2,)),
     "extents": ("i4", (2,)),
     "skipped": ("i8", ()),
@@ -27,7 +27,7 @@ _FIXED = {
     "shard.sha256": ("u1", (32,)),
     "shard.device": ("i4", ()),
 }
-_TEXTS = ("keys", "stamps", "sha256", "reasons")
+TEXTS = ("keys", "stamps", "sha256", "reasons")
 _CHUNK = 4096
 _DIGEST = 32
 _OTHER = b"\0" * (_DIGEST + 1)
@@ -131,7 +131,7 @@ class _IndexWriter(AbstractContextManager["_IndexWriter"]):
     """Collects the records of shards in columns, when it is entered."""
 
     def __init__(self, manifest: Manifest, shards: Iterable[Shard]) -> None:
-        self.columns, self.devices = ColumnWriter(_FIXED, _TEXTS), dict[str, int]()
+        self.columns, self.devices = ColumnWriter(FIXED, TEXTS), dict[str, int]()
         self._shards, self._images = shards, 0
         self._id = hashlib.sha256(b"[" + _json(manifest.fingerprint) + b",[")
 
