@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import random
 import signal
 import socket
@@ -11,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -56,11 +55,15 @@ def _wait(port: int) -> None:
 
 
 class Faults:
-    """What a proxy does wrong: shares of requests that are answered SlowDown, or whose answer or request is cut."""
+    """What a proxy does wrong: shares of requests that are answered SlowDown, or whose answer or request is cut.
+
+    ``half_written`` is told the path of each object of which half has come, and may say that the rest will not.
+    """
 
     def __init__(self, seed: int = 0, slow: float = 0.0, cut: float = 0.0) -> None:
         self.random, self.slow, self.cut = random.Random(seed), slow, cut
         self.slowed = self.cuts = self.passed = 0
+        self.half_written: Callable[[str], bool] = lambda path: False
         self.lock = threading.Lock()
 
     def draw(self) -> str:
@@ -85,8 +88,12 @@ def faulty_proxy(server: int, faults: Faults) -> Iterator[int]:
         protocol_version = "HTTP/1.1"
 
         def forward(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            length = int(self.headers.get("Content-Length") or 0)
             self.close_connection = True
+            body = self.rfile.read(length // 2)
+            if self.command == "PUT" and faults.half_written(self.path):
+                return None
+            body += self.rfile.read(length - len(body))
             fate = faults.draw()
             if fate == "slow":
                 return self.answer(503, {"Content-Type": "application/xml"}, SLOW_DOWN)
@@ -132,22 +139,3 @@ def bucket(port: int, name: str) -> None:
     client.request("PUT", f"/{name}", headers={"Authorization": "AWS test:test"})
     assert client.getresponse().status == 200
     client.close()
-
-
-def objects(port: int, name: str) -> dict[str, bytes]:
-    """All objects of a bucket, past any client of S3."""
-    from xml.etree import ElementTree
-
-    client = http.client.HTTPConnection("127.0.0.1", port)
-    client.request("GET", f"/{name}?list-type=2&max-keys=1000")
-    tree = ElementTree.fromstring(client.getresponse().read())
-    keys = [element.text or "" for element in tree.iter() if element.tag.endswith("}Key")]
-    found = {}
-    for key in keys:
-        client.request("GET", f"/{name}/{key}")
-        found[key] = client.getresponse().read()
-    client.close()
-    return found
-
-
-__all__ = ["Faults", "bucket", "environment", "faulty_proxy", "objects", "os", "s3_server"]

@@ -143,7 +143,7 @@ class Address(PosixPath):
 
     def move(self, target: Address) -> None:
         """Give the object another name: it is there under the new one before it has lost this one."""
-        patiently(self, lambda: self._store.copy(self.key, target.key))
+        patiently(self, lambda: self._store.cp_file(self.key, target.key))
         self.unlink(missing_ok=True)
 
     def unlink(self, missing_ok: bool = False) -> None:
