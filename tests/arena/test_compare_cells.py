@@ -52,7 +52,8 @@ def asked(cache, *heads, **more):
 
 
 def weights(out: Path) -> dict[str, str]:
-    return {str(file.relative_to(out)): file_sha256(file) for file in sorted(out.rglob("*.safetensors"))}
+    """Digests of the best and the last weights of every head, by file."""
+    return {str(file.relative_to(out)): file_sha256(file) for file in sorted(out.glob("seed*/group*/*/*.safetensors"))}
 
 
 def test_the_board_grows_by_the_cell_and_finished_cells_are_not_run_again(cache, tmp_path):

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from argus_arena.engines.cells import Cell, Outcome, attempt
 from argus_arena.engines.site import Site
+from argus_core.errors import counted
 
 Job = TypeVar("Job", bound=Hashable)
 
@@ -60,7 +61,7 @@ class Remote(Engine, Generic[Job]):
     def __exit__(self, *_: object) -> None:
         """Stop the workers; heads in training save their state."""
         if self._running:
-            print(f"stopping {len(self._running)} workers", file=sys.stderr)
+            print(f"stopping {counted(len(self._running), 'cell')}", file=sys.stderr)
             self._stop(list(self._running))
 
     def run(self, cells: deque[Cell]) -> Iterator[tuple[Cell, Outcome]]:
