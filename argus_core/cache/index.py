@@ -176,9 +176,12 @@ def read_index(path: Path, manifest: Manifest) -> Index | None:
         return None
     values = read_index_head(path)
     size = file.stat().st_size if file.exists() else 0
-    if values["cache"] != manifest.id or values["bytes"] != size:
-        raise ArgusError(f"{file}: is not the index of this cache; delete {head.name} and run the same caching again")
-    return _mapped(file, values["id"], tuple(values["devices"]))
+    if values["cache"] == manifest.id and values["bytes"] == size:
+        try:
+            return _mapped(file, values["id"], tuple(values["devices"]))
+        except (ValueError, KeyError):  # the header was changed
+            pass
+    raise ArgusError(f"{file}: is not the index of this cache; delete {head.name} and run the same caching again")
 
 
 def read_index_head(path: Path) -> dict[str, Any]:

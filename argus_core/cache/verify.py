@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from argus_core.cache.index import collect, index_file, is_sealed, read_index, read_index_head
+from argus_core.cache.index import Index, collect, index_file, is_sealed, read_index, read_index_head
 from argus_core.cache.manifest import Manifest
 from argus_core.cache.sidecar import read_sidecar, shard_path
 from argus_core.cache.survey import Survey
@@ -27,11 +27,14 @@ def verify(path: str | Path) -> list[str]:
         return [str(error)]
     norm = path / "norm.safetensors"
     faults = [] if manifest.norm is None else list(_differs(norm, manifest.norm["sha256"]))
-    faults += _index_faults(path)
+    index, faults_of_index = _checked_index(path, manifest)
+    faults += faults_of_index
     for number in range(len(manifest.shards)):
         try:
             shard = read_sidecar(path, number, manifest)
             faults += _differs(shard_path(path, number), shard.sha256)
+            if index is not None and index.shard_sha256(number) != shard.sha256:
+                faults.append(f"{index.path}: was written for another shard {number}; run `arena cache --seal` again")
         except ArgusError as error:
             faults.append(str(error))
     return faults
@@ -63,11 +66,13 @@ def info(path: str | Path) -> dict[str, Any]:
     }
 
 
-def _index_faults(path: Path) -> list[str]:
+def _checked_index(path: Path, manifest: Manifest) -> tuple[Index | None, list[str]]:
+    """The index, if there is one and its bytes are those that were written, and what is wrong with it."""
     try:
-        return list(_differs(index_file(path), read_index_head(path)["sha256"])) if is_sealed(path) else []
+        faults = list(_differs(index_file(path), read_index_head(path)["sha256"])) if is_sealed(path) else []
+        return (None if faults else read_index(path, manifest)), faults
     except ArgusError as error:
-        return [str(error)]
+        return None, [str(error)]
 
 
 def _differs(file: Path, sha256: str) -> Iterator[str]:
@@ -76,5 +81,5 @@ def _differs(file: Path, sha256: str) -> Iterator[str]:
     elif file_sha256(file) != sha256:
         yield (
             f"{file}: damaged, its sha256 is not the recorded one; "
-            "delete it, and a shard's .json, and run the same caching again"
+            "delete it, and the .json of a shard or an index, and run the same caching again"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from safetensors.numpy import load_file
 from argus_core.cache import Cache, CacheSource, verify, write_cache
 from argus_core.cache.columns import ColumnWriter, map_columns, texts_of
 from argus_core.cache.index import Index, collect
+from argus_core.cache.seal import seal
 from argus_core.cache.sidecar import ImageRecord, Shard
 from argus_core.common.files import json_sha256, read_sealed, write_sealed
 from argus_core.errors import ArgusError
@@ -110,6 +112,19 @@ def test_an_index_of_another_length_or_cache_is_refused(tmp_path, sealed):
     (path / "index.json").unlink()
     write(path)
     assert file.read_bytes() == (sealed / "index.safetensors").read_bytes() and verify(path) == []
+
+
+def test_an_index_of_other_shards_is_found(tmp_path):
+    path = write(tmp_path / "c")
+    file = path / "shards/00003"
+    content = file.with_suffix(".safetensors").read_bytes()[:-1] + b"\x7f"
+    file.with_suffix(".safetensors").write_bytes(content)
+    values = read_sealed(file.with_suffix(".json"))
+    write_sealed(file.with_suffix(".json"), {**values, "sha256": hashlib.sha256(content).hexdigest()})
+    (fault,) = verify(path)
+    assert "index.safetensors: was written for another shard 3; run `arena cache --seal`" in fault
+    seal(path)
+    assert verify(path) == []
 
 
 ODD = ("", "00" * 32, "0" * 63, "AB" * 32, "ab" * 32, "\0" * 33, "not hexadecimal", "ä\udcff")

@@ -127,6 +127,7 @@ class CachedOrigin:
             },
             "license": dict(self.train.manifest.license),
             "cache_bytes": self.train.bytes + self.val.bytes,
+            "cache_devices": sorted({*self.train.devices, *self.val.devices}),
         }
 
     def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, Source]:
