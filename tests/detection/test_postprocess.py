@@ -152,3 +152,15 @@ def test_nothing_above_the_threshold() -> None:
     for options in (DecodeOptions(), DecodeOptions(soft=True)):
         found = suppress(*empty, options)
         assert found.boxes.shape == (0, 4) and found.scores.shape == found.labels.shape == (0,)
+
+
+@pytest.mark.parametrize("limit", [5, 60, 300])
+@pytest.mark.parametrize("classes", [3, 50])
+def test_of_many_boxes_the_first_are_those_of_all(classes: int, limit: int) -> None:
+    """Few classes leave fewer boxes than wanted of the best ones, so that the others count, too."""
+    boxes, scores, _ = crowded(0, 3000)
+    labels = torch.randint(classes, (3000,), generator=torch.Generator().manual_seed(1))
+    found = suppress(boxes, scores, labels, DecodeOptions(limit=limit))
+    keep = batched_nms(boxes, scores, labels, 0.5)[:limit]
+    assert torch.equal(found.boxes, boxes[keep]) and torch.equal(found.labels, labels[keep])
+    assert torch.equal(found.scores, scores[keep])
