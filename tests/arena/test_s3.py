@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import fsspec
 import pytest
@@ -25,6 +24,8 @@ pytest.importorskip("s3fs", reason="needs the extra s3")
 pytest.importorskip("moto.server", reason="needs moto[s3], flask and flask-cors")
 from s3_help import Faults, bucket, environment, faulty_proxy, s3_server
 
+KILLED = (".staged", "index.safetensors", "log.jsonl", "state.safetensors", "result.json")
+"""Endings of the objects in the middle of whose first write a process is killed, in their order."""
 SPLITS = ("train", "val")
 
 
@@ -123,23 +124,23 @@ def test_killed_in_the_middle_of_a_write(use, server, remote, local, forked, mon
     faults, killed = Faults(), []
 
     def kill(path):
-        """Kill the process at its first write of each of these objects."""
-        name = Path(path.partition("?")[0]).name
-        if name in killed or not name.endswith(("staged", ".safetensors", "run.json", "log.jsonl", "result.json")):
+        """Kill the process at its first write of each kind of object."""
+        kind = next((end for end in KILLED if path.partition("?")[0].endswith(end)), None)
+        if kind is None or kind in killed:
             return False
-        killed.append(name)
+        killed.append(kind)
         os.kill(process.pid, 9)
         return True
 
     faults.half_written = kill
     with faulty_proxy(server, faults) as port:
         use(port)
-        for _ in range(20):
+        for _ in range(len(KILLED) + 1):
             process = forked.Process(target=work, args=(f"{remote}/set", str(remote)))
             process.start()
             process.join()
             if process.exitcode == 0:
                 break
     use(server)
-    assert len(killed) >= 7 and process.exitcode == 0
+    assert killed == list(KILLED) and process.exitcode == 0
     assert outcome(remote) == outcome(local)
