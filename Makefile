@@ -1,9 +1,9 @@
 PYTHON ?= python3
 # The versions that CI uses; `make CONSTRAINTS=constraints/oldest.txt test` takes the oldest, an empty value the newest.
 CONSTRAINTS ?= constraints/ci.txt
-PYTEST = .venv/bin/python -m pytest -n logical --dist loadfile
+PYTEST = .venv/bin/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-slow test-graphs lint hooks docs clean
+.PHONY: help demo test test-slow test-all test-graphs lint hooks docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -16,6 +16,9 @@ test: .venv/installed  ## all tests but the slow ones, on all cores
 
 test-slow: .venv/installed  ## what is slow and rarely breaks: installed strangers, every template, graphs
 	@$(PYTEST) -m "slow and not graphs"
+
+test-all: .venv/installed  ## both, as CI runs them
+	@$(PYTEST) -m "not graphs"
 
 test-graphs: .venv/installed  ## graphs of every experimental detector, after a change of theirs or of the export
 	@$(PYTEST) -m graphs
@@ -40,5 +43,6 @@ clean:  ## remove the environment and what the demo wrote
 .venv/installed: pyproject.toml $(CONSTRAINTS)
 	@echo "installing into .venv (a few minutes the first time)"
 	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[dev]'
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[dev]'
+	@.venv/bin/python -m compileall -q -j 0 .venv/lib > /dev/null 2>&1 || true  # on all cores; pip takes one
 	@touch $@

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from filelock import FileLock
 
 from arena_help import DATA, settings, small_cache, train_run
@@ -39,12 +41,6 @@ def run(cache: Path, out: Path, *heads: str, **more: object) -> dict:
     request = {key: more.pop(key) for key in ("save_every", "eval_every") if key in more}
     given = {"heads": heads, "data": DATA, "cache": str(cache), **request}
     return train_run(given, settings(*heads, **more), out)
-
-
-def command(cache: Path, out: Path, *heads: str, prefix: tuple[str, ...] = ("-m", "argus_arena"), **more: object):
-    pairs = [f"{key}={json.dumps(value)}" for key, value in settings(*heads, **more).items()]
-    options = [part for head in heads for part in ("--head", head)] + [p for pair in pairs for p in ("--set", pair)]
-    return [sys.executable, *prefix, "train", "--data", DATA, "--cache", str(cache), "--out", str(out), *options]
 
 
 def digest(out: Path, head: str, which: str = "last") -> str:
@@ -75,21 +71,22 @@ def test_same_seed_same_weights_other_seed_others(cache, tmp_path):
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def kill_and_finish(cache: Path, out: Path, after: float, how: signal.Signals) -> None:
-    process = subprocess.Popen(command(cache, out, "split_tower"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def kill_and_finish(forked, cache: Path, out: Path, after: float, how: signal.Signals) -> None:
+    process = forked.Process(target=run, args=(cache, out, "split_tower"))
+    process.start()
     deadline = time.monotonic() + 120
     log = out / "log.jsonl"
-    while process.poll() is None and time.monotonic() < deadline and not log.exists():
+    while process.is_alive() and time.monotonic() < deadline and not log.exists():
         time.sleep(0.01)
     time.sleep(after)
-    process.send_signal(how)
-    process.wait()
+    os.kill(process.pid, how)
+    process.join()
 
 
 @pytest.mark.parametrize(("after", "how"), [(0.05, signal.SIGKILL), (0.6, signal.SIGKILL), (0.3, signal.SIGINT)])
-def test_a_killed_run_ends_with_the_same_weights(cache, alone, tmp_path, after, how):
+def test_a_killed_run_ends_with_the_same_weights(forked, cache, alone, tmp_path, after, how):
     folder, whole = alone["split_tower"]
-    kill_and_finish(cache, tmp_path / "killed", after, how)
+    kill_and_finish(forked, cache, tmp_path / "killed", after, how)
     resumed = run(cache, tmp_path / "killed", "split_tower")["split_tower"]
     assert resumed["weights_sha256"] == whole["weights_sha256"]
     assert resumed["metrics"] == whole["metrics"]
@@ -140,12 +137,15 @@ def test_a_crash_around_a_stage_changes_nothing(cache, staged, tmp_path, monkeyp
     assert (tmp_path / "cut" / "log.jsonl").read_text() == (staged / "log.jsonl").read_text()
 
 
-def test_two_processes_stay_in_step_and_count_every_image_once(cache, alone, tmp_path):
-    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "argus_arena")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    arguments = command(cache, tmp_path / "two", "fcos", prefix=launch)
-    done = subprocess.run(arguments, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr[-2000:]
+def _rank(rank: int, cache: str, folder: str) -> None:
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}  # as torchrun sets them
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    run(Path(cache), Path(folder, "two"), "fcos")
+
+
+def test_two_processes_stay_in_step_and_count_every_image_once(forked, cache, alone, tmp_path):
+    mp.start_processes(_rank, (str(cache), str(tmp_path)), nprocs=2, start_method=forked.get_start_method())
     two = json.loads((tmp_path / "two" / "fcos" / "result.json").read_text())
     folder, one = alone["fcos"]
     assert two["steps"] == one["steps"]

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 import typer.main
 
-import argus_arena
-import argus_core
 from argus_arena.cli import app, main
 from argus_arena.template.kinds import HEADS, KINDS, choose
 from argus_arena.template.names import Names
@@ -215,11 +213,13 @@ def projects(tmp_path_factory):
     return install
 
 
-def own_tests(folder, env, *arguments):
-    """Run a project's tests as its author would; returns how many passed."""
+def own_tests(folder, env, *arguments, least=None):
+    """Run a project's tests as its author would; returns how many passed, of paths in ``least`` at least so many."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    for path, count in (least or {}).items():
+        assert len(re.findall(rf"^{re.escape(path)}/.* PASSED", done.stdout, re.M)) >= count, done.stdout
     return int(re.search(r"(\d+) passed", done.stdout)[1])
 
 
@@ -236,21 +236,13 @@ def test_the_own_tests_of_a_data_set_pass(projects):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", [each for each in ids if each != "data"])
-def test_the_own_tests_of_every_other_kind_pass(projects, which):
-    (folder,), env = projects(which)
+@pytest.mark.parametrize("traced", [True, False])
+def test_the_own_tests_of_every_other_kind_pass(projects, traced):
+    """In two processes for all, as each would import what any head imports."""
     # Tracing takes as long as all the rest; those of a head with two layers and of a new task's stand for the others.
-    chosen = () if which in ("segment", "task") else ("-k", "not exports and not compiles")
-    assert own_tests(folder, env, *chosen) >= 4
-
-
-@pytest.mark.slow
-def test_strict_mypy_finds_nothing(projects, tmp_path):
-    """Against the packages' sources, as an editable installation is not seen by mypy."""
-    pytest.importorskip("mypy", reason="needs mypy")
-    (folder,), env = projects("task")
-    roots = {str(Path(package.__file__).parents[1]) for package in (argus_core, argus_arena)}
-    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports", "silent", "--cache-dir", str(tmp_path)]
-    env = {**env, "MYPYPATH": os.pathsep.join(sorted(roots))}
-    done = subprocess.run([*command, "."], cwd=folder, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    which = [each for each in ids if each != "data" and (each in ("segment", "task")) == traced]
+    folders, env = projects(*which)
+    chosen = () if traced else ("-k", "not exports and not compiles")
+    paths = [f"{folder.name}/tests" for folder in folders]
+    settings = ("-c", str(folders[0] / "pyproject.toml"), "--rootdir", ".", "--import-mode", "importlib")
+    assert own_tests(folders[0].parent, env, *settings, "-vv", *chosen, *paths, least=dict.fromkeys(paths, 4)) > 20

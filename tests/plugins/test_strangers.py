@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from argus_arena.template.kinds import HEADS, KINDS, choose
+from argus_arena.template.names import Names
+from argus_arena.template.render import render, write_project
 from stranger_data import write_classes, write_voc
 from stranger_env import PROJECTS, make_env
 
@@ -105,6 +108,14 @@ def test_nothing_of_this_repository_is_seen(env, work):
     assert len(files) == 2 and all(Path(file).is_relative_to(env.folder) for file in files), files
     assert not Path(str(find_spec("argus_core").origin)).is_relative_to(env.folder)
     assert "argus-perception" in env.pip("show", "argus-normals", cwd=work)
+
+
+def test_their_own_tests_pass(env):
+    """In one process, without the two checks of heads that take longer than all others together."""
+    projects = env.folder.parent / "projects"
+    strict = ("-W", "error", "-W", "ignore::DeprecationWarning", "-p", "no:cacheprovider")
+    told = env.run(env.python, "-m", "pytest", "-v", *strict, "-k", "not exports and not compiles", cwd=projects)
+    assert {name for name in FIVE if re.search(rf"^{name}/test_\w+\.py::.* PASSED", told, re.MULTILINE)} == set(FIVE)
 
 
 def test_all_five_are_listed_with_what_they_provide(env, work):
@@ -269,23 +280,35 @@ REVEALED = (
 )
 
 
+def written(folder):
+    """Packages of every kind that `arena plugin new` writes, and the tests of one of them."""
+    for kind, task in [*(("head", task) for task in HEADS), *((kind, None) for kind in KINDS)]:
+        name = f"my-new-{task or kind}"
+        write_project(folder / name, render(choose(kind, task), Names.of(name), "Ann"))
+        yield folder / name / name.replace("-", "_")
+    yield folder / "my-new-task" / "tests"
+
+
 @pytest.fixture(scope="module")
 def checked(env, pytestconfig, tmp_path_factory):
-    """What a strict mypy says of the strangers' packages against the installed wheel; faster when run again."""
+    """What a strict mypy says of the strangers' packages, and of those that `arena plugin new` writes, with the wheel.
+
+    It is faster when run again.
+    """
     pytest.importorskip("mypy", reason="types are checked by mypy")
     folder = tmp_path_factory.mktemp("typing")
     (folder / "mypy.ini").write_text("[mypy]\nstrict = true\nfollow_imports = silent\n")
     (folder / "show.py").write_text(TYPES)
     # Single modules cannot carry the marker that they are typed, so their files are named.
     names = ("argus-ridge/argus_ridge.py", "argus-two-taps/argus_two_taps.py", "argus-strided/argus_strided.py")
-    packages = [PROJECTS / "argus-normals/argus_normals", PROJECTS / "argus-voc/argus_voc"]
+    packages = [PROJECTS / "argus-normals/argus_normals", PROJECTS / "argus-voc/argus_voc", *written(folder)]
     held = getattr(pytestconfig, "cache", None)
     cache = held.mkdir("strangers") if held else folder / "cache"
     mypy = (env.python, "-m", "mypy", "--config-file", folder / "mypy.ini", "--cache-dir", cache)
     return env.run(*mypy, *packages, *(PROJECTS / name for name in names), folder / "show.py", cwd=folder)
 
 
-def test_strangers_are_typed_against_the_wheel(checked):
+def test_strangers_and_what_is_written_for_them_are_typed_against_the_wheel(checked):
     assert "Success: no issues found" in checked
     revealed = re.findall(r'Revealed type is "(.*)"', checked)
     assert [re.sub(r"\b(?:[a-z_]\w*\.)+", "", one) for one in revealed] == list(REVEALED)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,6 @@ from argus_core.testing import HEAD_CHECKS
 
 PROJECTS = Path(__file__).parents[1] / "third_party"
 SOURCE = PROJECTS / "argus-ring-head"
-PACKAGES = ("argus-two-taps", "argus-normals", "argus-strided", "argus-voc", "argus-ridge")
 
 
 @pytest.fixture(scope="module")
@@ -75,16 +73,3 @@ def test_it_trains_scores_and_is_ranked_like_a_built_in_head(python, tmp_path):
     assert row["head"] == "detect.ring"
     code, text = python("-m", "argus_arena", "board", "run", cwd=tmp_path)
     assert code == 0 and "ring" in text, text
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", PACKAGES)
-def test_the_tests_of_other_packages_pass(tmp_path, name):
-    """Their own tests, without the two checks of heads that take longer than all others together."""
-    source = shutil.copytree(PROJECTS / name, tmp_path / "source")
-    run = install(source, tmp_path / "site")
-    code, text = run(
-        "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", "-W", "ignore::DeprecationWarning",
-        "-k", "not exports and not compiles", cwd=source,
-    )  # fmt: skip
-    assert code == 0 and " passed" in text, text
