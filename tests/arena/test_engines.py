@@ -172,6 +172,52 @@ def test_without_a_cluster_nothing_can_be_submitted(tmp_path, monkeypatch):
         find_engine("slurm", {}, tmp_path / "out").__enter__()
 
 
+SBATCH = r"""
+script=$(cat "$1")
+last=$(echo "$script" | sed -n 's/^#SBATCH --array=0-\([0-9]*\).*/\1/p')
+for task in $(seq 0 $last); do
+    SLURM_JOB_ID=$$ SLURM_ARRAY_JOB_ID=$$ SLURM_ARRAY_TASK_ID=$task sh -c "$script" > /dev/null 2>&1 &
+done
+echo "Submitted batch job $$"
+"""
+SRUN = """
+while [ "${1#-}" != "$1" ]; do
+    case $1 in --output | --error) shift 2 ;; *) shift ;; esac
+done
+exec "$@"
+"""
+
+
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, sbatch: str) -> None:
+    """Programs in the place of SLURM's: tasks of an array are processes, and nobody knows what became of jobs."""
+    for name, script in (("sbatch", sbatch), ("srun", SRUN), ("sacct", ""), ("scancel", "")):
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def test_what_sbatch_says_is_told(tmp_path, monkeypatch):
+    pytest.importorskip("submitit", reason="needs the extra slurm")
+    stand_in(tmp_path, monkeypatch, "echo 'sbatch: error: invalid partition specified: gpuu' >&2; exit 1")
+    refused = pytest.raises(ArgusError, match=r"sbatch refused 2 jobs: .*invalid partition specified: gpuu")
+    with refused, find_engine("slurm", {"partition": "gpuu"}, tmp_path / "out") as engine:
+        list(engine.run(cells("a", "b")))
+    (script,) = (tmp_path / "out" / JOBS).glob("*.sh")
+    assert "#SBATCH --partition=gpuu\n" in script.read_text() and "#SBATCH --array=0-1" in script.read_text()
+
+
+def test_jobs_of_an_array(tmp_path, monkeypatch):
+    pytest.importorskip("submitit", reason="needs the extra slurm")
+    stand_in(tmp_path, monkeypatch, SBATCH)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[1]))))
+    monkeypatch.chdir(tmp_path)
+    with find_engine("slurm", {"time": 5, "cpus": 1}, tmp_path / "out") as engine:
+        outcomes = {cell.name: outcome for cell, outcome in engine.run(cells("a", "refuse", "b", folder=tmp_path))}
+    assert outcomes["a"].value.endswith(f"in {tmp_path}") and outcomes["b"].value
+    assert outcomes["refuse"] == Outcome(failure="this is not possible; do that")
+    assert len(list((tmp_path / "out" / JOBS).glob("*_1_0_result.pkl"))) == 1
+
+
 def test_jobs_of_submitit(tmp_path, monkeypatch, capsys):
     submitit = pytest.importorskip("submitit", reason="needs the extra slurm")
     monkeypatch.setattr(submitit.Job, "_results_timeout_s", 0)

@@ -13,7 +13,7 @@ from argus_arena.engines.engine import Engine, Remote
 from argus_arena.engines.site import JOBS, Site, attempt_at
 from argus_core.common.address import Address
 from argus_core.common.extras import need
-from argus_core.errors import ArgusError
+from argus_core.errors import ArgusError, counted
 
 POLL = 1.0
 """Seconds between two looks at the jobs."""
@@ -74,8 +74,11 @@ class Slurm(Remote[Any]):
     def _start(self, cells: Sequence[Cell]) -> list[Any]:
         if not cells:
             return []
-        with self._executor.batch():  # one array, one call of sbatch
-            return [self._executor.submit(_Stoppable(self.site, cell)) for cell in cells]
+        try:
+            with self._executor.batch():  # one array, one call of sbatch
+                return [self._executor.submit(_Stoppable(self.site, cell)) for cell in cells]
+        except self._submitit.core.utils.FailedJobError as error:
+            raise ArgusError(f"sbatch refused {counted(len(cells), 'job')}: {_last_line(error)}") from error
 
     def _finished(self, jobs: Sequence[Any]) -> Sequence[Any]:
         while not (done := [job for job in jobs if job.done()]):
@@ -87,7 +90,7 @@ class Slurm(Remote[Any]):
         try:
             return job.result()
         except errors.FailedJobError as error:  # raised in the job
-            return Outcome(failure=f"{str(error).strip().splitlines()[-1]}; see {job.paths.stderr}")
+            return Outcome(failure=f"{_last_line(error)}; see {job.paths.stderr}")
         except errors.UncompletedJobError:
             return Outcome(failure=f"job {job.job_id} ended without a result; see {job.paths.stderr}", lost=True)
 
@@ -97,6 +100,10 @@ class Slurm(Remote[Any]):
         end = time.monotonic() + GRACE
         while time.monotonic() < end and not all(job.done() for job in jobs):
             time.sleep(POLL)
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().rpartition("\n")[2]
 
 
 class _Stoppable:
