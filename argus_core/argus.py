@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from argus_core.common.places import place
 from argus_core.model.questions import Questions
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Argus(Questions):
         """Load the trained heads of runs, head folders or files over their backbone, see ``saving.runs``."""
         from argus_core.saving.runs import assemble
 
-        return assemble(cls, [Path(path) for path in paths], which, weights, device, allow_missing)
+        return assemble(cls, [place(path) for path in paths], which, weights, device, allow_missing)
 
     def watch(
         self,

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from argus_core.common.places import as_local, place
 from argus_core.errors import ArgusError
 
 _WRAPPERS = ("model", "state_dict", "teacher")
@@ -22,13 +23,14 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 
     Raises ArgusError for a file that is missing, damaged, or holds anything but data.
     """
-    path = Path(path)
+    path = place(path)
     if not path.is_file():
         raise ArgusError(f"there is no weights file {path}")
     try:
-        if path.suffix == ".safetensors":
-            return _unwrap(load_file(path), path)
-        return _unwrap(torch.load(path, map_location="cpu", weights_only=True), path)
+        with as_local(path) as local:
+            if path.suffix == ".safetensors":
+                return _unwrap(load_file(local), path)
+            return _unwrap(torch.load(local, map_location="cpu", weights_only=True), path)
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
         raise ArgusError(
             f"{path} cannot be read as weights ({str(error).splitlines()[0]}); "

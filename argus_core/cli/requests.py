@@ -177,7 +177,7 @@ class BuildRequest:
         list[Path],
         typer.Argument(callback=placed(check_run), help="run folders of `arena train`, or single heads of them"),
     ]
-    out: Annotated[Path, typer.Option("--out", callback=checked(check_out), help="folder to write the model to")]
+    out: Annotated[Path, typer.Option("--out", callback=placed(check_out), help="folder to write the model to")]
     weights: Annotated[Path | None, typer.Option("--weights", help="backbone weights, if they moved")] = None
     which: Annotated[str, typer.Option("--weights-of", callback=checked(check_which), help="best or last")] = "best"
     variant: Variant = None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from argus_core.common.hub import fetch
 from argus_core.common.hub_errors import HubError
+from argus_core.common.places import place
 from argus_core.errors import ArgusError, unknown
 from argus_core.registry.places import folder_of, is_hub_id, split_revision
 from argus_core.registry.registry import MODELS
@@ -42,7 +43,7 @@ def find_source(source: str | Path, revision: str | None = None) -> Source:
 
     A name that is registered in the group ``argus.models`` is a built-in model, unless a folder here is called so.
     """
-    path = folder_of(source) if isinstance(source, str) else source.expanduser()
+    path = folder_of(source) if isinstance(source, str) else place(source).expanduser()
     if path.is_dir():
         if revision is not None:
             raise ArgusError(f"revision {revision!r} is of hub ids, and {path} is a folder here; leave it out")

@@ -15,6 +15,7 @@ from torch import Tensor
 from argus_core.backbones.weights import rope_periods
 from argus_core.common.files import write_json
 from argus_core.common.folders import check_local
+from argus_core.common.places import place
 from argus_core.common.tensors import tensors_sha256, write_tensors
 from argus_core.errors import ArgusError
 from argus_core.head import Head
@@ -59,7 +60,7 @@ def save(
     as ``heads/NAME.safetensors``, as ``load_head`` reads them. ``extra`` are values of other libraries for config.json.
     Raises ArgusError for parts that could not be built again by name.
     """
-    folder, file = Path(folder), file_of(variant)
+    folder, file = place(folder), file_of(variant)
     check_folder(folder, file)
     if lost := _lost(argus, folder):  # the folder may hold the only copy of the missing heads
         raise ArgusError(
@@ -84,7 +85,7 @@ def save(
 
 
 def check_folder(folder: Path, *files: str) -> None:
-    """Raise ArgusError for an address, and rather than write over files of a folder that holds no saved Argus."""
+    """Raise ArgusError rather than write over files of a folder that holds no saved Argus."""
     check_local(folder)
     present = [name for name in (CONFIG, *files) if (folder / name).exists()]
     if present and not is_bundle(folder):

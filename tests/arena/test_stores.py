@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import fsspec
+import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from arena_help import settings, train_run
 from argus_arena.requests import CacheRequest
 from argus_arena.tools.cache import build_cache
+from argus_core import Argus
 from argus_core.cache import verify
 from argus_core.common.places import place
 from argus_core.common.tensors import tensors_sha256
@@ -77,3 +79,12 @@ def test_a_cache_is_the_same_in_a_store(store, tmp_path, arena):
     train_run({**CACHED, "data": f"coco:{tmp_path / 'set'}", "cache": tmp_path / "tokens"}, small, tmp_path / "run")
     train_run({**CACHED, "data": "coco:memory://bucket/set", "cache": "memory://bucket/tokens"}, small, store / "run")
     assert outcome(store / "run") == outcome(tmp_path / "run")
+
+
+def test_models_are_made_of_runs_in_a_store_and_loaded_from_there(store, tmp_path):
+    train_run({**LIVE, "data": "coco:memory://bucket/set"}, settings("fcos", epochs=1), store / "run")
+    argus = Argus.from_runs(["memory://bucket/run"])
+    argus.save("memory://bucket/model")
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    again = Argus.load("memory://bucket/model").detect(image)
+    assert again.to_dict() == argus.detect(image).to_dict()
