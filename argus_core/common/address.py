@@ -13,10 +13,12 @@ from typing import IO, Any, TypeVar
 
 from argus_core.common.listings import FOLDER, Entry, entry_of, listing_of
 from argus_core.common.ranges import Range, read_ranges
-from argus_core.common.stores import file_system, patiently
+from argus_core.common.stores import clear_uploads, file_system, patiently
 from argus_core.errors import ArgusError
 
 T = TypeVar("T")
+LARGE = 100 << 20
+"""Bytes above which objects are sent in parts, which stay when the process is killed."""
 PATTERN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)
 """Two letters at least, because C:/ is a drive."""
 
@@ -126,6 +128,8 @@ class Address(PosixPath):
     def put(self, file: Path) -> None:
         """Replace the object by a file of this machine, which readers see at once when all of it has arrived."""
         self._write(lambda: self._store.put_file(str(file), self.key))
+        if file.stat().st_size >= LARGE:
+            patiently(self, lambda: clear_uploads(self._store, self.key))
 
     def put_new(self, content: bytes) -> bool:
         """Create the object unless it exists; whether this call did. The store must know conditional requests."""

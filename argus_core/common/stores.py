@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from argus_core.common.extras import need
@@ -16,6 +17,8 @@ from argus_core.errors import ArgusError, unknown
 T = TypeVar("T")
 WAITS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds before each further attempt. A store's library makes attempts of its own, which these come on top of."""
+UNFINISHED = timedelta(days=1)
+"""The age of parts of an object of which no process will send the others."""
 _ANSWERS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, ArgusError)
 _LASTING = (errno.EINVAL, errno.ENOSYS, errno.ENOSPC, errno.EACCES, errno.EPERM)
 _LASTING_NAMES = ("Credential", "Region", "ParamValidation", "Profile", "Permission")
@@ -58,6 +61,16 @@ def patiently(address: object, request: Callable[[], T]) -> T:
             print(f"{address}: {_reason(error)}; trying again in {wait:.1f} s", file=sys.stderr)
             time.sleep(wait)
     raise AssertionError("the last attempt returns or raises")
+
+
+def clear_uploads(store: Any, key: str) -> None:
+    """Remove parts of an object that killed processes sent; younger ones may be of another process at work."""
+    if not hasattr(store, "list_multipart_uploads"):
+        return
+    bucket, name, _ = store.split_path(key)
+    for upload in store.list_multipart_uploads(bucket):
+        if upload["Key"] == name and datetime.now(timezone.utc) - upload["Initiated"] > UNFINISHED:
+            store.abort_mpu(bucket, name, upload["UploadId"])
 
 
 def _is_lasting(error: Exception) -> bool:

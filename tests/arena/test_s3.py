@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 import fsspec
 import pytest
@@ -11,7 +12,7 @@ from arena_help import settings, train_run
 from argus_arena.requests import CacheRequest
 from argus_arena.tools.cache import build_cache
 from argus_core.cache import verify
-from argus_core.common import stores
+from argus_core.common import address, stores
 from argus_core.common.files import create_exclusive, write_text
 from argus_core.common.places import place
 from argus_core.common.tensors import tensors_sha256
@@ -92,6 +93,20 @@ def test_of_several_writers_one_creates_an_object(remote):
     assert create_exclusive(remote / "x", b"first")
     assert not create_exclusive(remote / "x", b"second")
     assert (remote / "x").read_bytes() == b"first"
+
+
+def test_parts_of_killed_uploads_are_cleared(remote, tmp_path, monkeypatch):
+    store, key = fsspec.filesystem("s3"), (remote / "x").key
+    bucket, _, name = key.partition("/")
+    for other in (name, f"{name}-other"):
+        store.call_s3("create_multipart_upload", Bucket=bucket, Key=other)
+    monkeypatch.setattr(address, "LARGE", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(stores, "UNFINISHED", timedelta(days=36500))  # moto's were all begun in 2010
+        write_text(remote / "x", "young ones stay")
+    assert len(store.list_multipart_uploads(bucket)) == 2
+    write_text(remote / "x", "old ones go")
+    assert [upload["Key"] for upload in store.list_multipart_uploads(bucket)] == [f"{name}-other"]
 
 
 def test_what_is_wrong_is_said(use, remote, monkeypatch, capsys):

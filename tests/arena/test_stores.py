@@ -11,11 +11,15 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from arena_help import settings, train_run
 from argus_arena.requests import CacheRequest
+from argus_arena.run.lock import locked
 from argus_arena.tools.cache import build_cache
 from argus_core import Argus
 from argus_core.cache import verify
+from argus_core.cache.claims import claim_path
+from argus_core.common.files import create_exclusive
 from argus_core.common.places import place
 from argus_core.common.tensors import tensors_sha256
+from argus_core.errors import ArgusError
 from argus_core.plugins.data_spec import open_data
 from argus_core.saving.checkpoint import read_tensors
 from docs_world import coco
@@ -68,6 +72,18 @@ def test_a_run_is_the_same_in_a_store(store, tmp_path, arena):
     assert arena("board memory://bucket/run")[0] == 0
     assert arena("report memory://bucket/run --out memory://bucket/page.html")[0] == 0
     assert "<title>" in (store / "page.html").read_text()
+
+
+def test_a_run_folder_in_a_store_has_one_process(store, monkeypatch, capsys):
+    monkeypatch.setenv("ARGUS_CLAIM_SECONDS", "0.4")
+    with locked(store / "run"), pytest.raises(ArgusError, match="another process is training"), locked(store / "run"):
+        pass
+    abandoned = {"writer": "of another machine", "seconds": 0.2}
+    create_exclusive(claim_path(store / "run", 0, 3), json.dumps(abandoned).encode())
+    with locked(store / "run"):
+        assert [file.name for file in (store / "run").glob("*.claim")] == ["00000.3.claim", "00000.4.claim"]
+    assert not list((store / "run").iterdir())
+    assert "waiting up to" in capsys.readouterr().err
 
 
 def test_a_cache_is_the_same_in_a_store(store, tmp_path, arena):
