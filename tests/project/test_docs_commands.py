@@ -25,7 +25,8 @@ tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
 INSTEAD = (
     # what the reader has
     (r"(data check|--data) PATH", r"\1 data/clothing10"),
-    (r"coco:PATH", "coco:data/coco256"),
+    (r"coco:PATH|coco:s3://BUCKET/set", "coco:data/coco256"),
+    (r"s3://BUCKET/", "memory://docs/"),
     (r"folder:PATH", "folder:data/clothing10"),
     (r"images:PATH", "images:data/nyuv2"),
     (r"nyu:PATH", "nyu:data/nyu"),
