@@ -7,8 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from argus_core import Depth, Detect, build_head
 from argus_core.model.macs import count_macs
 from argus_core.nn.winograd import CELLS, CHANNELS, Conv3x3, convolve, direct_convolutions
+from argus_core.testing.heads.subject import float_tensors
+from argus_core.tokens import FeatureInfo, Features
 
 SIZES = [(32, 32), (33, 47), (34, 41), (35, 30), (1, 1), (3, 200)]
 
@@ -101,3 +104,24 @@ def test_other_numbers_and_graphs_keep_the_plain_convolution() -> None:
 def test_multiply_accumulates_are_those_of_the_definition() -> None:
     conv = random_convolution()
     assert count_macs(lambda: conv(drawn(1, CHANNELS, 40, 32)))[1] == 9 * CHANNELS**2 * 40 * 32
+
+
+@pytest.mark.parametrize("name", ["detect.split_tower", "detect.slim_fcos", "depth.dpt"])
+@torch.no_grad()
+def test_whole_heads_answer_as_by_sums(name) -> None:
+    """Within 1e-5 of the largest output, through all layers; on average within 1e-5 of their deviation."""
+    torch.manual_seed(0)
+    task = Depth() if name.startswith("depth") else Detect(classes=("one", "two", "three"))
+    head = build_head(name, FeatureInfo.vit(64), task, {"width": 64}).eval()
+    for weight in head.parameters():
+        weight += 0.1 * torch.randn_like(weight) * weight.abs().mean().clamp(min=0.02)
+    maps = tuple(torch.randn(1, 64, 17, 16) for _ in head.needs.layers)
+    features = Features(maps, (), torch.tensor([[260, 250]]), (272, 256))
+    ours = float_tensors(head(features))
+    with direct_convolutions():
+        sums = float_tensors(head(features))
+    assert any(not torch.equal(one, other) for one, other in zip(ours, sums, strict=True))
+    for one, other in zip(ours, sums, strict=True):
+        apart = one - other
+        assert apart.abs().max() <= 1e-5 * other.abs().max()
+        assert apart.numel() < 2 or apart.std() <= 1e-5 * other.std()
