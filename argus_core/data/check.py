@@ -181,7 +181,7 @@ def _check_annotations(split: Split, name: str, sizes: Mapping[int, Size], max_m
     step = max(1, -(-len(samples) // max_maps)) if max_maps and task.mapped else 1
     samples = samples[::step]
     unusable: list[Fault] = []
-    summary = task.summary(_usable(split, name, samples, sizes, unusable))
+    summary = task.summary(_usable(split, task, samples, sizes, unusable))
     if samples and len(unusable) == len(samples):
         return Report(unusable, summary)
     # Counts of a sample prove only the faults that make a result wrong.
@@ -193,7 +193,7 @@ def _check_annotations(split: Split, name: str, sizes: Mapping[int, Size], max_m
 
 def _usable(
     split: Split,
-    name: str,
+    task: Task,
     samples: Sequence[tuple[int, Sequence[int]]],
     sizes: Mapping[int, Size],
     faults: list[Fault],
@@ -202,15 +202,15 @@ def _usable(
     for sample, images in samples:
         try:
             with guarded(split):
-                truth = split.truth(sample, name)
+                truth = split.truth(sample, task.name)
         except ArgusError as error:
             fault = str(error)
         else:
             known = [sizes[index] for index in images if index in sizes]
-            fault = split.tasks[name].fault(truth, known[0]) if len(known) == len(images) else ""
+            fault = task.fault(truth, known[0]) if len(known) == len(images) else ""
         if fault:
-            where = f"{split.name}, {name} of {' and '.join(split.key(index) for index in images)}"
-            kind = f"annotations for {name} that cannot be used"
+            where = f"{split.name}, {task.name} of {' and '.join(split.key(index) for index in images)}"
+            kind = f"annotations for {task.name} that cannot be used"
             faults.append(Fault(where, fault, kind=kind, total=len(samples)))
         else:
             yield truth
