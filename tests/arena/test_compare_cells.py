@@ -16,8 +16,8 @@ from argus_arena.comparison.compare import compare_heads
 from argus_arena.comparison.comparing import Comparing
 from argus_arena.comparison.opened import close, open_once
 from argus_arena.engines.cells import attempt
-from argus_arena.requests import Comparison, make_request
-from argus_arena.tools.cache_cells import cache_cells
+from argus_arena.requests import CacheRequest, Comparison, make_request
+from argus_arena.tools.cache_cells import cache_cells, cache_with_engine
 from argus_core.common.files import file_sha256
 from argus_core.errors import ArgusError
 
@@ -113,14 +113,23 @@ def test_data_are_opened_once_a_process(cache):
 
 
 def test_parts_of_a_cache_are_cells_that_say_which_they_are(tmp_path):
-    from argus_arena.requests import CacheRequest
-
     request = CacheRequest(data=DATA, out=tmp_path, parts=3, engine="slurm", engine_options={"time": 5})
     cells = cache_cells(request, "pets/")
     assert [cell.name for cell in cells] == ["pets/cache 1/3", "pets/cache 2/3", "pets/cache 3/3"]
     assert [cell.arguments[0].part for cell in cells] == ["1/3", "2/3", "3/3"]
     assert {cell.arguments[0].engine for cell in cells} == {"local"}
     assert cache_cells(request.model_copy(update={"parts": None}))[0].arguments[0].part == "1/1"
+
+
+@pytest.mark.slow
+def test_jobs_write_the_cache_of_one_process(cache, tmp_path):
+    pytest.importorskip("submitit", reason="needs the extra slurm")
+    given = {"data": DATA, "backbone": "tiny", "canvas": "64", "views": ("id", "hflip")}
+    jobs = CacheRequest(**given, out=tmp_path, parts=2, engine="slurm", engine_options={"cluster": "local"})
+    cache_with_engine(jobs)
+    written = {file.relative_to(cache): file_sha256(file) for file in sorted(cache.rglob("*.safetensors"))}
+    assert written == {file: file_sha256(tmp_path / file) for file in written}
+    cache_with_engine(jobs)  # the folder of the jobs is no stranger in it
 
 
 def on_engine(cache: Path, folder: Path, out: str, *options: str, **environment: str) -> subprocess.CompletedProcess:

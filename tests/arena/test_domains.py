@@ -8,7 +8,9 @@ import shutil
 import pytest
 
 import coco_folders
+from argus_arena.comparison.domain import Domain
 from argus_arena.comparison.domains import RF20_VL, Domains, as_csv, compare_domains
+from argus_arena.engines.cells import Outcome
 from argus_arena.requests import CacheRequest, Comparison, RunRequest
 from argus_core.errors import ArgusError
 
@@ -61,6 +63,33 @@ def test_wrong_lists_are_refused(library, tmp_path):
     (tmp_path / "wb-prova-b").mkdir()
     with pytest.raises(ArgusError, match="may be any of wb-prova-a, wb-prova-b"):
         Domains.find([str(tmp_path)], ["wb-prova"])
+
+
+def course(out, spec="scenes:"):
+    tokens = CacheRequest(data="scenes:", out=out, backbone="tiny", parts=2)
+    run = RunRequest(heads=("fcos",), data="")
+    return Domain("pets", spec, run, tokens, Comparison(out=out, task="detect"))
+
+
+def test_a_comparison_begins_when_all_parts_of_its_cache_are_there(tmp_path):
+    domain = course(tmp_path)
+    first, second = domain.begin()
+    assert [first.name, second.name] == ["pets/cache 1/2", "pets/cache 2/2"]
+    assert domain.after(second, Outcome()) == ([], "pets/cache 2/2")
+    (plan,), _ = domain.after(first, Outcome())
+    assert plan.name == "pets/plan" and plan.arguments[0].cache == tmp_path / "caches" / "pets"
+    assert domain.after(plan, Outcome(failure="no head"))[0] == []
+    assert domain.failure == "no head" and domain.standings is None
+
+
+@pytest.mark.parametrize("last", [Outcome(), Outcome(failure="gone too", lost=True)])
+def test_a_comparison_does_not_begin_where_a_part_is_missing(tmp_path, last):
+    domain = course(tmp_path)
+    first, second = domain.begin()
+    domain.after(first, Outcome(failure="the disk is full"))
+    assert domain.after(second, last)[0] == [] and domain.failure in ("the disk is full", "gone too")
+    gone = course(tmp_path, None)
+    assert gone.begin() == [] and gone.failure == "there is no such data set"
 
 
 @pytest.mark.slow

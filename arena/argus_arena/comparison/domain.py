@@ -24,6 +24,7 @@ class Domain:
         self._run, self._tokens = run, tokens
         self._comparison = comparison.model_copy(update={"out": self.out / "domains" / name})
         self._caches: set[Cell] = set()
+        self._complete = True
 
     def begin(self) -> list[Cell]:
         """The cells of its caches; none where the data set is missing or none."""
@@ -45,9 +46,9 @@ class Domain:
         if cell in self._caches:
             self._caches.remove(cell)
             if outcome.failure:
-                self.failure = outcome.failure
+                self.failure, self._complete = outcome.failure, False
                 return [], f"{cell.name}: {outcome.failure}"
-            return ([] if self._caches else self._comparing.begin()), cell.name
+            return (self._comparing.begin() if self._complete and not self._caches else []), cell.name
         more, note = self._comparing.after(cell, outcome)
         if self._comparing.failure:
             self.failure = self._comparing.failure
