@@ -79,6 +79,8 @@ class Claims:
         """Look at all claims, so that the time of those that are abandoned already runs."""
         for number, generation in survey.claims.items():
             self._is_abandoned(number, generation)
+        there = {claim_path(self._folder, *claim) for claim in survey.claims.items()}
+        self._seen = {file: seen for file, seen in self._seen.items() if file in there}
 
     def _is_abandoned(self, number: int, generation: int) -> bool:
         file = claim_path(self._folder, number, generation)

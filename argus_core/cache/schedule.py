@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,17 +25,22 @@ class Schedule:
         self.part, self.claims = part, claims
         self._path, self._shards = path, manifest.shards
         self._own: set[int] = set()
+        self._written: set[int] = set()
+        self._lock = threading.Lock()  # shards are taken by one thread and written by another
         self.look()
 
     def look(self) -> None:
         """List the shards again."""
         began = time.monotonic()
-        self.survey = Survey.of(self._path)
-        self.claims.watch(self.survey)
+        survey = Survey.of(self._path)
+        self.claims.watch(survey)
         self._looked = time.monotonic()
         self._pause = (self._looked - began) * _LOOK_SHARE
-        self.images_of_others = self._images(self.survey.done - self._own)
-        self._of_part = sum(map(self.part.holds, self.survey.done))
+        with self._lock:
+            survey.done |= self._written
+            self.survey = survey
+            self.images_of_others = self._images(survey.done - self._own)
+            self._of_part = sum(map(self.part.holds, survey.done))
 
     def available(self) -> Iterator[int]:
         """Claim one shard after another; ends once all that are left are being written by others."""
@@ -51,8 +57,11 @@ class Schedule:
     def written(self, number: int) -> None:
         """Note that a shard of this process is done."""
         self.claims.release(number)
-        self.survey.done.add(number)
-        self._of_part += self.part.holds(number)
+        with self._lock:
+            self._written.add(number)
+            if number not in self.survey.done:
+                self.survey.done.add(number)
+                self._of_part += self.part.holds(number)
 
     def wait(self) -> None:
         """Wait a little for other processes."""
