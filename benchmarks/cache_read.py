@@ -1,4 +1,7 @@
-"""Shuffled reads of fp16 tokens at 640 px against numpy.memmap copying the same bytes into a reused buffer."""
+"""Shuffled reads of fp16 tokens at 640 px against numpy.memmap copying the same bytes into a reused buffer.
+
+Both copy on one core, as threads do that read beside heads.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class RandomTokens:
     """Stands in for a backbone, because only reading bytes from disk is measured."""
 
     name, mean, std, precision, norm, weights_sha256 = "random", (0.0,) * 3, (1.0,) * 3, "fp32", None, "0" * 64
-    license, info = APACHE.id, FeatureInfo.vit(CHANNELS, prefix=1)
+    license, info, device = APACHE.id, FeatureInfo.vit(CHANNELS, prefix=1), torch.device("cpu")
 
     def encode(self, canvases: torch.Tensor, extent: torch.Tensor, needs: Needs, tiles: None = None) -> Tokens:
         """Noise of the right shape."""

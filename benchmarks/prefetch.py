@@ -93,7 +93,8 @@ class Bench:
     def compute(self) -> Iterator[None]:
         """The head alone."""
         for step in range(self.case.steps):
-            yield self.step(step, self.fixed)
+            self.step(step, self.fixed)
+            yield
 
     def run(self, use: Callable[[int, Batch], None], *, turn: bool = False, workers: int = 0) -> Iterator[None]:
         """Read all steps' batches, and use each."""
@@ -104,7 +105,8 @@ class Bench:
             step_batches(self.data, self.tasks, range(self.case.steps), workers, self.process) as batches,
         ):
             for step, batch in enumerate(batches):
-                yield use(step, batch)
+                use(step, batch)
+                yield
                 self.memory = max(self.memory, anonymous_memory())
 
 
