@@ -9,6 +9,7 @@ import time
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -163,6 +164,17 @@ def test_what_is_wrong_with_an_engine_is_told_before_anything_is_written(tmp_pat
         with pytest.raises(ArgusError, match=rf"pip install 'argus-perception\[{name}\]'"):
             find_engine(name, {}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_address_where_no_cluster_answers_is_told_at_once(tmp_path, monkeypatch):
+    ray = ModuleType("ray")
+    ray.exceptions = SimpleNamespace(RayError=RuntimeError)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
+    with pytest.raises(ArgusError, match=r"no Ray cluster can be used at RAY_ADDRESS=127.0.0.1:1: .*refused"):
+        find_engine("ray", {}, tmp_path / "out").__enter__()
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0" and not (tmp_path / "out").exists()
 
 
 def test_without_a_cluster_nothing_can_be_submitted(tmp_path, monkeypatch):

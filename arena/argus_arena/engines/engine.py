@@ -96,3 +96,8 @@ class Remote(Engine, Generic[Job]):
     @abstractmethod
     def _stop(self, jobs: Sequence[Job]) -> None:
         """Interrupt jobs, as Ctrl-C would, and wait for them."""
+
+
+def last_line(error: Exception) -> str:
+    """The end of an error's text, where libraries put the cause of what happened in another process."""
+    return str(error).strip().rpartition("\n")[2]

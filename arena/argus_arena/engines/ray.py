@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from argus_arena.engines.cells import Cell, Outcome
-from argus_arena.engines.engine import Engine, Remote
+from argus_arena.engines.engine import Engine, Remote, last_line
 from argus_arena.engines.site import attempt_at
 from argus_core.common.extras import need
 from argus_core.errors import ArgusError
@@ -41,18 +42,14 @@ class Ray(Remote[Any]):
         self.cpus, self.gpus, self.memory = cpus, gpus, memory
 
     def __enter__(self) -> Engine:
+        address = os.environ.get("RAY_ADDRESS") or "local"
         try:
-            self._ray.init(
-                address=os.environ.get("RAY_ADDRESS") or "local",
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-            )
-        except (ConnectionError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
-            place = os.environ.get("RAY_ADDRESS") or "this machine"
+            _check_reachable(address)
+            self._ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        except (OSError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
             raise ArgusError(
-                f"no Ray cluster can be used at {place}: {_last_line(error)}; `ray status` tells of the cluster, "
-                "unset RAY_ADDRESS for one on this machine alone"
+                f"no Ray cluster can be used at RAY_ADDRESS={address}: {last_line(error)}; give the address that "
+                "`ray start --head` printed, or unset RAY_ADDRESS to use this machine alone"
             ) from error
         self._task, self._takes = self._ray.remote(attempt_at), self._resources()
         return super().__enter__()
@@ -66,14 +63,13 @@ class Ray(Remote[Any]):
 
     def _resources(self) -> dict[str, Any]:
         """What a cell takes of a node; a request that no node can meet now is told."""
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        most = min(nodes, key=lambda node: (-node.get("GPU", 0), node.get("CPU", 0)))
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        most = min(nodes, key=lambda node: (-node.get("GPU", 0), node["CPU"]), default={"CPU": 1})
         gpus = min(1.0, most.get("GPU", 0)) if self.gpus is None else self.gpus
-        cpus = max(1.0, most.get("CPU", 1) // max(1.0, most.get("GPU", 0))) if self.cpus is None else self.cpus
+        cpus = max(1.0, most["CPU"] // max(1.0, most.get("GPU", 0))) if self.cpus is None else self.cpus
         memory = self.memory * 2**30
         if not any(
-            node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus and node.get("memory", 0) >= memory
-            for node in nodes
+            node["CPU"] >= cpus and node.get("GPU", 0) >= gpus and node.get("memory", 0) >= memory for node in nodes
         ):
             print(f"no node has {cpus:g} CPUs, {gpus:g} GPUs and {self.memory:g} GiB: waiting for one", file=sys.stderr)
         return {"num_cpus": cpus, "num_gpus": gpus, **({"memory": memory} if memory else {})}
@@ -90,7 +86,7 @@ class Ray(Remote[Any]):
         try:
             return self._ray.get(job)
         except errors.RayTaskError as error:  # raised in the worker
-            return Outcome(failure=_last_line(error))
+            return Outcome(failure=last_line(error))
         except errors.RayError as error:
             return Outcome(failure=f"its worker was lost ({type(error).__name__})", lost=True)
 
@@ -100,5 +96,8 @@ class Ray(Remote[Any]):
         self._ray.wait(list(jobs), num_returns=len(jobs), timeout=GRACE)
 
 
-def _last_line(error: Exception) -> str:
-    return str(error).strip().rpartition("\n")[2]
+def _check_reachable(address: str) -> None:
+    """Raise OSError where nothing answers at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if "://" not in address and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()

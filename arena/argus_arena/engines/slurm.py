@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_arena.engines.cells import Cell, Outcome
-from argus_arena.engines.engine import Engine, Remote
+from argus_arena.engines.engine import Engine, Remote, last_line
 from argus_arena.engines.site import JOBS, Site, attempt_at
 from argus_core.common.address import Address
 from argus_core.common.extras import need
@@ -78,7 +78,7 @@ class Slurm(Remote[Any]):
             with self._executor.batch():  # one array, one call of sbatch
                 return [self._executor.submit(_Stoppable(self.site, cell)) for cell in cells]
         except self._submitit.core.utils.FailedJobError as error:
-            raise ArgusError(f"sbatch refused {counted(len(cells), 'job')}: {_last_line(error)}") from error
+            raise ArgusError(f"sbatch refused {counted(len(cells), 'job')}: {last_line(error)}") from error
 
     def _finished(self, jobs: Sequence[Any]) -> Sequence[Any]:
         while not (done := [job for job in jobs if job.done()]):
@@ -90,7 +90,7 @@ class Slurm(Remote[Any]):
         try:
             return job.result()
         except errors.FailedJobError as error:  # raised in the job
-            return Outcome(failure=f"{_last_line(error)}; see {job.paths.stderr}")
+            return Outcome(failure=f"{last_line(error)}; see {job.paths.stderr}")
         except errors.UncompletedJobError:
             return Outcome(failure=f"job {job.job_id} ended without a result; see {job.paths.stderr}", lost=True)
 
@@ -100,10 +100,6 @@ class Slurm(Remote[Any]):
         end = time.monotonic() + GRACE
         while time.monotonic() < end and not all(job.done() for job in jobs):
             time.sleep(POLL)
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).strip().rpartition("\n")[2]
 
 
 class _Stoppable:
