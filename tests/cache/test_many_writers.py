@@ -147,7 +147,7 @@ def test_what_a_silent_writer_claimed_is_done_by_whoever_is_left(tmp_path):
     with_manifest(tmp_path / "left", whole)
     notes = []
     began = time.monotonic()
-    write(tmp_path / "left", part=Part(2, 3), note=notes.append)
+    write(tmp_path / "left", part=Part(2, 3), note=notes.append, claim_seconds=1)
     assert time.monotonic() - began >= 0.3 and tree(tmp_path / "left") == tree(whole)
     assert "part 2 of 3: 0 of 1 shards, all parts: 0 of 2" in notes
     assert "waiting for 1 shard of other processes" in notes
