@@ -104,3 +104,15 @@ def test_models_are_made_of_runs_in_a_store_and_loaded_from_there(store, tmp_pat
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     again = Argus.load("memory://bucket/model").detect(image)
     assert again.to_dict() == argus.detect(image).to_dict()
+
+
+def test_a_comparison_in_a_store(store, tmp_path, arena):
+    small = "--set epochs=1 --set batch=2 --backbone tiny --canvas 64"
+    line = f"compare --head detect.fcos --head detect.analytic_person --set fcos.width=32 {small} --data"
+    there, here = "memory://bucket/compared", tmp_path / "compared"
+    assert (
+        arena(f"{line} coco:memory://bucket/set --out {there}")[0]
+        == arena(f"{line} coco:{tmp_path / 'set'} --out {here}")[0]
+    )
+    names = {"leaderboard.json", "leaderboard.csv", "leaderboard.md"}
+    assert names <= {file.name for file in place(there).iterdir()} == {file.name for file in here.iterdir()}
