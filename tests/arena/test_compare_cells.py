@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,9 @@ from arena_help import DATA, small_cache
 from argus_arena.comparison.compare import compare_heads
 from argus_arena.comparison.comparing import Comparing
 from argus_arena.comparison.opened import close, open_once
-from argus_arena.engines.cells import attempt
+from argus_arena.engines.cells import Cell, attempt
 from argus_arena.requests import CacheRequest, Comparison, make_request
+from argus_arena.run.lock import locked
 from argus_arena.tools.cache_cells import cache_cells, cache_with_engine
 from argus_core.common.files import file_sha256
 from argus_core.errors import ArgusError
@@ -92,6 +95,23 @@ def test_a_cell_that_failed_is_tried_again_and_one_whose_run_was_removed_too(cac
     shutil.rmtree(out / "seed0" / "group0")
     compare_heads(asked(cache), Comparison(out=out, memory=0.001))
     assert (out / "seed0" / "group0" / "fcos" / "result.json").exists()
+
+
+def test_a_run_that_another_process_has_is_waited_for_only_as_long_as_was_said(cache, tmp_path):
+    out, request = tmp_path / "out", asked(cache, "analytic_person", settings={})
+    (plan,) = (comparing := Comparing(request, Comparison(out=out))).begin()
+    ((cell,), _) = comparing.after(plan, attempt(plan))
+    with locked(out / "seed0" / "group0"):
+        assert "another process is training in" in attempt(cell).failure
+        patient = Cell(cell.name, cell.work, (*cell.arguments[:-1], 0.1))
+        assert "another process is training in" in attempt(patient).failure
+    waiting = Cell(cell.name, cell.work, (*cell.arguments[:-1], 60.0))
+    with ExitStack() as held:
+        held.enter_context(locked(out / "seed0" / "group0"))
+        release = threading.Timer(1.0, held.close)
+        release.start()
+        assert attempt(waiting).value == {}
+        release.join()
 
 
 def test_a_comparison_on_other_tokens_is_refused_even_when_all_of_it_is_finished(cache, tmp_path):

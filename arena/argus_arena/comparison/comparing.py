@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,12 +17,15 @@ from argus_arena.leaderboard.standings import Standing, rankings, read_rows
 from argus_arena.requests import Comparison, RunRequest
 from argus_arena.run.config import RunConfig, registered_name
 from argus_arena.run.folder import RunFolder
+from argus_arena.run.lock import Taken
 from argus_arena.training.train import HeadsFailed, run_config
 from argus_core.common.files import read_json, write_json, write_text
 from argus_core.common.folders import claim
 
 CELLS = "cells.json"
 FAILURES = "failures.json"
+PATIENCE = 180.0
+"""Seconds in which servers of files, as they are usually set up, find that a machine is gone."""
 
 
 class Comparing:
@@ -67,7 +71,8 @@ class Comparing:
                 if name in self._finished and RunFolder(self.out / name).config.is_file():
                     self.failures |= self._finished[name]
                 else:
-                    arguments = (self.request, plan.group(number, seed), self.out / name, plan.accepted)
+                    patience = 0.0 if self.comparison.engine == "local" else PATIENCE
+                    arguments = (self.request, plan.group(number, seed), self.out / name, plan.accepted, patience)
                     cells.append(Cell(f"{self.label}{name}", train_group, arguments))
                     self._groups[cells[-1]] = name, heads
         return cells
@@ -95,19 +100,31 @@ class Comparing:
         return [entry for standings in ranked.values() for entry in standings]
 
 
-def train_group(request: RunRequest, config: RunConfig, run: Path, accepted: Sequence[str]) -> dict[str, str]:
-    """Train heads side by side, or go on; returns why some of them failed."""
+def train_group(
+    request: RunRequest, config: RunConfig, run: Path, accepted: Sequence[str], patience: float = 0.0
+) -> dict[str, str]:
+    """Train heads side by side, or go on; returns why some of them failed.
+
+    A file server keeps the lock of a machine that died for a while: it is waited for, up to ``patience`` seconds.
+    """
     for head in config.heads.values():
         if head.file:
             registered_name(head.file.spec)
     data, plugins = open_once(request)
+    end = time.monotonic() + patience
     with join_processes(request.device) as process:
         print(f"seed {config.request.seed}: {', '.join(config.heads)}", file=sys.stderr)
-        try:
-            run_config(config, data, plugins, process, run, accepted)
-        except HeadsFailed as failed:
-            return dict(failed.reasons)
-    return {}
+        while True:
+            try:
+                run_config(config, data, plugins, process, run, accepted)
+            except HeadsFailed as failed:
+                return dict(failed.reasons)
+            except Taken:
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(patience / 60)
+            else:
+                return {}
 
 
 def _because(outcome: Outcome) -> str:

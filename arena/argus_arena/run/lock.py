@@ -17,9 +17,13 @@ from argus_core.errors import ArgusError
 LOCK = "run.lock"
 
 
+class Taken(ArgusError):
+    """Another process is at work in a run folder."""
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep other processes out of a folder; raises ArgusError if one is at work there."""
+    """Keep other processes out of a folder; raises Taken if one is at work there."""
     if isinstance(path, Address):
         with Claims(path) as claims:
             _claim(path, claims)
@@ -65,5 +69,5 @@ def _content(path: Address, generation: int | None) -> bytes:
         return b""
 
 
-def _taken(path: Path) -> ArgusError:
-    return ArgusError(f"another process is training in {path}; wait until it ends, or choose another --out")
+def _taken(path: Path) -> Taken:
+    return Taken(f"another process is training in {path}; wait until it ends, or choose another --out")
