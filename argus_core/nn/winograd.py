@@ -21,8 +21,8 @@ POINTS = np.array([0, 0.75, -0.75, 1.5, -1.5])
 """With infinity the six points; of those tried they lose the fewest digits."""
 CELLS, CHANNELS = 1024, 64
 """Maps of fewer cells, or of fewer channels, are convolved as fast directly."""
-ROOM = 1 << 22
-"""Values of squares at once, which bounds the memory besides the maps."""
+ROOM = 3 << 19
+"""Values of squares at once: most of them stay in a cache, and memory is bounded."""
 Matrix = npt.NDArray[np.float64]
 _direct = ContextVar("direct", default=False)
 
