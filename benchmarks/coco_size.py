@@ -14,8 +14,10 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -135,21 +137,26 @@ def first(batch: tuple) -> tuple:
     return tokens, targets["detect"]
 
 
-class FirstStep(KeyboardInterrupt):
-    """The comparison has come to its first step."""
+class Begun(KeyboardInterrupt):
+    """The heads of a comparison are about to be fitted and trained."""
 
 
 def open_comparison(folder: Path) -> None:
-    """Print how long a comparison of 20 heads takes until its first step."""
+    """Print how long a comparison of 20 heads takes until they are fitted and trained, and what it asks of the disk."""
+    calls, status = Counter[str](), os.stat
 
     def stop(*_: object) -> None:
-        raise FirstStep
+        raise Begun
 
-    Learner.step = stop  # type: ignore[method-assign, assignment]
+    def counting(path: Any, *more: Any, **options: Any) -> os.stat_result:
+        calls["file statuses"] += str(path).startswith(str(folder / "data"))
+        return status(path, *more, **options)
+
+    Learner.start, os.stat = stop, counting  # type: ignore[method-assign, assignment]
     out = folder / f"comparison{os.getpid()}"
-    with lap(f"comparison of {len(HEADS)} heads until its first step"), contextlib.suppress(FirstStep):
+    with lap(f"comparison of {len(HEADS)} heads until they begin"), contextlib.suppress(Begun):
         compare.compare_heads(request_of(folder, HEADS), Comparison(out=out, seeds=1))
-    print(f"then: {memory()}")
+    print(f"  {calls['file statuses']:,} file statuses of images; {memory()}")
 
 
 PARTS = {"run": open_run, "comparison": open_comparison}
