@@ -65,15 +65,17 @@ def create_exclusive(path: Path, content: bytes, *, lasting: bool = True) -> boo
 
 
 def move(source: Path, target: Path) -> None:
-    """Give a file that lies on the disk its other name, atomically; a missing one was moved already."""
+    """Give a file that lies on the disk its other name, atomically; a missing one was moved already.
+
+    It is not waited for the disk: after a crash the file may have its old name.
+    """
     try:
         if isinstance(source, Address) and isinstance(target, Address):
             source.move(target)
-            return
-        os.replace(source, target)
+        else:
+            os.replace(source, target)
     except FileNotFoundError:
         return
-    _flush(target.parent)
 
 
 _NUMBERS = itertools.count()
