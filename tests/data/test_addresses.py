@@ -114,5 +114,7 @@ def test_bare_addresses_are_recognised(both, capsys):
 def test_what_is_not_there(tmp_path):
     with pytest.raises(ArgusError, match="memory://nothing: no such folder"):
         open_data("coco:memory://nothing")
+    with pytest.raises(ArgusError, match="datasets reads files of this machine"):
+        open_data("hf:memory://bucket/set")
     with pytest.raises(ArgusError, match="pip install gcsfs"):
         open_data("coco:gs://bucket/set")

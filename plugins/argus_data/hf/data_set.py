@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from argus_core.common.folders import check_local
+from argus_core.common.places import Address, place
 from argus_core.data import Split
 from argus_core.errors import ArgusError, Fault, unknown
 from argus_data.files.images import SPLITS, Layer, data_root
@@ -74,7 +74,8 @@ def open_hf(
     those with labels alone as many of each class; 0 keeps all. Raises ArgusError for what cannot be opened, and for
     columns and boxes that could be something else.
     """
-    check_local(path)  # the library reads files itself
+    if isinstance(place(path), Address):
+        raise ArgusError(f"{path}: the library datasets reads files of this machine; copy it, or open it without hf:")
     root = data_root(path, limit)
     tables = load_tables(path, config, revision)
     asked = {"image": image, "label": label, "objects": objects, "mask": mask, "depth": depth}
