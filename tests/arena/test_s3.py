@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import timedelta
 
 import fsspec
@@ -11,14 +12,16 @@ import pytest
 from arena_help import settings, train_run
 from argus_arena.requests import CacheRequest
 from argus_arena.tools.cache import build_cache
-from argus_core.cache import verify
+from argus_core.cache import verify, write_cache
 from argus_core.common import address, stores
 from argus_core.common.files import create_exclusive, write_text
+from argus_core.common.part import Part
 from argus_core.common.places import place
 from argus_core.common.tensors import tensors_sha256
 from argus_core.errors import ArgusError
 from argus_core.plugins.data_spec import open_data
 from argus_core.saving.checkpoint import read_tensors
+from cache_fakes import SPEC, FakeBackbone, FakeSplit
 from docs_world import coco
 
 pytest.importorskip("s3fs", reason="needs the extra s3")
@@ -132,6 +135,28 @@ def test_throttling_and_cut_connections(use, server, remote, local):
     use(server)
     assert faults.slowed > 5 and faults.cuts > 5
     assert outcome(remote) == outcome(local)
+
+
+def write_part(out, number):
+    write_cache(out, FakeBackbone(), FakeSplit(12), SPEC, batch=1, shard_bytes=1, part=Part(number, 3))
+
+
+@pytest.mark.slow
+def test_three_writers_of_whom_one_is_killed(remote, tmp_path, forked):
+    workers = [forked.Process(target=write_part, args=(str(remote / "tokens"), number)) for number in (1, 2, 3)]
+    for worker in workers:
+        worker.start()
+    while not list((remote / "tokens" / "shards").glob("*.json")):
+        time.sleep(0.05)
+    workers[0].kill()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [-9, 0, 0]
+    write_part(tmp_path / "tokens", 1)
+    assert not verify(remote / "tokens")
+    names = sorted(file.relative_to(tmp_path).as_posix() for file in tmp_path.glob("tokens/**/*.*"))
+    assert sorted(file.relative_to(remote).as_posix() for file in remote.glob("tokens/**/*.*")) == names
+    assert all((remote / name).read_bytes() == (tmp_path / name).read_bytes() for name in names)
 
 
 @pytest.mark.slow
