@@ -3,8 +3,8 @@
 python engines.py --model vit_base_patch16_dinov3_qkvb --sides 224 640
 python engines.py --model lite0 --sides 320 --calls 20
 
-An engine's threads stay busy for a moment after a call, which slows down the other engine's next one: of a small network
-each turn is several ``--calls``.
+An engine's threads stay busy for a moment after a call, which slows down the other engine's next one: of a small
+network each turn is several ``--calls``.
 
 Peak memory is that of one pass, in a process that holds one engine (and the network it was made of); int8 is calibrated
 on noise, which has no influence on speed.
@@ -50,15 +50,20 @@ def main() -> None:
     networks = {precision: engine(argus, precision) for precision in HINTS}
     for side in options.sides:
         for batch in options.batches:
-            canvases = torch.randint(0, 255, (batch, side, side, 3), dtype=torch.uint8)
-            extent = torch.full((batch, 2), side)
-            for precision, network in networks.items():
-                runs = (partial(encode, argus, other, canvases, extent, options.calls) for other in (network, None))
-                ours, peer, ratio = compare(*runs, rounds=options.rounds)
-                what = f"{precision}, {side} px, batch {batch}"
-                show(what, ours / options.calls, peer / options.calls, ratio, GOALS[precision])
+            time_all(argus, networks, side, batch, options)
     for name in ("eager", *HINTS):
         subprocess.run([sys.executable, *sys.argv, "--only", name], check=True)
+
+
+def time_all(argus: Argus, networks: dict[str, Any], side: int, batch: int, options: argparse.Namespace) -> None:
+    """Print the ratio of each network to PyTorch."""
+    canvases = torch.randint(0, 255, (batch, side, side, 3), dtype=torch.uint8)
+    extent = torch.full((batch, 2), side)
+    for precision, network in networks.items():
+        runs = (partial(encode, argus, other, canvases, extent, options.calls) for other in (network, None))
+        ours, peer, ratio = compare(*runs, rounds=options.rounds)
+        what = f"{precision}, {side} px, batch {batch}"
+        show(what, ours / options.calls, peer / options.calls, ratio, GOALS[precision])
 
 
 def model(name: str) -> Argus:
