@@ -20,7 +20,7 @@ from argus_arena.comparison.opened import close, open_once
 from argus_arena.engines.cells import Cell, attempt
 from argus_arena.requests import CacheRequest, Comparison, make_request
 from argus_arena.run.lock import locked
-from argus_arena.tools.cache_cells import cache_cells, cache_with_engine
+from argus_arena.tools.cache_cells import cache_cells, write_caches
 from argus_core.common.files import file_sha256
 from argus_core.errors import ArgusError
 
@@ -141,15 +141,23 @@ def test_parts_of_a_cache_are_cells_that_say_which_they_are(tmp_path):
     assert cache_cells(request.model_copy(update={"parts": None}))[0].arguments[0].part == "1/1"
 
 
+def test_shares_that_nobody_would_take_are_refused(tmp_path):
+    given = {"data": DATA, "out": tmp_path / "out", "backbone": "tiny"}
+    for wrong in ({"parts": 2}, {"engine_options": {"gpus": 1}}, {"part": "1/2", "engine": "slurm"}):
+        with pytest.raises(ArgusError, match="--part"):
+            write_caches(CacheRequest(**given, **wrong))
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_jobs_write_the_cache_of_one_process(cache, tmp_path):
     pytest.importorskip("submitit", reason="needs the extra slurm")
     given = {"data": DATA, "backbone": "tiny", "canvas": "64", "views": ("id", "hflip")}
     jobs = CacheRequest(**given, out=tmp_path, parts=2, engine="slurm", engine_options={"cluster": "local"})
-    cache_with_engine(jobs)
+    write_caches(jobs)
     written = {file.relative_to(cache): file_sha256(file) for file in sorted(cache.rglob("*.safetensors"))}
     assert written == {file: file_sha256(tmp_path / file) for file in written}
-    cache_with_engine(jobs)  # the folder of the jobs is no stranger in it
+    write_caches(jobs)  # the folder of the jobs is no stranger in it
 
 
 def on_engine(cache: Path, folder: Path, out: str, *options: str, **environment: str) -> subprocess.CompletedProcess:

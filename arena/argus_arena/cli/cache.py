@@ -31,14 +31,9 @@ def build(context: typer.Context, *, seal: Seal = False, **values: Any) -> None:
     if values["data"] is None or values["out"] is None:
         raise typer.BadParameter("--data and --out are needed")
     request = make(CacheRequest, values, "the cache")
-    if request.engine == "local":
-        from argus_arena.tools.cache import build_cache
+    from argus_arena.tools.cache_cells import write_caches
 
-        build_cache(request)
-    else:
-        from argus_arena.tools.cache_cells import cache_with_engine
-
-        cache_with_engine(request)
+    write_caches(request)
 
 
 @cache.command()

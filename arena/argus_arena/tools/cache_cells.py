@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 
 from argus_arena.engines.cells import Cell
@@ -9,7 +10,7 @@ from argus_arena.engines.find import find_engine
 from argus_arena.requests import CacheRequest
 from argus_arena.tools.cache import build_cache, holds_caches
 from argus_core.common.folders import claim
-from argus_core.common.progress import ProgressBar
+from argus_core.common.progress import ProgressBar, finished
 from argus_core.errors import ArgusError
 
 
@@ -24,10 +25,23 @@ def cache_cells(request: CacheRequest, label: str = "") -> list[Cell]:
     ]
 
 
-def cache_with_engine(request: CacheRequest) -> None:
-    """Write a cache by the workers of an engine; raises ArgusError if parts of it failed, after the others ended."""
+def write_caches(request: CacheRequest) -> None:
+    """Write, or finish, caches in this process or by the workers of an engine.
+
+    Raises ArgusError for shares that nobody would take, and if parts failed, after the others ended.
+    """
+    if request.engine == "local":
+        if request.parts or request.engine_options:
+            raise ArgusError("--parts and --engine-set are about workers: add --engine ray or slurm, or leave them out")
+        return build_cache(request)
+    if request.part:
+        raise ArgusError("--part is the share of one process: with an engine say how many there are, with --parts")
+    _write_with_engine(request)
+
+
+def _write_with_engine(request: CacheRequest) -> None:
     claim(request.out, holds_caches, "caches")
-    failures = []
+    began, failures = time.perf_counter(), []
     with find_engine(request.engine, request.engine_options, request.out) as engine:
         cells = deque(cache_cells(request))
         bar = ProgressBar("cache", len(cells), "parts", every=float("inf"))
@@ -37,3 +51,4 @@ def cache_with_engine(request: CacheRequest) -> None:
             failures += [f"{cell.name}: {outcome.failure}"] if outcome.failure else []
     if failures:
         raise ArgusError(f"{'; '.join(failures)}; the same command goes on with what is left")
+    finished("cached tokens", request.out, time.perf_counter() - began)
