@@ -128,13 +128,19 @@ def test_what_is_wrong_is_said(use, remote, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_throttling_and_cut_connections(use, server, remote, local):
-    faults = Faults(slow=0.1, cut=0.1)
+    faults = Faults(slow=0.05, cut=0.05)
     with faulty_proxy(server, faults) as port:
         use(port)
         work(f"{remote}/set", str(remote))
     use(server)
-    assert faults.slowed > 5 and faults.cuts > 5
+    assert faults.slowed > 3 and faults.cuts > 3
     assert outcome(remote) == outcome(local)
+
+
+def elsewhere(variables, function, *arguments):
+    """Call a function in another process, which has the environment of when its server was started."""
+    os.environ.update(variables)
+    function(*arguments)
 
 
 def write_part(out, number):
@@ -143,7 +149,8 @@ def write_part(out, number):
 
 @pytest.mark.slow
 def test_three_writers_of_whom_one_is_killed(remote, tmp_path, forked):
-    workers = [forked.Process(target=write_part, args=(str(remote / "tokens"), number)) for number in (1, 2, 3)]
+    arguments = [({**os.environ}, write_part, str(remote / "tokens"), number) for number in (1, 2, 3)]
+    workers = [forked.Process(target=elsewhere, args=each) for each in arguments]
     for worker in workers:
         worker.start()
     while not list((remote / "tokens" / "shards").glob("*.json")):
@@ -176,7 +183,7 @@ def test_killed_in_the_middle_of_a_write(use, server, remote, local, forked, mon
     with faulty_proxy(server, faults) as port:
         use(port)
         for _ in range(len(KILLED) + 1):
-            process = forked.Process(target=work, args=(f"{remote}/set", str(remote)))
+            process = forked.Process(target=elsewhere, args=({**os.environ}, work, f"{remote}/set", str(remote)))
             process.start()
             process.join()
             if process.exitcode == 0:
