@@ -32,7 +32,10 @@ def snapshot(path: Path) -> Path:
         return path
     root = path.parent if path.is_file() else path
     key = root.key
-    found = patiently(root, lambda: root._store.find(key, detail=True))
+    try:
+        found = patiently(root, lambda: root._store.find(key, detail=True))
+    except FileNotFoundError:  # not even the bucket is there
+        found = {}
     remember(str(root), {name[len(key) :].strip("/"): info for name, info in found.items() if name != key})
     return Listed(str(path))
 

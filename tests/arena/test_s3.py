@@ -116,6 +116,8 @@ def test_what_is_wrong_is_said(use, remote, monkeypatch, capsys):
     monkeypatch.setattr(stores, "WAITS", (0.01,))
     with pytest.raises(ArgusError, match="there is no s3://nowhere; create it"):
         write_text(place("s3://nowhere/x"), "")
+    with pytest.raises(ArgusError, match="s3://nowhere/set: no such folder"):
+        open_data("coco:s3://nowhere/set")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     use(1)  # where nothing listens
     with pytest.raises(ArgusError, match=r"s3://bucket/x: the store refuses.*AWS_ENDPOINT_URL"):
