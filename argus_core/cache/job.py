@@ -7,11 +7,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from argus_core.backbones.base import Backbone, Rendered, encode_rendered
@@ -136,6 +137,6 @@ class Job:
         )
 
     def _write(self, number: int, images: list[ImageRecord], rows: dict[str, list[Tensor]], schedule: Schedule) -> None:
-        content = save({name: torch.cat(rows.pop(name)) for name in list(rows)})
-        commit(self.path, number, content, images, self.device, self.manifest)
+        tensors = {name: torch.cat(rows.pop(name)) for name in list(rows)}
+        commit(self.path, number, partial(save_file, tensors), images, self.device, self.manifest)
         schedule.written(number)

@@ -7,7 +7,6 @@ comes next if that process was killed. So a shard in its place is always the one
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from argus_core.cache.manifest import Manifest
-from argus_core.common.files import create_exclusive, move, read_sealed, sealed, write_atomic
+from argus_core.common.files import create_exclusive, move, read_sealed, sealed, write_named
 from argus_core.data import Split
 from argus_core.errors import ArgusError
 
@@ -68,14 +67,19 @@ def is_done(path: Path, number: int) -> bool:
     return sidecar_path(path, number).exists()
 
 
-def commit(path: Path, number: int, content: bytes, images: list[ImageRecord], device: str, manifest: Manifest) -> None:
-    """Write a shard and its sidecar, unless another process has; then that one's stays."""
-    shard = Shard(hashlib.sha256(content).hexdigest(), len(content), images, device)
-    staged = staged_path(path, number, shard.sha256)
-    write_atomic(staged, lambda temporary: temporary.write_bytes(content))
-    record = {"cache": manifest.id, **asdict(shard)}
+def commit(
+    path: Path,
+    number: int,
+    write: Callable[[Path], object],
+    images: list[ImageRecord],
+    device: str,
+    manifest: Manifest,
+) -> None:
+    """Write a shard, by calling ``write``, and its sidecar, unless another process has; then that one's stays."""
+    sha256, size = write_named(shard_path(path, number), lambda sha256: staged_path(path, number, sha256), write)
+    record = {"cache": manifest.id, **asdict(Shard(sha256, size, images, device))}
     first = create_exclusive(sidecar_path(path, number), sealed(record))
-    settle(path, number, staged.name, shard.sha256 if first else None)
+    settle(path, number, staged_path(path, number, sha256).name, sha256 if first else None)
 
 
 def settle(path: Path, number: int, staged: str, sha256: str | None = None) -> None:

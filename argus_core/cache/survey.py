@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,8 @@ from argus_core.common.writers import is_gone
 
 _SHARD_FILE = re.compile(r"(\d{5,})\.(?:(json)|(safetensors)|(\d+)\.claim|[0-9a-f]{16}\.(staged))")
 _UNFINISHED = re.compile(
-    r"\.(?:(?:manifest|index)\.json|(?:norm|index)\.safetensors|\d{5,}\.(?:json|\d+\.claim|[0-9a-f]{16}\.staged))"
-    r"\.([0-9a-f-]+)\.\d+\.tmp"
+    r"\.(?:(?:manifest|index)\.json|(?:norm|index)\.safetensors|\d{5,}\.(?:json|safetensors|\d+\.claim))"
+    r"\.([0-9a-f-]+)\.\w+\.tmp"
 )
 
 
@@ -60,5 +61,13 @@ def tidy(path: Path, abandoned: Collection[str] = ()) -> None:
     for folder in (path, path / "shards"):
         for file in folder.iterdir():
             found = _UNFINISHED.fullmatch(file.name)
-            if found and (is_gone(found[1]) or found[1] in abandoned) and file.is_file() and not file.is_symlink():
-                file.unlink(missing_ok=True)
+            if found and (is_gone(found[1]) or found[1] in abandoned) and not file.is_symlink():
+                _remove(file)
+
+
+def _remove(file: Path) -> None:
+    """Remove a file, or a folder, unless another process is faster."""
+    if file.is_dir():
+        shutil.rmtree(file, ignore_errors=True)
+    else:
+        file.unlink(missing_ok=True)

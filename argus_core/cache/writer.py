@@ -63,7 +63,7 @@ def write_cache(
     120, or ARGUS_CLAIM_SECONDS).
 
     ``expected`` is the result of ``estimate`` for this split, if it is known already. ``batch`` images (each with all
-    views) share a forward pass; about three shards are kept in memory. Raises ArgusError, naming the cause, if the
+    views) share a forward pass; about two shards are kept in memory. Raises ArgusError, naming the cause, if the
     directory holds another cache, the disk is too small, an image is unreadable (unless ``skip_bad``) or a token does
     not fit the number format; finished shards are kept.
     """

@@ -47,6 +47,29 @@ def write_atomic(path: Path, write: Callable[[Path], object], *, lasting: bool =
             _flush(path.parent)
 
 
+def write_named(path: Path, name: Callable[[str], Path], write: Callable[[Path], object]) -> tuple[str, int]:
+    """As ``write_atomic``, but to the neighbour of ``path`` that ``name`` makes of the content's sha256 (hex).
+
+    ``write`` may use other files beside the one that it is called with. Returns the sha256 and the number of bytes.
+    """
+    beside = None
+    if not isinstance(path, Address):
+        beside = path.parent
+        beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(".tmp", f".{path.name}.{this_writer()}.", beside) as folder:
+        file = Path(folder, path.name)
+        write(file)
+        sha256, size = file_sha256(file), file.stat().st_size
+        target = name(sha256)
+        if isinstance(target, Address):
+            target.put(file)
+        else:
+            _flush(file)
+            os.replace(file, target)
+            _flush(target.parent)
+    return sha256, size
+
+
 def create_exclusive(path: Path, content: bytes, *, lasting: bool = True) -> bool:
     """Write a file that must not exist yet; returns whether this call did: of several at once, one does.
 

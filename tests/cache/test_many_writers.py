@@ -234,6 +234,10 @@ def test_claims_are_renewed_while_they_are_held_and_go_with_their_holder(tmp_pat
 CONTENTS = (b"of one kind of device", b"of another")
 
 
+def write_shard(path, content, device, manifest):
+    commit(path, 0, lambda to: to.write_bytes(content), [], device, manifest)
+
+
 def committed(path, manifest):
     """The content of shard 0, which is the one of which its sidecar tells."""
     content = shard_path(path, 0).read_bytes()
@@ -261,11 +265,11 @@ def test_two_that_write_the_same_shard_keep_what_the_first_sidecar_names(
     def meanwhile(*arguments):
         if not inside:  # before this step of the first writer, the second does all of it
             inside.append(True)
-            commit(path, 0, contents[1], [], "b", manifest)
+            write_shard(path, contents[1], "b", manifest)
         return original(*arguments)
 
     monkeypatch.setattr(sidecar, step, meanwhile)
-    commit(path, 0, contents[0], [], "a", manifest)
+    write_shard(path, contents[0], "a", manifest)
     first = 1 if step == "create_exclusive" else 0
     assert committed(path, manifest) == contents[first]
     assert files.read_sealed(path / "shards/00000.json")["device"] == "ba"[1 - first]
@@ -280,12 +284,25 @@ def test_a_writer_that_dies_within_a_commit_leaves_what_another_finishes(tmp_pat
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(sidecar, step, killed)
-        commit(path, 0, CONTENTS[0], [], "a", manifest)
+        write_shard(path, CONTENTS[0], "a", manifest)
     assert staged_path(path, 0, hashlib.sha256(CONTENTS[0]).hexdigest()).read_bytes() == CONTENTS[0]
     if step == "create_exclusive":
-        commit(path, 0, CONTENTS[1], [], "b", manifest)
+        write_shard(path, CONTENTS[1], "b", manifest)
     tidy(path)
     assert committed(path, manifest) == CONTENTS[step == "create_exclusive"]
+
+
+def test_a_shard_that_a_killed_process_was_writing_goes(tmp_path):
+    path = write(tmp_path / "c")
+    whole = tree(path)
+    machine, _, _ = this_writer().split("-")
+    for writer in (f"{machine}-999999999-abcdef", STRANGER, this_writer()):
+        folder = path / f"shards/.00001.safetensors.{writer}.x_1.tmp"
+        folder.mkdir()
+        (folder / ".tmpAbCdEf").write_text("half")
+    seal(path, {STRANGER})
+    assert [file for file in path.rglob("*") if file.name == ".tmpAbCdEf"] == [folder / ".tmpAbCdEf"]
+    assert whole.items() <= tree(path).items()
 
 
 @pytest.mark.parametrize("flushes", range(3, 16, 2))

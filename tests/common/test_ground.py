@@ -170,7 +170,7 @@ def test_only_leftovers_of_the_cache_itself_are_removed(tmp_path):
     ended = re.sub("-[0-9]+-", "-999999999-", this_writer())
     ours = [
         f".manifest.json.{ended}.0.tmp",
-        f"shards/.00000.{'0' * 16}.staged.{ended}.0.tmp",
+        f"shards/.00000.safetensors.{ended}.0.tmp",
         f"shards/.00000.json.{ended}.0.tmp",
         f"shards/00000.{'0' * 16}.staged",
         "shards/00000.0.claim",
