@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from io import BytesIO
-from pathlib import Path
 from typing import IO, Any
 
 from PIL import Image, UnidentifiedImageError
 
-from argus_core.common.places import Address, place
+from argus_core.common.places import Address
 from argus_core.errors import ArgusError
 from argus_core.image.folder import UNREAD, suffix_of
 from argus_core.image.url import fetch, is_url
@@ -45,10 +44,9 @@ def open_source(source: Any) -> tuple[IO[bytes], str]:
 
 def _open_path(path: str | os.PathLike[str]) -> tuple[IO[bytes], str]:
     name = printable(path)
-    there = place(path) if isinstance(path, (str, Path)) else path
     try:
-        if isinstance(there, Address):
-            return _not_empty(there.open("rb"), name)
+        if isinstance(path, Address):
+            return _not_empty(path.open("rb"), name)
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):  # opening a pipe could wait forever
             kind = "folder" if stat.S_ISDIR(mode) else "pipe or a device"
