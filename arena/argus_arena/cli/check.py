@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from argus_arena.fields import pairs
+from argus_arena.requests.fields import pairs
 from argus_arena.tools.check_subject import find_target
 from argus_core.errors import ArgusError
 from argus_core.plugins.files import is_file_spec

@@ -1,4 +1,4 @@
-"""Command lines made of the models in ``requests.py``, and the options that several other commands share."""
+"""Command lines made of the models in ``requests``, and the options that several other commands share."""
 
 from __future__ import annotations
 
