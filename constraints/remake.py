@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 PROJECT = HERE.parent / "pyproject.toml"
 # What the build of torch that an index offers decides: a pin would forbid all others.
 FREE = re.compile(r"(torch|torchvision|triton|setuptools|nvidia-[\w-]+|cuda-[\w-]+)==")
-LINE = re.compile(r"(?P<name>[\w.-]+)>=(?P<bound>[\w.]+)(?P<marker>;.*)?")
+LINE = re.compile(r"(?P<name>[\w.-]+)(\[[\w,-]+\])?>=(?P<bound>[\w.]+)(?P<marker>;.*)?")
 
 
 def declared() -> list[str]:
