@@ -1,9 +1,10 @@
 PYTHON ?= python3
 # The versions that CI uses; `make CONSTRAINTS=constraints/oldest.txt test` takes the oldest, an empty value the newest.
 CONSTRAINTS ?= constraints/ci.txt
+MARKS = not slow
 PYTEST = .venv/bin/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-slow test-all test-graphs lint hooks docs clean
+.PHONY: help demo test test-slow test-graphs lint hooks docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -11,14 +12,11 @@ help:  ## this list
 demo: .venv/installed  ## see photographs through the built-in model, train four heads on drawn scenes
 	@.venv/bin/python -m argus_arena.demo
 
-test: .venv/installed  ## all tests but the slow ones, on all cores
-	@$(PYTEST) -m "not slow"
+test: .venv/installed  ## all tests but the slow ones, on all cores; with MARKS="not graphs" all that CI runs
+	@$(PYTEST) -m "$(MARKS)"
 
 test-slow: .venv/installed  ## what is slow and rarely breaks: installed strangers, every template, graphs
 	@$(PYTEST) -m "slow and not graphs"
-
-test-all: .venv/installed  ## both, as CI runs them
-	@$(PYTEST) -m "not graphs"
 
 test-graphs: .venv/installed  ## graphs of every experimental detector, after a change of theirs or of the export
 	@$(PYTEST) -m graphs
