@@ -18,7 +18,7 @@ def read_records(path: Path, manifest: Manifest) -> Iterator[Shard]:
     """The records of all shards, from their sidecars; raises ArgusError if one is missing or has another length."""
     total, survey = len(manifest.shards), Survey.of(path)
     if missing := [number for number in range(total) if number not in survey.done]:
-        raise _unfinished(path, total, missing, survey)
+        raise unfinished(path, total, missing, survey)
     return (read_sidecar(path, number, manifest) for number in range(total))
 
 
@@ -43,7 +43,7 @@ def seal_once(path: Path, manifest: Manifest, claims: Claims) -> None:
             time.sleep(min(claims.seconds / 8, 1.0))
 
 
-def _unfinished(path: Path, total: int, missing: list[int], survey: Survey) -> ArgusError:
+def unfinished(path: Path, total: int, missing: list[int], survey: Survey) -> ArgusError:
     """The error for a cache that lacks shards."""
     which = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
     at_work = len(survey.claims.keys() & set(missing))

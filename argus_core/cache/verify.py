@@ -8,6 +8,7 @@ from typing import Any
 
 from argus_core.cache.index import Index, collect, index_file, is_sealed, read_index, read_index_head
 from argus_core.cache.manifest import Manifest
+from argus_core.cache.seal import unfinished
 from argus_core.cache.sidecar import read_sidecar, shard_path
 from argus_core.cache.survey import Survey
 from argus_core.common.files import file_sha256
@@ -16,9 +17,9 @@ from argus_core.errors import ArgusError
 
 
 def verify(path: str | Path) -> list[str]:
-    """Everything wrong with the cache at ``path``, one line per file; finds any changed byte.
+    """Everything wrong with the cache at ``path``, one line per file and one for shards that are not written.
 
-    A damaged manifest is reported alone, because the rest cannot be checked without it.
+    Finds any changed byte. A damaged manifest is reported alone, because the rest cannot be checked without it.
     """
     path = place(path)
     try:
@@ -29,7 +30,10 @@ def verify(path: str | Path) -> list[str]:
     faults = [] if manifest.norm is None else list(_differs(norm, manifest.norm["sha256"]))
     index, faults_of_index = _checked_index(path, manifest)
     faults += faults_of_index
-    for number in range(len(manifest.shards)):
+    total, survey = len(manifest.shards), Survey.of(path)
+    if missing := [number for number in range(total) if number not in survey.done]:
+        faults.append(str(unfinished(path, total, missing, survey)))
+    for number in sorted(survey.done):
         try:
             shard = read_sidecar(path, number, manifest)
             faults += _differs(shard_path(path, number), shard.sha256)

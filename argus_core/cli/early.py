@@ -129,6 +129,8 @@ def check_out(path: Path) -> None:
     """A path that can be written, or an address: a file, or a path whose nearest existing parent takes new files."""
     check_local(path)
     if isinstance(path, Address):
+        if str(path).startswith(("http://", "https://")):
+            raise ArgusError(f"{path} can be read, and nothing can be written there; choose another --out")
         path.exists()  # raises if the store cannot be used
         return
     nearest = next(place for place in (path, *path.absolute().parents) if place.exists())

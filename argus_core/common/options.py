@@ -56,7 +56,9 @@ def _hints(function: Callable[..., Any], parameters: Iterable[inspect.Parameter]
     # Only of these parameters: others may have types that are only imported for type checkers.
     annotations = {p.name: p.annotation for p in parameters if p.annotation is not inspect.Parameter.empty}
     try:
-        return get_type_hints(SimpleNamespace(__annotations__=annotations), getattr(function, "__globals__", {}))
+        return get_type_hints(
+            SimpleNamespace(__annotations__=annotations), getattr(function, "__globals__", {}), include_extras=True
+        )
     except NameError as error:
         raise ArgusError(f"the type of an option of {function.__qualname__} is unknown at run time: {error}") from error
 

@@ -54,6 +54,8 @@ def find_part(text: str | None, environment: Mapping[str, str]) -> tuple[Part, s
         return _of_array(environment), "SLURM_ARRAY_TASK_ID"
     if {"RANK", "WORLD_SIZE"} <= environment.keys():
         rank, of = (_number(environment, name) for name in ("RANK", "WORLD_SIZE"))
+        if rank >= of:
+            raise ArgusError(f"RANK is {rank} of WORLD_SIZE {of}, and counts from 0; give --part NUMBER/PARTS")
         return Part(rank + 1, of), "RANK and WORLD_SIZE"
     return Part(), ""
 

@@ -11,15 +11,21 @@ from pathlib import Path
 from argus_core.common.address import PATTERN, Address, Listed
 from argus_core.common.listings import remember
 from argus_core.common.stores import patiently
+from argus_core.errors import ArgusError
 
 __all__ = ["Address", "as_local", "place", "snapshot", "stamp_of"]
 
 
 def place(path: str | Path) -> Path:
-    """A path of this machine, or an ``Address`` for what begins like s3://BUCKET; ``file://`` is of this machine."""
+    """A path of this machine, or an ``Address`` for what begins like s3://BUCKET; ``file://`` is of this machine.
+
+    Raises ArgusError for an address that names no bucket.
+    """
     found = None if isinstance(path, Address) else PATTERN.fullmatch(str(path))
     if found is None:
         return path if isinstance(path, Path) else Path(path)
+    if not found[2]:
+        raise ArgusError(f"{path} names no bucket; write {found[1]}://BUCKET/NAME")
     return Path(f"/{found[2]}") if found[1] == "file" else Address(f"{found[1].lower()}://{found[2]}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -128,6 +129,16 @@ def working(what: str, *, console: Console | None = None, every: float = EVERY) 
 def finished(what: str, where: object, seconds: float) -> None:
     """Print on standard output what was written, where, and how long it took."""
     print(f"{what}: {where} ({duration(seconds)})", flush=True)
+
+
+@contextmanager
+def resumable(where: object) -> Iterator[None]:
+    """A context in which Ctrl-C loses nothing that is done, and says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"stopped; what is done is kept, run the same command to continue in {where}", file=sys.stderr)
+        raise
 
 
 def duration(seconds: float) -> str:

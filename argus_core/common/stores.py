@@ -21,6 +21,8 @@ UNFINISHED = timedelta(days=1)
 """The age of parts of an object of which no process will send the others."""
 _ANSWERS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, ArgusError)
 _LASTING = (errno.EINVAL, errno.ENOSYS, errno.ENOSPC, errno.EACCES, errno.EPERM)
+_LASTING_ANSWERS = (400, 401, 403, 404, 405)
+"""Of a web server."""
 _LASTING_NAMES = ("Credential", "Region", "ParamValidation", "Profile", "Permission")
 _ADVICE = {
     "s3": "check the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE), the region "
@@ -76,6 +78,8 @@ def clear_uploads(store: Any, key: str) -> None:
 def _is_lasting(error: Exception) -> bool:
     """Whether waiting does not help: errors of Python itself are not of the network, unless the system raised them."""
     kind = type(error)
+    if getattr(error, "status", None) in _LASTING_ANSWERS:
+        return True
     if isinstance(error, OSError) and error.errno in _LASTING:
         return True
     if kind.__module__ == "builtins" and not isinstance(error, OSError):

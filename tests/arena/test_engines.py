@@ -159,6 +159,9 @@ def test_what_is_wrong_with_an_engine_is_told_before_anything_is_written(tmp_pat
         find_engine("slurm", {"partitoin": "gpu"}, tmp_path / "out")
     with pytest.raises(ArgusError, match="time = 'long'"):
         find_engine("slurm", {"time": "long"}, tmp_path / "out")
+    for option in ("time", "cpus", "gpus", "memory", "parallel", "retries"):
+        with pytest.raises(ArgusError, match=rf"{option} = -1.*greater than"):
+            find_engine("slurm", {option: -1}, tmp_path / "out")
     for name, module in (("slurm", "submitit"), ("ray", "ray")):
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(ArgusError, match=rf"pip install 'argus-perception\[{name}\]'"):

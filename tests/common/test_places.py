@@ -98,6 +98,8 @@ def test_what_is_an_address(tmp_path):
     assert place("s3://b/x") == place(Path("s3://b/x")) == place(place("s3://b/x"))
     assert str(place("S3:/b/x/")) == "s3://b/x" and repr(place("gs://b")) == "Address('gs://b')"
     assert place("file:///a/b") == Path("/a/b")
+    with pytest.raises(ArgusError, match="s3:// names no bucket"):
+        place("s3://")
     for path in ("C:/x", "a/s3:/b", "./s3", str(tmp_path), "a:b"):
         assert not isinstance(place(path), Address)
 
@@ -122,6 +124,12 @@ class NoCredentialsError(Exception):
     """As botocore has one."""
 
 
+class ForbiddenError(Exception):
+    """As aiohttp has one."""
+
+    status = 403
+
+
 def test_requests_are_tried_again(monkeypatch, capsys):
     waits = []
     monkeypatch.setattr(stores.time, "sleep", waits.append)
@@ -134,7 +142,9 @@ def test_requests_are_tried_again(monkeypatch, capsys):
     assert len(waits) == 2 + len(stores.WAITS)
 
 
-@pytest.mark.parametrize("error", [PermissionError(13, "denied"), NoCredentialsError("none"), OSError(22, "bad name")])
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "denied"), NoCredentialsError("none"), OSError(22, "bad name"), ForbiddenError("no")]
+)
 def test_what_waiting_does_not_mend(error):
     with pytest.raises(ArgusError, match=r"gs://b/x.*check the network, and the credentials"):
         stores.patiently("gs://b/x", failing(error))

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from argus_core.common import progress
-from argus_core.common.progress import ProgressBar, duration, finished, working
+from argus_core.common.progress import ProgressBar, duration, finished, resumable, working
 
 
 @pytest.fixture
@@ -103,3 +103,9 @@ def test_durations_and_the_last_line(capsys):
     assert [duration(s) for s in (0.42, 9.96, 59.6, 3600 + 600)] == ["0.4 s", "10 s", "1 min 00 s", "1 h 10 min"]
     finished("model", "out", 12.3)
     assert capsys.readouterr().out == "model: out (12 s)\n"
+
+
+def test_ctrl_c_says_how_to_go_on(capsys):
+    with pytest.raises(KeyboardInterrupt), resumable("out"):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "stopped; what is done is kept, run the same command to continue in out\n"

@@ -13,7 +13,7 @@ from argus_arena.leaderboard.board import print_board
 from argus_arena.leaderboard.standings import Standing
 from argus_arena.requests import Comparison, RunRequest
 from argus_core.common.files import write_json
-from argus_core.common.progress import finished
+from argus_core.common.progress import finished, resumable
 from argus_core.errors import ArgusError
 
 
@@ -26,7 +26,7 @@ def compare_heads(request: RunRequest, comparison: Comparison) -> tuple[list[Sta
     began, out = time.perf_counter(), comparison.out
     comparing = Comparing(request, comparison)
     try:
-        with find_engine(comparison.engine, comparison.engine_options, out) as engine:
+        with resumable(out), find_engine(comparison.engine, comparison.engine_options, out) as engine:
             for _ in follow([comparing], engine, "compare"):
                 pass
     finally:

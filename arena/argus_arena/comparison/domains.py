@@ -19,6 +19,7 @@ from argus_arena.requests import CacheRequest, Comparison, RunRequest
 from argus_core.cli.early import named_data
 from argus_core.common.files import read_json, write_json, write_text
 from argus_core.common.folders import claim
+from argus_core.common.progress import resumable
 from argus_core.errors import ArgusError
 from argus_core.image import is_hidden
 from argus_core.plugins.data_spec import quoted
@@ -92,7 +93,7 @@ def compare_domains(
     specs = _with_earlier(out, domains)
     courses = [Domain(name, spec, run, tokens, comparison) for name, spec in specs.items()]
     try:
-        with find_engine(comparison.engine, comparison.engine_options, out) as engine:
+        with resumable(out), find_engine(comparison.engine, comparison.engine_options, out) as engine:
             for _ in follow(courses, engine, "domains"):
                 _write(out, courses)
     finally:

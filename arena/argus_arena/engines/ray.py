@@ -7,10 +7,12 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from argus_arena.engines.cells import Cell, Outcome
-from argus_arena.engines.engine import Engine, Remote, last_line
+from argus_arena.engines.engine import Count, Engine, NotNegative, Remote, last_line
 from argus_arena.engines.site import attempt_at
 from argus_core.common.extras import need
 from argus_core.errors import ArgusError
@@ -30,11 +32,11 @@ class Ray(Remote[Any]):
         self,
         out: Path,
         *,
-        cpus: float | None = None,
-        gpus: float | None = None,
-        memory: float = 0.0,
-        parallel: int = 0,
-        retries: int = 3,
+        cpus: Annotated[float, Field(gt=0)] | None = None,
+        gpus: NotNegative | None = None,
+        memory: NotNegative = 0.0,
+        parallel: Count = 0,
+        retries: Count = 3,
     ) -> None:
         super().__init__(out, parallel, retries)
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import, which reads it

@@ -6,10 +6,12 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from argus_arena.engines.cells import Cell, Outcome
-from argus_arena.engines.engine import Engine, Remote, last_line
+from argus_arena.engines.engine import Count, Engine, Positive, Remote, last_line
 from argus_arena.engines.site import JOBS, Site, attempt_at
 from argus_core.common.address import Address
 from argus_core.common.extras import need
@@ -34,10 +36,10 @@ class Slurm(Remote[Any]):
         self,
         out: Path,
         *,
-        time: int = 60,
-        cpus: int | None = None,
-        gpus: int | None = None,
-        memory: float | None = None,
+        time: Positive = 60,
+        cpus: Positive | None = None,
+        gpus: Count | None = None,
+        memory: Annotated[float, Field(gt=0)] | None = None,
         partition: str | None = None,
         account: str | None = None,
         qos: str | None = None,
@@ -45,8 +47,8 @@ class Slurm(Remote[Any]):
         setup: tuple[str, ...] = (),
         sbatch: Mapping[str, Any] | None = None,
         cluster: str = "slurm",
-        parallel: int = 0,
-        retries: int = 3,
+        parallel: Count = 0,
+        retries: Count = 3,
     ) -> None:
         super().__init__(out, parallel, retries)
         self._submitit: Any = need("submitit", "slurm")

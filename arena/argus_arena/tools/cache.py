@@ -81,7 +81,7 @@ def _write_split(
     batch = request.batch or batch_size([out, *(request.out / name for name in request.splits)], backbone.device)
     what = f"{counted(len(split), 'image')} on {spec.canvas.label}, views {','.join(spec.views)}, {batch} in a pass"
     with ProgressBar(f"cache {split.name}", len(split)) as bar:
-        of = "" if free is None else f" of {free / 1e9:.0f} GB free"
+        of = "" if free is None else f" of {free / 1e9:.3g} GB free"
         bar.print(f"{split.name}: {what}, about {size / 1e9:.2f} GB{of}")
         if left_out := split.left_out():
             bar.print(f"{split.name}: passed over {left_out}")
@@ -155,6 +155,8 @@ def verify_cache(folder: Path) -> list[str]:
     faults = [fault for path in caches_below(folder) for fault in verify(path)]
     if (folder / "manifest.json").exists():
         return faults
+    if not (folder / "backbone.json").is_file():
+        return [*faults, f"{folder}: the caching was not finished; run the same `arena cache` again"]
     try:
         splits = read_sealed(folder / "backbone.json")["splits"]
     except ArgusError as error:

@@ -10,7 +10,7 @@ from argus_arena.engines.find import find_engine
 from argus_arena.requests import CacheRequest
 from argus_arena.tools.cache import build_cache, holds_caches
 from argus_core.common.folders import claim
-from argus_core.common.progress import ProgressBar, finished
+from argus_core.common.progress import ProgressBar, finished, resumable
 from argus_core.errors import ArgusError
 
 
@@ -33,7 +33,8 @@ def write_caches(request: CacheRequest) -> None:
     if request.engine == "local":
         if request.parts or request.engine_options:
             raise ArgusError("--parts and --engine-set are about workers: add --engine ray or slurm, or leave them out")
-        return build_cache(request)
+        with resumable(request.out):
+            return build_cache(request)
     if request.part:
         raise ArgusError("--part is the share of one process: with an engine say how many there are, with --parts")
     _write_with_engine(request)
@@ -42,7 +43,10 @@ def write_caches(request: CacheRequest) -> None:
 def _write_with_engine(request: CacheRequest) -> None:
     claim(request.out, holds_caches, "caches")
     began, failures = time.perf_counter(), []
-    with find_engine(request.engine, request.engine_options, request.out) as engine:
+    with (
+        resumable(request.out),
+        find_engine(request.engine, request.engine_options, request.out) as engine,
+    ):
         cells = deque(cache_cells(request))
         bar = ProgressBar("cache", len(cells), "parts", every=float("inf"))
         for cell, outcome in engine.run(cells):
