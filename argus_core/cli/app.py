@@ -17,9 +17,12 @@ from argus_core.common.allocator import keep_memory
 from argus_core.errors import ArgusError
 from argus_core.registry.loading import debugging
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as of a shell."""
+
 
 def run_command(app: typer.Typer) -> None:
-    """Run ``app``: errors that the user can fix are one message and exit code 2, Ctrl-C is exit code 130."""
+    """Run ``app``: errors that the user can fix are one message and exit code 2, Ctrl-C is exit code 130 and a word."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may not be UTF-8
@@ -35,9 +38,11 @@ def run_command(app: typer.Typer) -> None:
         message = f"{error.filename}: {error.strerror}" if named else str(error)  # type: ignore[union-attr]
         print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as error:  # typer makes the latter of the former
+        if isinstance(error, SystemExit) and error.code != INTERRUPTED:
+            raise
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 PACKAGES = ("argus-perception", "torch", "timm")
