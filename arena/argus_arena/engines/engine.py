@@ -8,18 +8,15 @@ from collections import Counter, deque
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Generic, TypeVar
-
-from pydantic import Field
+from typing import Generic, TypeVar
 
 from argus_arena.engines.cells import Cell, Outcome, attempt
 from argus_arena.engines.site import Site
 from argus_core.errors import counted
 
 Job = TypeVar("Job", bound=Hashable)
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[float, Field(ge=0)]
+GRACE = 60.0
+"""Seconds that interrupted cells get to save their state."""
 
 
 class Engine(AbstractContextManager["Engine", None]):

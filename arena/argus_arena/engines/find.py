@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from argus_arena.engines.engine import Engine
 from argus_core.common.options import check_options, options_model
+from argus_core.registry.loading import import_object
 
 PLACES = {
     "local": "argus_arena.engines.engine:Local",
@@ -22,6 +22,5 @@ def find_engine(name: str, options: Mapping[str, Any], out: Path) -> Engine:
 
     Raises ArgusError for an option that it does not have, and for a missing library with what to install.
     """
-    module, _, attribute = PLACES[name].partition(":")
-    engine = getattr(import_module(module), attribute)
+    engine = import_object(PLACES[name])
     return engine(out, **check_options(options_model(engine), options, f"engine {name!r}"))

@@ -7,18 +7,15 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from argus_arena.engines.cells import Cell, Outcome
-from argus_arena.engines.engine import Count, Engine, NotNegative, Remote, last_line
+from argus_arena.engines.engine import GRACE, Engine, Remote, last_line
 from argus_arena.engines.site import attempt_at
 from argus_core.common.extras import need
 from argus_core.errors import ArgusError
-
-GRACE = 60.0
-"""Seconds that interrupted cells get to save their state."""
 
 
 class Ray(Remote[Any]):
@@ -32,11 +29,11 @@ class Ray(Remote[Any]):
         self,
         out: Path,
         *,
-        cpus: Annotated[float, Field(gt=0)] | None = None,
-        gpus: NotNegative | None = None,
-        memory: NotNegative = 0.0,
-        parallel: Count = 0,
-        retries: Count = 3,
+        cpus: PositiveFloat | None = None,
+        gpus: NonNegativeFloat | None = None,
+        memory: NonNegativeFloat = 0.0,
+        parallel: NonNegativeInt = 0,
+        retries: NonNegativeInt = 3,
     ) -> None:
         super().__init__(out, parallel, retries)
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import, which reads it

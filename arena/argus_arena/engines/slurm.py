@@ -6,12 +6,12 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from argus_arena.engines.cells import Cell, Outcome
-from argus_arena.engines.engine import Count, Engine, Positive, Remote, last_line
+from argus_arena.engines.engine import GRACE, Engine, Remote, last_line
 from argus_arena.engines.site import JOBS, Site, attempt_at
 from argus_core.common.address import Address
 from argus_core.common.extras import need
@@ -19,8 +19,6 @@ from argus_core.errors import ArgusError, counted
 
 POLL = 1.0
 """Seconds between two looks at the jobs."""
-GRACE = 60.0
-"""Seconds that interrupted cells get to save their state."""
 
 
 class Slurm(Remote[Any]):
@@ -36,10 +34,10 @@ class Slurm(Remote[Any]):
         self,
         out: Path,
         *,
-        time: Positive = 60,
-        cpus: Positive | None = None,
-        gpus: Count | None = None,
-        memory: Annotated[float, Field(gt=0)] | None = None,
+        time: PositiveInt = 60,
+        cpus: PositiveInt | None = None,
+        gpus: NonNegativeInt | None = None,
+        memory: PositiveFloat | None = None,
         partition: str | None = None,
         account: str | None = None,
         qos: str | None = None,
@@ -47,8 +45,8 @@ class Slurm(Remote[Any]):
         setup: tuple[str, ...] = (),
         sbatch: Mapping[str, Any] | None = None,
         cluster: str = "slurm",
-        parallel: Count = 0,
-        retries: Count = 3,
+        parallel: NonNegativeInt = 0,
+        retries: NonNegativeInt = 3,
     ) -> None:
         super().__init__(out, parallel, retries)
         self._submitit: Any = need("submitit", "slurm")

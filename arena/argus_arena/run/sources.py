@@ -209,13 +209,21 @@ def backbone_record(backbone: Backbone, weights: Path | None, options: dict[str,
     }
 
 
-def _cached_backbone(folder: Path, weights: str) -> Record:
+def read_backbone(folder: Path) -> Record:
+    """The record of the backbone of all caches in a folder; raises ArgusError if it is damaged, or not written yet."""
     file = folder / "backbone.json"
     if not file.is_file():
         raise ArgusError(f"{file} is missing: the caching was not finished; run the same `arena cache` again")
-    record = read_sealed(file)
+    return read_sealed(file)
+
+
+def _cached_backbone(folder: Path, weights: str) -> Record:
+    record = read_backbone(folder)
     if record["sha256"] != weights:
-        raise ArgusError(f"{file} is of other weights than the caches beside it; cache each backbone in its own folder")
+        raise ArgusError(
+            f"{folder / 'backbone.json'} is of other weights than the caches beside it; "
+            "cache each backbone in its own folder"
+        )
     return record
 
 

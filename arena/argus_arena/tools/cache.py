@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from argus_arena.engines.site import JOBS
 from argus_arena.requests import CacheRequest
 from argus_arena.run.data_faults import DataChecks, sizes_of
-from argus_arena.run.sources import backbone_record, find_tiles
+from argus_arena.run.sources import backbone_record, find_tiles, read_backbone
 from argus_core.cache import Cache, CacheSpec, estimate, info, verify, write_cache
 from argus_core.cache.seal import seal
 from argus_core.cache.writer import batch_size
@@ -66,7 +66,7 @@ def build_cache(request: CacheRequest) -> None:
         needs = Needs(request.layers, maps=request.maps, cls=request.cls)
         spec = CacheSpec(canvas, needs, views, request.dtype)
         _write_split(request, backbone, split, spec, request.out / request.splits[number], part)
-    _check_same_backbone(request.out / "backbone.json", record)
+    _check_same_backbone(request.out / "backbone.json", record)  # again: another process may have written meanwhile
     write_sealed(request.out / "backbone.json", {**record, "splits": list(request.splits)})
     for split, name in zip(splits, request.splits, strict=True):  # all sizes are known now
         checks.check(split, (), sizes_of(split, Cache.open(request.out / name)), learning=False)
@@ -155,10 +155,8 @@ def verify_cache(folder: Path) -> list[str]:
     faults = [fault for path in caches_below(folder) for fault in verify(path)]
     if (folder / "manifest.json").exists():
         return faults
-    if not (folder / "backbone.json").is_file():
-        return [*faults, f"{folder}: the caching was not finished; run the same `arena cache` again"]
     try:
-        splits = read_sealed(folder / "backbone.json")["splits"]
+        splits = read_backbone(folder)["splits"]
     except ArgusError as error:
         return [*faults, str(error)]
     return faults + [f"{folder / split}: missing" for split in splits if not (folder / split).is_dir()]

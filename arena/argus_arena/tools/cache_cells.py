@@ -43,10 +43,7 @@ def write_caches(request: CacheRequest) -> None:
 def _write_with_engine(request: CacheRequest) -> None:
     claim(request.out, holds_caches, "caches")
     began, failures = time.perf_counter(), []
-    with (
-        resumable(request.out),
-        find_engine(request.engine, request.engine_options, request.out) as engine,
-    ):
+    with resumable(request.out), find_engine(request.engine, request.engine_options, request.out) as engine:
         cells = deque(cache_cells(request))
         bar = ProgressBar("cache", len(cells), "parts", every=float("inf"))
         for cell, outcome in engine.run(cells):
