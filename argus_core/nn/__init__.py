@@ -1,6 +1,15 @@
 """Layers, losses and numerics that heads of several tasks share."""
 
 from argus_core.nn.class_text import ClassText
+from argus_core.nn.closed_form import (
+    Moments,
+    Rule,
+    class_logits,
+    discriminant,
+    find_penalty,
+    residual_variance,
+    ridge,
+)
 from argus_core.nn.cofiber import Mode, decompose, synthesize, upsample2
 from argus_core.nn.depth import BinLogits, SigLoss, SILog, bin_spread, canvas_depth, decode_bins
 from argus_core.nn.dpt import Decoder, four_layers
@@ -17,21 +26,28 @@ __all__ = [
     "Decoder",
     "MaskedBatchNorm2d",
     "Mode",
+    "Moments",
     "Plane",
     "Refine",
+    "Rule",
     "SILog",
     "SigLoss",
     "batch_total",
     "bin_spread",
     "canvas_depth",
+    "class_logits",
     "computes_bf16",
     "decode_bins",
     "decompose",
+    "discriminant",
     "enlarge",
+    "find_penalty",
     "four_layers",
     "full_precision",
     "merge_passes",
     "nearest",
+    "residual_variance",
+    "ridge",
     "soft_argmax",
     "synthesize",
     "total_over_batches",

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from argus_core.detection import DecodeOptions, DenseHead, DenseOutput, Level, centres, covers, grid_points
 from argus_core.errors import ArgusError
-from argus_core.nn import full_precision, total_over_batches
+from argus_core.nn import Moments, discriminant, full_precision, ridge, total_over_batches
 from argus_core.recipe import Recipe
 from argus_core.tasks.detect import BoxTarget, Detect
 from argus_core.tokens import FeatureInfo, Features, Needs, Taps, cell_mask, default_layers
-from argus_heads.closed_form import Moments, discriminant, ridge
 
 Batches = Iterable[tuple[Features, Sequence[BoxTarget]]]
 Cells = tuple[Tensor, Tensor, Tensor]

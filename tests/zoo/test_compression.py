@@ -7,8 +7,8 @@ import torch
 from planted_help import COCO, SMALL, VITB, ap50_after, make, scenes, size_of, stirred, tensors, whole
 
 from argus_core.errors import ArgusError
+from argus_core.nn import Moments
 from argus_core.tokens import FeatureInfo
-from argus_heads.closed_form import Moments
 from argus_heads.experimental.compression import Bottleneck, Compression, principal_components
 
 CHANNELS = 24

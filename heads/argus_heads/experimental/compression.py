@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from argus_core.detection import ConvGN, LightHead, light_taps
 from argus_core.errors import ArgusError
-from argus_core.nn import full_precision, total_over_batches
+from argus_core.nn import Moments, full_precision, total_over_batches
 from argus_core.tasks.detect import BoxTarget, Detect
 from argus_core.tokens import FeatureInfo, Features, cell_mask
-from argus_heads.closed_form import Moments
 
 REACH = 3.0
 """Deviations on either side of the mean that the quantiser covers."""

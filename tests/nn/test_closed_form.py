@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from argus_heads.closed_form import PENALTIES, Moments, discriminant, ridge
+from argus_core.nn.closed_form import PENALTIES, Moments, discriminant, ridge
 
 
 def rows(count, dim, seed=0, shift=0.0):
