@@ -1,5 +1,6 @@
 """Layers, losses and numerics that heads of several tasks share."""
 
+from argus_core.nn.cells import cell_counts, cell_means
 from argus_core.nn.class_text import ClassText
 from argus_core.nn.closed_form import (
     Moments,
@@ -35,6 +36,8 @@ __all__ = [
     "batch_total",
     "bin_spread",
     "canvas_depth",
+    "cell_counts",
+    "cell_means",
     "class_logits",
     "computes_bf16",
     "decode_bins",
