@@ -14,7 +14,7 @@ Rule = Literal["ridge", "lda"]
 PENALTIES = 10.0 ** torch.linspace(2, -6, 17, dtype=torch.float64)
 """Ridge penalties to choose from, largest first, as multiples of the mean eigenvalue of the inputs' scatter."""
 ABSENT = -30.0
-"""Logit of a class that has no samples."""
+"""Logit of a class that has no samples, from the mean of the others."""
 ROUNDING = 1e-10
 """Deviations below this share of the mean are rounding, not information."""
 
@@ -106,7 +106,7 @@ def class_logits(moments: Moments, inputs: int, rule: Rule) -> Tensor:
     """(inputs + 1, K) weights of linear logits from the moments of [x, indicators of K classes]; biases come last.
 
     Indicators may be shares. By ``ridge`` a logit is the regression of the indicator over the mean residual variance:
-    the log-likelihood of the class if residuals are Gaussian and alike. A class without samples gets the logit -30.
+    the log-likelihood of the class if residuals are Gaussian and alike. A class without samples is never the largest.
     """
     counts = (moments.count * moments.mean[inputs:]).clamp(min=0)
     if rule == "lda":
@@ -114,9 +114,14 @@ def class_logits(moments: Moments, inputs: int, rule: Rule) -> Tensor:
     else:
         weights = ridge(moments, inputs)
         weights = weights / residual_variance(moments, inputs, weights).mean().clamp(min=1e-6)
-    weights[:, counts <= 0] = 0
-    weights[-1, counts <= 0] = ABSENT
-    return weights
+    return _below_others(weights, counts <= 0)
+
+
+def _below_others(weights: Tensor, absent: Tensor) -> Tensor:
+    """The same logits; those of ``absent`` classes (K,) 30 below the mean of the others, thus never the largest."""
+    others = weights[:, ~absent].mean(dim=1) if not absent.all() else torch.zeros_like(weights[:, 0])
+    others[-1] += ABSENT
+    return torch.where(absent, others[:, None], weights)
 
 
 def _discriminants(moments: Moments, inputs: int, counts: Tensor) -> Tensor:

@@ -1,0 +1,87 @@
+"""A linear depth probe that is solved instead of trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from argus_core.errors import ArgusError
+from argus_core.head import Head
+from argus_core.nn import Moments, cell_means, full_precision, residual_variance, ridge, total_over_batches
+from argus_core.recipe import Recipe
+from argus_core.tasks.depth import Depth, DepthMaps, DepthTarget
+from argus_core.tokens import FeatureInfo, Features, Needs, Taps, default_layers, repeat_border
+
+
+@dataclass(frozen=True)
+class LogDepth:
+    """Natural logarithms (B, h, w) of metres, in cells of ``stride`` canvas pixels.
+
+    ``extent`` (B, 2) is where the images end, in canvas pixels.
+    """
+
+    logs: Tensor
+    stride: int
+    extent: Tensor
+
+
+class RidgeDepth(Head):
+    """The logarithm of every cell's depth by ridge regression; its error tells the deviation, a share of the depth.
+
+    One pass over the training split, no gradient; memory does not grow with it. The penalty is chosen by generalised
+    cross-validation. Layers and ``stride`` are as in ``depth.linear``. A head that was not fitted says the middle of
+    the task's range, in logarithms.
+    """
+
+    solves = Depth
+    recipe = Recipe(batch=16)
+
+    weight: Tensor
+    bias: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self, info: FeatureInfo, task: Depth, *, layers: tuple[int, ...] = (), stride: int | None = None
+    ) -> None:
+        super().__init__(info, task)
+        self.needs = Needs(layers=layers or default_layers(info))
+        self.taps = Taps(info, self.needs, stride=stride)
+        self.low, self.high = task.low, task.high
+        self.register_buffer("weight", torch.zeros(1, self.taps.channels))
+        self.register_buffer("bias", torch.tensor([self.low * self.high]).log() / 2)
+        self.register_buffer("deviation", torch.zeros(()))
+
+    def forward(self, features: Features) -> LogDepth:
+        """The logarithm of every cell's depth."""
+        x = self.taps(features).float()
+        with full_precision(x.device):
+            logs = F.conv2d(x, self.weight[:, :, None, None], self.bias)[:, 0]
+        return LogDepth(logs, self.taps.stride, features.extent)
+
+    def fit(self, batches: Iterable[tuple[Features, Sequence[DepthTarget]]]) -> None:
+        """Solve from the moments of cells and of the mean logarithm of their known depths."""
+        moments = total_over_batches(batches, self._moments)
+        if not moments.count:
+            raise ArgusError("no depth of the training split is known; use other images")
+        inputs = self.weight.shape[1]
+        weights = ridge(moments, inputs)
+        self.weight.copy_(weights[:-1].T)
+        self.bias.copy_(weights[-1])
+        self.deviation.copy_(residual_variance(moments, inputs, weights)[0].sqrt())
+
+    def _moments(self, features: Features, targets: Sequence[DepthTarget]) -> Moments:
+        depth = torch.stack([target.depth for target in targets])
+        known = depth > 0
+        logs, share = cell_means(torch.where(known, depth, 1).log(), known, self.taps.stride)
+        cells = self.taps(features).permute(0, 2, 3, 1)[share > 0]
+        return Moments.of(torch.cat([cells, logs[share > 0][:, None]], dim=1), share[share > 0])
+
+    def decode(self, output: LogDepth, canvas: tuple[int, int]) -> list[DepthMaps]:
+        """Depth within the task's range, and its deviation; padding repeats the image's border."""
+        logs = repeat_border(output.logs.float()[:, None], output.stride, output.extent)[:, 0]
+        depth = logs.exp().clamp(self.low, self.high)
+        return [DepthMaps(each, each * self.deviation, output.stride) for each in depth]
