@@ -96,6 +96,19 @@ def parse_value(text: str) -> Any:
     return text
 
 
+def parse_pairs(texts: Mapping[str, Any] | Iterable[str] | None) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as a dictionary, values parsed; a mapping is taken as it is."""
+    if isinstance(texts, Mapping):
+        return dict(texts)
+    values = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ArgusError(f"{text!r} is not KEY=VALUE")
+        values[key.strip()] = parse_value(value)
+    return values
+
+
 LARGEST = 16384
 """The largest side in pixels that commands accept: such an image takes 0.75 GiB."""
 

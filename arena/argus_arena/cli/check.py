@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from argus_arena.requests.fields import pairs
 from argus_arena.tools.check_subject import find_target
+from argus_core.common.options import parse_pairs
 from argus_core.errors import ArgusError
 from argus_core.plugins.files import is_file_spec
 
@@ -43,7 +43,7 @@ def check(
     from argus_arena.tools.check import make_report, show
 
     with contextlib.redirect_stdout(sys.stderr):  # what a stranger's code prints is no part of the report
-        report = make_report(name, kind, pairs(settings), _reasons(expect), only or ())
+        report = make_report(name, kind, parse_pairs(settings), _reasons(expect), only or ())
     if as_json:
         print(json.dumps(report.to_dict(), indent=2))
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,21 +21,8 @@ from argus_core.cli.early import (
     one_of,
     placed,
 )
-from argus_core.common.options import parse_value
+from argus_core.common.options import parse_pairs
 from argus_core.errors import ArgusError
-
-
-def pairs(texts: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
-    """``KEY=VALUE`` texts as a dictionary, values parsed; a mapping is taken as it is."""
-    if isinstance(texts, Mapping):
-        return dict(texts)
-    values = {}
-    for text in texts or ():
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ArgusError(f"{text!r} is not KEY=VALUE")
-        values[key.strip()] = parse_value(value)
-    return values
 
 
 def names(texts: str | Sequence[str]) -> tuple[str, ...]:
@@ -60,7 +47,7 @@ def option(check: Check, *names: str) -> Any:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(names)]
 Integers = Annotated[tuple[int, ...], BeforeValidator(integers)]
-Pairs = Annotated[dict[str, Any], BeforeValidator(pairs)]
+Pairs = Annotated[dict[str, Any], BeforeValidator(parse_pairs)]
 
 # Fields that several requests have.
 Data = Annotated[

@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 
 from typer.models import OptionInfo
 
-from argus_arena.requests.fields import pairs
 from argus_arena.requests.models import Request, RunRequest
-from argus_core.common.options import check_options
+from argus_core.common.options import check_options, parse_pairs
 from argus_core.errors import ArgusError, unknown
 
 R = TypeVar("R", bound=Request)
@@ -43,7 +42,7 @@ def make_request(options: Mapping[str, Any], file: Path | None = None) -> RunReq
     settings = in_file.pop("set", {})
     if not isinstance(settings, Mapping):
         raise ArgusError(f"set = {settings!r} in {file} is not a table; write [set] and below it key = value")
-    values = {**in_file, **options, "settings": {**settings, **pairs(options.get("settings"))}}
+    values = {**in_file, **options, "settings": {**settings, **parse_pairs(options.get("settings"))}}
     for key, needed in NEEDED.items():
         if not values.get(key):
             raise ArgusError(f"{key} is not given; add {needed}")
