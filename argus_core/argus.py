@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,11 +15,14 @@ from argus_core.model.questions import Questions
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from argus_core.canvas import Canvas
+    from argus_core.data import Split
     from argus_core.export.folder import ExportReport
     from argus_core.export.int8 import Images
     from argus_core.model.plan import Plan
     from argus_core.model.watch import WatchedFrame
     from argus_core.saving.push import Upload
+    from argus_core.teach.teach import Taught
 
 __all__ = ["Argus"]
 
@@ -75,6 +79,33 @@ class Argus(Questions):
         from argus_core.model.watch import watch
 
         return watch(self, source, every, limit, tasks, return_confidence, embeddings, track)
+
+    def teach(
+        self,
+        data: str | Path | Split,
+        task: str | None = None,
+        *,
+        head: str | None = None,
+        name: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        canvas: Canvas | None = None,
+        split: str | None = None,
+        folds: int = 5,
+        replace: bool = False,
+        accept_faults: bool = False,
+    ) -> Taught:
+        """Add a head that is solved, in seconds, from a few annotated images; returns what was learnt, and how well.
+
+        ``data`` is a data spec, a path, or a split, of which ``split`` is learned from, by default ``train`` or the
+        only one. ``head`` is a registered head that is solved, with ``options``, by default the ridge head of the
+        ``task``; ``name`` is what this model calls it, by default after the data. It looks at the canvas of a head of
+        its task, or at ``canvas``. The score is cross-validated in ``folds`` parts, none below 2. Raises ArgusError
+        for a name that is taken, unless the new head shall ``replace`` the other, and for data that cannot teach.
+        """
+        from argus_core.teach.teach import TeachOptions, teach
+
+        asked = TeachOptions(task, head, name, split, canvas, options or {}, folds, replace, accept_faults)
+        return teach(self, data, asked, lambda text: warnings.warn(text, stacklevel=2))
 
     def save(self, folder: str | Path, variant: str | None = None, per_head: bool = False) -> None:
         """Write weights and config.json, see ``saving.write``; variant ``bf16_backbone`` makes a smaller file."""

@@ -17,6 +17,7 @@ COMMANDS = {
     "detect": "argus_core.cli.ask:detect",
     "correspond": "argus_core.cli.ask:correspond",
     "features": "argus_core.cli.ask:features",
+    "teach": "argus_core.cli.teach:teach",
     "build": "argus_core.cli.models:build",
     "info": "argus_core.cli.models:info",
     "export": "argus_core.cli.models:export",

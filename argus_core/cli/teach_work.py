@@ -1,0 +1,71 @@
+"""The work of the command that teaches."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from argus_core.argus import Argus
+from argus_core.canvas import Canvas
+from argus_core.cli.load import open_model
+from argus_core.cli.teach import TeachRequest
+from argus_core.common.license import require
+from argus_core.common.options import parse_size
+from argus_core.common.progress import ProgressBar, duration, finished, working
+from argus_core.teach.teach import Taught, TeachOptions, teach
+
+
+def teach_model(request: TeachRequest, settings: Mapping[str, Any]) -> None:
+    """Solve the head, write the model with it, and suggest images, as far as each is asked for."""
+    argus = open_model(request.model, request.device, license=request.require_license)
+    name = request.name
+    if request.data is not None:
+        taught = _teach(argus, request, settings)
+        require(argus, request.require_license)
+        _print(taught)
+        name = taught.name
+        if request.out is not None:
+            _save(argus, request, taught)
+    if request.suggest is not None:
+        raise NotImplementedError(name)
+
+
+def _teach(argus: Argus, request: TeachRequest, settings: Mapping[str, Any]) -> Taught:
+    assert request.data is not None
+    options = TeachOptions(
+        task=request.task,
+        head=request.head,
+        name=request.name,
+        split=request.split,
+        canvas=None if request.canvas is None else Canvas(*parse_size(request.canvas)),
+        options=settings,
+        folds=request.folds,
+        replace=request.replace,
+        accept_faults=request.accept_faults,
+    )
+    with ProgressBar("teach") as bar:
+        return teach(argus, request.data, options, lambda text: bar.print(f"warning: {text}"), _progress(bar))
+
+
+def _progress(bar: ProgressBar) -> Any:
+    return lambda done, total: bar.update(done, total=total)
+
+
+def _print(taught: Taught) -> None:
+    print(f"{taught}\ntaught in {duration(taught.seconds)}")
+    for note in taught.notes:
+        print(f"notice: {note}", file=sys.stderr)
+
+
+def _save(argus: Argus, request: TeachRequest, taught: Taught) -> None:
+    """Write the model, and say how it is asked."""
+    assert request.out is not None
+    start = time.perf_counter()
+    with working("write"):
+        argus.save(request.out, variant=request.variant)
+    alike = [name for name in argus.heads if argus.head(name).task.name == taught.task]
+    which = f" --head {taught.name}" if len(alike) > 1 else ""
+    finished("model", request.out, time.perf_counter() - start)
+    print(f"argus {taught.task} PHOTO --model {request.out}{which}")
