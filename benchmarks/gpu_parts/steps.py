@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from argus_arena.distributed import Distributed, join_processes
-from argus_arena.training.learner import Trial
 from argus_arena.training.schedule import Phase
+from argus_arena.training.trial import Trial
 from argus_core.registry import HEADS
 from argus_core.testing.heads.subject import Subject
 from argus_core.testing.kit.far_device import FAR, FarDevice

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from argus_arena.distributed import Distributed
-from argus_arena.training.learner import Trial
 from argus_arena.training.schedule import Phase
+from argus_arena.training.trial import Trial
 from argus_core.recipe import Recipe
 from argus_core.tasks.segment import Segment
 from argus_core.tokens import FeatureInfo

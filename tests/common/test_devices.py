@@ -9,8 +9,8 @@ from torch import Tensor
 
 from argus_arena.distributed import Distributed
 from argus_arena.run.batches import targets_to
-from argus_arena.training.learner import Trial
 from argus_arena.training.schedule import Phase
+from argus_arena.training.trial import Trial
 from argus_core.backbones.tiny import tiny
 from argus_core.canvas import Canvas
 from argus_core.common.device import free_memory

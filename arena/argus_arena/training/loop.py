@@ -13,8 +13,9 @@ from argus_arena.run.batches import FitBatches, TrainingData, batch_to, step_bat
 from argus_arena.scoring.evaluate import evaluate
 from argus_arena.scoring.rules import Scoring
 from argus_arena.training.checkpoints import Checkpoints, finite
-from argus_arena.training.learner import Learner, without_prefix
+from argus_arena.training.learner import Learner
 from argus_arena.training.schedule import evaluation_steps
+from argus_arena.training.trial import without_prefix
 from argus_core.errors import ArgusError
 from argus_core.registry.loading import debugging, describe_error, home_of
 from argus_core.saving.checkpoint import load_state
