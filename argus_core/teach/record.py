@@ -21,11 +21,18 @@ def head_record(
     spec: str, split: Split, canvas: Canvas, backbone: Backbone, shown: Mapping[str, int], seconds: float
 ) -> dict[str, Any]:
     """Data, tokens and terms of a head that was solved from all images of a split."""
-    data = {"split": split.name, "images": len(split), "sha256": split.annotation_digest()}
-    taught = {"when": datetime.now(timezone.utc).isoformat(timespec="seconds"), "seconds": round(seconds, 2)}
+    train = {"split": split.name, "images": len(split), "sha256": split.annotation_digest()}
+    counts = {"images_of_classes": dict(shown)} if shown else {}
+    return taught_record(spec, train, canvas, backbone, {"seconds": round(seconds, 2), **counts})
+
+
+def taught_record(
+    spec: str, train: Mapping[str, Any], canvas: Canvas, backbone: Backbone, taught: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Data, tokens and terms of a head that was solved just now; ``train`` and ``taught`` say from what, and how."""
     return {
-        "data": {"spec": spec, "train": data},
-        "taught": {**taught, **({"images_of_classes": dict(shown)} if shown else {})},
+        "data": {"spec": spec, "train": dict(train)},
+        "taught": {"when": datetime.now(timezone.utc).isoformat(timespec="seconds"), **taught},
         "tokens": {
             "from": "live",
             "canvas": canvas.to_dict(),
