@@ -1,4 +1,4 @@
-"""Data sets: COCO, YOLO, VOC, tables, class folders, masks, depth maps, pairs, benchmarks, and procedural scenes."""
+"""Data sets: COCO, YOLO, VOC, tables, class folders, masks, depth maps, clicks, pairs, benchmarks, scenes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from argus_data.hf import open_hf
 from argus_data.layouts import known_layouts
 from argus_data.pairs import open_pairs, open_pf_willow, open_spair
 from argus_data.scenes import open_scene_pairs, open_scenes
-from argus_data.tables import open_table
+from argus_data.tables import open_clicks, open_table
 from argus_data.voc import open_voc
 from argus_data.yolo import open_yolo
 
@@ -23,6 +23,7 @@ def argus_datasets() -> Mapping[str, Opener]:
     return {
         "ade20k": open_ade20k,
         "cityscapes": open_cityscapes,
+        "clicks": open_clicks,
         "coco": open_coco,
         "csv": open_table,
         "folder": open_folder,

@@ -12,6 +12,7 @@ from argus_data.coco.layout import coco_layout
 from argus_data.files.images import split_folders
 from argus_data.folders.imagenet import DEVKIT, MAPPING
 from argus_data.hf.data_set import hf_layout
+from argus_data.tables.clicks import click_layout
 from argus_data.tables.data_set import table_layout
 from argus_data.voc.layout import voc_layout
 from argus_data.yolo.image_files import unnamed_labels
@@ -37,6 +38,7 @@ def known_layouts() -> Mapping[str, Layout]:
         "folder": Layout("train/CLASS/IMAGES, or several CLASS/IMAGES", _class_folders),
         "hf": Layout("dataset_dict.json or state.json of save_to_disk, metadata.csv or .jsonl, or parquet", hf_layout),
         "csv": Layout("a CSV or TSV file with columns of images and labels, or train.csv", table_layout),
+        "clicks": Layout("clicks.csv or clicks.json beside images", click_layout),
         "imagenet": Layout(f"train/SYNSET/ beside {MAPPING} or the devkit", _imagenet),
         "images,masks=masks,classes=classes.json": Layout(
             "images/ beside masks/ and classes.json", _all_of("images/", "masks/", "classes.json")

@@ -15,6 +15,8 @@ from argus_data.tables.splits import BareSplit, BoxRows, ClassRows, Part, row_fa
 from argus_data.tables.table_file import TABLES, Row, Table, has_known_columns, read_table
 
 ROBOFLOW = ("_annotations.csv", "_classes.csv")
+CLICKS = "clicks.csv"
+"""A table of clicks, which label points of images."""
 SAMPLE = "submission"
 """In the names of tables that show competitors how to write results, and are no data."""
 LOOKED = 20
@@ -47,14 +49,14 @@ def open_table(
     files = find_tables(root)
     first = next(iter(files))  # others may be published without labels
     tables = {name: read_table(file, columns, named, need_labels=name == first) for name, file in files.items()}
-    parts = [part for name, table in tables.items() for part in _parts(name, table, images)]
+    parts = [part for name, table in tables.items() for part in parts_of(name, table, images)]
     labelled = [part for part in parts if part.labelled]
     boxes = {part.table.has_boxes for part in labelled}
     if len(boxes) > 1:
         raise ArgusError(f"of {' and '.join(str(table.file) for table in tables.values())} only some have boxes")
     rows = {part.name: (BoxRows if True in boxes else ClassRows)(part, limit) for part in labelled}
     used = set[str]().union(*(part.labels for part in rows.values()))
-    classes = _classes(used or {row.cells["label"] for part in labelled for _, row in part.rows} - {""})
+    classes = sorted_classes(used or {row.cells["label"] for part in labelled for _, row in part.rows} - {""})
     if not classes:
         raise ArgusError(f"{tables[first].file} gives no image a class; its column of labels is empty")
     return {part.name: rows[part.name].split(classes) if part.labelled else BareSplit(part, limit) for part in parts}
@@ -85,7 +87,7 @@ def find_tables(root: Path) -> dict[str, Path]:
     )
 
 
-def _parts(name: str, table: Table, images: str) -> Iterator[Part]:
+def parts_of(name: str, table: Table, images: str) -> Iterator[Part]:
     """The rows of each split of a table whose images are there; the first tells of the rows that could be of any."""
     groups: dict[str, list[Row]] = {}
     for row in table.rows:
@@ -102,7 +104,7 @@ def _part(split: str, table: Table, rows: Sequence[Row], images: str) -> Part:
     total = sum(row.dropped for row in rows if row.what) + len(usable)
     lost = [(row, row.what, row.kind) for row in rows if row.what]
     if not usable:
-        raise ArgusError(f"{table.file}: no row of {split} can be used; line {lost[0][0].line}: {lost[0][1]}")
+        raise ArgusError(f"{table.file}: no row of {split} can be used; {table.unit} {lost[0][0].line}: {lost[0][1]}")
     folder, keys = find_images(table.file, [row.cells["image"] for row in usable], images, split)
     lost += [
         (row, f"there is no image {row.cells['image'] or 'without a name'}", "rows whose image is not there")
@@ -121,13 +123,12 @@ def _split_of(row: Row, table: Table) -> str:
     value = row.cells["split"].casefold()
     split = next((split for split, words in SPLITS.items() if value in words), None)
     if split is None:
-        raise ArgusError(
-            f"{table.file}, line {row.line}: split {row.cells['split']!r} is not one of train, val and test; correct it"
-        )
+        place = f"{table.file}, {table.unit} {row.line}"
+        raise ArgusError(f"{place}: split {row.cells['split']!r} is not one of train, val and test; correct it")
     return split
 
 
-def _classes(classes: Set[str]) -> list[str]:
+def sorted_classes(classes: Set[str]) -> list[str]:
     """The classes in order of number if they are numbers, else of name."""
     return sorted(classes, key=int) if all(label.isdecimal() for label in classes) else sorted(classes)
 
@@ -143,7 +144,7 @@ def table_layout(path: Path) -> str:
         file = next(iter(find_tables(path).values()))
     except ArgusError:
         return ""
-    if file.stem == "metadata" and path.is_dir():  # that is for hf:
+    if (file.stem == "metadata" and path.is_dir()) or file.name == CLICKS:  # these are for hf: and clicks:
         return ""
     if not has_known_columns(file):
         if path.is_dir() and not _has_images(path):

@@ -43,7 +43,7 @@ class Part:
 
 def row_fault(split: str, table: Table, row: Row, what: str, kind: str, *, total: int) -> Fault:
     """A fault of one row, which is left out of ``total`` unless that is 0."""
-    return Fault(f"{split}, {table.file.name}, line {row.line}", what, total > 0, kind, total=total)
+    return Fault(f"{split}, {table.file.name}, {table.unit} {row.line}", what, total > 0, kind, total=total)
 
 
 class BareSplit(ImageSplit):

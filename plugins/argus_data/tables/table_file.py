@@ -32,6 +32,8 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "ymin": ("ymin", "y1", "top"),
     "xmax": ("xmax", "x2", "right"),
     "ymax": ("ymax", "y2", "bottom"),
+    "x": ("x",),
+    "y": ("y",),
 }
 """What a column may be called, without regard to case, blanks and signs; the first name that is there counts."""
 
@@ -52,11 +54,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A file, what its columns mean, and its rows, with those that cannot be used."""
+    """A file, what its columns mean, and its rows, with those that cannot be used; ``unit`` is what it has them in."""
 
     file: Path
     columns: frozenset[str]
     rows: list[Row]
+    unit: str = "line"
 
     @property
     def has_boxes(self) -> bool:
