@@ -25,11 +25,12 @@ SIZES = (1, 2, 5, 10, 50)
 
 
 class Method(NamedTuple):
-    """A head with options; ``steps`` of training, none if it is solved."""
+    """A head with options; ``steps`` of training with ``batch`` images, none if it is solved."""
 
     head: str
     options: Mapping[str, Any] = {}
     steps: int = 0
+    batch: int = 4
 
 
 METHODS: dict[str, dict[str, Method]] = {
@@ -37,17 +38,17 @@ METHODS: dict[str, dict[str, Method]] = {
         "ridge": Method("classify.ridge", {"rule": "ridge"}),
         "lda": Method("classify.ridge", {"rule": "lda"}),
         "kNN": Method("classify.knn"),
-        "trained": Method("classify.linear", {}, 600),
+        "trained": Method("classify.linear", {}, 600, 8),
     },
     "segment": {
         "ridge": Method("segment.ridge", {"rule": "ridge"}),
         "lda": Method("segment.ridge", {"rule": "lda"}),
-        "trained": Method("segment.linear", {}, 200),
+        "trained": Method("segment.linear", {}, 150),
     },
-    "depth": {"ridge": Method("depth.ridge"), "trained": Method("depth.linear", {}, 300)},
+    "depth": {"ridge": Method("depth.ridge"), "trained": Method("depth.linear", {}, 150)},
     "detect": {
         "solved": Method("detect.closed_form"),
-        "trained": Method("detect.slim_fcos", {"width": 64}, 200),
+        "trained": Method("detect.slim_fcos", {"width": 64}, 150),
     },
 }
 
@@ -67,7 +68,7 @@ def score(bench: Bench, task: str, method: Method, images: Sequence[Place], seed
     """The score of a head that learnt from some images, and its seconds; of a sweep that of the best rate."""
     began, head = time.perf_counter(), bench.make(method.head, method.options, seed)
     if method.steps:
-        heads = bench.teach(head, images, method.steps, seed)
+        heads = bench.teach(head, images, method.steps, method.batch, seed)
     else:
         bench.solve(head, images)
         heads = {"solved": head}
@@ -76,11 +77,14 @@ def score(bench: Bench, task: str, method: Method, images: Sequence[Place], seed
     return {"score": max(scores) if HIGHER[metric] else min(scores), "seconds": seconds}
 
 
-def curves(bench: Bench, name: str, task: str, seeds: int, done: set[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+def curves(
+    bench: Bench, name: str, task: str, options: argparse.Namespace, done: set[tuple[Any, ...]]
+) -> Iterator[dict[str, Any]]:
     """A row per method, size and seed that is not done."""
-    for seed in range(seeds):
+    methods = {name: how for name, how in METHODS[task].items() if name in options.methods}
+    for seed in range(options.seeds):
         for size in SIZES:
-            for method, how in METHODS[task].items():
+            for method, how in methods.items():
                 key = {"data": name, "task": task, "method": method, "size": size, "seed": seed}
                 if tuple(key.values()) in done:
                     continue
@@ -115,6 +119,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", nargs="*", default=list(SETS), choices=list(SETS))
     parser.add_argument("--backbone", default=shlex.join(LITE0), help="options of `arena cache`")
+    parser.add_argument("--methods", nargs="*", default=["ridge", "lda", "solved", "kNN", "trained"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--draw", type=Path, help="SVG file of the curves")
     options = parser.parse_args()
@@ -124,7 +129,7 @@ def main() -> None:
         folder = SETS[name].cache(options.data, options.out / "caches", shlex.split(options.backbone))
         bench = Bench(SETS[name].data(options.data), folder)
         for task in SETS[name].tasks:
-            for row in curves(bench, name, task, options.seeds, done):
+            for row in curves(bench, name, task, options, done):
                 with file.open("a") as lines:
                     lines.write(json.dumps(row) + "\n")
                 print(" ".join(f"{key} {value}" for key, value in row.items()), flush=True)

@@ -227,11 +227,12 @@ class Bench:
             head.fit(FitBatches(self._learning(head, images, head.recipe.batch, 0), head, head.recipe.batch, WORLD))
         return time.perf_counter() - began
 
-    def teach(self, head: Head, images: Sequence[Place], steps: int, seed: int) -> dict[str, Head]:
-        """Train a head by its recipe, suited to the number of images and of ``steps``; returns its variants."""
-        wanted = head.recipe.model_copy(update={"steps": steps, "epochs": 1})
-        recipe = suited_recipe(head.recipe, wanted, ("steps",), len(images))
-        data = self._learning(head, images, min(recipe.batch, len(images)), seed)
+    def teach(self, head: Head, images: Sequence[Place], steps: int, batch: int, seed: int) -> dict[str, Head]:
+        """Train a head by its recipe, suited to so many ``steps`` of ``batch`` images; returns its variants."""
+        batch = min(batch, len(images))
+        wanted = head.recipe.model_copy(update={"steps": steps, "epochs": 1, "batch": batch})
+        recipe = suited_recipe(head.recipe, wanted, ("steps", "batch"), len(images))
+        data = self._learning(head, images, batch, seed)
         learner = Learner("trained", head, recipe, data.order.steps_per_epoch, seed, WORLD)
         learner.start([])
         for step in range(learner.steps):
