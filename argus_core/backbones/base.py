@@ -78,7 +78,7 @@ class Backbone(nn.Module):
     @property
     def norm(self) -> FinalNorm | None:
         """The final LayerNorm, for all layers of a plain transformer, else for the last; None if there is none."""
-        layer = _final_norm(self.model)
+        layer = final_norm(self.model)
         if layer is None:
             return None
         weight = torch.ones(layer.normalized_shape) if layer.weight is None else layer.weight.detach().float()
@@ -228,7 +228,8 @@ def fit_to_grid(images: Tensor, multiple: int, how: Literal["crop", "pad"]) -> T
     return images[..., : height - height % multiple, : width - width % multiple]
 
 
-def _final_norm(model: nn.Module) -> nn.LayerNorm | None:
+def final_norm(model: nn.Module) -> nn.LayerNorm | None:
+    """The LayerNorm behind a network's last layer, if it has one."""
     for owner in (model, getattr(model, "head", None)):
         layer = getattr(owner, "norm", None)
         if isinstance(layer, nn.LayerNorm):

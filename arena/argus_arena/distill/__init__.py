@@ -1,0 +1,1 @@
+"""Distillation: a student backbone learns to answer as several teachers do, in stages that a recipe lists."""
