@@ -55,7 +55,8 @@ def trained(bench: Bench, task: str, folder: Path, seeds: int) -> tuple[list[flo
         arguments = ("--heads", kind.trained, "--data", bench.spec, "--cache", str(bench.folder), "--task", task)
         arena("compare", *arguments, "--seeds", str(seeds), "--out", str(folder))
         rows = _rows(folder, kind.trained)
-    return [row["metrics"][kind.metric] for row in rows], statistics.median(row["train_seconds"] for row in rows)
+    seconds = statistics.median(row["train_seconds"] for row in rows) if rows else float("nan")
+    return [row["metrics"][kind.metric] for row in rows], seconds
 
 
 def _rows(folder: Path, head: str) -> list[dict[str, Any]]:
@@ -80,7 +81,8 @@ def measure(bench: Bench, task: str, options: argparse.Namespace, folder: Path) 
     """Everything about one task of one data set."""
     kind = TASKS[task]
     values, seconds = trained(bench, task, folder, options.seeds)
-    mean, own = statistics.mean(values), solved(bench, task)
+    own = solved(bench, task)
+    mean = statistics.mean(values) if values else float("nan")
     ratio = own["score"] / mean if HIGHER[kind.metric] else mean / own["score"]
     return {
         "task": task,
@@ -126,7 +128,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", nargs="*", default=list(SETS), choices=list(SETS))
     parser.add_argument("--backbone", default=shlex.join(LITE0), help="options of `arena cache`")
-    parser.add_argument("--seeds", type=int, default=3, help="of the trained heads")
+    parser.add_argument("--seeds", type=int, default=3, help="of the trained heads; 0 trains none")
     parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
