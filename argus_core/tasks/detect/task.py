@@ -36,7 +36,7 @@ class Detect(Task):
     """
 
     name: ClassVar[str] = "detect"
-    floor: ClassVar[str] = "detect.analytic_person"
+    floor: ClassVar[str] = "detect.closed_form"
     classes: ClassNames
     categories: tuple[int, ...] = ()
 
