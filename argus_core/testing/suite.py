@@ -11,7 +11,7 @@ from argus_core.tasks import Task
 from argus_core.testing import backbones, data
 from argus_core.testing.backbones import BackboneSubject
 from argus_core.testing.data import DataSource, DataSubject
-from argus_core.testing.heads import contract, cost, graphs, passes, pyramid, training
+from argus_core.testing.heads import contract, cost, graphs, passes, pyramid, solved, training
 from argus_core.testing.heads.subject import Subject
 from argus_core.testing.kit.runner import Kit, Options, Reasons
 from argus_core.testing.tasks import definition, metric, truth
@@ -46,6 +46,10 @@ HEAD_CHECKS: Mapping[str, Callable[[Subject], None]] = _table(
     training.gradients,
     training.learns,
     training.bfloat16,
+    solved.fit_parts,
+    solved.fit_ignored,
+    solved.fit_again,
+    solved.fit_degenerate,
     cost.many_objects,
     graphs.exports,
     graphs.compiles,

@@ -15,6 +15,7 @@ from argus_core.testing.heads.subject import (
     Subject,
     fit,
     float_tensors,
+    image_cells,
     outputs,
     predict,
     run,
@@ -99,8 +100,7 @@ def _item(many: Tensor, single: Tensor, index: int) -> Tensor:
 def padding(subject: Subject) -> None:
     """Whatever lies in padding, nothing is predicted there and the loss does not look there."""
     head, tokens, targets = subject.ready((128, 256))
-    noise = {layer: torch.where(_mask(tokens, layer), x, 3 * torch.ones_like(x)) for layer, x in tokens.maps.items()}
-    for batch in (tokens, with_maps(tokens, noise)):
+    for batch in (tokens, fill_padding(tokens)):
         for prediction, extent in zip(predict(head, batch), tokens.extent.tolist(), strict=True):
             subject.task.inside(prediction, (extent[0], extent[1]))
     if not head.trained:
@@ -120,9 +120,10 @@ def _check_gradient(gradient: Tensor | None, tokens: Tokens) -> None:
     assert not (gradient * beyond).any(), f"the loss looks at padding of the {tuple(gradient.shape)} output"
 
 
-def _mask(tokens: Tokens, layer: int) -> Tensor:
-    maps = tokens.maps[layer]
-    return cell_mask(tokens.extent, tokens.info.strides[layer], (maps.shape[2], maps.shape[3]))
+def fill_padding(tokens: Tokens) -> Tokens:
+    """The same tokens with numbers in padding."""
+    noise = {layer: torch.where(image_cells(tokens, layer), x, 3.0) for layer, x in tokens.maps.items()}
+    return with_maps(tokens, noise)
 
 
 def cached_is_live(subject: Subject) -> None:
@@ -139,7 +140,7 @@ def _stored(tokens: Tokens, layer: int) -> Tensor:
     """A map rebuilt from the rows that a cache keeps: those of cells with image, channels last."""
     batch, channels, rows, columns = tokens.maps[layer].shape
     cells = torch.zeros(batch, rows, columns, channels)
-    cells[_mask(tokens, layer)[:, 0]] = rows_of(tokens, f"maps.{layer}", layer)
+    cells[image_cells(tokens, layer)[:, 0]] = rows_of(tokens, f"maps.{layer}", layer)
     return cells.permute(0, 3, 1, 2)
 
 

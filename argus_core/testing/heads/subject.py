@@ -13,7 +13,7 @@ from argus_core.head import Head
 from argus_core.registry import HEADS
 from argus_core.saving.build import head_class, make_head
 from argus_core.tasks import Task
-from argus_core.tokens import FeatureInfo, Tokens
+from argus_core.tokens import FeatureInfo, Tokens, cell_mask
 
 INFO = FeatureInfo.vit(channels=48)
 """A plain transformer of 12 blocks, 16-pixel patches and 5 prefix tokens, narrow enough for a CPU."""
@@ -135,6 +135,18 @@ def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
 def with_maps(tokens: Tokens, maps: Mapping[int, Tensor]) -> Tokens:
     """The same tokens with other maps."""
     return replace(tokens, maps=maps)
+
+
+def image_cells(tokens: Tokens, layer: int) -> Tensor:
+    """(B, 1, h, w) bool: which cells of a layer hold image."""
+    maps = tokens.maps[layer]
+    return cell_mask(tokens.extent, tokens.info.strides[layer], (maps.shape[2], maps.shape[3]))
+
+
+def changed(tokens: Tokens, change: Callable[[Tensor], Tensor]) -> Tokens:
+    """The same tokens with every one of an image changed; padding stays zero."""
+    maps = {layer: change(x) * image_cells(tokens, layer) for layer, x in tokens.maps.items()}
+    return replace(tokens, maps=maps, prefix={layer: change(x) for layer, x in tokens.prefix.items()})
 
 
 def total(terms: Mapping[str, Tensor]) -> Tensor:
