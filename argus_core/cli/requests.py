@@ -266,6 +266,10 @@ class ServeRequest:
     urls: Annotated[
         bool, typer.Option("--urls", help="also fetch images from public web addresses that clients name")
     ] = False
+    taught: Annotated[
+        Path | None,
+        typer.Option("--taught", callback=checked(check_out), help="folder for models that are taught on the page"),
+    ] = None
     canvas: CanvasSize = None
     tiles: TileSize = None
     overlap: Overlap = None

@@ -36,6 +36,7 @@ def serve_model(request: ServeRequest, listener: socket) -> None:
         max_bytes=round(request.max_upload_mb * MEGA),
         max_pixels=round(request.max_megapixels * MEGA),
         max_images=request.max_images,
+        taught=request.taught,
     )
     Image.MAX_IMAGE_PIXELS = settings.max_pixels  # larger ones are refused before they are decoded
     app = make_app(argus, settings)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
+
+from argus_core.serve.refusal import Refusal
 
 
 class Sized(Protocol):
@@ -45,6 +48,13 @@ class Kept(Generic[T]):
             if value is not None:
                 self._values.move_to_end(key)
             return value
+
+    def all(self, keys: Sequence[str]) -> list[T]:
+        """The values of all keys; raises ``Refusal`` if one is gone."""
+        found = [value for value in map(self.get, keys) if value is not None]
+        if len(found) < len(keys):
+            raise Refusal("this photograph is not kept any more; send it again", 404)
+        return found
 
     def put(self, key: str, value: T) -> None:
         """Keep a value, in place of an earlier one of that key."""

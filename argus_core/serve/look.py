@@ -19,10 +19,11 @@ from argus_core.canvas import Placement
 from argus_core.draw.features import Cells
 from argus_core.draw.palette import Pixels
 from argus_core.errors import ArgusError
+from argus_core.head import Head
 from argus_core.model.composition import Pass, run_passes
 from argus_core.model.shrunk import Shrunk
 from argus_core.serve.layers import Layer, layer_of
-from argus_core.tasks import Result
+from argus_core.tasks import Result, Task
 from argus_core.tasks.correspond import Described
 from argus_core.tasks.correspond.descriptors import Search
 from argus_core.tokens import Needs, PlacedTokens
@@ -106,18 +107,21 @@ class Look:
 
 
 @torch.no_grad()
-def look(argus: Argus, image: Pixels) -> Look:
-    """Encode an image once for each canvas, and ask all heads; maps are as large as a screen at most."""
+def look(argus: Argus, image: Pixels, taught: Needs | None = None) -> Look:
+    """Encode an image once for each canvas, and ask all heads; maps are as large as a screen at most.
+
+    ``taught`` is what heads read that may be solved later, from the tokens that are shown.
+    """
     start = time.perf_counter()
     size, layer = (image.shape[0], image.shape[1]), argus.embedding_layers.objects
     passes = sorted(argus.passes(None, argus.tiling, size), key=lambda group: _rank(argus, group))
     encoded = []
     for number, group in enumerate(passes):
-        needs = group.needs if number else group.needs | Needs((layer,))
+        needs = group.needs if number else group.needs | Needs((layer,)) | (taught or group.needs)
         encoded.append(EncodedPass(group, argus.tokens([image], group.canvas, needs).to("cpu")))
-    dense, rest = (_predict(argus, encoded, is_dense, _shown(size) if is_dense else size) for is_dense in (True, False))
-    described, by = _described(rest, encoded[0].placed, layer)
-    layers = {name: layer_of(result) for name, result in _results(argus, dense | rest, size).items()}
+    predictions = _predict(argus, encoded, size)
+    described, by = _described(predictions, encoded[0].placed, layer)
+    layers = {name: layer_of(result) for name, result in _results(argus, predictions, size).items()}
     shrunk = Shrunk("a server that is started with --tiles auto sees them")
     shrunk.add(size, argus.shrinking())
     return Look(size, encoded, described, by, layers, shrunk.notes(), 1e3 * (time.perf_counter() - start))
@@ -126,16 +130,16 @@ def look(argus: Argus, image: Pixels) -> Look:
 @torch.no_grad()
 def results_of(argus: Argus, seen: Look) -> bytes:
     """The answers of all heads in pixels of the image, as gzipped JSON, from the tokens that are kept."""
-    predictions = [_predict(argus, seen.encoded, is_dense, seen.size) for is_dense in (True, False)]
-    results = _results(argus, predictions[0] | predictions[1], seen.size)
+    results = _results(argus, _predict(argus, seen.encoded, seen.size, whole=True), seen.size)
     text = json.dumps({name: result.to_dict() for name, result in results.items()}, allow_nan=False)
     return gzip.compress(text.encode(), 1)
 
 
-def _rank(argus: Argus, group: Pass) -> tuple[bool, bool]:
-    """The pass whose tokens are shown comes first: that of a head which matches points, or else of a detector."""
+def _rank(argus: Argus, group: Pass) -> tuple[bool, bool, bool]:
+    """The pass whose tokens are shown comes first: that of a head which matches points, else of a detector, else of
+    any head but a classifier, whose canvas may cut off the border."""
     tasks = {argus.head(name).task.name for name in group.heads}
-    return "correspond" not in tasks, "detect" not in tasks
+    return "correspond" not in tasks, "detect" not in tasks, tasks == {"classify"}
 
 
 def _shown(size: tuple[int, int]) -> tuple[int, int]:
@@ -144,14 +148,36 @@ def _shown(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _predict(argus: Argus, encoded: Sequence[EncodedPass], dense: bool, size: tuple[int, int]) -> dict[str, Any]:
-    """Predictions of the heads that are dense, or of the others, for the image as if it were of ``size``."""
+def _predict(
+    argus: Argus, encoded: Sequence[EncodedPass], size: tuple[int, int], whole: bool = False
+) -> dict[str, Any]:
+    """Predictions of all heads, see ``answers``."""
     predictions: dict[str, Any] = {}
-    for group, (tokens, places) in encoded:
-        heads = {name: argus.head(name) for name in group.heads if (argus.head(name).task.name in DENSE) == dense}
-        placed = PlacedTokens(tokens, [_resized(place, size) for place in places]).to(argus.backbone.device)
-        predictions |= run_passes(heads, [((0,), placed)])[0] if heads else {}
+    for group, placed in encoded:
+        heads = {name: argus.head(name) for name in group.heads}
+        predictions |= answers(heads, placed, size, argus.backbone.device, whole)
     return predictions
+
+
+def answers(
+    heads: Mapping[str, Head],
+    placed: PlacedTokens,
+    size: tuple[int, int],
+    device: torch.device,
+    whole: bool = False,
+) -> dict[str, Any]:
+    """Predictions of heads for an image of ``size``; maps are as large as a screen at most, unless ``whole``."""
+    predictions: dict[str, Any] = {}
+    for dense, own in ((True, size if whole else _shown(size)), (False, size)):
+        asked = {name: head for name, head in heads.items() if (head.task.name in DENSE) == dense}
+        sized = PlacedTokens(placed.tokens, [_resized(place, own) for place in placed.placements]).to(device)
+        predictions |= run_passes(asked, [((0,), sized)])[0] if asked else {}
+    return predictions
+
+
+def result_of(task: Task, prediction: Any, size: tuple[int, int]) -> Result:
+    """The result of a prediction for an image of ``size``; it has no picture."""
+    return task.result(prediction, np.broadcast_to(np.uint8(0), (*size, 3)), **OPTIONS.get(task.name, {}))
 
 
 def _resized(place: Placement, size: tuple[int, int]) -> Placement:
@@ -171,11 +197,10 @@ def _described(predictions: Mapping[str, Any], placed: PlacedTokens, layer: int)
 
 
 def _results(argus: Argus, predictions: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Result]:
-    """The results of the heads that answer about one image, in their order; they have no picture."""
+    """The results of the heads that answer about one image, in their order."""
     tasks = {name: argus.head(name).task for name in argus.heads}
-    blank = np.broadcast_to(np.uint8(0), (*size, 3))
     return {
-        name: task.result(predictions[name], blank, **OPTIONS.get(task.name, {}))
+        name: result_of(task, predictions[name], size)
         for name, task in tasks.items()
         if not isinstance(predictions[name], Described)
     }

@@ -7,16 +7,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
 
 from argus_core.argus import Argus
 from argus_core.draw.palette import Pixels
 from argus_core.draw.scale import ramp
+from argus_core.serve.asked import Spot, Tokens, asked
 from argus_core.serve.body import Upload, read_body
 from argus_core.serve.engine import Engine
 from argus_core.serve.images import apart
@@ -27,6 +27,7 @@ from argus_core.serve.refusal import Refusal
 from argus_core.serve.routes import unless_gone
 from argus_core.serve.settings import Settings
 from argus_core.serve.similar import principal, similar
+from argus_core.serve.teaching import Teaching, teaching_router
 
 T = TypeVar("T")
 FILES = Path(__file__).with_suffix("")
@@ -40,36 +41,18 @@ HEADERS = {
 """Of the page's files: nothing from another host, and no script or style within the page's own text."""
 
 
-class About(BaseModel):
-    """A question about one or two photographs, by their ids."""
-
-    model_config = ConfigDict(extra="forbid")
-    ids: Annotated[list[str], Field(min_length=1, max_length=2)]
-
-
-class Spot(About):
-    """What is similar to ``point``, x and y in pixels of the first photograph."""
-
-    point: tuple[float, float]
-
-
-class Tokens(About):
-    """The principal components of the tokens of ``layer``."""
-
-    layer: int
-
-
 class Page:
     """Answers to what the page asks; images are looked at once, and ``kept`` within its bounds."""
 
-    def __init__(self, engine: Engine, settings: Settings, kept: Kept[Look]) -> None:
-        self.engine, self.settings, self.kept = engine, settings, kept
+    def __init__(self, engine: Engine, settings: Settings, kept: Kept[Look], teaching: Teaching) -> None:
+        self.engine, self.settings, self.kept, self.teaching = engine, settings, kept, teaching
 
     async def model(self) -> dict[str, Any]:
-        """What the model answers, and the colours of numbers."""
+        """What the model answers, the colours of numbers, and what can be taught."""
         heads = _heads(self.engine.argus)
         colors = ramp().tobytes().hex()
-        return {"name": self.settings.model, "heads": heads, "ramp": colors, "leastScore": LEAST_SCORE}
+        shown = {"heads": heads, "ramp": colors, "leastScore": LEAST_SCORE}
+        return {"name": self.settings.model, **shown, "teach": self.teaching.offered()}
 
     async def send(self, request: Request) -> dict[str, Any]:
         """An image as the body: its id, and the answers about it without their maps; computed unless they are kept."""
@@ -87,30 +70,32 @@ class Page:
 
     async def layer(self, key: str, head: str) -> Response:
         """The planes of numbers of a head's layer."""
-        [seen] = self._find([key])
+        [seen] = self.kept.all([key])
         if head not in seen.layers:
             raise Refusal("no head of this name answered")
         return _packed(seen.layers[head].planes, "application/octet-stream")
 
     async def results(self, key: str, request: Request) -> Response:
         """The answers of all heads, as ``/perceive`` gives them."""
-        [seen] = self._find([key])
+        [seen] = self.kept.all([key])
         work = self.engine.run(lambda argus: results_of(argus, seen))
         return _packed(await unless_gone(request, work, self.settings.timeout), "application/json")
 
-    async def components(self, asked: Tokens) -> list[dict[str, Any]]:
+    async def components(self, request: Request) -> list[dict[str, Any]]:
         """The principal components of some photographs, see ``principal``."""
-        return await apart(principal, self._find(asked.ids), asked.layer)
+        question = await asked(request, Tokens, self.settings)
+        return await apart(principal, self.kept.all(question.ids), question.layer)
 
-    async def similar(self, asked: Spot) -> list[dict[str, Any]]:
+    async def similar(self, request: Request) -> list[dict[str, Any]]:
         """What is similar to a point, see ``similar``."""
-        return await apart(similar, self._find(asked.ids), asked.point)
+        question = await asked(request, Spot, self.settings)
+        return await apart(similar, self.kept.all(question.ids), question.point)
 
     def _look(self, key: str, image: Pixels, argus: Argus) -> Look:
         """What is known of an image; kept even if nobody waits for it any more, so that asking again is answered."""
         seen = self.kept.get(key)
         if seen is None:
-            seen = look(argus, image)
+            seen = look(argus, image, self.teaching.taught)
             self.kept.put(key, seen)
         return seen
 
@@ -123,18 +108,15 @@ class Page:
 
         return await unless_gone(request, work(), self.settings.timeout)
 
-    def _find(self, ids: Sequence[str]) -> list[Look]:
-        found = [one for one in map(self.kept.get, ids) if one is not None]
-        if len(found) < len(ids):
-            raise Refusal("this photograph is not kept any more; send it again", 404)
-        return found
-
 
 def page_router(engine: Engine, settings: Settings, kept: Kept[Look] | None = None) -> APIRouter:
     """The page and what it asks; ``kept`` are photographs, by default as many as ``Kept`` holds."""
     router = APIRouter(include_in_schema=False)
     _add_files(router)
-    page = Page(engine, settings, Kept() if kept is None else kept)
+    kept = Kept() if kept is None else kept
+    teaching = Teaching(engine, settings, kept)
+    router.include_router(teaching_router(teaching))
+    page = Page(engine, settings, kept, teaching)
     router.add_api_route("/page/model", page.model)
     router.add_api_route("/page/images", page.send, methods=["POST"])
     router.add_api_route("/page/shown", page.shown, methods=["POST"])

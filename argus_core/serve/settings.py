@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 MEGA = 1_000_000
 
@@ -14,7 +15,7 @@ class Settings:
     ``model`` is its name in answers. Without ``token`` everybody who reaches the server may ask. ``urls`` allows images
     by address. ``batch``, ``wait`` (seconds) and ``queue`` are those of ``Engine``. ``timeout`` is in seconds, for
     receiving a request and again for answering it; ``max_bytes`` is of a request, ``max_pixels`` and ``max_side`` of
-    an image, and ``max_images`` of those in a request.
+    an image, and ``max_images`` of those in a request. Heads that are taught on the page are saved in ``taught``.
     """
 
     model: str = "lite"
@@ -28,3 +29,4 @@ class Settings:
     max_pixels: int = 25 * MEGA
     max_side: int = 20_000
     max_images: int = 16
+    taught: Path | None = None
