@@ -12,11 +12,13 @@ Rule = Literal["ridge", "lda"]
 """How classes are told apart: regressions on their indicators, or discriminants of Gaussians of one covariance."""
 
 PENALTIES = 10.0 ** torch.linspace(2, -6, 17, dtype=torch.float64)
-"""Ridge penalties to choose from, largest first, as multiples of the mean eigenvalue of the inputs' scatter."""
+"""Ridge penalties to choose from, largest first, as multiples of the mean eigenvalue above zero of the scatter."""
+ROUNDING = 1e-12
+"""Eigenvalues below this share of the largest, and deviations below this share of the mean, are rounding."""
+SHARPNESS = 9.0
+"""Logit of a class that the regression is sure of; on four data sets it made confidences those of the hit rates."""
 ABSENT = -30.0
 """Logit of a class that has no samples, from the mean of the others."""
-ROUNDING = 1e-10
-"""Deviations below this share of the mean are rounding, not information."""
 
 
 @dataclass(frozen=True)
@@ -79,19 +81,15 @@ def ridge(moments: Moments, inputs: int, penalty: float | None = None) -> Tensor
     """(inputs + 1, q) least-squares weights from the moments of [x, y]; the intercept comes last, without penalty.
 
     ``penalty`` is added to the scatter of the inputs x (Hoerl & Kennard 1970); by default ``find_penalty`` chooses
-    it. Without vectors the weights are zero.
+    it. Where the inputs do not vary, as without vectors, the weights are zero.
     """
-    values, axes, loads = _spectrum(moments, inputs)
-    penalty = _best_penalty(moments, values, loads) if penalty is None else penalty
-    weights = axes @ (loads / (values + penalty).clamp(min=torch.finfo(values.dtype).tiny)[:, None])
-    intercept = moments.mean[inputs:] - moments.mean[:inputs] @ weights
-    return torch.cat([weights, intercept[None]])
+    spectrum = _Spectrum.of(moments, inputs)
+    return _with_intercept(moments, spectrum.weights(spectrum.best_penalty() if penalty is None else penalty))
 
 
 def find_penalty(moments: Moments, inputs: int) -> float:
     """The penalty of ``ridge`` that generalised cross-validation chooses (Golub 1979), one for all outputs."""
-    values, _, loads = _spectrum(moments, inputs)
-    return _best_penalty(moments, values, loads)
+    return _Spectrum.of(moments, inputs).best_penalty()
 
 
 def residual_variance(moments: Moments, inputs: int, weights: Tensor) -> Tensor:
@@ -105,16 +103,41 @@ def residual_variance(moments: Moments, inputs: int, weights: Tensor) -> Tensor:
 def class_logits(moments: Moments, inputs: int, rule: Rule) -> Tensor:
     """(inputs + 1, K) weights of linear logits from the moments of [x, indicators of K classes]; biases come last.
 
-    Indicators may be shares. By ``ridge`` a logit is the regression of the indicator over the mean residual variance:
-    the log-likelihood of the class if residuals are Gaussian and alike. A class without samples is never the largest.
+    Indicators may be shares that add up to 1. By ``ridge`` a logit is 9 times the regression of the indicator; by
+    ``lda`` softmax is the posterior of Gaussians. A class without samples never has the largest logit.
     """
     counts = (moments.count * moments.mean[inputs:]).clamp(min=0)
-    if rule == "lda":
-        weights = _discriminants(moments, inputs, counts)
+    spectrum = _Spectrum.of(moments, inputs)
+    # Leaving out the only sample of a class tells nothing, and cross-validation then chooses the largest penalty.
+    penalty = min(spectrum.best_penalty(), spectrum.level)
+    weights = spectrum.weights(penalty)
+    if rule == "ridge":
+        logits = SHARPNESS * _with_intercept(moments, weights)
     else:
-        weights = ridge(moments, inputs)
-        weights = weights / residual_variance(moments, inputs, weights).mean().clamp(min=1e-6)
-    return _below_others(weights, counts <= 0)
+        logits = _discriminants(moments, weights, counts, float(spectrum.freedom(torch.tensor([penalty]))))
+    return _below_others(logits, counts <= 0)
+
+
+def _with_intercept(moments: Moments, weights: Tensor) -> Tensor:
+    inputs = len(weights)
+    return torch.cat([weights, (moments.mean[inputs:] - moments.mean[:inputs] @ weights)[None]])
+
+
+def _discriminants(moments: Moments, weights: Tensor, counts: Tensor, freedom: float) -> Tensor:
+    """Fisher's discriminants of K classes, with ``counts`` as priors, from the ridge ``weights`` of their indicators.
+
+    The scatter within classes is that of all vectors less that of the means: by Woodbury's identity both
+    regressions and discriminants come from one inverse.
+    """
+    seen, inputs = counts > 0, len(weights)
+    apart = moments.scatter[:inputs, inputs:][:, seen]  # means of the classes from that of all, times counts
+    between = torch.diag(counts[seen]) - apart.T @ weights[:, seen]
+    own = max(freedom, 0.0) * torch.linalg.solve(between, weights[:, seen].T).T
+    prior = (counts[seen] / max(moments.count, 1e-12)).log()
+    bias = prior - moments.mean[:inputs] @ own - (apart * own).sum(dim=0) / (2 * counts[seen])
+    logits = weights.new_zeros(inputs + 1, len(counts))
+    logits[:, seen] = torch.cat([own, bias[None]])
+    return logits
 
 
 def _below_others(weights: Tensor, absent: Tensor) -> Tensor:
@@ -124,32 +147,52 @@ def _below_others(weights: Tensor, absent: Tensor) -> Tensor:
     return torch.where(absent, others[:, None], weights)
 
 
-def _discriminants(moments: Moments, inputs: int, counts: Tensor) -> Tensor:
-    """Fisher's discriminants of K classes with counts as priors; the ridge penalty is added to the scatter within."""
-    xx, xy = moments.scatter[:inputs, :inputs], moments.scatter[:inputs, inputs:]
-    apart = xy / counts.clamp(min=1e-9)  # the means of the classes, from that of all
-    penalty = find_penalty(moments, inputs) * torch.eye(inputs, dtype=xx.dtype)
-    within = (xx - (apart * counts) @ apart.T + penalty) / max(1.0, moments.count - len(counts))
-    weights = torch.linalg.solve(within, apart)
-    prior = (counts / max(moments.count, 1e-9)).clamp(min=1e-12).log()
-    bias = prior - moments.mean[:inputs] @ weights - (apart * weights).sum(dim=0) / 2
-    return torch.cat([weights, bias[None]])
+@dataclass(frozen=True)
+class _Spectrum:
+    """The directions (p, r) in which inputs vary, their scatter (r,) and the outputs' loads (r, q) on them.
 
+    ``count`` is that of the vectors and ``total`` the scatter of all outputs.
+    """
 
-def _spectrum(moments: Moments, inputs: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Eigenvalues (p,) and axes (p, p) of the inputs' scatter, and the outputs' loads (p, q) on the axes."""
-    values, axes = torch.linalg.eigh(moments.scatter[:inputs, :inputs])
-    return values.clamp(min=0), axes, axes.T @ moments.scatter[:inputs, inputs:]
+    axes: Tensor
+    values: Tensor
+    loads: Tensor
+    count: float
+    total: Tensor
 
+    @classmethod
+    def of(cls, moments: Moments, inputs: int) -> _Spectrum:
+        values, axes = torch.linalg.eigh(moments.scatter[:inputs, :inputs])
+        noise = moments.count * (ROUNDING * moments.mean[:inputs]).square().sum()
+        varies = values > torch.maximum(ROUNDING * values[-1], noise)
+        axes = axes[:, varies]
+        loads = axes.T @ moments.scatter[:inputs, inputs:]
+        return cls(axes, values[varies], loads, moments.count, moments.scatter.diagonal()[inputs:].sum())
 
-def _best_penalty(moments: Moments, values: Tensor, loads: Tensor) -> float:
-    """The penalty of least n RSS / (n - df)^2, for the eigenvalues (p,) and ``loads`` (p, q) of ``_spectrum``."""
-    rounding = moments.count * float((ROUNDING * moments.mean[: len(values)]).square().mean())
-    penalties = PENALTIES * max(float(values.mean()), rounding, 1e-12)
-    raised = values + penalties[:, None]  # (L, p)
-    total = moments.scatter.diagonal()[len(values) :].sum()
-    explained = (loads.square().sum(dim=1) * (values + 2 * penalties[:, None]) / raised.square()).sum(dim=1)
-    freedom = moments.count - 1 - (values / raised).sum(dim=1)
-    scores = (total - explained).clamp(min=0) / freedom.square()
-    usable = (freedom > 0) & scores.isfinite()
-    return float(penalties[torch.where(usable, scores, torch.inf).argmin()])
+    @property
+    def level(self) -> float:
+        """The mean scatter of the directions that ``count`` vectors can vary in."""
+        return float(self.values.sum()) / max(1.0, min(len(self.axes), self.count - 1))
+
+    def weights(self, penalty: float) -> Tensor:
+        """(p, q) least-squares weights."""
+        return self.axes @ (self.loads / (self.values + penalty)[:, None])
+
+    def freedom(self, penalties: Tensor) -> Tensor:
+        """(L,) degrees of freedom that are left to the residuals."""
+        return self.count - 1 - len(self.values) + self._shrinkage(penalties).sum(dim=1)
+
+    def best_penalty(self) -> float:
+        """The penalty of least n RSS / (n - df)^2."""
+        penalties = PENALTIES * self.level
+        power = self.loads.square().sum(dim=1) / self.values
+        unexplained = self.total - power.sum()
+        unexplained = torch.where(unexplained > ROUNDING * self.total, unexplained, 0)  # of as many vectors as inputs
+        residuals = unexplained + (power * self._shrinkage(penalties).square()).sum(dim=1)
+        freedom = self.freedom(penalties)
+        scores = torch.where(freedom > 0, residuals / freedom.square(), torch.inf)
+        return float(penalties[scores.argmin()])
+
+    def _shrinkage(self, penalties: Tensor) -> Tensor:
+        """(L, r) shares of the loads that are not explained."""
+        return penalties[:, None] / (self.values + penalties[:, None])
