@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -33,8 +34,9 @@ class Backbone(nn.Module):
 
     ``model`` must have timm's ``forward_intermediates``. ``weights_sha256`` covers every tensor that affects the
     output, ``license`` identifies the terms of the weights. ``precision`` "auto" means bf16 autocast on GPUs that
-    support it; "fp32" is plain float32, without TF32. ``options`` are those of the factory, besides the weights;
-    ``rounded_from`` is the sha256 that weights had before they were rounded for storage.
+    support it; "fp32" is plain float32, without TF32. ``options`` are those of the factory, besides the weights, and
+    ``file`` is where these came from if it was not the factory's choice. ``rounded_from`` is the sha256 that weights
+    had before they were rounded for storage.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Backbone(nn.Module):
         self.info, self.name, self.mean, self.std = info, name, mean, std
         self.license, self._low = license, precision == "auto"
         self.options: dict[str, Any] = {}
+        self.file: Path | None = None
         self.rounded_from: str | None = None
         self._periods = {key: value.clone() for key, value in rope_periods(model).items()}
         self.weights_sha256 = tensors_sha256({**model.state_dict(), **self._periods})

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from argus_core.canvas import Fit, Interpolation
 from argus_core.canvas.large import Merge, TileSide
+from argus_core.common.architecture import is_backbone_folder
 from argus_core.common.folders import check_local
 from argus_core.common.license import check_level
 from argus_core.common.options import parse_size
@@ -73,8 +74,8 @@ def check_heads(text: str) -> None:
 
 
 def check_backbone(name: str) -> None:
-    """A registered backbone or scheme, such as ``timm`` in ``timm:resnet18``."""
-    if not is_file_spec(name):
+    """A registered backbone or scheme, such as ``timm`` in ``timm:resnet18``, or the folder of a backbone."""
+    if not is_file_spec(name) and not is_backbone_folder(name):
         BACKBONES.find(name.partition(":")[0])
 
 

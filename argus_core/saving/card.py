@@ -77,7 +77,7 @@ def _metadata(config: BundleConfig, binding: License, name: str, transformers: b
         library_name="transformers" if transformers else "argus",
         tags=["argus", *sorted(tasks), *(["custom_code"] if transformers else [])],
         pipeline_tag=PIPELINES.get(tasks.pop()) if len(tasks) == 1 else None,
-        base_model=base_model(config.backbone.name, config.backbone.license),
+        base_model=base_model(config.backbone.name, config.backbone.license, config.backbone.options),
         model_name=name if results else None,
         eval_results=results or None,
     )

@@ -72,9 +72,10 @@ def test_terms_that_the_hub_does_not_list_have_name_link_and_text(backbone, monk
 
 
 def test_the_model_that_weights_come_from_is_named_where_it_is_known():
-    assert base_model("eupe_vitb16", "x") == "timm/vit_base_patch16_dinov3_qkvb.eupe_lvd1689m"
-    assert base_model("timm:resnet18", "apache-2.0") == "timm/resnet18.a1_in1k"
-    assert base_model("timm:resnet18", "unknown") is None and base_model("tiny", "apache-2.0") is None
+    assert base_model("eupe_vitb16", "x", {}) == "timm/vit_base_patch16_dinov3_qkvb.eupe_lvd1689m"
+    assert base_model("timm:resnet18", "apache-2.0", {}) == "timm/resnet18.a1_in1k"
+    assert base_model("timm:resnet18", "unknown", {}) is None and base_model("tiny", "apache-2.0", {}) is None
+    assert base_model("timm:resnet18", "apache-2.0", {"license": "apache-2.0"}) is None
 
 
 def test_texts_of_people_are_kept():

@@ -153,12 +153,12 @@ def step_batches(
         batch_size=None,
         sampler=steps,
         num_workers=workers,
-        worker_init_fn=_leave_interrupts,
+        worker_init_fn=leave_interrupts,
     )
     return Ahead(loader, thread=not workers and reads_ahead(data.source))
 
 
-def _leave_interrupts(worker: int) -> None:
+def leave_interrupts(worker: int) -> None:
     """Ctrl-C reaches every process of a terminal; the main one saves the state, for which it needs the batches."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

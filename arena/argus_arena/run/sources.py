@@ -163,7 +163,7 @@ class LiveOrigin:
                 "from": "live",
                 "canvas": self.canvas.to_dict(),
                 "views": list(self.views),
-                "backbone": backbone_record(self.backbone, request.weights, request.backbone_options),
+                "backbone": backbone_record(self.backbone),
             },
             "license": vars(find_license(self.backbone.license)),
         }
@@ -199,12 +199,12 @@ def find_tiles(size: str | None, overlap: float | None, protocol: str | None) ->
     return Tiles(*parse_size(size)) if overlap is None else Tiles(*parse_size(size), overlap=overlap)
 
 
-def backbone_record(backbone: Backbone, weights: Path | None, options: dict[str, Any]) -> Record:
+def backbone_record(backbone: Backbone) -> Record:
     """What it takes to load the same backbone again, and to know that it is the same."""
     return {
         "name": backbone.name,
-        "weights": str(weights.resolve()) if weights else None,
-        "options": options,
+        "weights": str(backbone.file.resolve()) if backbone.file else None,
+        "options": backbone.options,
         "sha256": backbone.weights_sha256,
     }
 

@@ -59,7 +59,7 @@ def build_cache(request: CacheRequest) -> None:
     device = find_device(request.device)
     backbone = load_backbone(request.backbone, request.weights, device, request.compile, **request.backbone_options)
     require({"backbone": find_license(backbone.license)}, request.require_license)
-    record = backbone_record(backbone, request.weights, request.backbone_options)
+    record = backbone_record(backbone)
     _check_same_backbone(request.out / "backbone.json", record)
     for number, split in enumerate(splits):
         canvas, views = _framing(request, first=number == 0)

@@ -1,0 +1,48 @@
+"""What every step draws before it begins: the sizes of student and teachers, and which teachers take part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from argus_arena.distill.recipe import Stage
+
+SIZES = 1
+"""The part of a step's seed that is for sizes and teachers; images have another one."""
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """Pixels a side of the student's and of each teacher's input; teachers that are left out are missing."""
+
+    student: int
+    teachers: Mapping[str, int]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """All sizes, rising."""
+        return tuple(sorted({self.student, *self.teachers.values()}))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plans of all steps, a function of seed and step alone, so that resumed runs and all processes agree."""
+
+    stage: Stage
+    own_sizes: Mapping[str, int]
+    seed: int
+
+    def at(self, step: int) -> StepPlan:
+        """The plan of a 0-based step."""
+        rng = np.random.default_rng([self.seed, step, SIZES])
+        student = int(rng.choice(self.stage.sizes))
+        teachers = {
+            name: int(rng.choice(self.stage.teacher_sizes or (self.own_sizes[name],))) for name in self.stage.teachers
+        }
+        lots = dict(zip(teachers, rng.random(len(teachers)), strict=True))
+        kept = [name for name, lot in lots.items() if lot >= self.stage.drop] or [
+            max(lots, key=lambda name: lots[name])
+        ]
+        return StepPlan(student, {name: teachers[name] for name in kept})

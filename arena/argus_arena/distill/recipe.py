@@ -1,0 +1,230 @@
+"""What `arena distill` does, as one file: networks that learn, teachers, images, and stages. Torch is not imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from argus_arena.requests import read_toml
+from argus_core.errors import ArgusError, unknown
+from argus_core.recipe import Recipe
+
+NAME = r"^[\w-]+$"
+
+
+class Part(BaseModel):
+    """The base of all parts: frozen, without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Network(Part):
+    """A network that learns: a timm architecture, the options that it is built with, and perhaps weights to begin with.
+
+    Without ``weights`` it begins at random. ``mean`` and ``std`` of its input default to those of timm's configuration.
+    ``license`` is that of ``weights``.
+    """
+
+    model: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    weights: Path | None = None
+    license: str = "unknown"
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+
+
+class TeacherSource(Part):
+    """A frozen backbone by name, or the result of an earlier stage; it sees squares of ``size`` pixels.
+
+    Its losses count ``weight`` times. Without ``cls`` it teaches patches alone.
+    """
+
+    backbone: str = ""
+    stage: str = ""
+    weights: Path | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    size: int = Field(gt=0)
+    weight: float = Field(default=1.0, gt=0)
+    cls: bool = True
+
+    @model_validator(mode="after")
+    def _one_source(self) -> TeacherSource:
+        if bool(self.backbone) == bool(self.stage):
+            raise ValueError("a teacher is either a backbone or the result of a stage: give one of the two")
+        return self
+
+
+class Images(Part):
+    """Data sets and folders without labels, whose images are seen alike often; of a data set its split ``train``.
+
+    ``license`` identifies the terms of the photographs; it becomes a part of the result's licences.
+    """
+
+    data: tuple[str, ...] = ()
+    license: str = ""
+
+
+Range = tuple[float, float]
+
+
+class Augmentation(Part):
+    """How an image is varied, anew each time that it is seen; ``area`` and ``aspect`` are those of the crop.
+
+    Colours vary by up to a share of ``brightness``, ``contrast`` and ``saturation``, and ``hue`` of the colour circle.
+    ``blur`` is the deviation in pixels of an image of 256 pixels. Numbers called after an operation with ``_p`` are the
+    probability of it.
+    """
+
+    area: Range = (0.32, 1.0)
+    aspect: Range = (0.75, 4 / 3)
+    flip_p: float = Field(default=0.5, ge=0, le=1)
+    colour_p: float = Field(default=0.8, ge=0, le=1)
+    brightness: float = Field(default=0.4, ge=0, le=1)
+    contrast: float = Field(default=0.4, ge=0, le=1)
+    saturation: float = Field(default=0.2, ge=0, le=1)
+    hue: float = Field(default=0.1, ge=0, le=0.5)
+    blur_p: float = Field(default=0.5, ge=0, le=1)
+    blur: Range = (0.1, 2.0)
+    solarize_p: float = Field(default=0.2, ge=0, le=1)
+    solarize: int = Field(default=128, ge=0, le=255)
+
+
+class Comparison(Part):
+    """How answers are compared: shares of the patch loss, normalisation of the teachers, where patches meet.
+
+    Statistics are those of the first ``steps`` steps. ``adapter`` is the width of adapters; 0 is the student's own.
+    """
+
+    cosine: float = Field(default=0.9, ge=0)
+    smooth: float = Field(default=0.1, ge=0)
+    normalize: Literal["meanstd", "phi_s", "none"] = "meanstd"
+    steps: int = Field(default=500, ge=1)
+    grid: Literal["smaller", "teacher"] = "smaller"
+    adapter: int = Field(default=0, ge=0)
+
+
+class Stage(Part):
+    """A training of ``student``, a network's name, by some teachers; it begins with the result of the stage ``start``.
+
+    The student's size is drawn from ``sizes`` for every step, and independently of it that of each teacher from
+    ``teacher_sizes``, by default its own. A step leaves a teacher out with the probability ``drop``, but never all.
+    ``recipe`` has the fields of a head's recipe; ``accumulate`` divides a batch into so many passes.
+    """
+
+    name: str = Field(pattern=NAME)
+    student: str
+    teachers: tuple[str, ...] = Field(min_length=1)
+    start: str = ""
+    sizes: tuple[int, ...] = Field(default=(256,), min_length=1)
+    teacher_sizes: tuple[int, ...] = ()
+    drop: float = Field(default=0.0, ge=0, lt=1)
+    accumulate: int = Field(default=1, ge=1)
+    recipe: Recipe = Recipe()
+
+
+class DistillRecipe(Part):
+    """A whole distillation; ``read_recipe`` reads it from TOML."""
+
+    name: str = Field(pattern=NAME)
+    seed: int = 0
+    networks: dict[str, Network]
+    teachers: dict[str, TeacherSource]
+    images: Images = Images()
+    augmentation: Augmentation = Augmentation()
+    comparison: Comparison = Comparison()
+    stages: tuple[Stage, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> DistillRecipe:
+        done: list[str] = []
+        for stage in self.stages:
+            _check("network", stage.student, self.networks)
+            for teacher in stage.teachers:
+                _check("teacher", teacher, self.teachers)
+                if source := self.teachers[teacher].stage:
+                    _check(f"stage before {stage.name!r}", source, done)
+            if stage.start:
+                _check(f"stage before {stage.name!r}", stage.start, done)
+            _check_divides(stage)
+            done.append(stage.name)
+        if len(set(done)) < len(done):
+            raise ValueError(f"two stages have one name: {', '.join(done)}")
+        return self
+
+    def stage(self, which: str) -> Stage:
+        """A stage by its name, or by its number from 1."""
+        if which.isdigit() and 0 < int(which) <= len(self.stages):
+            return self.stages[int(which) - 1]
+        for stage in self.stages:
+            if stage.name == which:
+                return stage
+        raise unknown("stage", which, [stage.name for stage in self.stages])
+
+
+def _check(kind: str, name: str, known: Any) -> None:
+    if name not in known:
+        raise ValueError(str(unknown(kind, name, known)))
+
+
+def _check_divides(stage: Stage) -> None:
+    if stage.recipe.batch % stage.accumulate:
+        raise ValueError(f"batch = {stage.recipe.batch} does not divide into accumulate = {stage.accumulate} passes")
+    if stage.recipe.stages or stage.recipe.sweep:
+        raise ValueError(
+            "recipe.stages and recipe.sweep are for heads; list further stages of the distillation instead"
+        )
+
+
+def bundled_recipes() -> dict[str, Path]:
+    """The recipes of the package, by name."""
+    return {file.stem: file for file in sorted((Path(__file__).parent / "recipes").glob("*.toml"))}
+
+
+def read_recipe(
+    source: str | Path, data: tuple[str, ...] = (), settings: Mapping[str, Any] | None = None
+) -> DistillRecipe:
+    """A recipe from a TOML file, or one of the package by its name, with other ``data`` and single values changed.
+
+    ``settings`` have dotted keys such as ``teachers.vit.weights`` or ``stages.student.recipe.lr``. Raises ArgusError
+    with every fault.
+    """
+    values = _read(source)
+    if data:
+        values["images"] = {**values.get("images", {}), "data": list(data)}
+    for key, value in (settings or {}).items():
+        _set(values, key, value)
+    try:
+        return DistillRecipe.model_validate(values)
+    except ValidationError as error:
+        raise ArgusError("\n".join(f"{source}: {_place(e['loc'])}{e['msg']}" for e in error.errors())) from error
+
+
+def _read(source: str | Path) -> dict[str, Any]:
+    if Path(source).suffix == ".toml":
+        return read_toml(Path(source))
+    known = bundled_recipes()
+    if str(source) not in known:
+        raise unknown("recipe", str(source), known)
+    return read_toml(known[str(source)])
+
+
+def _set(values: Any, key: str, value: Any) -> None:
+    """Change one value of a recipe; stages are found by their names."""
+    *path, last = key.split(".")
+    for step in path:
+        if isinstance(values, list):
+            values = next((entry for entry in values if entry.get("name") == step), None)
+        elif isinstance(values, dict):
+            values = values.setdefault(step, {})
+        if not isinstance(values, dict | list):
+            raise ArgusError(f"--set {key}: there is no {step!r} in the recipe")
+    if not isinstance(values, dict):
+        raise ArgusError(f"--set {key}: name a stage first, as in stages.NAME.{last}")
+    values[last] = value
+
+
+def _place(location: tuple[Any, ...]) -> str:
+    return f"{'.'.join(map(str, location))}: " if location else ""

@@ -1,0 +1,72 @@
+"""The frozen backbones that teach: each at its own size, with its own normalisation of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from argus_arena.distill.crops import Crops
+from argus_arena.distill.losses import Answer
+from argus_arena.distill.objective import Subject
+from argus_arena.distill.plan import StepPlan
+from argus_arena.distill.recipe import TeacherSource
+from argus_core.backbones import Backbone, load_backbone
+from argus_core.errors import ArgusError
+from argus_core.tokens import Needs
+
+NEEDS = Needs(layers=(-1,), norm=True, cls=True)
+"""What a teacher is asked for: its last layer, behind its final norm."""
+
+
+class Teacher:
+    """One frozen backbone, and what counts of it."""
+
+    def __init__(self, name: str, source: TeacherSource, backbone: Backbone) -> None:
+        self.name, self.source, self.backbone = name, source, backbone
+
+    @property
+    def subject(self) -> Subject:
+        """What the objective must know of it."""
+        return Subject(self.backbone.info.channels[-1], self.source.weight, self.source.cls)
+
+    @property
+    def notes(self) -> list[str]:
+        """What users should know of it."""
+        if not self.source.cls or getattr(self.backbone.model, "cls_token", None) is not None:
+            return []
+        return [
+            f"teacher {self.name} ({self.backbone.name}) has no class token: the mean of its patches stands in for it; "
+            f"teachers.{self.name}.cls = false leaves it out"
+        ]
+
+    def answer(self, crops: Crops, size: int, step: int) -> Answer:
+        """CLS (B, C) and patches (B, C, h, w) of the views of one size; raises ArgusError for values like NaN."""
+        images = crops[size].to(self.backbone.device, non_blocking=True)
+        features = self.backbone(images, NEEDS).features(NEEDS)
+        cls, patches = features.cls[0], features.map
+        sound = cls.isfinite().all(1) & patches.isfinite().flatten(1).all(1)
+        if not sound.all():
+            bad = int((~sound).sum())
+            raise ArgusError(
+                f"teacher {self.name} ({self.backbone.name}) gave values that are not finite on {bad} of {len(sound)} "
+                f"images at step {step}, seen at {size} px; try teachers.{self.name}.options.precision = 'fp32', "
+                "or leave this teacher out"
+            )
+        return Answer(cls, patches)
+
+
+def answers_of(teachers: Mapping[str, Teacher], crops: Crops, plan: StepPlan, step: int) -> dict[str, Answer]:
+    """What the teachers of a step say of a batch."""
+    return {name: teachers[name].answer(crops, size, step) for name, size in plan.teachers.items()}
+
+
+def load_teacher(name: str, source: TeacherSource, results: Mapping[str, Path], device: torch.device) -> Teacher:
+    """A registered backbone, or the result of a stage; ``results`` are the folders of these, by stage."""
+    backbone = source.backbone
+    if source.stage:
+        backbone = str(results[source.stage])
+        if not results[source.stage].is_dir():
+            raise ArgusError(f"teacher {name} is the result of stage {source.stage!r}: run that first")
+    return Teacher(name, source, load_backbone(backbone, source.weights, device, **source.options))
