@@ -12,12 +12,15 @@ import { rampOf } from "./scale.js";
 import { savePicture, saveResults } from "./save.js";
 import { getModel, getSimilar } from "./server.js";
 import { Stage } from "./stage.js";
+import * as hands from "./teach/hands.js";
+import { Lesson, TAUGHT } from "./teach/lesson.js";
 
 class View {
   constructor() {
     Object.assign(this, { model: null, ramp: null, layers: [], point: null });
     this.slots = [null, null]; // stages
     this.opening = [null, null]; // what stops the opening of a photograph
+    this.lesson = new Lesson(this);
   }
 
   /** The photographs that the server has answered about. */
@@ -60,10 +63,11 @@ class View {
     try {
       await ask(photo, (text, share) => stop.signal.aborted || stage.tell(text, share), stop.signal);
       if (stop.signal.aborted) return;
-      if (!this.layers.length || place === 0) this.layers = keepChoices(this.layers, layersOf(photo.answer));
+      if (!this.layers.length || place === 0) this.useLayers(keepChoices(this.layers, layersOf(photo.answer)));
       stage.show(photo);
       stage.tell("");
       await this.refreshComponents();
+      if (this.lesson.entriesMarked.length) void this.lesson.solve();
       this.rebuild();
       this.arrange();
     } catch (error) {
@@ -118,11 +122,18 @@ class View {
     byId("work").hidden = !first;
     byId("second").hidden = !ready || Boolean(second);
     for (const id of ["new", "save-picture", "save-results"]) byId(id).hidden = !ready;
+    byId("teach").hidden = !ready || !this.model?.teach.tasks.length;
     byId("panel").hidden = !ready && !this.layers.length;
     document.body.classList.toggle("open", Boolean(first));
     byId("stages").classList.toggle("two", Boolean(second));
     for (const stage of this.slots) stage?.fit();
     if (!first) this.read(null, false);
+  }
+
+  /** Show these layers of the model, and what is taught above the photograph. */
+  useLayers([photo, ...layers]) {
+    const { layer } = this.lesson;
+    this.layers = [photo, ...(layer ? [layer] : []), ...layers.filter(({ key }) => key !== TAUGHT)];
   }
 
   async showLayer(layer) {
@@ -147,8 +158,14 @@ class View {
     if (spoken) byId("spoken").textContent = entries.map(({ label, value }) => `${label}: ${value}`).join("; ");
   }
 
+  /** A click on a stage, or Enter if `byKey`, at x, y: a mark, or what is similar. */
+  async click(stage, x, y, byKey = false) {
+    if (this.lesson.on) hands.click(this.lesson, stage, x, y, byKey);
+    else await this.findSimilar(stage, x, y);
+  }
+
   /** Ask what is similar to a point of a stage's photograph, in all of them. */
-  async click(stage, x, y) {
+  async findSimilar(stage, x, y) {
     const others = this.photos.filter((photo) => photo !== stage.photo);
     const asked = (this.asked = [stage.photo, ...others]);
     const parts = await guarded(() => getSimilar(asked, [x, y]));
@@ -227,6 +244,8 @@ function setUp(view) {
   byId("start").append(el("div", { className: "drop" }, ...chooser((blob, name) => use(blob, name, 0), { title: "Drop a photograph here", note })));
   byId("new").onclick = () => choose(0, { title: "Another photograph", note });
   byId("second").onclick = () => choose(1, { title: "A second photograph", note });
+  byId("teach").onclick = () => hands.toggle(view.lesson);
+  hands.takeUndo(view.lesson);
   byId("save-picture").onclick = () => guarded(() => savePicture(view));
   byId("save-results").onclick = () => guarded(() => saveResults(view));
   takeDropped(use, notify);

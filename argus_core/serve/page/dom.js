@@ -13,6 +13,10 @@ export function el(tag, { data = {}, aria = {}, on = {}, style = {}, ...props } 
   return node;
 }
 
+/** A button with a text, that keeps the focus when what is around it is built anew. */
+export const smallButton = (text, key, click, disabled = false) =>
+  el("button", { type: "button", className: "small", disabled, data: { key }, on: { click } }, text);
+
 export const swatch = (color) => el("i", { className: "swatch", style: { "background-color": color } });
 
 export const percent = (share) => (share < 0.005 ? "< 1 %" : `${Math.round(100 * share)} %`);

@@ -38,7 +38,8 @@ export function layersOf(answer) {
   return layers;
 }
 
-function make(kind, more = {}) {
+/** A layer of a kind; `more` overrides what it begins with. */
+export function make(kind, more = {}) {
   const { title, opacity } = KINDS[kind];
   return { kind, key: kind, title, opacity, shown: false, focus: null, pinned: null, threshold: 0.3, ...more };
 }

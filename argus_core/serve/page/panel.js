@@ -2,11 +2,13 @@
 
 import { el } from "./dom.js";
 import { KINDS } from "./layers.js";
+import { teachCard } from "./teach/controls.js";
 
 /** Fill the panel with the layers of a view. */
 export function buildPanel(panel, view) {
   const where = document.activeElement?.dataset.key; // rebuilding must not lose the focus
-  panel.replaceChildren(el("h2", {}, "Layers"), ...view.layers.map((layer) => card(layer, view)));
+  const teach = view.lesson.on && view.photos.length ? teachCard(view.lesson) : "";
+  panel.replaceChildren(teach, el("h2", {}, "Layers"), ...view.layers.map((layer) => card(layer, view)));
   if (where) panel.querySelector(`[data-key="${CSS.escape(where)}"]`)?.focus();
 }
 

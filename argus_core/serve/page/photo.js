@@ -55,6 +55,12 @@ export async function ask(photo, told, signal) {
   await Promise.all(dense.map(async (head) => photo.maps.set(head.name, PLANES[head.kind](await getPlanes(photo, head.name), head))));
 }
 
+/** The planes of a layer that came as base64 of gzip. */
+export async function planesOf(text, head) {
+  const stream = new Blob([bytesOf(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return PLANES[head.kind](await new Response(stream).arrayBuffer(), head);
+}
+
 // Browsers run on machines that store the low byte first, as the planes do.
 const PLANES = {
   masks(bytes, { size: [height, width] }) {

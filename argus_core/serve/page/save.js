@@ -51,7 +51,8 @@ export async function saveResults(view) {
 
 const stem = (name) => name.replace(/\.[^.]*$/, "") || "photograph";
 
-function save(blob, name) {
+/** Offer a blob as a file. */
+export function save(blob, name) {
   const href = URL.createObjectURL(blob);
   const link = el("a", { href, download: name });
   document.body.append(link);

@@ -116,7 +116,20 @@ export const getComponents = (photos, layer) => post("page/components", photos, 
 /** Cosines with a point of the first photograph, in it and in the others, and the best match there. */
 export const getSimilar = (photos, point) => post("page/similar", photos, { point });
 
-const post = (path, photos, question) =>
-  withIds(photos, (ids) =>
-    json(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ids, ...question }) }),
-  );
+const asJson = (question) => ({ method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(question) });
+
+const post = (path, photos, question) => withIds(photos, (ids) => json(path, asJson({ ids, ...question })));
+
+/** Marks by photograph, as the server takes them. */
+const marksOn = (ids, { photos, ...rest }) => ({ ...rest, photos: photos.map((marks, place) => ({ id: ids[place], marks })) });
+
+/** What the head that is solved from the marks on some photographs says about others. */
+export const getTaught = (marked, shown, marks) =>
+  withIds([...marked, ...shown], (ids) => json("page/teach", asJson({ ids: ids.slice(marked.length), marks: marksOn(ids, marks) })));
+
+/** That head as a file. */
+export const getHead = (marked, marks, name) =>
+  withIds(marked, async (ids) => (await request("page/teach/head", asJson({ marks: marksOn(ids, marks), name }))).blob());
+
+/** Save the model with that head on the server: where, and how it is asked. */
+export const saveHead = (marked, marks, name) => withIds(marked, (ids) => json("page/teach/save", asJson({ marks: marksOn(ids, marks), name })));

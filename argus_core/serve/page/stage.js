@@ -3,6 +3,8 @@
 import { el } from "./dom.js";
 import { label } from "./kinds/boxes.js";
 import { paintPhoto } from "./layers.js";
+import * as hands from "./teach/hands.js";
+import { drawMarks } from "./teach/marks.js";
 
 const STEP = 1 / 50;
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -33,7 +35,14 @@ export class Stage {
   listen() {
     const frame = this.frame;
     frame.onpointermove = (event) => this.aim(...this.at(event), false);
-    frame.onpointerdown = (event) => this.aim(...this.at(event), false);
+    frame.onpointerdown = (event) => {
+      this.aim(...this.at(event), false);
+      hands.press(this.view.lesson, this, event);
+    };
+    frame.onpointerup = (event) => {
+      this.aim(...this.at(event), false);
+      hands.release(this.view.lesson, this);
+    };
     frame.onpointerleave = (event) => event.pointerType === "mouse" && this.leave();
     frame.onclick = (event) => this.photo?.id && this.view.click(this, ...this.at(event));
     frame.onfocus = () => this.photo?.id && !this.spot && frame.matches(":focus-visible") && this.aim(this.photo.width / 2, this.photo.height / 2, true);
@@ -69,7 +78,8 @@ export class Stage {
     const step = event.shiftKey ? 1 : Math.max(1, STEP * Math.max(width, height));
     if (event.key in KEYS) this.aim(x + KEYS[event.key][0] * step, y + KEYS[event.key][1] * step, true);
     else if (event.key === "Home") this.aim(width / 2, height / 2, true);
-    else if (event.key === "Enter" || event.key === " ") this.view.click(this, x, y);
+    else if (event.key === "Enter" || event.key === " ") this.view.click(this, x, y, true);
+    else if (this.view.lesson.on && hands.key(this.view.lesson, this, event.key, x, y)) event.preventDefault();
     else if (event.key === "Escape") this.view.clearPoint();
     else return;
     event.preventDefault();
@@ -79,10 +89,6 @@ export class Stage {
   show(photo) {
     if (photo !== this.photo && this.spot) this.leave(); // what was read there is of another photograph
     this.photo = photo;
-    this.frame.setAttribute(
-      "aria-label",
-      `${photo.name}. Arrow keys move the crosshair, with Shift by one pixel; Enter shows what is similar, Escape ends that.`,
-    );
     this.name.textContent = photo.name;
     this.notes.textContent = (photo.answer?.notes ?? []).join(" ");
     this.fit();
@@ -100,6 +106,8 @@ export class Stage {
   fit() {
     const { photo } = this;
     if (!photo) return;
+    this.frame.setAttribute("aria-label", `${photo.name}. Arrow keys move the crosshair, with Shift by one pixel; ${hands.keysOf(this.view.lesson)}.`);
+    this.frame.classList.toggle("boxing", this.view.lesson.boxing);
     const ratio = photo.width ? photo.width / photo.height : 1.5;
     const wide = this.node.clientWidth;
     const width = Math.round(Math.min(wide, ratio * Math.max(220, window.innerHeight - 250)));
@@ -141,6 +149,7 @@ export class Stage {
     }
     if (this.spot) cross(pen, this.spot, photo, unit);
     drawPoint(pen, photo, view, this.place, unit);
+    drawMarks(pen, view.lesson, photo, this.spot, unit);
   }
 
   remove() {

@@ -37,9 +37,10 @@ export default {
 
 function paintLabels({ width, height, labels }, classes, focus) {
   const colors = new Map(
-    classes.map(({ class_id: id, color }) => {
+    classes.map(({ class_id: id, color, clear }) => {
       const [red, green, blue] = [1, 3, 5].map((place) => parseInt(color.slice(place, place + 2), 16));
-      return [id, abgr(red, green, blue, focus === null || focus === id ? 255 : 40)];
+      const shown = focus === null ? (clear ? 0 : 255) : focus === id ? 255 : 40;
+      return [id, abgr(red, green, blue, shown)];
     }),
   );
   return fromPixels(width, height, (pixels) => {
