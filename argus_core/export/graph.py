@@ -15,14 +15,14 @@ from argus_core.detection import DenseHead, DenseOutput
 from argus_core.errors import ArgusError
 from argus_core.export.detections import decode
 from argus_core.head import Head
-from argus_core.nn import BinLogits, bin_spread, decode_bins
+from argus_core.nn import BinLogits, LogDepth
 from argus_core.nn.regions import region_means
 from argus_core.tasks.classify import Classify
 from argus_core.tasks.correspond import DescriptorMaps
 from argus_core.tasks.depth import Depth
 from argus_core.tasks.detect import Detect
 from argus_core.tasks.segment import DenseLogits
-from argus_core.tokens import FeatureInfo, Features, FinalNorm, Needs, Tokens, cell_mask, repeat_border
+from argus_core.tokens import FeatureInfo, Features, FinalNorm, Needs, Tokens, cell_mask
 
 
 def answers(head: Head, output: Any, size: tuple[int, int]) -> dict[str, Tensor]:
@@ -36,10 +36,8 @@ def answers(head: Head, output: Any, size: tuple[int, int]) -> dict[str, Tensor]
         return {"scores": head.decode(output.T[None], size)[0].scores.T}
     if isinstance(output, DenseLogits):
         return {"logits": output.filled()}
-    if isinstance(task, Depth) and isinstance(output, BinLogits):
-        depth = decode_bins(output.logits, task.low, task.high)
-        both = torch.stack([depth, bin_spread(output.logits, depth, task.low, task.high)], dim=1)
-        depth, spread = repeat_border(both, output.stride, output.extent).unbind(1)
+    if isinstance(task, Depth) and isinstance(output, BinLogits | LogDepth):
+        depth, spread = output.metres(task.low, task.high).unbind(1)
         return {"depth": depth, "spread": spread}
     if isinstance(head, DenseHead) and isinstance(output, DenseOutput):
         return decode(output, head.decoding)
@@ -52,7 +50,7 @@ def answers(head: Head, output: Any, size: tuple[int, int]) -> dict[str, Tensor]
 
 def stride_of(output: Any) -> int | None:
     """Canvas pixels of a cell of a dense answer; None if it is not dense."""
-    return output.stride if isinstance(output, DenseLogits | BinLogits | DescriptorMaps) else None
+    return output.stride if isinstance(output, DenseLogits | BinLogits | LogDepth | DescriptorMaps) else None
 
 
 FAR = 1 << 30

@@ -12,7 +12,17 @@ from argus_core.nn.closed_form import (
     ridge,
 )
 from argus_core.nn.cofiber import Mode, decompose, synthesize, upsample2
-from argus_core.nn.depth import BinLogits, SigLoss, SILog, bin_spread, canvas_depth, decode_bins
+from argus_core.nn.depth import (
+    BinLogits,
+    LogDepth,
+    SigLoss,
+    SILog,
+    bin_shares,
+    bin_spread,
+    canvas_depth,
+    decode_bins,
+    share_logits,
+)
 from argus_core.nn.dpt import Decoder, four_layers
 from argus_core.nn.masked_norm import MaskedBatchNorm2d
 from argus_core.nn.matching import Refine, soft_argmax
@@ -25,6 +35,7 @@ __all__ = [
     "BinLogits",
     "ClassText",
     "Decoder",
+    "LogDepth",
     "MaskedBatchNorm2d",
     "Mode",
     "Moments",
@@ -34,6 +45,7 @@ __all__ = [
     "SILog",
     "SigLoss",
     "batch_total",
+    "bin_shares",
     "bin_spread",
     "canvas_depth",
     "cell_counts",
@@ -51,6 +63,7 @@ __all__ = [
     "nearest",
     "residual_variance",
     "ridge",
+    "share_logits",
     "soft_argmax",
     "synthesize",
     "total_over_batches",

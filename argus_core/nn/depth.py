@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,8 @@ from argus_core.tokens import repeat_border
 
 FLOOR = 0.1
 """Added to every rectified logit, so that the shares are defined and no bin is ever excluded (DINOv2, Oquab 2023)."""
+SHARP = 1e3
+"""Logits of a start from shares; far above the floors of all bins together."""
 TINY = 1e-12
 """Added under square roots, whose slope at zero is infinite."""
 
@@ -29,6 +32,31 @@ class BinLogits:
     stride: int
     extent: Tensor
 
+    def metres(self, low: float, high: float) -> Tensor:
+        """(B, 2, h, w): mean and standard deviation of each cell's bins; padding repeats the image's border."""
+        depth = decode_bins(self.logits, low, high)
+        both = torch.stack([depth, bin_spread(self.logits, depth, low, high)], dim=1)
+        return repeat_border(both, self.stride, self.extent)
+
+
+@dataclass(frozen=True)
+class LogDepth:
+    """Natural logarithms of metres and their standard deviation (B, h, w), in cells of ``stride`` canvas pixels.
+
+    ``extent`` (B, 2) is where the images end, in canvas pixels.
+    """
+
+    logs: Tensor
+    spread: Tensor
+    stride: int
+    extent: Tensor
+
+    def metres(self, low: float, high: float) -> Tensor:
+        """(B, 2, h, w): the median depth, from ``low`` to ``high``, and its deviation; padding repeats the border."""
+        depth = self.logs.float().clamp(math.log(low), math.log(high)).exp()
+        both = torch.stack([depth, depth * self.spread.float()], dim=1)
+        return repeat_border(both, self.stride, self.extent)
+
 
 def decode_bins(logits: Tensor, low: float, high: float) -> Tensor:
     """(B, N, h, w) logits to (B, h, w) metres: the mean of N centres evenly spaced from ``low`` to ``high``.
@@ -43,6 +71,26 @@ def bin_spread(logits: Tensor, depth: Tensor, low: float, high: float) -> Tensor
     """(B, h, w) metres: the standard deviation of the bins' distribution about its mean ``depth`` (B, h, w)."""
     weights, centres = _weigh(logits, low, high)
     return ((weights * (centres - depth[:, None]).square()).sum(1) / weights.sum(1)).sqrt()
+
+
+def bin_shares(depth: Tensor, low: float, high: float, bins: int) -> Tensor:
+    """(..., bins) shares of the two bins whose centres are nearest: their mean is the depth, or its nearest end."""
+    place = (depth.clamp(low, high) - low) / (high - low) * (bins - 1)
+    lower = place.floor().clamp(max=bins - 2)
+    upper = (place - lower)[..., None]
+    index = lower.long()[..., None]
+    return (
+        torch.zeros(*depth.shape, bins, device=depth.device)
+        .scatter_(-1, index, 1 - upper)
+        .scatter_(-1, index + 1, upper)
+    )
+
+
+def share_logits(weights: Tensor) -> Tensor:
+    """Linear weights (C + 1, bins) of logits, from those of shares, intercepts last: decoded, negative shares are 0."""
+    logits = SHARP * weights
+    logits[-1] -= FLOOR
+    return logits
 
 
 def canvas_depth(output: BinLogits, low: float, high: float, size: tuple[int, int]) -> Tensor:

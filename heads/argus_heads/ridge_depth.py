@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -11,22 +10,10 @@ from torch import Tensor
 
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.nn import Moments, cell_means, full_precision, residual_variance, ridge, total_over_batches
+from argus_core.nn import LogDepth, Moments, cell_means, full_precision, residual_variance, ridge, total_over_batches
 from argus_core.recipe import Recipe
-from argus_core.tasks.depth import Depth, DepthMaps, DepthTarget
-from argus_core.tokens import FeatureInfo, Features, Needs, Taps, default_layers, repeat_border
-
-
-@dataclass(frozen=True)
-class LogDepth:
-    """Natural logarithms (B, h, w) of metres, in cells of ``stride`` canvas pixels.
-
-    ``extent`` (B, 2) is where the images end, in canvas pixels.
-    """
-
-    logs: Tensor
-    stride: int
-    extent: Tensor
+from argus_core.tasks.depth import Depth, DepthTarget
+from argus_core.tokens import FeatureInfo, Features, Needs, Taps, default_layers
 
 
 class RidgeDepth(Head):
@@ -50,17 +37,16 @@ class RidgeDepth(Head):
         super().__init__(info, task)
         self.needs = Needs(layers=layers or default_layers(info))
         self.taps = Taps(info, self.needs, stride=stride)
-        self.low, self.high = task.low, task.high
         self.register_buffer("weight", torch.zeros(1, self.taps.channels))
-        self.register_buffer("bias", torch.tensor([self.low * self.high]).log() / 2)
+        self.register_buffer("bias", torch.tensor([task.low * task.high]).log() / 2)
         self.register_buffer("deviation", torch.zeros(()))
 
     def forward(self, features: Features) -> LogDepth:
-        """The logarithm of every cell's depth."""
+        """The logarithm of every cell's depth, and its deviation."""
         x = self.taps(features).float()
         with full_precision(x.device):
             logs = F.conv2d(x, self.weight[:, :, None, None], self.bias)[:, 0]
-        return LogDepth(logs, self.taps.stride, features.extent)
+        return LogDepth(logs, self.deviation.expand_as(logs), self.taps.stride, features.extent)
 
     def fit(self, batches: Iterable[tuple[Features, Sequence[DepthTarget]]]) -> None:
         """Solve from the moments of cells and of the mean logarithm of their known depths."""
@@ -79,9 +65,3 @@ class RidgeDepth(Head):
         logs, share = cell_means(torch.where(known, depth, 1).log(), known, self.taps.stride)
         cells = self.taps(features).permute(0, 2, 3, 1)[share > 0]
         return Moments.of(torch.cat([cells, logs[share > 0][:, None]], dim=1), share[share > 0])
-
-    def decode(self, output: LogDepth, canvas: tuple[int, int]) -> list[DepthMaps]:
-        """Depth within the task's range, and its deviation; padding repeats the image's border."""
-        logs = repeat_border(output.logs.float()[:, None], output.stride, output.extent)[:, 0]
-        depth = logs.exp().clamp(self.low, self.high)
-        return [DepthMaps(each, each * self.deviation, output.stride) for each in depth]

@@ -1,10 +1,11 @@
-"""Streaming moments, the linear discriminant and ridge regression, against numpy and against Gaussians."""
+"""Streaming moments, discriminants and ridge regression, against numpy, against Gaussians and against loops."""
 
 import numpy as np
 import pytest
 import torch
 
-from argus_core.nn.closed_form import PENALTIES, Moments, discriminant, ridge
+from argus_core.nn import Moments, class_logits, discriminant, find_penalty, residual_variance, ridge
+from argus_core.nn.closed_form import PENALTIES
 
 
 def rows(count, dim, seed=0, shift=0.0):
@@ -96,3 +97,118 @@ def test_ridge_of_hardly_anything(count):
         torch.testing.assert_close((ones @ found).mean(0), xy[:, 4:].mean(0))
     else:
         assert not found.any()
+
+
+def test_weights_count_vectors_several_times_and_slices_are_moments_of_some_coordinates():
+    x, times = rows(30, 5, 2, 3.0), torch.arange(30) % 4
+    weighted, repeated = Moments.of(x, times), Moments.of(x.repeat_interleave(times, dim=0))
+    assert weighted.count == repeated.count == times.sum()
+    torch.testing.assert_close(weighted.mean, repeated.mean)
+    torch.testing.assert_close(weighted.scatter, repeated.scatter)
+    part, alone = weighted[1:4], Moments.of(x[:, 1:4], times)
+    torch.testing.assert_close((part.mean, part.scatter), (alone.mean, alone.scatter))
+    assert Moments.of(x, torch.zeros(30)).count == 0
+
+
+def left_out(x, y, penalty):
+    """Squared error of the regressions that leave one vector out, one after the other."""
+    total = 0.0
+    for row in range(len(x)):
+        kept = torch.arange(len(x)) != row
+        weights = ridge(Moments.of(torch.cat([x, y], dim=1)[kept]), x.shape[1], penalty)
+        total += float((y[row] - x[row] @ weights[:-1] - weights[-1]).square().sum())
+    return total
+
+
+@pytest.mark.parametrize(("count", "dim"), [(40, 12), (15, 60)])
+@pytest.mark.parametrize("noise", [0.05, 2.0])
+def test_the_penalty_is_nearly_the_one_that_leaving_out_finds(count, dim, noise):
+    x = rows(count, dim, 1)
+    y = x[:, :2] + noise * x.std() * rows(count, 2, 7) / rows(count, 2, 7).std()
+    found = find_penalty(Moments.of(torch.cat([x, y], dim=1)), dim)
+    level = float(x.var(dim=0, correction=0).sum()) * count / min(dim, count - 1)
+    errors = [left_out(x, y, float(penalty) * level) for penalty in PENALTIES]
+    assert left_out(x, y, found) <= 1.25 * min(errors)
+
+
+def clusters(count, dim, classes, seed=0, apart=1.0):
+    """Vectors and labels of Gaussians with one covariance; their means, and the covariance's root."""
+    random = np.random.default_rng(seed)
+    means, mix = apart * random.normal(size=(classes, dim)), random.normal(size=(dim, dim)) / dim**0.5 + np.eye(dim)
+    labels = torch.from_numpy(random.integers(classes, size=count))
+    return torch.from_numpy(means[labels] + random.normal(size=(count, dim)) @ mix), labels, means, mix
+
+
+def solved(x, labels, classes, rule):
+    indicators = torch.nn.functional.one_hot(labels, classes)
+    return class_logits(Moments.of(torch.cat([x, indicators], dim=1)), x.shape[1], rule)
+
+
+def test_discriminants_are_those_of_the_gaussians():
+    x, labels, means, mix = clusters(200_000, 5, 4)
+    found = solved(x, labels, 4, "lda").numpy()
+    weights = np.linalg.solve(mix.T @ mix, means.T)
+    biases = -np.einsum("kd,dk->k", means, weights) / 2 + np.log(np.bincount(labels) / len(labels))
+    for pair in ([0, 1], [2, 3], [0, 3]):  # only differences of logits mean something
+        np.testing.assert_allclose(np.diff(found[:5, pair]), np.diff(weights[:, pair]), rtol=0.05, atol=0.05)
+        np.testing.assert_allclose(np.diff(found[5, pair]), np.diff(biases[pair]), rtol=0.05, atol=0.1)
+
+
+def test_discriminants_are_those_of_the_pooled_scatter_written_out():
+    x, labels, *_ = clusters(60, 12, 3, seed=4)
+    moments = Moments.of(torch.cat([x, torch.nn.functional.one_hot(labels, 3)], dim=1))
+    parts = [Moments.of(x[labels == label]) for label in range(3)]
+    penalty, total = find_penalty(moments, 12), moments.scatter[:12, :12]
+    within = sum(part.scatter for part in parts) + penalty * torch.eye(12)
+    freedom = 60 - 1 - torch.trace(torch.linalg.solve(total + penalty * torch.eye(12), total))
+    weights = torch.linalg.solve(within / freedom, torch.stack([part.mean for part in parts], dim=1))
+    difference = weights - solved(x, labels, 3, "lda")[:12]
+    torch.testing.assert_close(difference, difference[:, :1].expand(-1, 3), atol=1e-8, rtol=1e-8)
+
+
+@pytest.mark.parametrize("rule", ["ridge", "lda"])
+@pytest.mark.parametrize("each", [1, 2])
+def test_few_vectors_in_many_dimensions_are_told_apart_like_nearest_means(each, rule):
+    x, labels, *_ = clusters(1000, 400, 5, seed=2, apart=0.6)
+    few = torch.cat([(labels == label).nonzero()[:each, 0] for label in range(5)])
+    found = solved(x[few], labels[few], 5, rule)
+    assert found.isfinite().all() and found.abs().max() < 1e3
+    centres = torch.stack([x[few][labels[few] == label].mean(0) for label in range(5)])
+    nearest = (torch.cdist(x, centres).argmin(1) == labels).double().mean()
+    right = ((x @ found[:-1] + found[-1]).argmax(1) == labels).double().mean()
+    assert nearest > 0.5 and right > nearest - 0.05
+
+
+@pytest.mark.parametrize("rule", ["ridge", "lda"])
+def test_a_class_without_vectors_is_never_the_most_likely(rule):
+    x, labels, *_ = clusters(80, 6, 3, apart=20.0)
+    found = solved(x, torch.tensor([0, 1, 3])[labels], 5, rule)
+    far = 1e3 * rows(500, 6, 9)
+    assert not set((far @ found[:-1] + found[-1]).argmax(1).tolist()) & {2, 4}
+    assert (x @ found[:-1] + found[-1]).softmax(1)[:, [2, 4]].max() < 1e-9
+
+
+@pytest.mark.parametrize("rule", ["ridge", "lda"])
+def test_what_does_not_vary_tells_nothing(rule):
+    labels = torch.arange(12) % 3 % 2  # eight of class 0 and four of class 1
+    found = solved(torch.full((12, 4), 0.1, dtype=torch.float64), labels, 3, rule)
+    assert found[-1].argmax() == 0 and not found[:-1].any()
+    alone = solved(rows(9, 4), torch.ones(9, dtype=torch.long), 3, rule)
+    assert alone.isfinite().all() and ((rows(9, 4, 5) @ alone[:-1] + alone[-1]).argmax(1) == 1).all()
+    nothing = class_logits(Moments.none(7), 4, rule)
+    assert nothing.isfinite().all() and (nothing == nothing[:, :1]).all()
+
+
+def test_confidences_of_noise_are_the_shares_of_classes():
+    random = np.random.default_rng(0)
+    labels = torch.from_numpy((random.random(400) < 0.3).astype(np.int64))
+    found = solved(rows(400, 20, 3), labels, 2, "lda")
+    assert (rows(400, 20, 3) @ found[:-1] + found[-1]).softmax(1)[:, 1].mean() == pytest.approx(0.3, abs=0.06)
+
+
+def test_residual_variance_is_the_mean_square_of_residuals():
+    x, y = rows(70, 5, 1, 2.0), rows(70, 2, 4)
+    moments = Moments.of(torch.cat([x, y], dim=1), torch.full((70,), 3.0))
+    weights = ridge(moments, 5, 4.0)
+    wanted = (y - x @ weights[:-1] - weights[-1]).square().mean(0)
+    torch.testing.assert_close(residual_variance(moments, 5, weights), wanted)

@@ -13,14 +13,14 @@ from pydantic import model_validator
 
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError, Fault
-from argus_core.nn import BinLogits, bin_spread, decode_bins, merge_passes
+from argus_core.nn import BinLogits, LogDepth, merge_passes
 from argus_core.tasks.base import Task, map_fault
 from argus_core.tasks.depth.example import draw_depth, paint
 from argus_core.tasks.depth.metric import Average, DepthMetric
 from argus_core.tasks.depth.result import DepthResult
 from argus_core.tasks.depth.values import DepthMap, DepthMaps, DepthTarget, Metres, known_depth
 from argus_core.tasks.example import draw_extents, paint_tokens
-from argus_core.tokens import FeatureInfo, Tokens, cell_mask, repeat_border
+from argus_core.tokens import FeatureInfo, Tokens, cell_mask
 
 FAR = 1000.0
 """Metres beyond the reach of any depth sensor: images with most of their depths farther away are in another unit."""
@@ -53,11 +53,9 @@ class Depth(Task):
             raise ArgusError(f"a depth map cannot be used: {fault}")
         return DepthTarget(torch.from_numpy(placement.map_to_canvas(known_depth(truth), 0.0, nearest=True)))
 
-    def decode(self, output: BinLogits, canvas: tuple[int, int]) -> list[DepthMaps]:
-        """Mean and standard deviation of each cell's bins; padding repeats the image's border."""
-        depth = decode_bins(output.logits, self.low, self.high)
-        both = torch.stack([depth, bin_spread(output.logits, depth, self.low, self.high)], dim=1)
-        maps = repeat_border(both, output.stride, output.extent)
+    def decode(self, output: BinLogits | LogDepth, canvas: tuple[int, int]) -> list[DepthMaps]:
+        """Depth and its deviation in each cell; padding repeats the image's border."""
+        maps = output.metres(self.low, self.high)
         return [DepthMaps(depth, spread, output.stride) for depth, spread in maps]
 
     def to_image(self, prediction: DepthMaps, placement: Placement) -> DepthMap:
