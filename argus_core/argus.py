@@ -102,10 +102,10 @@ class Argus(Questions):
         its task, or at ``canvas``. The score is cross-validated in ``folds`` parts, none below 2. Raises ArgusError
         for a name that is taken, unless the new head shall ``replace`` the other, and for data that cannot teach.
         """
-        from argus_core.teach.teach import TeachOptions, teach
+        from argus_core.teach.teach import TeachOptions, find_split, teach
 
-        asked = TeachOptions(task, head, name, split, canvas, options or {}, folds, replace, accept_faults)
-        return teach(self, data, asked, lambda text: warnings.warn(text, stacklevel=2))
+        asked = TeachOptions(task, head, name, canvas, options or {}, folds, replace, accept_faults)
+        return teach(self, *find_split(data, split), asked, lambda text: warnings.warn(text, stacklevel=2))
 
     def save(self, folder: str | Path, variant: str | None = None, per_head: bool = False) -> None:
         """Write weights and config.json, see ``saving.write``; variant ``bf16_backbone`` makes a smaller file."""

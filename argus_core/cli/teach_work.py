@@ -10,35 +10,36 @@ from typing import Any
 from argus_core.argus import Argus
 from argus_core.canvas import Canvas
 from argus_core.cli.load import open_model
+from argus_core.cli.suggesting import head_to_ask, suggest_images
 from argus_core.cli.teach import TeachRequest
 from argus_core.common.license import require
 from argus_core.common.options import parse_size
 from argus_core.common.progress import ProgressBar, duration, finished, working
-from argus_core.teach.teach import Taught, TeachOptions, teach
+from argus_core.data import Split
+from argus_core.teach.teach import Taught, TeachOptions, find_split, teach
 
 
 def teach_model(request: TeachRequest, settings: Mapping[str, Any]) -> None:
     """Solve the head, write the model with it, and suggest images, as far as each is asked for."""
     argus = open_model(request.model, request.device, license=request.require_license)
-    name = request.name
-    if request.data is not None:
-        taught = _teach(argus, request, settings)
-        require(argus, request.require_license)
-        _print(taught)
-        name = taught.name
-        if request.out is not None:
-            _save(argus, request, taught)
+    if request.data is None:
+        suggest_images(argus, request, head_to_ask(argus, request), None)
+        return
+    spec, split = find_split(request.data, request.split)
+    taught = _teach(argus, spec, split, request, settings)
+    require(argus, request.require_license)
+    _print(taught)
+    if request.out is not None:
+        _save(argus, request, taught)
     if request.suggest is not None:
-        raise NotImplementedError(name)
+        suggest_images(argus, request, taught.name, split)
 
 
-def _teach(argus: Argus, request: TeachRequest, settings: Mapping[str, Any]) -> Taught:
-    assert request.data is not None
+def _teach(argus: Argus, spec: str, split: Split, request: TeachRequest, settings: Mapping[str, Any]) -> Taught:
     options = TeachOptions(
         task=request.task,
         head=request.head,
         name=request.name,
-        split=request.split,
         canvas=None if request.canvas is None else Canvas(*parse_size(request.canvas)),
         options=settings,
         folds=request.folds,
@@ -46,7 +47,7 @@ def _teach(argus: Argus, request: TeachRequest, settings: Mapping[str, Any]) -> 
         accept_faults=request.accept_faults,
     )
     with ProgressBar("teach") as bar:
-        return teach(argus, request.data, options, lambda text: bar.print(f"warning: {text}"), _progress(bar))
+        return teach(argus, spec, split, options, lambda text: bar.print(f"warning: {text}"), _progress(bar))
 
 
 def _progress(bar: ProgressBar) -> Any:

@@ -15,6 +15,7 @@ LISTS = {
     "look": "argus-files.txt",
     "features": "argus-features.txt",
     "correspond": "argus-matches.txt",
+    "suggest": "argus-suggested.txt",
 }
 """The list of files that the last run of a kind wrote, one path a line, even if it was killed."""
 

@@ -31,7 +31,7 @@ MUTED = (112, 112, 112)
 
 
 @dataclass(frozen=True)
-class _Cell:
+class Cell:
     """A picture under a title, with a grey note beside the title."""
 
     title: str
@@ -45,7 +45,7 @@ def draw_results(results: Mapping[str, Result]) -> Pixels:
     ``results`` are of one image, by head name. Results without a picture are left out.
     """
     image = next(iter(results.values())).image
-    size = _tile_size((image.shape[0], image.shape[1]))
+    size = tile_size((image.shape[0], image.shape[1]))
     kinds = Counter(type(result) for result in results.values())
     classes = {name: result for name, result in results.items() if isinstance(result, ClassResult)}
     cells = [_photograph(image, size, classes)]
@@ -53,24 +53,24 @@ def draw_results(results: Mapping[str, Result]) -> Pixels:
         if not isinstance(result, ClassResult | PlainResult):
             title = result.headline()
             note = name if title and kinds[type(result)] > 1 else ""
-            cells.append(_Cell(title or name, note, result.tile(size)))
-    return _grid(cells)
+            cells.append(Cell(title or name, note, result.tile(size)))
+    return grid(cells)
 
 
-def _tile_size(size: tuple[int, int]) -> tuple[int, int]:
-    """The (height, width) at which an image of ``size`` is shown."""
-    zoom = min(SIDE / math.sqrt(size[0] * size[1]), MAX_SIDE / max(size))
+def tile_size(size: tuple[int, int], side: int = SIDE) -> tuple[int, int]:
+    """The (height, width) at which an image of ``size`` is shown: of the area of a square of ``side``."""
+    zoom = min(side / math.sqrt(size[0] * size[1]), MAX_SIDE / max(size))
     return max(1, round(size[0] * zoom)), max(1, round(size[1] * zoom))
 
 
-def _photograph(image: Pixels, size: tuple[int, int], classes: Mapping[str, ClassResult]) -> _Cell:
+def _photograph(image: Pixels, size: tuple[int, int], classes: Mapping[str, ClassResult]) -> Cell:
     """The image with the classes of each head below it."""
     picture, face = resized(image, size), font_for(size)
     for name, result in classes.items():
         if len(classes) > 1:
             picture = attach(picture, _line(name, face, size[1]), face.size / 3, below=True)
         picture = attach(picture, score_rows(result.rows, size[1], face), face.size / 3, below=True)
-    return _Cell("image", f"{image.shape[1]} wide, {image.shape[0]} high", picture)
+    return Cell("image", f"{image.shape[1]} wide, {image.shape[0]} high", picture)
 
 
 def _line(text: str, face: ImageFont.FreeTypeFont, room: int) -> Image.Image:
@@ -81,8 +81,8 @@ def _line(text: str, face: ImageFont.FreeTypeFont, room: int) -> Image.Image:
     return sheet
 
 
-def _grid(cells: Sequence[_Cell]) -> Pixels:
-    """The cells row by row."""
+def grid(cells: Sequence[Cell]) -> Pixels:
+    """The cells row by row on one sheet."""
     line = line_of(font(TITLE))
     width = max(cell.picture.shape[1] for cell in cells)
     columns = _columns(len(cells), width + GAP, max(cell.picture.shape[0] for cell in cells) + line + GAP)
@@ -95,7 +95,7 @@ def _grid(cells: Sequence[_Cell]) -> Pixels:
     return np.array(sheet)
 
 
-def _put(sheet: Image.Image, cell: _Cell, corner: tuple[int, int], width: int) -> None:
+def _put(sheet: Image.Image, cell: Cell, corner: tuple[int, int], width: int) -> None:
     """Draw a cell on the sheet; titles that do not fit are cut."""
     pen, face, line = ImageDraw.Draw(sheet), font(TITLE), line_of(font(TITLE))
     note = fit(cell.note, face, width / 2)

@@ -11,10 +11,11 @@ from typing import Any
 from argus_core.canvas import Canvas
 from argus_core.data import Split
 from argus_core.data.check import refuse_faults
+from argus_core.data.hold_out import TRAIN
 from argus_core.errors import ArgusError, counted
 from argus_core.head import Head
 from argus_core.model import Composition
-from argus_core.plugins.data_spec import open_data, split_of
+from argus_core.plugins.data_spec import explicit_spec, open_data, split_of
 from argus_core.saving.record import shown_metrics
 from argus_core.teach.choices import canvas_for, check_free, default_name, find_task, minute_head
 from argus_core.teach.crossval import FOLDS, cross_validate
@@ -58,7 +59,6 @@ class TeachOptions:
     task: str | None = None
     head: str | None = None
     name: str | None = None
-    split: str | None = None
     canvas: Canvas | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     folds: int = FOLDS
@@ -66,19 +66,31 @@ class TeachOptions:
     accept_faults: bool = False
 
 
+def find_split(data: str | Path | Split, name: str | None) -> tuple[str, Split]:
+    """The data spec, and the images to learn from: the split of that name, by default the only one, or ``train``.
+
+    Of a split its name stands for the spec.
+    """
+    if isinstance(data, Split):
+        return data.name, data
+    spec = explicit_spec(str(data))[0]
+    splits = open_data(spec)
+    return spec, split_of(splits, name or (next(iter(splits)) if len(splits) == 1 else TRAIN))
+
+
 def teach(
     argus: Composition,
-    data: str | Path | Split,
+    spec: str,
+    split: Split,
     options: TeachOptions,
     warn: Callable[[str], None],
     progress: Progress = lambda done, total: None,
 ) -> Taught:
-    """Solve a head from all images of a data set, or of its ``train``, and add it to ``argus``: see ``Argus.teach``.
+    """Solve a head from all images of the split that ``spec`` names, and add it to ``argus``: see ``Argus.teach``.
 
-    The model is as it was if anything is wrong, which ``warn`` is told of unless it is raised.
+    ``warn`` is told of faults of the data. Where an error is raised the model is as it was.
     """
     start = time.perf_counter()
-    spec, split = _opened(data, options.split)
     task = find_task(split, options.task)
     kind, canvas = options.head or minute_head(task), canvas_for(argus, task, options.canvas)
     name = options.name or default_name(spec, task)
@@ -101,14 +113,6 @@ def teach(
         argus.remove(name)
     argus.add(name, head)
     return Taught(name, head.name, task.name, len(split), shown, row, notes, seconds)
-
-
-def _opened(data: str | Path | Split, split: str | None) -> tuple[str, Split]:
-    """The data spec, or the name, and the images to learn from: the only split, or ``train``."""
-    if isinstance(data, Split):
-        return data.name, data
-    found = open_data(str(data))
-    return str(data), split_of(found, split or (next(iter(found)) if len(found) == 1 else "train"))
 
 
 def _score(
