@@ -91,7 +91,7 @@ class Views(Dataset[list[Crops]]):
     def __getitem__(self, step: int) -> list[Crops]:
         items = [index for index, _ in self.order.items(step)]
         mine = range(len(items))[self.process.rank :: self.process.size]
-        sizes = self.plan.at(step).sizes
+        sizes = self.plan.whole(step).sizes
         views = [self._views(items[place], step, place, sizes) for place in mine]
         share = len(views) // self.passes
         parts = [views[start : start + share] for start in range(0, len(views), share)]

@@ -36,13 +36,22 @@ class Plan:
 
     def at(self, step: int) -> StepPlan:
         """The plan of a 0-based step."""
+        whole, lots = self._draw(step)
+        kept = [name for name, lot in lots.items() if lot >= self.stage.drop] or [
+            max(lots, key=lambda name: lots[name])
+        ]
+        return StepPlan(whole.student, {name: whole.teachers[name] for name in kept})
+
+    def whole(self, step: int) -> StepPlan:
+        """The plan with all teachers, of which statistics are taken."""
+        return self._draw(step)[0]
+
+    def _draw(self, step: int) -> tuple[StepPlan, dict[str, float]]:
+        """Sizes, and a number in 0..1 for every teacher."""
         rng = np.random.default_rng([self.seed, step, SIZES])
         student = int(rng.choice(self.stage.sizes))
         teachers = {
             name: int(rng.choice(self.stage.teacher_sizes or (self.own_sizes[name],))) for name in self.stage.teachers
         }
-        lots = dict(zip(teachers, rng.random(len(teachers)), strict=True))
-        kept = [name for name, lot in lots.items() if lot >= self.stage.drop] or [
-            max(lots, key=lambda name: lots[name])
-        ]
-        return StepPlan(student, {name: teachers[name] for name in kept})
+        lots = rng.random(len(teachers)).tolist()
+        return StepPlan(student, teachers), dict(zip(teachers, lots, strict=True))

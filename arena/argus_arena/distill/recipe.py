@@ -112,6 +112,7 @@ class Stage(Part):
     The student's size is drawn from ``sizes`` for every step, and independently of it that of each teacher from
     ``teacher_sizes``, by default its own. A step leaves a teacher out with the probability ``drop``, but never all.
     ``recipe`` has the fields of a head's recipe; ``accumulate`` divides a batch into so many passes.
+    Every ``save_every`` steps what a resumed run needs is written.
     """
 
     name: str = Field(pattern=NAME)
@@ -122,6 +123,7 @@ class Stage(Part):
     teacher_sizes: tuple[int, ...] = ()
     drop: float = Field(default=0.0, ge=0, lt=1)
     accumulate: int = Field(default=1, ge=1)
+    save_every: int = Field(default=500, ge=1)
     recipe: Recipe = Recipe()
 
 

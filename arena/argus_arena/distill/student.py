@@ -26,7 +26,7 @@ class Student(nn.Module):
 
     def __init__(self, model: nn.Module, info: FeatureInfo, mean: Triple, std: Triple) -> None:
         super().__init__()
-        self.model, self.info = model, info
+        self.model, self.info, self.normal = model, info, (mean, std)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
         self._call: Any = model.forward_intermediates

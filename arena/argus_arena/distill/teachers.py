@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -30,6 +31,12 @@ class Teacher:
     def subject(self) -> Subject:
         """What the objective must know of it."""
         return Subject(self.backbone.info.channels[-1], self.source.weight, self.source.cls)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides its answers, as plain JSON values."""
+        asked = self.source.model_dump(mode="json", exclude={"backbone", "stage", "weights"})
+        return {"backbone": self.backbone.name, "sha256": self.backbone.weights_sha256, **asked}
 
     @property
     def notes(self) -> list[str]:

@@ -1,0 +1,119 @@
+"""The loop of a stage: statistics of the teachers first, then steps, saved so that a killed run goes on as if whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from argus_arena.distill.crops import Crops, Views, view_batches
+from argus_arena.distill.objective import Answers, add_statistics, merged
+from argus_arena.distill.optimise import StudentTrial
+from argus_arena.distill.plan import StepPlan
+from argus_arena.distill.progress import StageProgress
+from argus_arena.distill.teachers import Teacher, answers_of
+from argus_arena.distributed import Interrupted, interruptible
+from argus_arena.run.folder import RunFolder
+from argus_core.errors import ArgusError
+
+LOG_EVERY = 10
+"""Steps between two lines of the log."""
+
+
+class StageLoop:
+    """Runs one stage from where its folder has it to the end of its recipe."""
+
+    def __init__(
+        self,
+        trial: StudentTrial,
+        teachers: Mapping[str, Teacher],
+        views: Views,
+        folder: RunFolder,
+        progress: StageProgress,
+        workers: int = 0,
+    ) -> None:
+        self.trial, self.teachers, self.views, self.folder, self.progress = trial, teachers, views, folder, progress
+        self.process, self.distillation = trial.process, trial.distillation
+        self.workers, self.save_every = workers, views.plan.stage.save_every
+
+    def run(self, statistics_steps: int) -> None:
+        """Train to the end; raises Interrupted, with the state saved, after Ctrl-C."""
+        start = self._resume()
+        if start is None:
+            self._take_statistics(min(statistics_steps, self.trial.steps))
+            self.trial.begin(self.trial.only)
+        self.progress.begin("train", self.trial.steps, start or 0)
+        self._train(range(start or 0, self.trial.steps))
+
+    def _take_statistics(self, count: int) -> None:
+        """Freeze the teachers' normalisation by the views of the first steps; no step is taken."""
+        if self.distillation.measure.scheme == "none":
+            return
+        self.progress.begin("statistics of the teachers", count)
+        total = self.distillation.no_statistics()
+        with view_batches(self.views, range(count), self.workers) as batches:
+            for step, parts in zip(range(count), batches, strict=True):
+                plan = self.views.plan.whole(step)
+                for crops in parts:
+                    total = add_statistics(total, self._aligned(crops, plan, step))
+                self.progress.step(step + 1, {})
+        self.distillation.freeze(merged(self.process.gather(total)))
+
+    def _train(self, steps: range) -> None:
+        reading = view_batches(self.views, steps, self.workers)
+        with interruptible(self.process) as interrupted, reading as batches:
+            for step, parts in zip(steps, batches, strict=True):
+                # Noise inside the network depends on the step and the process alone.
+                torch.manual_seed((self.views.order.seed * 1_000_003 + step) * self.process.size + self.process.rank)
+                terms = self.trial.learn(step, self._pairs(parts, step), len(parts))
+                self._check(terms, step)
+                self.progress.step(step + 1, terms)
+                self._log(step + 1, terms)
+                stop = self.process.any_process(interrupted.is_set())
+                if stop or self._saves(step + 1):
+                    self._save(step + 1)
+                if stop:
+                    raise Interrupted
+
+    def _pairs(self, parts: list[Crops], step: int) -> Iterator[tuple[Tensor, Answers]]:
+        """The student's images and its targets, one batch after the other."""
+        plan = self.views.plan.at(step)
+        for crops in parts:
+            with torch.no_grad():
+                targets = self.distillation.normalized(self._aligned(crops, plan, step))
+            yield crops[plan.student].to(self.process.device, non_blocking=True), targets
+
+    def _aligned(self, crops: Crops, plan: StepPlan, step: int) -> Answers:
+        return self.distillation.aligned(answers_of(self.teachers, crops, plan, step), plan.student)
+
+    def _check(self, terms: Mapping[str, float], step: int) -> None:
+        bad = [name for name, value in terms.items() if not math.isfinite(value) and name != "loss"]
+        if bad or not math.isfinite(terms["loss"]):
+            raise ArgusError(
+                f"the loss of {', '.join(bad) or 'all teachers'} is not finite at step {step}, although the teachers' "
+                "answers are: the student diverged; try a smaller lr, or a longer warmup"
+            )
+
+    def _saves(self, done: int) -> bool:
+        return done == self.trial.steps or done % self.save_every == 0
+
+    def _log(self, done: int, terms: Mapping[str, float]) -> None:
+        if self.process.main and (done == 1 or done % LOG_EVERY == 0):
+            self.folder.append({"step": done, **terms})
+
+    def _save(self, done: int) -> None:
+        if self.process.main:
+            self.folder.save_state(done, {}, self.trial.state())
+
+    def _resume(self) -> int | None:
+        """The step to continue at, or None for a fresh run."""
+        state: Any = self.folder.load_state() if self.process.main else None
+        state = self.process.gather(state)[0]
+        if state is None:
+            return None
+        step, _, tensors = state
+        self.trial.load(tensors, self.trial.only)
+        return int(step)

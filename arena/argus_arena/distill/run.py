@@ -1,0 +1,47 @@
+"""A whole distillation: the stages of a recipe one after the other, each in a folder of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from argus_arena.distill.crops import open_photographs
+from argus_arena.distill.recipe import DistillRecipe, Stage
+from argus_arena.distill.stage import BACKBONE, StageRun
+from argus_arena.distributed import join_processes
+from argus_arena.training.train import open_plugins
+from argus_core.errors import ArgusError
+
+
+def distill(
+    recipe: DistillRecipe,
+    out: Path | None = None,
+    only: str | None = None,
+    start: Path | None = None,
+    device: str | None = None,
+    workers: int = 0,
+) -> Path:
+    """Run all stages, or ``only`` one, by name or number; what was begun goes on. Returns the last backbone's folder.
+
+    ``start`` is a backbone folder or a file of weights that the first stage which runs begins with, in place of what
+    the recipe says.
+    """
+    folder = out or Path("runs") / recipe.name
+    stages = recipe.stages if only is None else (recipe.stage(only),)
+    results = {stage.name: folder / stage.name / BACKBONE for stage in recipe.stages}
+    photographs = open_photographs(recipe.images, open_plugins())
+    with join_processes(device) as process:
+        for number, stage in enumerate(stages):
+            begin = start if number == 0 and start is not None else _start(stage, results)
+            StageRun(recipe, stage, folder / stage.name, begin, results, photographs, process, workers).run()
+    return results[stages[-1].name]
+
+
+def _start(stage: Stage, results: dict[str, Path]) -> Path | None:
+    if not stage.start:
+        return None
+    if not results[stage.start].is_dir():
+        raise ArgusError(
+            f"stage {stage.name!r} begins with the result of {stage.start!r}, and {results[stage.start]} is not there; "
+            f"run that stage first, or give --from CHECKPOINT"
+        )
+    return results[stage.start]

@@ -1,0 +1,147 @@
+"""One stage, from its recipe to the folder of a backbone."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from argus_arena.distill.crops import Photographs, Views
+from argus_arena.distill.loop import StageLoop
+from argus_arena.distill.networks import backbone_of, initial_backbone, student_of
+from argus_arena.distill.objective import Distillation, Measure
+from argus_arena.distill.optimise import StudentTrial
+from argus_arena.distill.plan import Plan
+from argus_arena.distill.progress import StageProgress
+from argus_arena.distill.provenance import provenance, result_licenses
+from argus_arena.distill.recipe import DistillRecipe, Stage
+from argus_arena.distill.teachers import Teacher, load_teacher
+from argus_arena.distributed import Distributed, Interrupted
+from argus_arena.run.batches import Order
+from argus_arena.run.folder import RunFolder, versions
+from argus_core.backbones import Backbone
+from argus_core.backbones.folder import write_backbone
+from argus_core.common.architecture import is_backbone_folder
+from argus_core.common.progress import finished
+from argus_core.errors import ArgusError
+
+BACKBONE = "backbone"
+"""The folder of the result, in that of its stage."""
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One stage of a recipe: where it is written, what it starts from, and the results of the stages before it."""
+
+    recipe: DistillRecipe
+    stage: Stage
+    folder: Path
+    start: Path | None
+    results: Mapping[str, Path]
+    photographs: Photographs
+    process: Distributed
+    workers: int = 0
+
+    def run(self) -> Path:
+        """Train, or continue, the stage; returns the folder of the backbone that comes out."""
+        began, folder = time.perf_counter(), RunFolder(self.folder)
+        with folder.locked() if self.process.main else nullcontext():
+            started = initial_backbone(self.recipe.networks[self.stage.student], self.start, self.recipe.seed)
+            teachers = self._teachers()
+            origin = self._origin(started, teachers)
+            self._open(folder, origin)
+            if is_backbone_folder(self.result):
+                if self.process.main:
+                    print(f"{self.stage.name}: done before, in {self.result}")
+                return self.result
+            trial = self._trial(started, teachers)
+            self._loop(trial, teachers, folder)
+            if self.process.main:
+                self._write(trial, teachers, origin)
+                finished("backbone", self.result, time.perf_counter() - began)
+        self.process.barrier()
+        return self.result
+
+    @property
+    def result(self) -> Path:
+        """The folder of the backbone that comes out."""
+        return self.folder / BACKBONE
+
+    def _teachers(self) -> dict[str, Teacher]:
+        device = self.process.device
+        return {
+            name: load_teacher(name, self.recipe.teachers[name], self.results, device) for name in self.stage.teachers
+        }
+
+    def _trial(self, started: Backbone, teachers: Mapping[str, Teacher]) -> StudentTrial:
+        comparison = self.recipe.comparison
+        measure = Measure(comparison.cosine, comparison.smooth, comparison.normalize, comparison.grid)
+        subjects = {name: teacher.subject for name, teacher in teachers.items()}
+        torch.manual_seed(self.recipe.seed)  # of adapters, whatever the student was made of
+        distillation = Distillation(student_of(started), subjects, measure, comparison.adapter)
+        return StudentTrial(distillation, self.stage.recipe, self._order.steps_per_epoch, self.process)
+
+    @property
+    def _order(self) -> Order:
+        batch = min(self.stage.recipe.batch, len(self.photographs))
+        shares = self.process.size * self.stage.accumulate
+        if batch % shares:
+            raise ArgusError(
+                f"a batch of {batch} images does not divide among {self.process.size} processes and "
+                f"{self.stage.accumulate} passes; change stages.{self.stage.name}.recipe.batch, or give more images"
+            )
+        return Order(tuple(range(len(self.photographs))), ("id",), batch, self.recipe.seed)
+
+    def _loop(self, trial: StudentTrial, teachers: Mapping[str, Teacher], folder: RunFolder) -> None:
+        order = self._order
+        plan = Plan(self.stage, {name: teacher.source.size for name, teacher in teachers.items()}, self.recipe.seed)
+        passes = self.stage.accumulate
+        views = Views(self.photographs, self.recipe.augmentation, order, plan, passes, self.process)
+        progress = StageProgress(self.stage.name, trial.steps, order.batch, self.process.main)
+        for line in (note for teacher in teachers.values() for note in teacher.notes):
+            progress.say(line)
+        try:
+            StageLoop(trial, teachers, views, folder, progress, self.workers).run(self.recipe.comparison.steps)
+        except Interrupted:
+            if self.process.main:
+                print(
+                    f"stopped; the state is saved, run the same command to continue in {self.folder}", file=sys.stderr
+                )
+            raise KeyboardInterrupt from None
+        finally:
+            progress.end()
+
+    def _origin(self, started: Backbone, teachers: Mapping[str, Teacher]) -> dict[str, Any]:
+        """What decides the outcome beside the recipe: the bytes of all that it names."""
+        return {
+            "start": started.weights_sha256,
+            "network": self.recipe.networks[self.stage.student].model_dump(mode="json", exclude={"weights", "license"}),
+            "teachers": {name: teacher.identity for name, teacher in teachers.items()},
+            "images": {"count": len(self.photographs), "sha256": self.photographs.digest()},
+            "processes": self.process.size,
+        }
+
+    def _open(self, folder: RunFolder, origin: Mapping[str, Any]) -> None:
+        """Claim the folder for this stage; raises ArgusError if it holds another one."""
+        if not self.process.main:
+            return
+        used = self.recipe.model_dump(mode="json", include={"seed", "augmentation", "comparison"})
+        identity = {**used, "stage": self.stage.model_dump(mode="json", exclude={"save_every"}), **origin}
+        described = {"identity": identity, "config": self.recipe.model_dump(mode="json")}
+        hardware = [{**self.process.hardware, "tokens": self.process.precision, "from_step": 0}]
+        folder.open({**described, "record": {"hardware": hardware, "versions": versions()}}, self.stage.recipe.steps)
+
+    def _write(self, trial: StudentTrial, teachers: Mapping[str, Teacher], origin: Mapping[str, Any]) -> None:
+        network = self.recipe.networks[self.stage.student]
+        licenses = result_licenses(self.recipe, self.stage, self.start, teachers)
+        student = trial.result.student.cpu()
+        backbone = backbone_of(student, network, licenses.binding.id)
+        record = provenance(self.recipe, self.stage, origin, teachers, licenses)
+        write_backbone(self.result, backbone, network.model, network.options, record)
+        print(licenses)

@@ -1,0 +1,154 @@
+"""Whole stages: what comes out, from where, under which terms; killed, divided, in passes, they end alike."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from distill_help import small_recipe, weights
+from safetensors.torch import load_file
+
+from argus_arena.distill.optimise import StudentTrial
+from argus_arena.distill.run import distill
+from argus_core import load_backbone
+from argus_core.backbones.folder import write_backbone
+from argus_core.backbones.timm_models import build, wrap
+from argus_core.common.architecture import read_provenance
+from argus_core.errors import ArgusError
+
+
+def proxy(folder: Path, out: str, **settings: object) -> Path:
+    """The first stage alone."""
+    return distill(small_recipe(folder, **settings), folder / out, only="proxy", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which all stages were run."""
+    folder = tmp_path_factory.mktemp("whole")
+    distill(small_recipe(folder), folder / "run", device="cpu")
+    return folder
+
+
+def test_three_stages_give_a_backbone_without_adapters(whole):
+    result = whole / "run" / "multi" / "backbone"
+    backbone = load_backbone(str(result))
+    assert (backbone.info.channels, backbone.license) == ((32,), "apache-2.0")
+    expected = build("vit_tiny_patch16_dinov3_qkvb", embed_dim=32, num_heads=1, depth=1)
+    assert {*load_file(result / "model.safetensors")} == {*expected.state_dict(), "rope.periods"}
+    digests = {weights(whole / "run" / stage / "backbone") for stage in ("proxy", "student", "multi")}
+    assert len(digests) == 3
+    record = read_provenance(result)
+    assert record["start"] == weights(whole / "run" / "student" / "backbone")
+    assert record["teachers"]["proxy"]["sha256"] == weights(whole / "run" / "proxy" / "backbone")
+    assert set(record["teachers"]["proxy"]["made_by"]["teachers"]) == {"wide", "wider"}
+
+
+def test_a_done_stage_is_not_run_again_and_another_recipe_is_refused(whole, capsys, monkeypatch):
+    monkeypatch.setattr(StudentTrial, "learn", None)
+    distill(small_recipe(whole), whole / "run", device="cpu")
+    assert capsys.readouterr().out.count("done before") == 3
+    with pytest.raises(ArgusError, match=r"recipe\.lr"):
+        proxy(whole, "run", stages__proxy__recipe__lr=0.5)
+
+
+def test_a_stage_starts_from_a_checkpoint(whole, tmp_path):
+    start = whole / "run" / "student" / "backbone"
+    recipe = small_recipe(tmp_path, teachers__proxy={"backbone": "tiny", "size": 32}, stages__multi__recipe__lr=1e-9)
+    result = distill(recipe, tmp_path / "run", only="3", start=start, device="cpu")
+    before, after = (load_file(folder / "model.safetensors") for folder in (start, result))
+    assert all(torch.allclose(before[key], after[key], atol=1e-6) for key in before)
+    with pytest.raises(ArgusError, match="same network"):
+        distill(small_recipe(tmp_path), tmp_path / "other", only="proxy", start=start, device="cpu")
+    with pytest.raises(ArgusError, match="run that stage first"):
+        distill(small_recipe(tmp_path), tmp_path / "other", only="multi", device="cpu")
+
+
+def test_the_most_restrictive_licence_wins_and_is_printed(tmp_path, capsys):
+    model, options = "vit_tiny_patch16_dinov3_qkvb", {"embed_dim": 32, "num_heads": 1, "depth": 1}
+    network = build(model, **options)
+    write_backbone(tmp_path / "nc", wrap(network, f"timm:{model}", license="cc-by-nc-4.0"), model, options, {})
+    source = {"backbone": str(tmp_path / "nc"), "size": 32}
+    result = proxy(tmp_path, "run", teachers__wide=source, images__license="research-data")
+    assert load_backbone(str(result)).license == "cc-by-nc-4.0"
+    assert read_provenance(result)["licenses"]["parts"]["photographs"] == "research-data"
+    assert "binding: Creative Commons Attribution-NonCommercial" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("crash", [1, 3, 4])
+def test_a_crash_changes_nothing(tmp_path, monkeypatch, crash):
+    settings = {"stages__proxy__save_every": 2, "stages__proxy__recipe__ema": 0.9, "stages__proxy__drop": 0.5}
+    expected = proxy(tmp_path, "whole", **settings)
+    learn = StudentTrial.learn
+
+    def crashing(self, step, parts, count):
+        if step == crash:
+            raise RuntimeError("power cut")
+        return learn(self, step, parts, count)
+
+    monkeypatch.setattr(StudentTrial, "learn", crashing)
+    with pytest.raises(RuntimeError, match="power cut"):
+        proxy(tmp_path, "cut", **settings)
+    monkeypatch.undo()
+    assert weights(proxy(tmp_path, "cut", **settings)) == weights(expected)
+    logs = [(tmp_path / out / "proxy" / "log.jsonl").read_text() for out in ("whole", "cut")]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.slow
+def test_killed_it_goes_on_bit_by_bit(forked, tmp_path):
+    settings = {"stages__proxy__save_every": 2, "stages__proxy__recipe__steps": 40}
+    expected = proxy(tmp_path, "whole", **settings)
+    state = tmp_path / "killed" / "proxy" / "state.safetensors"
+    for _ in range(2):
+        process = forked.Process(target=proxy, args=(tmp_path, "killed"), kwargs=settings)
+        process.start()
+        while process.is_alive() and not state.exists():
+            process.join(0.01)
+        process.join(0.3)
+        process.kill()
+        process.join()
+    assert weights(proxy(tmp_path, "killed", **settings)) == weights(expected)
+
+
+def difference(a: Path, b: Path) -> float:
+    """The largest difference of any weight."""
+    first, second = (load_file(folder / "model.safetensors") for folder in (a, b))
+    return max(float((first[key].float() - second[key].float()).abs().max()) for key in first)
+
+
+def test_passes_give_the_gradients_of_one_batch(tmp_path):
+    one, two = (proxy(tmp_path, f"in{count}", stages__proxy__accumulate=count) for count in (1, 2))
+    assert 0 <= difference(one, two) < 1e-4
+    assert difference(one, proxy(tmp_path, "seed", seed=1)) > 1e-2
+
+
+def _rank(rank: int, folder: str) -> None:
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}  # as torchrun sets them
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    proxy(Path(folder), "two", stages__proxy__drop=0.4)
+
+
+def test_two_processes_equal_one_within_rounding(forked, tmp_path):
+    one = proxy(tmp_path, "one", stages__proxy__drop=0.4)
+    mp.start_processes(_rank, (str(tmp_path),), nprocs=2, start_method=forked.get_start_method())
+    assert difference(one, tmp_path / "two" / "proxy" / "backbone") < 1e-4
+
+
+def test_a_bad_image_and_a_batch_that_does_not_divide_are_told(tmp_path):
+    recipe = small_recipe(tmp_path)
+    (tmp_path / "photographs" / "05.png").write_bytes(b"no picture")
+    with pytest.raises(ArgusError, match=r"05\.png"):
+        distill(recipe, tmp_path / "run", only="proxy", device="cpu")
+    with pytest.raises(ArgusError, match="does not divide"):
+        small_recipe(tmp_path, stages__proxy__accumulate=3)
+
+
+def test_a_student_that_diverges_is_told(tmp_path):
+    with pytest.raises(ArgusError, match=r"wide patches.*not finite at step [1-9].*smaller lr"):
+        proxy(tmp_path, "run", stages__proxy__recipe__lr=1e30, stages__proxy__recipe__clip=0)
