@@ -59,7 +59,7 @@ class ForgetsTheFirst(Solved):
             new = super().moments(
                 Features((features.map[[image]],), (), features.extent[[image]], features.size), [targets[image]]
             )
-            fading = Moments(0.5 * fading.count, fading.mean, 0.5 * fading.scatter) + new
+            fading = Moments(0.5 * fading.count, fading.mean, 0.5 * fading.scatter, fading.squares) + new
         return fading
 
 

@@ -26,17 +26,18 @@ class Moments:
     """Count, mean (d,) and scatter (d, d) about the mean of vectors, float64; ``a + b`` merges two (Chan 1979).
 
     Merging is associative and commutative up to rounding. Sums about the mean do not cancel, however large it is. Of
-    weighted vectors ``count`` is the sum of the weights.
+    weighted vectors ``count`` is the sum of the weights, and ``squares`` that of their squares.
     """
 
     count: float
     mean: Tensor
     scatter: Tensor
+    squares: float
 
     @classmethod
     def none(cls, dim: int) -> Moments:
         """The moments of no vectors."""
-        return cls(0, torch.zeros(dim, dtype=torch.float64), torch.zeros(dim, dim, dtype=torch.float64))
+        return cls(0, torch.zeros(dim, dtype=torch.float64), torch.zeros(dim, dim, dtype=torch.float64), 0)
 
     @classmethod
     def of(cls, x: Tensor, weight: Tensor | None = None) -> Moments:
@@ -48,18 +49,24 @@ class Moments:
             return cls.none(x.shape[1])
         mean = weight @ x / count
         apart = x - mean
-        return cls(count, mean.cpu(), ((apart * weight[:, None]).T @ apart).cpu())
+        return cls(count, mean.cpu(), ((apart * weight[:, None]).T @ apart).cpu(), float(weight.square().sum()))
 
     def __add__(self, other: Moments) -> Moments:
         if not self.count or not other.count:
             return self if self.count else other
         count, shift = self.count + other.count, other.mean - self.mean
+        mean = self.mean + shift * (other.count / count)
         between = torch.outer(shift, shift) * (self.count * other.count / count)
-        return Moments(count, self.mean + shift * (other.count / count), self.scatter + other.scatter + between)
+        return Moments(count, mean, self.scatter + other.scatter + between, self.squares + other.squares)
 
     def __getitem__(self, items: slice) -> Moments:
         """The moments of some coordinates."""
-        return Moments(self.count, self.mean[items], self.scatter[items, items])
+        return Moments(self.count, self.mean[items], self.scatter[items, items], self.squares)
+
+    @property
+    def vectors(self) -> float:
+        """How many vectors of one weight say as much (Kish 1965); without weights all of them."""
+        return self.count**2 / self.squares if self.squares else 0.0
 
 
 def discriminant(positive: Moments, negative: Moments, shrinkage: float = 1e-3) -> tuple[Tensor, Tensor]:
@@ -97,7 +104,7 @@ def residual_variance(moments: Moments, inputs: int, weights: Tensor) -> Tensor:
     xx, xy = moments.scatter[:inputs, :inputs], moments.scatter[:inputs, inputs:]
     w = weights[:-1]
     left = moments.scatter.diagonal()[inputs:] - (w * (2 * xy - xx @ w)).sum(dim=0)
-    return left.clamp(min=0) / max(moments.count, 1)
+    return left.clamp(min=0) / max(moments.count, 1e-12)
 
 
 def class_logits(moments: Moments, inputs: int, rule: Rule) -> Tensor:
@@ -114,7 +121,8 @@ def class_logits(moments: Moments, inputs: int, rule: Rule) -> Tensor:
     if rule == "ridge":
         logits = SHARPNESS * _with_intercept(moments, weights)
     else:
-        logits = _discriminants(moments, weights, counts, float(spectrum.freedom(torch.tensor([penalty]))))
+        freedom = float(spectrum.freedom(torch.tensor([penalty])))
+        logits = _discriminants(moments, weights, counts, freedom / max(moments.vectors, 1))
     return _below_others(logits, counts <= 0)
 
 
@@ -127,12 +135,12 @@ def _discriminants(moments: Moments, weights: Tensor, counts: Tensor, freedom: f
     """Fisher's discriminants of K classes, with ``counts`` as priors, from the ridge ``weights`` of their indicators.
 
     The scatter within classes is that of all vectors less that of the means: by Woodbury's identity both
-    regressions and discriminants come from one inverse.
+    regressions and discriminants come from one inverse. ``freedom`` is the residuals' share of the vectors.
     """
     seen, inputs = counts > 0, len(weights)
     apart = moments.scatter[:inputs, inputs:][:, seen]  # means of the classes from that of all, times counts
     between = torch.diag(counts[seen]) - apart.T @ weights[:, seen]
-    own = max(freedom, 0.0) * torch.linalg.solve(between, weights[:, seen].T).T
+    own = max(freedom, 0.0) * moments.count * torch.linalg.solve(between, weights[:, seen].T).T
     prior = (counts[seen] / max(moments.count, 1e-12)).log()
     bias = prior - moments.mean[:inputs] @ own - (apart * own).sum(dim=0) / (2 * counts[seen])
     logits = weights.new_zeros(inputs + 1, len(counts))
@@ -167,7 +175,7 @@ class _Spectrum:
         varies = values > torch.maximum(ROUNDING * values[-1], noise)
         axes = axes[:, varies]
         loads = axes.T @ moments.scatter[:inputs, inputs:]
-        return cls(axes, values[varies], loads, moments.count, moments.scatter.diagonal()[inputs:].sum())
+        return cls(axes, values[varies], loads, moments.vectors, moments.scatter.diagonal()[inputs:].sum())
 
     @property
     def level(self) -> float:

@@ -212,3 +212,15 @@ def test_residual_variance_is_the_mean_square_of_residuals():
     weights = ridge(moments, 5, 4.0)
     wanted = (y - x @ weights[:-1] - weights[-1]).square().mean(0)
     torch.testing.assert_close(residual_variance(moments, 5, weights), wanted)
+
+
+def test_the_scale_of_weights_changes_nothing():
+    """Cells of which a single pixel is labelled say as much as whole ones."""
+    x, labels, *_ = clusters(50, 8, 3, seed=6)
+    rows_of = torch.cat([x, torch.nn.functional.one_hot(labels, 3)], dim=1)
+    weight = torch.rand(50, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.1
+    few, many = Moments.of(rows_of, weight / 256), Moments.of(rows_of, weight)
+    assert few.vectors == pytest.approx(many.vectors) and 30 < many.vectors < 50
+    for rule in ("ridge", "lda"):
+        torch.testing.assert_close(class_logits(few, 8, rule), class_logits(many, 8, rule))
+    torch.testing.assert_close(ridge(few, 8), ridge(many, 8))
