@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from argus_core.head import Head
+from argus_core.nn import Moments, class_logits, total_over_batches
 from argus_core.recipe import Recipe
-from argus_core.tasks.classify import Classify
+from argus_core.tasks.classify import Classify, ClassTarget
 from argus_core.tokens import FeatureInfo, Features, Needs
 
 
@@ -16,6 +21,7 @@ class LinearClassifier(Head):
 
     Normalised inputs and zero weights need unusually large rates, which the recipe tries side by side.
     ``normalize=False`` reads the token as it is, like the classifier that a backbone was trained with.
+    ``init=ridge`` starts from ridge regressions of the classes.
     """
 
     solves = Classify
@@ -32,9 +38,11 @@ class LinearClassifier(Head):
         clip=0,
     )
 
-    def __init__(self, info: FeatureInfo, task: Classify, *, normalize: bool = True) -> None:
+    def __init__(
+        self, info: FeatureInfo, task: Classify, *, normalize: bool = True, init: Literal["zero", "ridge"] = "zero"
+    ) -> None:
         super().__init__(info, task)
-        self.normalize = normalize
+        self.normalize, self.init = normalize, init
         channels = info.channels[self.needs.resolve(info).layers[-1]]
         self.classify = nn.Linear(channels, len(task.classes))
         nn.init.zeros_(self.classify.weight)
@@ -42,5 +50,24 @@ class LinearClassifier(Head):
 
     def forward(self, features: Features) -> Tensor:
         """Logits (B, K)."""
+        return self.classify(self._inputs(features))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether training starts from a ridge regression."""
+        return self.init == "ridge"
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[tuple[Features, Sequence[ClassTarget]]]) -> None:
+        """Solve the layer."""
+        weights = class_logits(total_over_batches(batches, self._moments), self.classify.in_features, "ridge")
+        self.classify.weight.copy_(weights[:-1].T)
+        self.classify.bias.copy_(weights[-1])
+
+    def _moments(self, features: Features, targets: Sequence[ClassTarget]) -> Moments:
+        labels = torch.stack([target.label for target in targets])
+        return Moments.of(torch.cat([self._inputs(features), F.one_hot(labels, self.classify.out_features)], dim=1))
+
+    def _inputs(self, features: Features) -> Tensor:
         token = features.cls[-1]
-        return self.classify(F.normalize(token, dim=1) if self.normalize else token)
+        return F.normalize(token, dim=1) if self.normalize else token

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.nn import MaskedBatchNorm2d
+from argus_core.nn import MaskedBatchNorm2d, Moments, cell_counts, class_logits, total_over_batches
 from argus_core.recipe import Conditions, Recipe
 from argus_core.tasks.segment import Denominator, DenseLogits, MaskTarget, Segment, cross_entropy
 from argus_core.tokens import FeatureInfo, Features, Needs, Taps, cell_mask, default_layers
+from argus_heads.ridge_start import start_from
 
 
 class LinearSegmenter(Head):
@@ -21,7 +24,8 @@ class LinearSegmenter(Head):
     ``dropout`` drops whole channels before the norm. ``denominator`` ``all`` divides the loss by all pixels, ignored
     ones included. The published probe (DINOv3, EUPE) had dropout 0.1, ``all``, and weight decay on norm and biases,
     too: ``recipe.conditions``. By default nothing is dropped and only labelled pixels count, since with padding and
-    unlabelled pixels ``all`` would weigh an image by its labelled share.
+    unlabelled pixels ``all`` would weigh an image by its labelled share. ``init=ridge`` starts from ridge regressions
+    of the classes' shares.
     """
 
     solves = Segment
@@ -46,12 +50,13 @@ class LinearSegmenter(Head):
         stride: int | None = None,
         dropout: float = 0.0,
         denominator: Denominator = "valid",
+        init: Literal["random", "ridge"] = "random",
     ) -> None:
         super().__init__(info, task)
         if not 0 <= dropout < 1:
             raise ArgusError(f"dropout={dropout} is no share of channels to drop; give 0 or more, and less than 1")
         self.needs = Needs(layers=layers or default_layers(info))
-        self.ignore, self.denominator = task.ignore, denominator
+        self.ignore, self.denominator, self.init = task.ignore, denominator, init
         self.taps = Taps(info, self.needs, stride=stride)
         self.dropout = nn.Dropout2d(dropout)
         self.norm = MaskedBatchNorm2d(self.taps.channels)
@@ -68,3 +73,26 @@ class LinearSegmenter(Head):
     def loss(self, output: DenseLogits, targets: Sequence[MaskTarget]) -> dict[str, Tensor]:
         """Cross entropy at canvas resolution."""
         return {"cross_entropy": cross_entropy(output, targets, self.ignore, self.denominator)}
+
+    @property
+    def fitted(self) -> bool:
+        """Whether training starts from a ridge regression."""
+        return self.init == "ridge"
+
+    def fit(self, batches: Iterable[tuple[Features, Sequence[MaskTarget]]]) -> None:
+        """Solve norm and convolution together."""
+        moments = total_over_batches(batches, self._moments)
+        if not moments.count:
+            raise ArgusError("no pixel of the training split is labelled; use other images")
+        start_from(self.norm, self.classify, moments, class_logits(moments, self.taps.channels, "ridge"))
+
+    @torch.no_grad()
+    def _moments(self, features: Features, targets: Sequence[MaskTarget]) -> Moments:
+        """Moments of cells and the shares of their classes; a cell counts by its labelled pixels."""
+        labels = torch.stack([target.labels for target in targets])
+        counts = cell_counts(labels, self.classify.out_channels, self.taps.stride)
+        total = counts.sum(dim=3)
+        labelled = total > 0
+        shares = counts[labelled] / total[labelled][:, None]
+        cells = self.taps(features).permute(0, 2, 3, 1)[labelled]
+        return Moments.of(torch.cat([cells, shares], dim=1), total[labelled] / self.taps.stride**2)

@@ -89,6 +89,9 @@ class RunRequest(Request):
     recipe: Annotated[Literal["auto", "card"], option(one_of("recipe", ("auto", "card")))] = Field(
         default="auto", description="auto: suited to the size of the data; card: as published"
     )
+    init: Annotated[Literal["ridge"] | None, option(one_of("start", ("ridge",)))] = Field(
+        default=None, description="ridge: start linear heads from a closed-form solution; as --set init=ridge"
+    )
     train_split: str = Field(default="train", description="split that is trained on")
     val_split: str = Field(default="val", description="split that is scored")
     seed: int = Field(default=0, description="seed of initial weights, order and noise")

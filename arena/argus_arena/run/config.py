@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
@@ -145,7 +145,24 @@ def settings_by_head(request: RunRequest) -> dict[str, tuple[dict[str, Any], dic
                 options[field], fits = value, True
         if not fits:
             raise unknown("setting", key, _known(names))
+    if request.init is not None:
+        _set_init(settings, names, request.init)
     return settings
+
+
+def _set_init(settings: Mapping[str, tuple[Any, dict[str, Any]]], names: Mapping[str, str], init: str) -> None:
+    """Let every head that has a choice of starts take ``init``; raises ArgusError where none has one."""
+    able = [name for name, head in names.items() if _offers(head, init)]
+    if not able:
+        known = [entry.name for entry in HEADS.entries() if _offers(entry.name, init)]
+        raise ArgusError(f"--init {init}: {', '.join(names.values())} has no such start; {', '.join(known)} have one")
+    for name in able:
+        settings[name][1].setdefault("init", init)
+
+
+def _offers(head: str, init: str) -> bool:
+    field = options_model(head_class(head)).model_fields.get("init")
+    return field is not None and init in get_args(field.annotation)
 
 
 def flatten(settings: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -95,13 +95,13 @@ class Loop:
         return [learner for learner in self.learners if not learner.failure and step < learner.steps]
 
     def _start(self) -> None:
-        """Fit what is fitted, and score heads that take no steps: they are done before the first one."""
+        """Fit what is fitted and score where training starts; heads that take no steps are done with that."""
         for learner in self.learners:
             with self._contained(learner, 0):
                 learner.start(FitBatches(self.data, learner.head, learner.recipe.batch, self.process))
-        done = [learner for learner in self.learners if not learner.steps and not learner.failure]
-        self._score(done, 0)
-        if done:
+        solved = [each for each in self.learners if (each.head.fitted or not each.steps) and not each.failure]
+        self._score(solved, 0)
+        if solved:
             self._save(0)
 
     def _train(self, step: int, tokens: Tokens, targets: Mapping[str, Sequence[Any]]) -> None:

@@ -187,8 +187,9 @@ def _identity(config: RunConfig, record: Mapping[str, Any], processes: int) -> d
     """What decides the outcome: not where files lie, but what they hold."""
     files = [head.file for head in config.heads.values() if head.file]
     tokens = record["tokens"]
+    apart = {*MUTABLE, "data", "cache", "weights", "settings", "init"}
     return {
-        "request": config.request.model_dump(mode="json", exclude={*MUTABLE, "data", "cache", "weights", "settings"}),
+        "request": config.request.model_dump(mode="json", exclude=apart),
         "heads": {name: head.model_dump(mode="json", exclude={"file"}) for name, head in config.heads.items()},
         **{f"text of {Path(file.spec.rpartition(':')[0]).name}": file.sha256[:12] for file in files},
         "processes": processes,
@@ -198,5 +199,5 @@ def _identity(config: RunConfig, record: Mapping[str, Any], processes: int) -> d
 
 
 def _default_folder(config: RunConfig) -> Path:
-    resolved = config.model_dump(mode="json", exclude={"request": {*MUTABLE, "heads", "settings"}})
+    resolved = config.model_dump(mode="json", exclude={"request": {*MUTABLE, "heads", "settings", "init"}})
     return Path("runs") / f"{'+'.join(config.heads)}-{json_sha256(resolved)[:8]}"
