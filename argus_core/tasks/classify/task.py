@@ -26,7 +26,7 @@ class Classify(Task):
     """Tell which of ``classes`` an image shows; scored by accuracy. The truth is a class index."""
 
     name: ClassVar[str] = "classify"
-    floor: ClassVar[str] = "classify.prototypes"
+    floor: ClassVar[str] = "classify.ridge"
     classes: ClassNames
 
     def target(self, truth: int, placement: Placement) -> ClassTarget:

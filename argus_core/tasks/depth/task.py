@@ -38,6 +38,7 @@ class Depth(Task):
 
     name: ClassVar[str] = "depth"
     mapped: ClassVar[bool] = True
+    floor: ClassVar[str] = "depth.ridge"
     low: float = 0.001
     high: float = 10.0
 

@@ -37,6 +37,7 @@ class Segment(Task):
 
     name: ClassVar[str] = "segment"
     mapped: ClassVar[bool] = True
+    floor: ClassVar[str] = "segment.ridge"
     classes: ClassNames
     ignore: int = 255
 
