@@ -64,7 +64,7 @@ def select_heads(config: RunConfig, names: tuple[str, ...]) -> RunConfig:
     """The configuration of some of its heads, whose options and recipes are already settled."""
     heads = {name: config.heads[name] for name in names}
     texts = tuple(f"{name}={head.head}" for name, head in heads.items())
-    settled = {"heads": texts, "settings": {}, "init": None}
+    settled: dict[str, object] = {"heads": texts, "settings": {}, "init": None}
     return RunConfig(request=config.request.model_copy(update=settled), heads=heads)
 
 

@@ -89,7 +89,7 @@ class RunRequest(Request):
     recipe: Annotated[Literal["auto", "card"], option(one_of("recipe", ("auto", "card")))] = Field(
         default="auto", description="auto: suited to the size of the data; card: as published"
     )
-    init: Annotated[Literal["ridge"] | None, option(one_of("start", ("ridge",)))] = Field(
+    init: Literal["ridge"] | None = Field(
         default=None, description="ridge: start linear heads from a closed-form solution; as --set init=ridge"
     )
     train_split: str = Field(default="train", description="split that is trained on")
