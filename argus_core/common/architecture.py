@@ -65,3 +65,23 @@ def read_provenance(folder: str | Path) -> dict[str, Any]:
     """What a folder says of teachers, images and licences; empty if it says nothing."""
     file = place(folder) / PROVENANCE
     return dict(read_json(file, AGAIN)) if file.is_file() else {}
+
+
+def describe_folder(folder: Path) -> list[str]:
+    """Network, input, hash, licences and teachers of the backbone in a folder, as lines."""
+    if not is_backbone_folder(folder):
+        raise ArgusError(f"{folder} holds no {ARCHITECTURE}, so no backbone; `arena distill` writes such folders")
+    found, made = read_architecture(folder), read_provenance(folder)
+    options = ", ".join(f"{key}={value}" for key, value in found.options.items())
+    parts = made.get("licenses", {}).get("parts", {})
+    teachers = [
+        f"teacher  {name}: {entry['backbone']} {entry['sha256'][:12]} at {entry['size']} px, {entry['license']}"
+        for name, entry in made.get("teachers", {}).items()
+    ]
+    return [
+        f"network  {found.name}" + (f" ({options})" if options else ""),
+        f"input    mean {found.mean}, std {found.std}",
+        f"sha256   {found.sha256}",
+        f"licence  {found.license}" + (f" (parts: {', '.join(f'{k} {v}' for k, v in parts.items())})" if parts else ""),
+        *teachers,
+    ]

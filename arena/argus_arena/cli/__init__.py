@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": "argus_arena.cli.predict:predict",
     "text": "argus_arena.cli.predict:text",
     "cache": "argus_arena.cli.cache:cache",
+    "distill": "argus_arena.cli.distill:distill",
     "data": "argus_arena.cli.cache:data",
     "plugin": "argus_arena.cli.plugin:plugin",
 }

@@ -7,10 +7,12 @@ import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from argus_core.cli.early import check_path, placed
 from argus_core.errors import ArgusError
 from argus_core.registry import BACKBONES, HEADS, PROTOCOLS, Entry
 
@@ -23,9 +25,18 @@ def heads() -> None:
     _show(HEADS.entries())
 
 
-def backbones() -> None:
-    """List every installed backbone and who brought it."""
-    _show(BACKBONES.entries())
+def backbones(
+    folder: Annotated[
+        Path | None, typer.Argument(callback=placed(check_path), help="describe the backbone in this folder instead")
+    ] = None,
+) -> None:
+    """List every installed backbone and who brought it, or describe one that lies in a folder."""
+    if folder is None:
+        _show(BACKBONES.entries())
+        return
+    from argus_core.common.architecture import describe_folder
+
+    print("\n".join(describe_folder(folder)))
 
 
 def protocols() -> None:
