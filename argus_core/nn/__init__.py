@@ -3,6 +3,7 @@
 from argus_core.nn.cells import cell_counts, cell_means
 from argus_core.nn.class_text import ClassText
 from argus_core.nn.closed_form import (
+    CELL_PENALTY,
     Moments,
     Rule,
     class_logits,
@@ -32,6 +33,7 @@ from argus_core.nn.planes import Plane, enlarge, merge_passes
 from argus_core.nn.totals import total_over_batches
 
 __all__ = [
+    "CELL_PENALTY",
     "BinLogits",
     "ClassText",
     "Decoder",

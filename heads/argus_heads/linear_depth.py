@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.nn import (
+    CELL_PENALTY,
     BinLogits,
     MaskedBatchNorm2d,
     Moments,
@@ -18,6 +19,7 @@ from argus_core.nn import (
     bin_shares,
     canvas_depth,
     cell_means,
+    find_penalty,
     ridge,
     share_logits,
     total_over_batches,
@@ -92,7 +94,9 @@ class LinearDepth(Head):
         moments = total_over_batches(batches, self._moments)
         if not moments.count:
             raise ArgusError("no depth of the training split is known; use other images")
-        start_from(self.norm, self.predict, moments, share_logits(ridge(moments, self.taps.channels)))
+        inputs = self.taps.channels
+        shares = ridge(moments, inputs, find_penalty(moments, inputs, CELL_PENALTY))
+        start_from(self.norm, self.predict, moments, share_logits(shares))
 
     @torch.no_grad()
     def _moments(self, features: Features, targets: Sequence[DepthTarget]) -> Moments:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.nn import MaskedBatchNorm2d, Moments, cell_counts, class_logits, total_over_batches
+from argus_core.nn import CELL_PENALTY, MaskedBatchNorm2d, Moments, cell_counts, class_logits, total_over_batches
 from argus_core.recipe import Conditions, Recipe
 from argus_core.tasks.segment import Denominator, DenseLogits, MaskTarget, Segment, cross_entropy
 from argus_core.tokens import FeatureInfo, Features, Needs, Taps, cell_mask, default_layers
@@ -84,7 +84,7 @@ class LinearSegmenter(Head):
         moments = total_over_batches(batches, self._moments)
         if not moments.count:
             raise ArgusError("no pixel of the training split is labelled; use other images")
-        start_from(self.norm, self.classify, moments, class_logits(moments, self.taps.channels, "ridge"))
+        start_from(self.norm, self.classify, moments, class_logits(moments, self.taps.channels, "ridge", CELL_PENALTY))
 
     @torch.no_grad()
     def _moments(self, features: Features, targets: Sequence[MaskTarget]) -> Moments:

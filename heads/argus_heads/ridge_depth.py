@@ -10,7 +10,17 @@ from torch import Tensor
 
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.nn import LogDepth, Moments, cell_means, full_precision, residual_variance, ridge, total_over_batches
+from argus_core.nn import (
+    CELL_PENALTY,
+    LogDepth,
+    Moments,
+    cell_means,
+    find_penalty,
+    full_precision,
+    residual_variance,
+    ridge,
+    total_over_batches,
+)
 from argus_core.recipe import Recipe
 from argus_core.tasks.depth import Depth, DepthTarget
 from argus_core.tokens import FeatureInfo, Features, Needs, Taps, default_layers
@@ -20,8 +30,8 @@ class RidgeDepth(Head):
     """The logarithm of every cell's depth by ridge regression; its error tells the deviation, a share of the depth.
 
     One pass over the training split, no gradient; memory does not grow with it. The penalty is chosen by generalised
-    cross-validation. Layers and ``stride`` are as in ``depth.linear``. A head that was not fitted says the middle of
-    the task's range, in logarithms.
+    cross-validation, within what suits cells. Layers and ``stride`` are as in ``depth.linear``. A head that was not
+    fitted says the middle of the task's range, in logarithms.
     """
 
     solves = Depth
@@ -54,7 +64,7 @@ class RidgeDepth(Head):
         if not moments.count:
             raise ArgusError("no depth of the training split is known; use other images")
         inputs = self.weight.shape[1]
-        weights = ridge(moments, inputs)
+        weights = ridge(moments, inputs, find_penalty(moments, inputs, CELL_PENALTY))
         self.weight.copy_(weights[:-1].T)
         self.bias.copy_(weights[-1])
         self.deviation.copy_(residual_variance(moments, inputs, weights)[0].sqrt())

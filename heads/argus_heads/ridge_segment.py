@@ -10,7 +10,7 @@ from torch import Tensor
 
 from argus_core.errors import ArgusError
 from argus_core.head import Head
-from argus_core.nn import Moments, Rule, cell_counts, class_logits, full_precision, total_over_batches
+from argus_core.nn import CELL_PENALTY, Moments, Rule, cell_counts, class_logits, full_precision, total_over_batches
 from argus_core.recipe import Recipe
 from argus_core.tasks.segment import DenseLogits, MaskTarget, Segment
 from argus_core.tokens import FeatureInfo, Features, Needs, Taps, default_layers
@@ -20,9 +20,9 @@ class RidgeSegmenter(Head):
     """The class of every cell by ridge regression on its classes' shares, or with ``rule=lda`` by discriminants.
 
     Two passes over the training split, no gradient; memory does not grow with it. The penalty is chosen by generalised
-    cross-validation. Layers and ``stride`` are as in ``segment.linear``. A pixel counts by the share of its class to
-    the power of -``balance``: 0 counts all pixels alike, 1 all classes. A head that was not fitted scores all classes
-    alike.
+    cross-validation, within what suits cells. Layers and ``stride`` are as in ``segment.linear``. A pixel counts by the
+    share of its class to the power of -``balance``: 0 counts all pixels alike, 1 all classes. A head that was not
+    fitted scores all classes alike.
     """
 
     solves = Segment
@@ -68,7 +68,7 @@ class RidgeSegmenter(Head):
         importance = (pixels / pixels.sum()).clamp(min=1e-6) ** -self.balance
         importance = importance / (importance * pixels / pixels.sum()).sum()  # a pixel counts once on average
         moments = total_over_batches(batches, lambda features, targets: self._moments(features, targets, importance))
-        weights = class_logits(moments, self.weight.shape[1], self.rule)
+        weights = class_logits(moments, self.weight.shape[1], self.rule, CELL_PENALTY)
         self.weight.copy_(weights[:-1].T)
         self.bias.copy_(weights[-1])
         self.seen.copy_(pixels > 0)

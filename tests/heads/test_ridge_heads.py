@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from argus_core.errors import ArgusError
-from argus_core.nn import Moments, find_penalty
+from argus_core.nn import CELL_PENALTY, Moments, find_penalty
 from argus_core.nn.closed_form import SHARPNESS
 from argus_core.saving.build import build_head
 from argus_core.tasks.classify import Classify, ClassTarget
@@ -90,7 +90,7 @@ def test_masks_are_the_least_squares_of_cells_by_the_shares_of_their_pixels(bala
                     weight.append(share.sum() / 16**2)
     x, y, weight = np.array(x), np.array(y), np.array(weight)
     moments = Moments.of(torch.from_numpy(np.c_[x, y]), torch.from_numpy(weight))
-    slope, intercept = line(x, y, weight, find_penalty(moments, 12))
+    slope, intercept = line(x, y, weight, find_penalty(moments, 12, CELL_PENALTY))
     np.testing.assert_allclose(head.weight.T, SHARPNESS * slope, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(head.bias, SHARPNESS * intercept, rtol=1e-4, atol=1e-5)
     logits = head(features).logits
@@ -117,7 +117,7 @@ def test_depth_is_the_least_squares_of_the_mean_logarithm_of_known_pixels():
                     y.append([float(pixels[pixels > 0].log().mean())])
                     weight.append(int((pixels > 0).sum()) / 16**2)
     x, y, weight = np.array(x), np.array(y), np.array(weight)
-    penalty = find_penalty(Moments.of(torch.from_numpy(np.c_[x, y]), torch.from_numpy(weight)), 12)
+    penalty = find_penalty(Moments.of(torch.from_numpy(np.c_[x, y]), torch.from_numpy(weight)), 12, CELL_PENALTY)
     slope, intercept = line(x, y, weight, penalty)
     np.testing.assert_allclose(head.weight.T, slope, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(head.bias, intercept, rtol=1e-4)

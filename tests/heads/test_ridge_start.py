@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from argus_core.errors import ArgusError
-from argus_core.nn import Moments, bin_shares, class_logits, decode_bins, find_penalty, ridge
+from argus_core.nn import CELL_PENALTY, Moments, bin_shares, class_logits, decode_bins, find_penalty, ridge
 from argus_core.saving.build import build_head
 from argus_core.tasks.classify import Classify, ClassTarget
 from argus_core.tasks.depth import Depth, DepthTarget
@@ -71,7 +71,7 @@ def test_the_segmenter_gives_the_regression_of_shares_through_its_norm():
         if counts.sum():
             rows.append(torch.cat([token, counts / counts.sum()]))
             weights.append(float(counts.sum()) / STRIDE**2)
-    wanted = solution(features, class_logits(moments(rows, weights), 12, "ridge"))
+    wanted = solution(features, class_logits(moments(rows, weights), 12, "ridge", CELL_PENALTY))
     torch.testing.assert_close(head.eval()(features).logits, wanted.float(), rtol=1e-5, atol=1e-5)
 
 
@@ -99,7 +99,7 @@ def test_depth_is_the_regression_of_depth_where_no_share_is_negative():
     head.fit([(features, [DepthTarget(each) for each in pixels])])
     tokens, truth = torch.eye(12)[kind].flatten(0, 2), depth.flatten()
     rows = torch.cat([tokens, bin_shares(truth, 1.0, 5.0, 4)], dim=1)
-    penalty = find_penalty(Moments.of(rows, truth**-2), 12)
+    penalty = find_penalty(Moments.of(rows, truth**-2), 12, CELL_PENALTY)
     weights = ridge(Moments.of(torch.cat([tokens, truth[:, None]], dim=1), truth**-2), 12, penalty)
     wanted = solution(features, weights)[:, 0].float()
     found = decode_bins(head.eval()(features).logits, 1.0, 5.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from argus_core.nn import Moments, class_logits, discriminant, find_penalty, residual_variance, ridge
+from argus_core.nn import CELL_PENALTY, Moments, class_logits, discriminant, find_penalty, residual_variance, ridge
 from argus_core.nn.closed_form import PENALTIES
 
 
@@ -224,3 +224,23 @@ def test_the_scale_of_weights_changes_nothing():
     for rule in ("ridge", "lda"):
         torch.testing.assert_close(class_logits(few, 8, rule), class_logits(many, 8, rule))
     torch.testing.assert_close(ridge(few, 8), ridge(many, 8))
+
+
+def cells_of_images(images, seed):
+    """40 strong and weak inputs, and an output that departs from the strong one in a way of each image's own."""
+    generator = torch.Generator().manual_seed(seed)
+    strong = torch.randn(images, 200, 1, generator=generator)
+    waves = torch.sin(3 * torch.randn(images, 1, 41, generator=generator) * strong)
+    inputs = torch.cat([strong, 0.03 * waves[..., :40]], dim=2)
+    return inputs.flatten(0, 1), (strong + 0.5 * waves[..., 40:]).flatten(0, 1)
+
+
+def test_cells_of_few_images_are_not_taken_for_independent():
+    x, y = cells_of_images(5, seed=0)
+    moments = Moments.of(torch.cat([x, y], dim=1))
+    others, truth = (values.double() for values in cells_of_images(50, seed=1))
+    errors = []
+    for least in (0.0, CELL_PENALTY):
+        weights = ridge(moments, 41, find_penalty(moments, 41, least))
+        errors.append(float((others @ weights[:-1] + weights[-1] - truth).square().mean()))
+    assert errors[1] < 0.5 * errors[0]
