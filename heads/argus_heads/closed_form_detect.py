@@ -22,8 +22,8 @@ WIDTH = 0.2
 """Deviation of the centre score, a Gaussian about the centre of a box, in sides of the box."""
 CENTRAL, NEAR, FAR = 0.6, 0.4, 0.01
 """Centre scores above which a cell shows an object, from which on it tells the box, below which it is background."""
-EVERY = 4
-"""Of the background, one cell in so many is looked at, which counts as often as so many others."""
+EVERY, PLENTY = 4, 50_000
+"""Where there are more cells than ``PLENTY``, one in so many of the background is looked at, and counts for all."""
 CERTAIN = 30.0
 """Logit of the background before the fit."""
 LEAST = 1e-4
@@ -91,7 +91,8 @@ class ClosedFormDetector(DenseHead):
         cells = total_over_batches(batches, self._cells)
         self.mean.copy_(cells.mean)
         self.project.copy_(whitening(cells, len(self.project)))
-        scores, boxes = total_over_batches(batches, self._moments)
+        every = EVERY if cells.count > PLENTY else 1
+        scores, boxes = total_over_batches(batches, lambda features, targets: self._moments(features, targets, every))
         if not boxes.count:
             raise ArgusError("no image of the training split has a box that is not a crowd; use other images")
         inputs, classes = self.weight[0].numel(), len(self.task.classes)
@@ -123,12 +124,12 @@ class ClosedFormDetector(DenseHead):
         mask = cell_mask(features.extent, self.taps.stride, (x.shape[2], x.shape[3]))[:, 0]
         return Moments.of(x.permute(0, 2, 3, 1)[mask])
 
-    def _moments(self, features: Features, targets: Sequence[BoxTarget]) -> tuple[Moments, Moments]:
+    def _moments(self, features: Features, targets: Sequence[BoxTarget], every: int) -> tuple[Moments, Moments]:
         """Moments of [window, indicators of classes and background, centre score], and of [window, box]."""
         windows = cell_windows(self._components(features))  # (B, h, w, size, 3, 3)
         grid, classes = (windows.shape[1], windows.shape[2]), len(self.task.classes)
         lessons = [
-            teach(target, extent, self.taps.stride, grid, classes)
+            teach(target, extent, self.taps.stride, grid, classes, every)
             for target, extent in zip(targets, features.extent, strict=True)
         ]
         weight, near, label, centre, box = (torch.stack(parts) for parts in zip(*lessons, strict=True))
@@ -171,8 +172,13 @@ class Lessons(NamedTuple):
     box: Tensor
 
 
-def teach(target: BoxTarget, extent: Tensor, stride: int, grid: tuple[int, int], classes: int) -> Lessons:
-    """The lessons of the boxes of an image that ends at ``extent``; cells in padding or inside crowds teach nothing."""
+def teach(
+    target: BoxTarget, extent: Tensor, stride: int, grid: tuple[int, int], classes: int, every: int = 1
+) -> Lessons:
+    """The lessons of the boxes of an image that ends at ``extent``; cells in padding or inside crowds teach nothing.
+
+    Of ``every`` so many cells of the background one counts, and all others count as a share.
+    """
     points = grid_points([grid], [stride], extent.device)
     used = points.within(extent) & ~covers(target.boxes[target.crowd], points.xy).any(dim=0)
     boxes, labels = target.boxes[~target.crowd], target.labels[~target.crowd]
@@ -185,14 +191,14 @@ def teach(target: BoxTarget, extent: Tensor, stride: int, grid: tuple[int, int],
     best, owner = (score + holds).max(dim=1)
     shows, centre = best > CENTRAL, score.amax(dim=1)
     label = torch.where(shows, torch.cat([labels, labels.new_tensor([classes])])[owner], classes)
-    weight = torch.where((centre < FAR) & ~shows, _sampling(grid, extent.device), 1 / EVERY) * used
+    weight = torch.where((centre < FAR) & ~shows, _sampling(grid, every, extent.device), 1 / every) * used
     own = torch.arange(len(owner), device=owner.device)
     box = torch.cat([apart[own, owner] / stride, sides[owner].log()], dim=1)
     near = (best >= NEAR) & used
     return Lessons(*(part.unflatten(0, grid) for part in (weight, near, label, centre, box)))
 
 
-def _sampling(grid: tuple[int, int], device: torch.device) -> Tensor:
-    """(h w,) 1 for one cell in ``EVERY``, in a pattern of the image, and 0 for the others."""
+def _sampling(grid: tuple[int, int], every: int, device: torch.device) -> Tensor:
+    """(h w,) 1 for one cell in ``every``, in a pattern that is the same in all images, and 0 for the others."""
     rows, columns = (torch.arange(n, device=device) for n in grid)
-    return ((2 * rows[:, None] + columns) % EVERY == 0).flatten().float()
+    return ((2 * rows[:, None] + columns) % every == 0).flatten().float()
