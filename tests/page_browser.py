@@ -22,6 +22,11 @@ HASH = """
     for (let place = 0; place < text.length; place++) sum = (sum * 31 + text.charCodeAt(place)) % 1000003;
     return sum;
 """
+WIDE = """
+    const right = (node) => node.getBoundingClientRect().right;
+    const wide = (node) => right(node) > 361 && !node.closest(".unseen, .skip");
+    return [...document.querySelectorAll("body *")].filter(wide).map((node) => node.outerHTML.slice(0, 80));
+"""
 SIZES = {"coffee.jpg": (600, 400), "cat.jpg": (451, 300), "scene.jpg": (640, 480), "scene-moved.jpg": (640, 480)}
 
 

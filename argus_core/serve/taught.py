@@ -30,19 +30,20 @@ from argus_core.teach.record import taught_record
 from argus_core.teach.solve import Lesson, solve_head, unsolved_head
 from argus_core.tokens import Needs
 
-SOLVED: Mapping[str, tuple[str, Task]] = {
-    "segment": ("segment.ridge", Segment.small()),
-    "detect": ("detect.closed_form", Detect.small()),
+SOLVED: Mapping[str, tuple[str, Task, Mapping[str, Any]]] = {
+    # How many points a class has says nothing of how often it occurs.
+    "segment": ("segment.ridge", Segment.small(), {"balance": 1.0}),
+    "detect": ("detect.closed_form", Detect.small(), {}),
 }
-"""The head that is solved for each task, and an example of the task."""
+"""The head that is solved for each task, an example of the task, and the head's options."""
 
 
 def needs_of(argus: Argus) -> dict[str, Needs]:
     """What the heads read that can be solved on this backbone, by task."""
     needs = {}
-    for task, (head, example) in SOLVED.items():
+    for task, (kind, example, options) in SOLVED.items():
         with suppress(ArgusError):
-            needs[task] = unsolved_head(head, argus.backbone.info, example).needs.resolve(argus.backbone.info)
+            needs[task] = unsolved_head(kind, argus.backbone.info, example, options).needs.resolve(argus.backbone.info)
     return needs
 
 
@@ -53,8 +54,8 @@ def learn(argus: Argus, marks: Marks, looks: Sequence[Look]) -> Head:
         Lesson(look.placed, marks.truth(photo, look.size, look.placed.placements[0].scale))
         for photo, look in zip(marks.marked, looks, strict=True)
     ]
-    backbone = argus.backbone
-    head = solve_head(SOLVED[marks.task][0], backbone.info, marks.make_task(), lessons, device=backbone.device)
+    backbone, (kind, _, options) = argus.backbone, SOLVED[marks.task]
+    head = solve_head(kind, backbone.info, marks.make_task(), lessons, options, backbone.device)
     head.canvas, head.backbone_sha256 = argus.canvas_of(looks[0].encoded[0].group.heads[0]), backbone.weights_sha256
     counts = marks.counts()
     train = {"split": counted(sum(counts.values()), "mark"), "images": len(lessons)}

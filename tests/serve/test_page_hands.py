@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from page_browser import OPEN
+from page_browser import OPEN, WIDE
 from page_help import HOSTILE
 
 
@@ -49,13 +49,6 @@ def test_everything_can_be_done_by_keyboard(page):
     page.js("arguments[0].focus()", depth)
     page.press(" ")
     assert depth.is_selected()
-
-
-WIDE = """
-    const right = (node) => node.getBoundingClientRect().right;
-    const wide = (node) => right(node) > 361 && !node.closest(".unseen, .skip");
-    return [...document.querySelectorAll("body *")].filter(wide).map((node) => node.outerHTML.slice(0, 80));
-"""
 
 
 @pytest.mark.parametrize("number", [1, 2])

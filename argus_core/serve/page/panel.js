@@ -6,10 +6,13 @@ import { teachCard } from "./teach/controls.js";
 
 /** Fill the panel with the layers of a view. */
 export function buildPanel(panel, view) {
-  const where = document.activeElement?.dataset.key; // rebuilding must not lose the focus
+  const { dataset, selectionStart, selectionEnd } = document.activeElement ?? document.body;
+  const where = dataset.key; // rebuilding must not lose the focus, nor what is selected in a text
   const teach = view.lesson.on && view.photos.length ? teachCard(view.lesson) : "";
   panel.replaceChildren(teach, el("h2", {}, "Layers"), ...view.layers.map((layer) => card(layer, view)));
-  if (where) panel.querySelector(`[data-key="${CSS.escape(where)}"]`)?.focus();
+  const node = where && panel.querySelector(`[data-key="${CSS.escape(where)}"]`);
+  node?.focus();
+  if (node?.type === "text") node.setSelectionRange(selectionStart, selectionEnd);
 }
 
 function card(layer, view) {

@@ -84,9 +84,11 @@ function row(lesson, one) {
     aria: { label: `Name of class ${number}` },
     data: { key: `teach name ${one.key}` },
   });
-  name.oninput = () => (one.name = name.value);
-  name.onfocus = () => (lesson.current = one);
-  name.onchange = () => void lesson.solve();
+  name.oninput = () => {
+    one.name = name.value;
+    lesson.renamed = true;
+  };
+  name.onchange = name.onblur = () => lesson.renamed && void lesson.solve(); // the node may have been built anew since
   const remove = button("×", `remove ${one.key}`, () => lesson.removeClass(one), lesson.classes.length === 1);
   remove.setAttribute("aria-label", `Remove ${one.name}`);
   return [choice, key, color, name, count, remove];

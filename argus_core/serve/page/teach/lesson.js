@@ -174,9 +174,8 @@ export class Lesson {
 
   /** Ask for the head of the marks that there are, one question at a time, and show what it says. */
   async solve() {
-    this.saved = null;
+    Object.assign(this, { saved: null, renamed: false, again: true });
     this.view.rebuild();
-    this.again = true;
     if (this.running) return;
     this.running = true;
     try {
