@@ -62,7 +62,10 @@ def heads_for(info, *names):
         "kind": ("classify.linear", Classify(classes=("cat", "dog", "eel")), {}),
         "alike": ("classify.knn", Classify(classes=("cat", "dog", "eel")), {"neighbours": 20}),
         "near": ("classify.prototypes", Classify(classes=("cat", "dog", "eel")), {}),
+        "solved": ("classify.ridge", Classify(classes=("cat", "dog", "eel")), {}),
         "masks": ("segment.linear", Segment(classes=("sky", "sea")), {"layers": layers}),
+        "cells": ("segment.ridge", Segment(classes=("sky", "sea")), {"layers": layers}),
+        "logs": ("depth.ridge", Depth(), {"layers": layers}),
         "metres": ("depth.linear", Depth(), {"bins": 16}),
         "boxes": ("detect.fcos", Detect(classes=("cat", "dog")), {"width": 8, "depth": 1, "pyramid": "slim"}),
         "places": ("correspond.match", Correspond(), {"size": 256}),
@@ -74,6 +77,9 @@ def heads_for(info, *names):
             for p in head.parameters():
                 p.add_(0.1 * torch.randn_like(p))
         heads[name] = head
+    for name in {"solved", "cells", "logs"} & heads.keys():
+        for buffer in (heads[name].weight, heads[name].bias):
+            buffer.copy_(0.3 * torch.randn_like(buffer))
     if "near" in heads:
         heads["near"].prototypes.copy_(torch.randn_like(heads["near"].prototypes))
     if "alike" in heads:
@@ -205,13 +211,13 @@ def test_an_extent_of_nothing_means_the_whole_canvas(exported):
 def test_learned_positions_and_neighbours_export(tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    argus = small_argus(learned(), "alike", "metres")
+    argus = small_argus(learned(), "alike", "metres", "solved", "logs")
     checked(argus.export_onnx(tmp_path), argus.heads)
 
 
 @pytest.mark.slow
 def test_exported_programs_answer_as_the_argus(tmp_path):
-    argus = small_argus(rotary(1), "masks", "places")
+    argus = small_argus(rotary(1), "masks", "places", "solved", "cells", "logs")
     report = argus.export_torch(tmp_path)
     checked(report, argus.heads)
     extra = {f"{KEY}.json": ""}
