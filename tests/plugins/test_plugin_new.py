@@ -13,21 +13,25 @@ import pytest
 import typer.main
 
 from argus_arena.cli import app, main
-from argus_arena.template.kinds import HEADS, KINDS, choose
+from argus_arena.template.kinds import HEADS, KINDS, SOLVED, choose
 from argus_arena.template.names import Names
 from argus_arena.template.render import commands, render, write_project
 from argus_core.errors import ArgusError
 
 AUTHOR = 'Ann "Ada" Lee'
-ALL = [*(("head", task) for task in HEADS), *((kind, None) for kind in KINDS)]
-ids = [task or kind for kind, task in ALL]
-every = pytest.mark.parametrize(("kind", "task"), ALL, ids=ids)
+ALL = {
+    **{task: ("head", task) for task in HEADS},
+    **{f"solved-{task}": ("head", task, True) for task in SOLVED},
+    **{kind: (kind, None) for kind in KINDS},
+}
+"""What is chosen, by a label."""
+every = pytest.mark.parametrize("label", ALL)
 
 
-def project(kind, task):
+def project(label):
     """A name, and the files that are written under it."""
-    name = f"my-new.{task or kind}"
-    return name, render(choose(kind, task), Names.of(name), AUTHOR)
+    name = f"my-new.{label}"
+    return name, render(choose(*ALL[label]), Names.of(name), AUTHOR)
 
 
 @pytest.fixture
@@ -49,10 +53,10 @@ def new(monkeypatch, capsys, tmp_path):
 
 
 @every
-def test_a_package_is_complete_and_every_name_in_it_leads_somewhere(kind, task):
+def test_a_package_is_complete_and_every_name_in_it_leads_somewhere(label):
     tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
-    name, files = project(kind, task)
-    module = f"my_new_{task or kind}"
+    name, files = project(label)
+    module, task = f"my_new_{label.replace('-', '_')}", ALL[label][1]
     assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore", f"{module}/py.typed"} <= set(files)
     assert ".github/workflows/test.yml" in files and any(path.startswith("tests/test_") for path in files)
     held = tomllib.loads(files["pyproject.toml"])["project"]
@@ -66,12 +70,12 @@ def test_a_package_is_complete_and_every_name_in_it_leads_somewhere(kind, task):
         defined = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
         assert attribute in defined or not attribute
     if task:
-        assert f'"{task}.{module}" = "{module}.head:MyNew{task.capitalize()}"' in files["pyproject.toml"]
+        assert f'"{task}.{module}" = "{module}.head:{Names.of(name).cls}"' in files["pyproject.toml"]
 
 
 @every
-def test_no_field_is_left_open_and_files_stay_short(kind, task):
-    for path, text in project(kind, task)[1].items():
+def test_no_field_is_left_open_and_files_stay_short(label):
+    for path, text in project(label)[1].items():
         text = text.replace("${{ matrix.python }}", "")
         assert "$" not in text and "MODULE" not in text and "dot_" not in path, path
         assert len(text.splitlines()) <= 120, path
@@ -80,8 +84,8 @@ def test_no_field_is_left_open_and_files_stay_short(kind, task):
 
 
 @every
-def test_the_commands_that_it_tells_exist(kind, task):
-    given = commands(choose(kind, task), Names.of("my-new"))
+def test_the_commands_that_it_tells_exist(label):
+    given = commands(choose(*ALL[label]), Names.of("my-new"))
     assert any(line.startswith("arena ") for line in given)
     root = typer.main.get_command(app)
     for line in given:
@@ -96,8 +100,8 @@ def test_the_commands_that_it_tells_exist(kind, task):
 
 def test_all_of_them_pass_the_linter_and_are_formatted(tmp_path):
     pytest.importorskip("ruff", reason="needs ruff")
-    for kind, task in ALL:
-        name, files = project(kind, task)
+    for label in ALL:
+        name, files = project(label)
         write_project(tmp_path / name, files)
     for command in (("check", "--no-cache"), ("format", "--check", "--no-cache")):
         done = subprocess.run([sys.executable, "-m", "ruff", *command], cwd=tmp_path, capture_output=True, text=True)
@@ -132,6 +136,9 @@ def test_the_author_is_given_or_known_to_git_or_the_authors(new, tmp_path, monke
         ("my-head --task sgment", "there is one for classify, segment"),
         ("my-head --kind haed", "did you mean 'head'"),
         ("my-data --kind data --task segment", "is for heads only"),
+        ("my-data --kind data --closed-form", "--closed-form is for heads only"),
+        ("my-head --task correspond --closed-form", "nothing to solve"),
+        ("my-head --closed-form", "give --task classify, segment, depth, detect"),
         ("-x- --task depth", ""),
         ("my_ --task depth", "letter or digit at both ends"),
         ("my/head --task depth", "letter or digit at both ends"),
@@ -198,14 +205,14 @@ def projects(tmp_path_factory):
     """Folders of projects by kind, and where pip installed all of them."""
     source, site = tmp_path_factory.mktemp("projects"), tmp_path_factory.mktemp("site")
     found = {}
-    for kind, task in ALL:
-        name, files = project(kind, task)
-        found[task or kind] = source / name
+    for label in ALL:
+        name, files = project(label)
+        found[label] = source / name
         write_project(source / name, files)
 
     def install(*which):
         pip = ("pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--target", str(site))
-        folders = [str(found[one]) for one in which if not list(site.glob(f"my_new_{one}-*"))]
+        folders = [str(found[one]) for one in which if not list(site.glob(f"my_new_{one.replace('-', '_')}-*"))]
         if folders:
             subprocess.run([sys.executable, "-m", *pip, *folders], check=True)
         return [found[one] for one in which], {**os.environ, "PYTHONPATH": str(site), "COLUMNS": "200"}
@@ -240,7 +247,7 @@ def test_the_own_tests_of_a_data_set_pass(projects):
 def test_the_own_tests_of_every_other_kind_pass(projects, traced):
     """In two processes for all, as each would import what any head imports."""
     # Tracing takes as long as all the rest; those of a head with two layers and of a new task's stand for the others.
-    which = [each for each in ids if each != "data" and (each in ("segment", "task")) == traced]
+    which = [each for each in ALL if each != "data" and (each in ("segment", "task")) == traced]
     folders, env = projects(*which)
     chosen = () if traced else ("-k", "not exports and not compiles")
     paths = [f"{folder.name}/tests" for folder in folders]

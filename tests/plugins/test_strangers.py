@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from argus_arena.template.kinds import HEADS, KINDS, choose
+from argus_arena.template.kinds import HEADS, KINDS, SOLVED
 from argus_arena.template.names import Names
 from argus_arena.template.render import render, write_project
 from stranger_data import write_classes, write_voc
@@ -282,9 +282,9 @@ REVEALED = (
 
 def written(folder):
     """Packages of every kind that `arena plugin new` writes, and the tests of one of them."""
-    for kind, task in [*(("head", task) for task in HEADS), *((kind, None) for kind in KINDS)]:
-        name = f"my-new-{task or kind}"
-        write_project(folder / name, render(choose(kind, task), Names.of(name), "Ann"))
+    for label, kind in {**HEADS, **{f"solved-{task}": kind for task, kind in SOLVED.items()}, **KINDS}.items():
+        name = f"my-new-{label}"
+        write_project(folder / name, render(kind, Names.of(name), "Ann"))
         yield folder / name / name.replace("-", "_")
     yield folder / "my-new-task" / "tests"
 

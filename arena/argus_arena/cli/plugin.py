@@ -24,6 +24,9 @@ def new(
     task: Annotated[
         str | None, typer.Option("--task", help="of a head: classify, segment, depth, detect or correspond")
     ] = None,
+    closed_form: Annotated[
+        bool, typer.Option("--closed-form", help="a head that is solved from sums over the data, without gradients")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", callback=checked(check_out), help="folder to write; default: NAME")
     ] = None,
@@ -34,7 +37,7 @@ def new(
     from argus_arena.template.names import Names, check_free
     from argus_arena.template.render import commands, git_author, render, write_project
 
-    chosen, names = choose(kind, task), Names.of(name)
+    chosen, names = choose(kind, task, closed_form), Names.of(name)
     check_free(chosen, names)
     folder = out or Path(name)
     write_project(folder, render(chosen, names, author or git_author() or f"The {name} authors"))

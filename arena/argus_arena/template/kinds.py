@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import fill
 
 from argus_core.errors import ArgusError, unknown
 
@@ -16,7 +17,7 @@ class Kind:
 
     ``registered`` is the name under which Argus finds what is made, ``points`` entry points by group, ``commands``
     are what a user tries first. ``data`` names the data set that a head is trained on,
-    ``offers_data`` is set if the package offers one.
+    ``offers_data`` is set if the package offers one. ``about`` is what the README adds to the summary.
     """
 
     summary: str
@@ -26,17 +27,19 @@ class Kind:
     commands: tuple[str, ...]
     data: str = ""
     offers_data: bool = False
+    about: str = ""
 
 
-def _head(task: str, summary: str, data: str = "scenes") -> Kind:
+def _head(task: str, summary: str, data: str = "scenes", files: str = "head", about: str = "") -> Kind:
     spec = SCENES.replace("scenes", data) if data != "scenes" else SCENES
     return Kind(
         summary,
-        ("head", f"head-{task}"),
+        (*dict.fromkeys(("head", files)), f"{files}-{task}"),
         f"{task}.$module",
         {"argus.heads": (f"{task}.$module", "$module.head:$cls")},
         ("arena check $name", f"arena train --head $name --data {spec} {LIVE}", "arena board runs/$module"),
         data,
+        about=about,
     )
 
 
@@ -48,6 +51,46 @@ HEADS = {
     "correspond": _head("correspond", "A matching head with centred descriptors", "scene_pairs"),
 }
 """Heads by task."""
+
+SUMS = (
+    "Nothing is trained by gradients. `fit` goes once over the training split and adds up count, mean and scatter of "
+    "{what}, in float64, so that neither the order of the images nor the number of processes matters, and memory does "
+    "not grow with the data. Then it solves {how}; generalised cross-validation chooses the penalty. `arena train` "
+    "calls `fit` and scores the result, in seconds from cached tokens."
+)
+
+
+def _solved(task: str, summary: str, what: str, how: str) -> Kind:
+    return _head(task, summary, files="solved", about=f"\n{fill(SUMS.format(what=what, how=how), 120)}\n")
+
+
+SOLVED = {
+    "classify": _solved(
+        "classify",
+        "A classifier that is solved, not trained",
+        "tokens and classes",
+        "a ridge regression of every class",
+    ),
+    "segment": _solved(
+        "segment",
+        "A segmenter that is solved, not trained",
+        "cells and their classes",
+        "a ridge regression of every class",
+    ),
+    "depth": _solved(
+        "depth",
+        "A depth head that is solved, not trained",
+        "cells and their log depths",
+        "a ridge regression of log depth",
+    ),
+    "detect": _solved(
+        "detect",
+        "A detector that is solved, not trained",
+        "cells and what lies there",
+        "discriminants of classes and background, and ridge regressions of the sides of boxes",
+    ),
+}
+"""Heads in closed form, by task."""
 
 KINDS = {
     "task": Kind(
@@ -97,16 +140,24 @@ KINDS = {
 """The kinds that are not heads."""
 
 
-def choose(kind: str, task: str | None) -> Kind:
+def choose(kind: str, task: str | None, closed_form: bool = False) -> Kind:
     """The template of a kind, for heads of a task; raises ArgusError for what there is no template of."""
     if kind != "head":
-        if kind not in KINDS:
-            raise unknown("kind of plugin", kind, ["head", *KINDS])
-        if task is not None:
-            raise ArgusError(f"--task {task} is for heads only; leave it out for --kind {kind}")
-        return KINDS[kind]
+        return _other(kind, task, closed_form)
+    heads = SOLVED if closed_form else HEADS
     if task is None:
-        raise ArgusError(f"a head solves a task: give --task {', '.join(HEADS)}")
-    if task not in HEADS:
-        raise ArgusError(f"there is no template of a head for task {task!r}; there is one for {', '.join(HEADS)}")
-    return HEADS[task]
+        raise ArgusError(f"a head solves a task: give --task {', '.join(heads)}")
+    if task in HEADS and task not in heads:
+        raise ArgusError(f"a head for task {task!r} has nothing to solve: leave out --closed-form")
+    if task not in heads:
+        raise ArgusError(f"there is no template of a head for task {task!r}; there is one for {', '.join(heads)}")
+    return heads[task]
+
+
+def _other(kind: str, task: str | None, closed_form: bool) -> Kind:
+    if kind not in KINDS:
+        raise unknown("kind of plugin", kind, ["head", *KINDS])
+    for given, option in ((task is not None, f"--task {task}"), (closed_form, "--closed-form")):
+        if given:
+            raise ArgusError(f"{option} is for heads only; leave it out for --kind {kind}")
+    return KINDS[kind]

@@ -49,6 +49,7 @@ def fields_of(kind: Kind, names: Names, author: str) -> dict[str, str]:
     own["label"] = own["name"].rpartition(".")[2]  # what a run calls the head
     return own | {
         "summary": kind.summary,
+        "about": kind.about,
         "author": author,
         "author_quoted": json.dumps(author, ensure_ascii=False),  # a TOML string too
         "year": str(date.today().year),
