@@ -24,8 +24,9 @@ def initial_backbone(network: Network, start: Path | None, seed: int) -> Backbon
         return load_backbone(str(start))
     options = {**network.options, "mean": network.mean, "std": network.std}
     weights = start or network.weights
-    if weights is not None:
-        return timm_backbone(network.model, weights, license=network.license, **options)
+    if weights is not None or network.pretrained:
+        license = network.license if weights else None
+        return timm_backbone(network.model, weights, license=license, **options)
     torch.manual_seed(seed)
     model = build(network.model, **network.options)
     return wrap(model, f"timm:{network.model}", license="apache-2.0", mean=network.mean, std=network.std)

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from argus_arena.distill.recipe import DistillRecipe, Stage
 from argus_arena.distill.teachers import Teacher
 from argus_arena.run.folder import versions
-from argus_core.common.architecture import is_backbone_folder, read_architecture, read_provenance
+from argus_core.common.architecture import read_provenance
 from argus_core.common.license import APACHE, Licenses, find_license
 
 
-def result_licenses(
-    recipe: DistillRecipe, stage: Stage, start: Path | None, teachers: Mapping[str, Teacher]
-) -> Licenses:
+def result_licenses(recipe: DistillRecipe, start: str | None, teachers: Mapping[str, Teacher]) -> Licenses:
     """The licences of code, initial weights, teachers and photographs; the whole has the most restrictive one.
 
-    What a teacher or a start was made of is part of its own licence already.
+    ``start`` is the licence of the weights that the student began with, None if these were random. What they or a
+    teacher were made of is part of their own licence already.
     """
     parts = {"code": APACHE}
-    if start is not None and is_backbone_folder(start):
-        parts["start"] = find_license(read_architecture(start).license)
-    elif start is not None or recipe.networks[stage.student].weights is not None:
-        parts["start"] = find_license(recipe.networks[stage.student].license)
+    if start is not None:
+        parts["start"] = find_license(start)
     for name, teacher in teachers.items():
         parts[f"teacher {name}"] = find_license(teacher.backbone.license)
     if recipe.images.license:

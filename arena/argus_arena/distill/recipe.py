@@ -24,13 +24,14 @@ class Part(BaseModel):
 class Network(Part):
     """A network that learns: a timm architecture, the options that it is built with, and perhaps weights to begin with.
 
-    Without ``weights`` it begins at random. ``mean`` and ``std`` of its input default to those of timm's configuration.
-    ``license`` is that of ``weights``.
+    These are a file, or ``pretrained`` ones that timm publishes; without either it begins at random. ``license`` is
+    that of the file. ``mean`` and ``std`` of the input default to those of timm's configuration.
     """
 
     model: str
     options: dict[str, Any] = Field(default_factory=dict)
     weights: Path | None = None
+    pretrained: bool = False
     license: str = "unknown"
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None

@@ -63,7 +63,7 @@ class StageRun:
             trial = self._trial(started, teachers)
             self._loop(trial, teachers, folder)
             if self.process.main:
-                self._write(trial, teachers, origin)
+                self._write(trial, teachers, origin, started)
                 finished("backbone", self.result, time.perf_counter() - began)
         self.process.barrier()
         return self.result
@@ -121,7 +121,9 @@ class StageRun:
         """What decides the outcome beside the recipe: the bytes of all that it names."""
         return {
             "start": started.weights_sha256,
-            "network": self.recipe.networks[self.stage.student].model_dump(mode="json", exclude={"weights", "license"}),
+            "network": self.recipe.networks[self.stage.student].model_dump(
+                mode="json", exclude={"weights", "pretrained", "license"}
+            ),
             "teachers": {name: teacher.identity for name, teacher in teachers.items()},
             "images": {"count": len(self.photographs), "sha256": self.photographs.digest()},
             "processes": self.process.size,
@@ -137,11 +139,17 @@ class StageRun:
         hardware = [{**self.process.hardware, "tokens": self.process.precision, "from_step": 0}]
         folder.open({**described, "record": {"hardware": hardware, "versions": versions()}}, self.stage.recipe.steps)
 
-    def _write(self, trial: StudentTrial, teachers: Mapping[str, Teacher], origin: Mapping[str, Any]) -> None:
+    def _write(
+        self, trial: StudentTrial, teachers: Mapping[str, Teacher], origin: Mapping[str, Any], started: Backbone
+    ) -> None:
         network = self.recipe.networks[self.stage.student]
-        licenses = result_licenses(self.recipe, self.stage, self.start, teachers)
-        student = trial.result.student.cpu()
-        backbone = backbone_of(student, network, licenses.binding.id)
+        licenses = result_licenses(self.recipe, started.license if self._begins_with_weights else None, teachers)
+        backbone = backbone_of(trial.result.student.cpu(), network, licenses.binding.id)
         record = provenance(self.recipe, self.stage, origin, teachers, licenses)
         write_backbone(self.result, backbone, network.model, network.options, record)
         print(licenses)
+
+    @property
+    def _begins_with_weights(self) -> bool:
+        network = self.recipe.networks[self.stage.student]
+        return self.start is not None or network.weights is not None or network.pretrained

@@ -12,7 +12,7 @@ from distill_help import small_recipe
 
 from argus_arena.distill.augment import View, draw_view, render_view
 from argus_arena.distill.plan import Plan, StepPlan
-from argus_arena.distill.recipe import Augmentation, Stage, TeacherSource, read_recipe
+from argus_arena.distill.recipe import Augmentation, Stage, TeacherSource, bundled_recipes, read_recipe
 from argus_arena.distill.teachers import NEEDS, Teacher, answers_of
 from argus_core import load_backbone
 from argus_core.backbones.timm_models import build, wrap
@@ -148,6 +148,8 @@ def test_a_wrong_recipe_is_told_in_words(tmp_path, settings, message):
 
 
 def test_the_packages_recipes_can_be_read_and_others_are_unknown():
-    assert [stage.name for stage in read_recipe("eupe-toy").stages] == ["proxy", "student", "multi-resolution"]
+    assert set(bundled_recipes()) == {"eupe", "eupe-mini", "eupe-toy"}
+    for name in bundled_recipes():
+        assert [stage.name for stage in read_recipe(name).stages] == ["proxy", "student", "multi-resolution"]
     with pytest.raises(ArgusError, match="did you mean 'eupe-toy'"):
         read_recipe("eupe-toi")
