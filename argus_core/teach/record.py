@@ -11,6 +11,7 @@ from argus_core.backbones import Backbone
 from argus_core.canvas import Canvas
 from argus_core.common.license import find_license
 from argus_core.data import Split
+from argus_core.saving.config import portable
 from argus_core.tasks import Metric
 
 CROSS_VALIDATED = "cross-validated"
@@ -55,6 +56,6 @@ def score_row(metric: Metric, spec: str, split: Split, folds: int, images: int) 
         "protocol": f"{metric.protocol}, {CROSS_VALIDATED}",
         "primary": metric.primary,
         "higher_is_better": metric.higher_is_better,
-        "metrics": metric.compute(),
+        "metrics": portable(metric.compute()),  # nan is None
         "data": {"spec": spec, "val": {"split": f"{split.name} in {folds} parts", "images": images}},
     }
