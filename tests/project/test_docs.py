@@ -12,6 +12,7 @@ import typer.main
 from PIL import Image
 
 from argus_arena.cli import app
+from argus_arena.distill.recipe import DistillRecipe
 from argus_arena.requests import make_request
 from argus_core.cli.commands import app as argus_app
 from argus_core.plugins.hooks import Hooks
@@ -50,9 +51,11 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_toml_blocks_are_what_they_seem(page):
-    """A run's configuration is one that `arena train` takes; a project file names groups that there are."""
+    """Configurations of runs and recipes of distillations are taken; a project file names groups that there are."""
     for block in blocks(page, "toml"):
         values = toml(block)
+        if "stages" in values:
+            DistillRecipe.model_validate(values)
         if "heads" in values:
             settings = values.pop("set", {})
             make_request({**values, "settings": settings})

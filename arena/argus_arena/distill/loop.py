@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from argus_arena.distill.teachers import Teacher, answers_of
 from argus_arena.distributed import Interrupted, interruptible
 from argus_arena.run.folder import RunFolder
 from argus_core.errors import ArgusError
+from argus_core.saving.checkpoint import read_tensors
 
 LOG_EVERY = 10
 """Steps between two lines of the log."""
@@ -110,10 +110,10 @@ class StageLoop:
 
     def _resume(self) -> int | None:
         """The step to continue at, or None for a fresh run."""
-        state: Any = self.folder.load_state() if self.process.main else None
-        state = self.process.gather(state)[0]
-        if state is None:
-            return None
-        step, _, tensors = state
-        self.trial.load(tensors, self.trial.only)
-        return int(step)
+        state = self.folder.load_state() if self.process.main else None
+        step: int | None = self.process.gather(state and state[0])[0]
+        if step is not None:
+            # Every process reads the file: a large network would take long from one to the other.
+            tensors = state[2] if state else read_tensors(self.folder.state)[1]
+            self.trial.load(tensors, self.trial.only)
+        return step
