@@ -13,6 +13,7 @@ test_head = head_suite(
     "detect.slim_fcos",
     "detect.hook_fcos",
     "detect.analytic_person",
+    "detect.closed_form",
     "detect.adaptive_query",
     "detect.cascade_pool",
     "detect.centernet",
