@@ -63,11 +63,25 @@ def measure(url: str) -> None:
             rows["similar, in two"] = took(similar, ROUNDS)
             question = {"ids": ids, "layer": 3}
             rows["components, of two"] = took(lambda n: client.post("/page/components", json=question), ROUNDS)  # noqa: B023
+            for task, words in (("segment", "points"), ("detect", "boxes")):
+                asked = {"ids": ids[:1], "marks": marks(task, ids[0], size)}
+                rows[f"taught, {words}"] = took(lambda n: client.post("/page/teach", json=asked), ROUNDS)  # noqa: B023
             for name, (median, most, answer) in rows.items():
                 sent = int(answer.headers.get("Content-Length", len(answer.content))) / 1000
                 print(
                     f"{size[0]}x{size[1]}  {name:<20} median {median:7.1f} ms  longest {most:7.1f} ms  {sent:6.1f} kB"
                 )
+
+
+def marks(task: str, photo: str, size: tuple[int, int]) -> dict[str, Any]:
+    """Ten points of two classes, or ten boxes, in rows from the left to the right of a photograph."""
+    width, height = size
+    spots = [(width * (n + 0.5) / 10, height * (0.3 + 0.4 * (n % 2))) for n in range(10)]
+    side = height / 10
+    boxes = [[x - side / 3, y - side / 2, x + side / 3, y + side / 2] for x, y in spots]
+    places = boxes if task == "detect" else [list(spot) for spot in spots]
+    found = [{"class_id": n % 2, "at": place} for n, place in enumerate(places)]
+    return {"task": task, "classes": ["one", "other"], "photos": [{"id": photo, "marks": found}]}
 
 
 class Window:
@@ -107,17 +121,28 @@ class Window:
             script = "document.querySelector(`.layer[data-kind=${arguments[0]}] [role=switch]`).click()"
             self.driver.execute_script(script, kind)
 
-    def point(self, across: float, down: float, click: bool = False) -> None:
-        """Move to a share of the first photograph's width and height."""
+    def point(self, across: float, down: float, click: bool = False, press: bool = False) -> None:
+        """Move to a share of the first photograph's width and height, and ask there what is similar, or only press."""
         from selenium.webdriver.common.action_chains import ActionChains
 
         frame = self.driver.find_element("css selector", ".frame")
         box = frame.rect
         shift = (box["width"] * (across - 0.5), box["height"] * (down - 0.5))
         actions = ActionChains(self.driver).move_to_element_with_offset(frame, *map(round, shift))
-        (actions.click() if click else actions).perform()
+        (actions.click() if click or press else actions).perform()
         if click:
             self.until("return document.getElementById('clear-point')")
+
+    def teach(self, name: str, *spots: tuple[int, float, float]) -> None:
+        """Teach a class of this name from points: the number of the class, and shares of width and height."""
+        self.driver.find_element("id", "teach").click()
+        script = "const field = document.querySelector('.classes input[type=text]'); field.value = arguments[0]; "
+        self.driver.execute_script(script + "field.dispatchEvent(new Event('input'))", name)
+        for number, across, down in spots:
+            self.driver.find_elements("name", "teach-class")[number].click()
+            self.point(across, down, press=True)
+        self.until("return document.querySelector('.layer[aria-label=Taught]')")
+        self.until("return !document.querySelector('.missing').textContent")
 
     def save(self, path: Path) -> None:
         time.sleep(0.5)
@@ -142,6 +167,10 @@ def draw(url: str, folder: Path) -> None:
     window.take(3, photos=2)
     window.point(0.68, 0.47, click=True)
     window.save(folder / "page-similar.jpg")
+    window = Window(url, WIDE)
+    window.take(0)
+    window.teach("cup", (0, 0.52, 0.3), (1, 0.08, 0.5), (1, 0.9, 0.4), (1, 0.24, 0.72), (0, 0.42, 0.6), (1, 0.66, 0.62))
+    window.save(folder / "page-teach.jpg")
     window = Window(url, PHONE)
     window.take(1)
     window.switch("masks", "components")

@@ -33,7 +33,8 @@ from argus_core.tokens import Needs
 SOLVED: Mapping[str, tuple[str, Task, Mapping[str, Any]]] = {
     # How many points a class has says nothing of how often it occurs.
     "segment": ("segment.ridge", Segment.small(), {"balance": 1.0}),
-    "detect": ("detect.closed_form", Detect.small(), {}),
+    # Few images cannot tell more components apart, and these are solved while one waits.
+    "detect": ("detect.closed_form", Detect.small(), {"size": 32}),
 }
 """The head that is solved for each task, an example of the task, and the head's options."""
 
