@@ -32,6 +32,7 @@ INSTEAD = (
     (r"nyu:PATH", "nyu:data/nyu"),
     (r"ade20k:PATH", "ade20k:data/ade20k"),
     (r"pf_willow:FOLDER", "pf_willow:data/pf_willow"),
+    (r"^argus teach garments", "argus teach data/clothing10 --name garments"),
     (r"rf20-vl/ --expect rf20-vl", "data/rf20-vl --expect one --expect two"),
     (r"\.\./shared/data|\$DATA", "data"),
     (r"CELLS/", "data/bccd/"),
