@@ -119,9 +119,10 @@ def residual_variance(moments: Moments, inputs: int, weights: Tensor) -> Tensor:
 def class_logits(moments: Moments, inputs: int, rule: Rule, least: float = 0.0) -> Tensor:
     """(inputs + 1, K) weights of linear logits from the moments of [x, indicators of K classes]; biases come last.
 
-    Indicators may be shares that add up to 1. By ``ridge`` a logit is 9 times the regression of the indicator; by
-    ``lda`` softmax is the posterior of Gaussians. A class without samples never has the largest logit. The penalty is
-    that of ``find_penalty``.
+    Indicators may be shares that add up to 1. By ``ridge`` a logit is 9 times the regression of the indicator, and
+    softmax about as often right as it is sure; by ``lda`` softmax is the posterior of Gaussians, too sure where x are
+    none, as cells are. A class without samples never has the largest logit. The penalty is that of ``find_penalty``,
+    at most the mean scatter of a direction.
     """
     counts = (moments.count * moments.mean[inputs:]).clamp(min=0)
     spectrum = _Spectrum.of(moments, inputs)
