@@ -1,0 +1,105 @@
+"""``argus teach`` on real files: what it writes and prints, and what it refuses before it begins."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from argus_core import Argus, Canvas, Classify, build_head, load_backbone
+from argus_core.cli.commands import app
+from argus_core.errors import ArgusError
+
+COLOURS = {"red": (220, 40, 30), "blue": (30, 60, 220)}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A model with one head, class folders, and a pool of other images with a damaged one."""
+    root, random = tmp_path_factory.mktemp("world"), np.random.default_rng(0)
+    backbone = load_backbone("tiny")
+    torch.manual_seed(0)
+    head = build_head("classify.linear", backbone.info, Classify(classes=("x", "y")))
+    head.canvas = Canvas(64)
+    Argus(backbone, {"kinds": head}).save(root / "model")
+    for folder, count in (("colours/red", 3), ("colours/blue", 3), ("pool/a", 3), ("pool/b", 2)):
+        (root / folder).mkdir(parents=True)
+        for number in range(count):
+            colour = COLOURS.get(folder.partition("/")[2], random.integers(0, 255, 3))
+            pixels = np.clip(np.array(colour) + random.integers(-20, 20, (40, 60, 3)), 0, 255)
+            Image.fromarray(pixels.astype(np.uint8)).save(root / folder / f"{number}.png")
+    (root / "pool" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    return root
+
+
+@pytest.fixture
+def argus(world, monkeypatch):
+    """``argus(*words)``: the finished command, run beside the files of ``world``."""
+    monkeypatch.chdir(world)
+    return lambda *words: CliRunner().invoke(app, ["teach", *words])
+
+
+def refusal(done):
+    """What a command says that refuses to do what it is asked."""
+    assert isinstance(done.exception, ArgusError), done.output
+    return str(done.exception)
+
+
+def test_a_folder_is_taught_and_what_to_annotate_next_is_suggested(argus, world):
+    words = ("colours", "--model", "model", "--out", "taught", "--suggest", "pool", "--count", "2")
+    done = argus(*words, "--suggest-out", "next")
+    assert done.exit_code == 0, done.output
+    assert "red   3 images" in done.output and "score: top1" in done.output
+    assert "argus classify PHOTO --model taught --head colours" in done.output
+    assert "1 image left out" in done.output and "broken.png" in done.output
+    assert [*Argus.load(world / "taught").heads] == ["kinds", "colours"]
+    said = json.loads((world / "next" / "suggest.json").read_text())
+    assert said["head"] == "colours" and said["looked_through"] == 5 and len(said["suggested"]) == 2
+    assert all((world / row["image"]).is_file() and row["said"] for row in said["suggested"])
+    with Image.open(world / "next" / "suggest.jpg") as sheet:
+        assert sheet.width > 300
+
+
+def test_a_head_that_is_there_suggests_without_new_annotations(argus, world):
+    done = argus("--model", "model", "--suggest", "pool", "--suggest-out", "more")
+    assert done.exit_code == 0, done.output
+    assert len(json.loads((world / "more" / "suggest.json").read_text())["suggested"]) == 5
+
+
+def test_a_head_is_replaced_where_that_is_asked_for(argus, world):
+    words = ("colours", "--model", "model", "--name", "kinds", "--folds", "0", "--out", "other")
+    assert "has a head 'kinds' already" in refusal(argus(*words))
+    assert not (world / "other").exists()
+    done = argus(*words, "--replace", "--head", "classify.knn", "--set", "k=3", "--canvas", "96")
+    assert done.exit_code == 0, done.output
+    head = Argus.load(world / "other").head("kinds")
+    assert (head.name, head.options["k"], head.canvas) == ("classify.knn", 3, Canvas(96))
+    assert "argus classify PHOTO --model other\n" in done.output and "score" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ((), "give annotated images"),
+        (("--suggest", "pool", "--out", "new"), "there is no new model"),
+        (("colours",), "say where the taught model goes"),
+        (("colours", "--out", "model"), "exists already"),
+        (("colours", "--out", "new", "--head", "classify.rigde"), "unknown head"),
+        (("colours", "--out", "new", "--set", "k"), "is not KEY=VALUE"),
+        (("nowhere", "--out", "new"), "nowhere"),
+        (("--suggest", "nowhere"), "there is no file or folder"),
+        (("colours/red", "--out", "new"), "not recognised as a data set"),
+    ],
+)
+def test_what_is_asked_wrongly_is_refused(argus, world, words, what):
+    assert what in refusal(argus(*words, "--model", "model"))
+    assert not (world / "new").exists()
+
+
+def test_a_folder_without_images_has_nothing_to_suggest(argus, world):
+    (world / "empty").mkdir(exist_ok=True)
+    assert "holds no images" in refusal(argus("--model", "model", "--suggest", "empty"))
