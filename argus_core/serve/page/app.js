@@ -131,9 +131,10 @@ class View {
   }
 
   /** Show these layers of the model, and what is taught above the photograph. */
-  useLayers([photo, ...layers]) {
+  useLayers(layers) {
+    const own = layers.filter(({ key }) => key !== TAUGHT);
     const { layer } = this.lesson;
-    this.layers = [photo, ...(layer ? [layer] : []), ...layers.filter(({ key }) => key !== TAUGHT)];
+    this.layers = layer && own.length ? [own[0], layer, ...own.slice(1)] : own;
   }
 
   async showLayer(layer) {

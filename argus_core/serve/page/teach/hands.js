@@ -1,7 +1,7 @@
 // What the pointer and the keys do to a photograph while something is taught.
 
 import { byId } from "../dom.js";
-import { under } from "./marks.js";
+import { numberOf, under } from "./marks.js";
 
 /** Begin to teach, or end it: what was taught stays. */
 export function toggle(lesson) {
@@ -51,7 +51,7 @@ export function key(lesson, stage, name, x, y) {
     if (lesson.corner) lesson.cancel();
     else toggle(lesson);
   } else if (/^\d$/.test(name)) {
-    lesson.choose(name === "0" ? lesson.choices.at(-1) : lesson.classes[name - 1]);
+    lesson.choose(lesson.choices.find((one) => numberOf(lesson, one) === Number(name)));
   } else if (name === "Delete" || name === "Backspace") {
     const mark = under(lesson.marksOf(stage.photo), x, y, stage.unit);
     if (mark) lesson.remove(stage.photo, mark);

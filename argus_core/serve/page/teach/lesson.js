@@ -1,5 +1,6 @@
 // What the user teaches: classes, marks on photographs, and what the head says that the server solves from them.
 
+import { byId } from "../dom.js";
 import { make } from "../layers.js";
 import { clearNotice, notify } from "../notices.js";
 import { planesOf } from "../photo.js";
@@ -188,6 +189,7 @@ export class Lesson {
     } finally {
       this.running = false;
       this.view.rebuild();
+      byId("spoken").textContent = this.missing || "What is taught is shown";
     }
   }
 
