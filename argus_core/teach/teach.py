@@ -104,15 +104,20 @@ def teach(
 
     head = solve(lessons)
     row, notes = _score(solve, lessons, spec, options.folds)
-    notes = [*head.notes(), *notes]
-    seconds, shown = time.perf_counter() - start, lessons.images_of_classes()
+    notes, seconds = [*head.notes(), *notes], time.perf_counter() - start
+    taught = Taught(name, head.name, task.name, len(split), lessons.images_of_classes(), row, notes, seconds)
     head.canvas, head.backbone_sha256 = canvas, argus.backbone.weights_sha256
-    record = head_record(spec, split, canvas, argus.backbone, shown, seconds)
-    head.record = {**record, "notes": notes, **({"scores": [row]} if row else {})}
+    head.record = _record(taught, head_record(spec, split, canvas, argus.backbone, taught.shown, seconds))
     if name in argus.heads:
         argus.remove(name)
     argus.add(name, head)
-    return Taught(name, head.name, task.name, len(split), shown, row, notes, seconds)
+    return taught
+
+
+def _record(taught: Taught, record: Mapping[str, Any]) -> dict[str, Any]:
+    """A head's record with what is known of how good it is."""
+    scores = {} if taught.scores is None else {"scores": [taught.scores]}
+    return {**record, "notes": list(taught.notes), **scores}
 
 
 def _score(
@@ -130,6 +135,6 @@ def _score(
     except ArgusError as error:
         return None, [f"no score, as some parts of the images cannot teach alone: {error}"]
     if not count:
-        return None, ["no score: no class has a second image to ask about; add images"]
+        return None, ["no score: no image can be held out, as nothing else shows what it shows; add images"]
     notes = [f"one image alone shows {', '.join(alone)}: add images of it, as nothing tells how well it is known"]
     return score_row(metric, spec, lessons.split, folds, count), notes if alone else []
