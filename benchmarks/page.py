@@ -139,7 +139,7 @@ class Window:
         script = "const field = document.querySelector('.classes input[type=text]'); field.value = arguments[0]; "
         self.driver.execute_script(script + "field.dispatchEvent(new Event('input'))", name)
         for number, across, down in spots:
-            self.driver.find_elements("name", "teach-class")[number].click()
+            self.driver.execute_script("document.getElementsByName('teach-class')[arguments[0]].click()", number)
             self.point(across, down, press=True)
         self.until("return document.querySelector('.layer[aria-label=Taught]')")
         self.until("return !document.querySelector('.missing').textContent")
