@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from curves import Line, Panel, draw
 from minute_heads import HIGHER, LITE0, SETS, TASKS, Bench, Place
 
 SIZES = (1, 2, 5, 10, 50)
+ALL = "trained on all images"
 
 
 class Method(NamedTuple):
@@ -35,21 +37,13 @@ class Method(NamedTuple):
 
 METHODS: dict[str, dict[str, Method]] = {
     "classify": {
-        "ridge": Method("classify.ridge", {"rule": "ridge"}),
-        "lda": Method("classify.ridge", {"rule": "lda"}),
+        "solved": Method("classify.ridge"),
         "kNN": Method("classify.knn"),
         "trained": Method("classify.linear", {}, 600, 8),
     },
-    "segment": {
-        "ridge": Method("segment.ridge", {"rule": "ridge"}),
-        "lda": Method("segment.ridge", {"rule": "lda"}),
-        "trained": Method("segment.linear", {}, 150),
-    },
-    "depth": {"ridge": Method("depth.ridge"), "trained": Method("depth.linear", {}, 150)},
-    "detect": {
-        "solved": Method("detect.closed_form"),
-        "trained": Method("detect.slim_fcos", {"width": 64}, 150),
-    },
+    "segment": {"solved": Method("segment.ridge"), "trained": Method("segment.linear", {}, 150)},
+    "depth": {"solved": Method("depth.ridge"), "trained": Method("depth.linear", {}, 600)},
+    "detect": {"solved": Method("detect.closed_form"), "trained": Method("detect.slim_fcos", {"width": 64}, 150)},
 }
 
 
@@ -97,18 +91,21 @@ def read(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
 
 
-def panels(rows: Sequence[Mapping[str, Any]]) -> list[Panel]:
-    """A panel per task of each data set."""
+def panels(rows: Sequence[Mapping[str, Any]], whole: Sequence[Mapping[str, Any]]) -> list[Panel]:
+    """A panel per task of each data set; ``whole`` are rows of closed_form.py, which trains on all images."""
     found = []
-    for name, task in dict.fromkeys((row["data"], row["task"]) for row in rows):
+    for name, task in dict.fromkeys((each, task) for each in SETS for task in SETS[each].tasks):
         own = [row for row in rows if (row["data"], row["task"]) == (name, task)]
         lines = []
-        for method in (m for m in METHODS[task] if any(row["method"] == m for row in own)):
+        for method in METHODS[task]:
             by_size = {s: [r["score"] for r in own if (r["method"], r["size"]) == (method, s)] for s in SIZES}
             lines.append(Line(method, {size: scores for size, scores in by_size.items() if scores}))
+        levels = [row["trained"] for row in whole if (row["data"], row["task"]) == (name, task) and row["trained"]]
+        lines += [Line(ALL, {size: [statistics.mean(levels[-1])] for size in SIZES})] if levels else []
         unit = "labels a class" if task == "classify" else "images"
-        better = "" if HIGHER[TASKS[task].metric] else " (less is better)"
-        found.append(Panel(f"{name}, {task}", f"{TASKS[task].metric}{better}", unit, lines))
+        better = "" if HIGHER[TASKS[task].metric] else ", less is better"
+        if lines := [line for line in lines if line.values]:
+            found.append(Panel(f"{name}, {task}", TASKS[task].metric + better, unit, lines))
     return found
 
 
@@ -119,7 +116,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", nargs="*", default=list(SETS), choices=list(SETS))
     parser.add_argument("--backbone", default=shlex.join(LITE0), help="options of `arena cache`")
-    parser.add_argument("--methods", nargs="*", default=["ridge", "lda", "solved", "kNN", "trained"])
+    parser.add_argument("--methods", nargs="*", default=["solved", "kNN", "trained"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--draw", type=Path, help="SVG file of the curves")
     options = parser.parse_args()
@@ -134,7 +131,7 @@ def main() -> None:
                     lines.write(json.dumps(row) + "\n")
                 print(" ".join(f"{key} {value}" for key, value in row.items()), flush=True)
     if options.draw:
-        options.draw.write_text(draw(panels(read(file))))
+        options.draw.write_text(draw(panels(read(file), read(options.out / "closed_form.jsonl"))))
 
 
 if __name__ == "__main__":

@@ -246,11 +246,11 @@ class Bench:
         metrics = evaluate(heads, Scoring(chosen, chosen), WORLD, 16, lambda done, total: None)
         return {name: float(each.compute()[metric]) for name, each in metrics.items()}
 
-    def tokens(self, images: Sequence[Place], size: int = 64) -> Iterator[Tokens]:
-        """The tokens of some images in batches."""
+    def placed(self, images: Sequence[Place], size: int = 64) -> Iterator[PlacedTokens]:
+        """The tokens and placements of some images in batches."""
         chosen = self._chosen(images)
         for first in range(0, len(images), size):
-            yield chosen.read([(n, "id") for n in range(first, min(first + size, len(images)))]).tokens
+            yield chosen.read([(n, "id") for n in range(first, min(first + size, len(images)))])
 
     def _chosen(self, images: Sequence[Place]) -> Chosen:
         return Chosen(self.splits, [CacheSource(cache) for cache in self.caches], images)
