@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from argus_core.cli.early import check_path, placed
 from argus_core.errors import ArgusError
 from argus_core.registry import BACKBONES, HEADS, PROTOCOLS, Entry
 
@@ -26,9 +25,7 @@ def heads() -> None:
 
 
 def backbones(
-    folder: Annotated[
-        Path | None, typer.Argument(callback=placed(check_path), help="describe the backbone in this folder instead")
-    ] = None,
+    folder: Annotated[Path | None, typer.Argument(help="describe the backbone in this folder instead")] = None,
 ) -> None:
     """List every installed backbone and who brought it, or describe one that lies in a folder."""
     if folder is None:
