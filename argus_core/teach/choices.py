@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -42,6 +44,11 @@ def minute_head(task: Task) -> str:
             "see `arena train`"
         )
     return task.floor
+
+
+def head_options(kind: str, spec: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options of a head: of clicks how many each class has says nothing of how often it occurs."""
+    return {"balance": 1.0, **options} if kind == "segment.ridge" and spec.startswith("clicks:") else options
 
 
 def canvas_for(argus: Composition, task: Task, wanted: Canvas | None) -> Canvas:

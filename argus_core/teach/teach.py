@@ -17,7 +17,7 @@ from argus_core.head import Head
 from argus_core.model import Composition
 from argus_core.plugins.data_spec import explicit_spec, open_data, split_of
 from argus_core.saving.record import shown_metrics
-from argus_core.teach.choices import canvas_for, check_free, default_name, find_task, minute_head
+from argus_core.teach.choices import canvas_for, check_free, default_name, find_task, head_options, minute_head
 from argus_core.teach.crossval import FOLDS, cross_validate
 from argus_core.teach.lessons import Progress, SplitLessons
 from argus_core.teach.record import head_record, score_row
@@ -95,12 +95,13 @@ def teach(
     kind, canvas = options.head or minute_head(task), canvas_for(argus, task, options.canvas)
     name = options.name or default_name(spec, task)
     check_free(argus, name, options.replace)
-    needs = unsolved_head(kind, argus.backbone.info, task, options.options).needs
+    settings = head_options(kind, spec, options.options)
+    needs = unsolved_head(kind, argus.backbone.info, task, settings).needs
     refuse_faults(split, [task.name], {}, warn, accept=options.accept_faults)
     lessons = SplitLessons(argus.backbone, split, task, canvas, needs, progress=progress)
 
     def solve(chosen: Iterable[Lesson]) -> Head:
-        return solve_head(kind, argus.backbone.info, task, chosen, options.options, argus.backbone.device)
+        return solve_head(kind, argus.backbone.info, task, chosen, settings, argus.backbone.device)
 
     head = solve(lessons)
     row, notes = _score(solve, lessons, spec, options.folds)

@@ -23,7 +23,7 @@ PROVIDED = {
     "argus-normals": ["normals.linear", "normal_scenes", "tasks: normals"],
     "argus-strided": ["resnet_dilated"],
     "argus-voc": ["pascal"],
-    "argus-ridge": ["classify.ridge"],
+    "argus-ridge": ["classify.tempered_ridge"],
 }
 LIVE = ("--backbone", "tiny", "--canvas", "64", "--set", "batch=8")
 
@@ -68,7 +68,7 @@ def dense(env, work):
 @pytest.fixture(scope="module")
 def ridge(env, work):
     """A head solved in closed form, on class folders."""
-    data = ("--data", f"folder:{write_classes(work / 'classes', 12, 8)}", "--head", "classify.ridge")
+    data = ("--data", f"folder:{write_classes(work / 'classes', 12, 8)}", "--head", "classify.tempered_ridge")
     env.arena("train", *data, *LIVE, "--set", "epochs=3", "--set", "pool=true", "--out", "ridge", cwd=work)
     return work / "ridge"
 
@@ -141,8 +141,8 @@ def test_a_new_task_beats_the_best_single_direction(dense):
 
 def test_a_head_in_closed_form_beats_chance(ridge):
     """Three classes alike: 0.33; told apart by their stripes."""
-    assert row(ridge, "ridge")["top1"] > 0.8
-    record = json.loads((ridge / "ridge" / "result.json").read_text())
+    assert row(ridge, "tempered_ridge")["top1"] > 0.8
+    record = json.loads((ridge / "tempered_ridge" / "result.json").read_text())
     assert record["parameters"] == 1 and "ridge penalty" in record["notes"][0]
 
 
@@ -185,7 +185,7 @@ COMPOSE = (
     + """
 from argus_core import load_head
 from argus_core.backbones import load_backbone
-heads = {"parts": "dense/two_taps", "normals": "dense/linear", "kind": "ridge/ridge", "boxes": "boxes/fcos"}
+heads = {"parts": "dense/two_taps", "normals": "dense/linear", "kind": "ridge/tempered_ridge", "boxes": "boxes/fcos"}
 argus = Argus(load_backbone("tiny"), {name: load_head(Path(at, "best.safetensors"))[0] for name, at in heads.items()})
 assert len(argus.passes()) == 1
 found = answers(argus)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from argus_core import Argus, ArgusError, Canvas, Classify, build_head, load_backbone, open_data
+from argus_core.teach.choices import head_options
 from argus_core.teach.lessons import SplitLessons
 from argus_core.teach.teach import TeachOptions, find_split, teach
 from argus_core.tokens import Needs
@@ -226,3 +227,9 @@ def test_train_is_learned_from_where_there_are_splits(argus, colours):
 def test_the_record_can_be_written(argus, colours):
     argus.teach(colours, head="classify.ridge")
     json.dumps(argus.head("colours").record, allow_nan=False)
+
+
+def test_all_classes_of_clicks_count_alike_unless_asked_otherwise():
+    assert head_options("segment.ridge", "clicks:photos", {}) == {"balance": 1.0}
+    assert head_options("segment.ridge", "clicks:photos", {"balance": 0.0}) == {"balance": 0.0}
+    assert head_options("segment.ridge", "images:photos,masks=masks", {}) == {}

@@ -6,7 +6,7 @@ from argus_ridge import Ridge, _Sums, solve
 from argus_core import ArgusError, Classify, FeatureInfo
 from argus_core.testing import head_suite
 
-test_head = head_suite("classify.ridge", options={"pool": True})
+test_head = head_suite("classify.tempered_ridge", options={"pool": True})
 
 
 def data(count, seed=0):
