@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from argus_core.backbones.base import Backbone
 from argus_core.backbones.weights import rope_periods
 from argus_core.common.architecture import ARCHITECTURE, PROVENANCE, TENSORS, Architecture, is_backbone_folder
 from argus_core.common.files import write_atomic, write_json
 from argus_core.common.folders import claim
+from argus_core.common.tensors import save_tensors
 
 __all__ = ["write_backbone"]
 
@@ -30,7 +29,7 @@ def write_backbone(
     network = backbone.model
     tensors = {**network.state_dict(), **rope_periods(network)}
     plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    write_atomic(folder / TENSORS, lambda to: save_file(plain, to, {"format": "pt"}))
+    write_atomic(folder / TENSORS, lambda to: save_tensors(plain, to, {"format": "pt"}))
     write_json(folder / PROVENANCE, dict(provenance))
     architecture = Architecture(
         model=model,

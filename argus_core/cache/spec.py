@@ -88,9 +88,11 @@ def check_matches(path: Path, cached: Mapping[str, Any], wanted: Mapping[str, An
         if field not in cached:
             raise unknown("fingerprint field", field, cached)
         if not _matches(field, cached[field], value, exact):
+            remedy = f"make {field} agree, or cache again in another directory"
+            if field == "layers":
+                remedy += f" with --layers {','.join(map(str, value))}"
             raise ArgusError(
-                f"the cache {path} does not fit: its {field} is {cached[field]!r}, this run's is {value!r}; "
-                f"make {field} agree, or cache again in another directory"
+                f"the cache {path} does not fit: its {field} is {cached[field]!r}, this run's is {value!r}; {remedy}"
             )
 
 

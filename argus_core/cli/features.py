@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PIL import Image
-from safetensors.torch import save_file
 
 from argus_core.argus import Argus
 from argus_core.canvas import Canvas
@@ -14,6 +13,7 @@ from argus_core.cli.load import open_model
 from argus_core.cli.requests import TokensRequest, tiling
 from argus_core.common.files import write_atomic
 from argus_core.common.out_folder import OutFolder
+from argus_core.common.tensors import save_tensors
 from argus_core.draw import draw_pca, draw_similarity
 from argus_core.draw.palette import Pixels
 from argus_core.errors import ArgusError, counted
@@ -61,7 +61,7 @@ def _show(
     maps, cls = features.map[0].cpu(), features.cls[0][0].cpu()
     stride = argus.backbone.info.strides[layer]
     tensors = {"map": maps.contiguous(), "cls": cls.contiguous()}
-    write_atomic(folder.file(f"{frame.name}.safetensors"), lambda to: save_file(tensors, to))
+    write_atomic(folder.file(f"{frame.name}.safetensors"), lambda to: save_tensors(tensors, to, {}))
     _save(draw_pca(maps, stride, placement.extent, (image.shape[0], image.shape[1])), folder, f"{frame.name}-pca.png")
     if point is not None:
         similar = draw_similarity(image, maps, stride, point, placement.extent)

@@ -22,10 +22,9 @@ from argus_core.teach.pool import Pool, Suggestion, look_through, suggest_from, 
 from argus_core.teach.sheet import draw_sheet
 
 
-def suggest_images(argus: Argus, request: TeachRequest, name: str, known: Split | None) -> None:
+def suggest_images(argus: Argus, request: TeachRequest, name: str, images: Sequence[Path], known: Split | None) -> None:
     """Print the images that the head ``name`` would learn most from, and write suggest.json and a sheet of them."""
-    assert request.suggest is not None
-    start, images = time.perf_counter(), pool_images(request.suggest)
+    start = time.perf_counter()
     out = OutFolder(request.suggest_out, map(str, images), "suggest")
     with ProgressBar("suggest", len(images)) as bar:
         pool = look_through(argus, name, images, bar.update)
@@ -54,13 +53,16 @@ def pool_images(place: Path) -> list[Path]:
 
 def head_to_ask(argus: Argus, request: TeachRequest) -> str:
     """The head that suggests where none was taught: the one named, that of the task, or the only one."""
-    if request.name is not None:
-        return argus.names([request.name])[0]
-    if request.task is not None:
-        return one_head(argus, request.task, None)
-    if len(argus.heads) != 1:
-        raise ArgusError(f"say which head shall suggest images: --name NAME, of {', '.join(argus.heads) or 'none'}")
-    return next(iter(argus.heads))
+    unsure = [name for name in argus.heads if argus.head(name).task.floor]
+    if request.name is not None or request.task is not None:
+        name = argus.names([request.name])[0] if request.name else one_head(argus, request.task or "", None)
+        if name not in unsure:
+            others = " or ".join(unsure) or "another model"
+            raise ArgusError(f"head {name!r} does not tell how sure it is; ask {others}")
+        return name
+    if len(unsure) != 1:
+        raise ArgusError(f"say which head shall suggest images: --name NAME, of {', '.join(unsure) or 'none'}")
+    return unsure[0]
 
 
 def _as_json(name: str, pool: Pool, found: Sequence[Suggestion], said: Sequence[str]) -> dict[str, object]:

@@ -100,6 +100,10 @@ def _check(request: TeachRequest) -> None:
         raise ArgusError("without annotated images there is no new model to write: leave out --out, or give DATA")
     if request.data is not None and request.out is None and request.suggest is None:
         raise ArgusError("say where the taught model goes: --out FOLDER")
+    if request.folds == 1:
+        raise ArgusError("--folds 1 leaves no images to learn from; give 2 or more parts, or 0 for no score")
     out = request.out
+    if out is not None and out.is_file():
+        raise ArgusError(f"{out} is a file; choose another --out")
     if out is not None and not request.overwrite and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ArgusError(f"{out} exists already; choose another --out, or write into it with --overwrite")

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from argus_core.common.files import write_atomic
+from argus_core.common.tensors import save_tensors
 from argus_core.errors import ArgusError, unknown
 
 REMEDY = "make such a file with `arena text`"
@@ -56,7 +56,7 @@ class ClassText:
             "prompts": json.dumps(self.prompts),
             "sha256": self.sha256,
         }
-        write_atomic(path, lambda to: save_file({"embeddings": self.vectors.contiguous()}, to, metadata))
+        write_atomic(path, lambda to: save_tensors({"embeddings": self.vectors.contiguous()}, to, metadata))
 
     @classmethod
     def load(cls, path: Path) -> ClassText:

@@ -19,6 +19,8 @@ DEFAULT_MODEL = "lite"
 """The built-in model that is used by default."""
 ALIASES = {"softmax": ("linear",), "knn": ("knn", "prototypes")}
 """Names of classification methods in published packages, and their heads here."""
+WEIGHTS = ("best", "last")
+"""The weights that a run keeps of each head."""
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
 
 
@@ -31,8 +33,8 @@ class Role(NamedTuple):
 
 def head_files(path: Path, which: str = "best") -> list[Path]:
     """The files of a run's heads, of one head's folder, or of one head; raises ArgusError if there are none."""
-    if which not in ("best", "last"):
-        raise ArgusError(f"weights {which!r} are not one of best, last")
+    if which not in WEIGHTS:
+        raise ArgusError(f"weights {which!r} are not one of {', '.join(WEIGHTS)}")
     if path.is_file():
         return [path]
     own = path / f"{which}.safetensors"

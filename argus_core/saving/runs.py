@@ -16,7 +16,7 @@ from argus_core.common.options import check_options
 from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.model import Composition
-from argus_core.registry.places import head_files
+from argus_core.registry.places import WEIGHTS, head_files
 from argus_core.saving.checkpoint import load_head
 from argus_core.saving.origin import NotInstalled
 
@@ -77,7 +77,7 @@ def _load_heads(path: Path, which: str) -> tuple[Loaded, dict[str, NotInstalled]
     loaded: Loaded = {}
     absent: dict[str, NotInstalled] = {}
     for file in head_files(path, which):
-        name = file.resolve().parent.name
+        name = file.stem if file.stem not in WEIGHTS else file.resolve().parent.name
         try:
             loaded[name] = load_head(file)
         except NotInstalled as error:

@@ -63,7 +63,7 @@ def canvas_for(argus: Composition, task: Task, wanted: Canvas | None) -> Canvas:
     return next((argus.canvas_of(name) for name in (*alike, *argus.heads)), CANVAS)
 
 
-def check_free(argus: Composition, name: str, replace: bool) -> None:
+def check_free(argus: Composition, name: str, task: Task, replace: bool) -> None:
     """Raise ArgusError for a name that a new head cannot have."""
     check_name(name)
     if not re.fullmatch(r"[\w-]+", name):
@@ -72,6 +72,11 @@ def check_free(argus: Composition, name: str, replace: bool) -> None:
         raise ArgusError(
             f"the model has a head {name!r} already ({argus.head(name).name}); give the new one another name "
             "(--name NAME), or put it in its place (--replace)"
+        )
+    if name in argus.heads and argus.head(name).task.name != task.name:
+        raise ArgusError(
+            f"the head {name!r} of the model solves {argus.head(name).task.name}, the new one {task.name}: it would be "
+            "lost; give the new one another name (--name NAME)"
         )
 
 

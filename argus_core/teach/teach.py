@@ -94,7 +94,7 @@ def teach(
     task = find_task(split, options.task)
     kind, canvas = options.head or minute_head(task), canvas_for(argus, task, options.canvas)
     name = options.name or default_name(spec, task)
-    check_free(argus, name, options.replace)
+    check_free(argus, name, task, options.replace)
     settings = head_options(kind, spec, options.options)
     needs = unsolved_head(kind, argus.backbone.info, task, settings).needs
     refuse_faults(split, [task.name], {}, warn, accept=options.accept_faults)

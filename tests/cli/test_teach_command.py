@@ -103,3 +103,19 @@ def test_what_is_asked_wrongly_is_refused(argus, world, words, what):
 def test_a_folder_without_images_has_nothing_to_suggest(argus, world):
     (world / "empty").mkdir(exist_ok=True)
     assert "holds no images" in refusal(argus("--model", "model", "--suggest", "empty"))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--out", "colours", "--overwrite"), "holds the annotated images"),
+        (("--out", "fresh", "--folds", "1"), "--folds 1 leaves no images to learn from"),
+        (("--out", "fresh", "--suggest", "model"), "holds no images"),
+        (("--out", "model/config.json", "--overwrite"), "is a file"),
+        (("--out", "fresh", "--name", "kinds", "--task", "classify"), "has a head 'kinds' already"),
+    ],
+)
+def test_what_cannot_be_done_is_told_before_anything_is_written(argus, world, words, told):
+    before = sorted(world.rglob("*"))
+    assert told in refusal(argus("colours", "--model", "model", *words))
+    assert sorted(world.rglob("*")) == before

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from argus_core import Argus, ArgusError, Canvas, Classify, build_head, load_backbone, open_data
+from argus_core import Argus, ArgusError, Canvas, Classify, Depth, build_head, load_backbone, open_data
 from argus_core.teach.choices import head_options
 from argus_core.teach.lessons import SplitLessons
 from argus_core.teach.teach import TeachOptions, find_split, teach
@@ -233,3 +233,10 @@ def test_all_classes_of_clicks_count_alike_unless_asked_otherwise():
     assert head_options("segment.ridge", "clicks:photos", {}) == {"balance": 1.0}
     assert head_options("segment.ridge", "clicks:photos", {"balance": 0.0}) == {"balance": 0.0}
     assert head_options("segment.ridge", "images:photos,masks=masks", {}) == {}
+
+
+def test_a_head_of_another_task_is_not_replaced(argus, colours):
+    argus.add("metres", build_head("depth.linear", argus.backbone.info, Depth()))
+    with pytest.raises(ArgusError, match="solves depth, the new one classify: it would be lost"):
+        argus.teach(colours, name="metres", replace=True)
+    assert argus.head("metres").name == "depth.linear"

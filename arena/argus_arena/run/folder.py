@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from argus_arena.hardware import Stretch, alike, with_tokens
@@ -22,6 +21,7 @@ from argus_arena.run.log import Log
 from argus_core.common.files import read_json, write_atomic, write_json
 from argus_core.common.folders import claim
 from argus_core.common.places import as_local
+from argus_core.common.tensors import save_tensors
 from argus_core.errors import ArgusError
 from argus_core.saving.checkpoint import read_tensors
 
@@ -115,7 +115,7 @@ class RunFolder:
         """Replace the state, atomically; the log, with all lines up to there, is saved before it."""
         self._lines.save()
         metadata = {"argus": json.dumps({"step": step, "scores": scores})}
-        write_atomic(self.state, lambda to: save_file(dict(tensors), to, metadata))
+        write_atomic(self.state, lambda to: save_tensors(tensors, to, metadata))
 
     def load_state(self) -> tuple[int, dict[str, Any], dict[str, Tensor]] | None:
         """The saved step, scores and tensors, or None for a fresh run; later lines of the log are dropped."""

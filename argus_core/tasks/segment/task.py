@@ -130,7 +130,9 @@ class Segment(Task):
         if len(seen) > 1:
             return []
         what = f"all labelled pixels are {seen[0]!r}" if seen else "no pixel is labelled"
-        what += f" ({', '.join(self.unseen(summary)[:3])} never seen): there is nothing to tell apart"
+        unseen = ", ".join(self.unseen(summary)[:3])
+        what += f" ({unseen} never seen): " if unseen else ", the only class: "
+        what += "there is nothing to tell apart"
         if ignored:
             what += f"; {ignored:.1%} of the pixels are {self.ignore}, which is ignored"
         if ignored and seen:

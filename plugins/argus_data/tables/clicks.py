@@ -46,6 +46,8 @@ def open_clicks(
     if not classes:
         first = parts[0].faults[0] if parts else f"{table.unit} {table.rows[0].line}: {table.rows[0].what}"
         raise ArgusError(f"{file}: no click can be used; {first}")
+    if len(classes) == 1 and not any(part.faults for part in parts):
+        raise ArgusError(f"{file}: all clicks are {classes[0]!r}; mark something else as well")
     return {part.name: part.split(classes, radius) for part in parts}
 
 
