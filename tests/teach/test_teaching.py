@@ -236,7 +236,9 @@ def test_all_classes_of_clicks_count_alike_unless_asked_otherwise():
 
 
 def test_a_head_of_another_task_is_not_replaced(argus, colours):
-    argus.add("metres", build_head("depth.linear", argus.backbone.info, Depth()))
+    depth = build_head("depth.linear", argus.backbone.info, Depth())
+    depth.canvas = Canvas(64)
+    argus.add("metres", depth)
     with pytest.raises(ArgusError, match="solves depth, the new one classify: it would be lost"):
         argus.teach(colours, name="metres", replace=True)
     assert argus.head("metres").name == "depth.linear"
