@@ -20,6 +20,7 @@ from argus_core.errors import ArgusError
 from argus_core.saving.build import build_head
 from argus_core.saving.checkpoint import load_head, save_head
 from argus_core.saving.config import portable
+from argus_core.saving.runs import load_run
 from argus_core.tasks.detect import Detect
 from backbone_help import timm_file
 from bundle_help import HEADS, answers, make_argus, make_head, pictures
@@ -144,6 +145,7 @@ def test_each_head_is_also_a_file_of_its_own(argus, folder):
         head, record = load_head(folder / "heads" / f"{name}.safetensors")
         assert head.canvas == argus.head(name).canvas and record["license"]["id"]
         assert tensors_sha256(head.state_dict()) == tensors_sha256(argus.head(name).state_dict())
+    assert [*load_run(folder / "heads" / "boxes.safetensors")[0]] == ["boxes"]
 
 
 def test_variants_of_another_argus_are_forgotten(argus, backbone, tmp_path):
