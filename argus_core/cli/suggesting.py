@@ -11,7 +11,7 @@ from PIL import Image
 
 from argus_core.argus import Argus
 from argus_core.cli.load import one_head
-from argus_core.cli.teach import TeachRequest
+from argus_core.cli.teach_request import TeachRequest
 from argus_core.common.files import write_atomic, write_json
 from argus_core.common.out_folder import OutFolder
 from argus_core.common.progress import ProgressBar, finished

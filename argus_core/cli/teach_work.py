@@ -13,7 +13,7 @@ from argus_core.argus import Argus
 from argus_core.canvas import Canvas
 from argus_core.cli.load import open_model
 from argus_core.cli.suggesting import head_to_ask, pool_images, suggest_images
-from argus_core.cli.teach import TeachRequest
+from argus_core.cli.teach_request import TeachRequest
 from argus_core.common.license import require
 from argus_core.common.options import parse_size
 from argus_core.common.progress import ProgressBar, duration, finished, working
