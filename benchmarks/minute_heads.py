@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,8 @@ from argus_core.head import Head
 from argus_core.plugins.data_spec import open_data
 from argus_core.saving.build import build_head, head_class
 from argus_core.tasks import Task
-from argus_core.tokens import Item, PlacedTokens, Tokens
+from argus_core.teach.solve import join_tokens
+from argus_core.tokens import Item, PlacedTokens
 
 Place = tuple[int, int]
 """An image: 0 for the training split or 1 for validation, and its index there."""
@@ -158,23 +159,11 @@ class Chosen:
                 order += [n for n, _, _ in own]
                 placed.append(source.read([(place, view) for _, place, view in own]))
         back = np.argsort(order).tolist()
-        tokens, placements = joined([each.tokens for each in placed]), [p for each in placed for p in each.placements]
-        return PlacedTokens(tokens[back], [placements[n] for n in back])
-
-
-def joined(batches: Sequence[Tokens]) -> Tokens:
-    """Batches of one canvas as one batch."""
-    first = batches[0]
-    return (
-        first
-        if len(batches) == 1
-        else replace(
-            first,
-            maps={layer: torch.cat([each.maps[layer] for each in batches]) for layer in first.maps},
-            prefix={layer: torch.cat([each.prefix[layer] for each in batches]) for layer in first.prefix},
-            extent=torch.cat([each.extent for each in batches]),
+        tokens, placements = (
+            join_tokens([each.tokens for each in placed]),
+            [p for each in placed for p in each.placements],
         )
-    )
+        return PlacedTokens(tokens[back], [placements[n] for n in back])
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 from argus_core.backbones.base import Backbone
 from argus_core.backbones.weights import rope_periods
 from argus_core.common.architecture import ARCHITECTURE, PROVENANCE, TENSORS, Architecture, is_backbone_folder
-from argus_core.common.files import write_atomic, write_json
+from argus_core.common.files import write_json
 from argus_core.common.folders import claim
-from argus_core.common.tensors import save_tensors
+from argus_core.common.tensors import write_tensors
 
 __all__ = ["write_backbone"]
 
@@ -28,8 +28,7 @@ def write_backbone(
     (folder / ARCHITECTURE).unlink(missing_ok=True)
     network = backbone.model
     tensors = {**network.state_dict(), **rope_periods(network)}
-    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    write_atomic(folder / TENSORS, lambda to: save_tensors(plain, to, {"format": "pt"}))
+    write_tensors(folder / TENSORS, tensors, {"format": "pt"})
     write_json(folder / PROVENANCE, dict(provenance))
     architecture = Architecture(
         model=model,

@@ -145,6 +145,12 @@ def check_out(path: Path) -> None:
         raise ArgusError(f"{path} cannot be written: {nearest}: {reason}; choose another --out") from error
 
 
+def check_unused(out: Path, overwrite: bool) -> None:
+    """A folder to write that holds nothing yet, unless ``overwrite`` says that it may."""
+    if not overwrite and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ArgusError(f"{out} exists already; choose another --out, or write into it with --overwrite")
+
+
 def check_run(path: Path) -> None:
     """A run, or one head of it, with its best or last weights."""
     check_local(path)

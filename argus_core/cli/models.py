@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from argus_core.cli.early import checked
+from argus_core.cli.early import check_unused, checked
 from argus_core.cli.options import Device, options_of
 from argus_core.cli.requests import (
     GRAPHS,
@@ -24,9 +24,7 @@ from argus_core.registry.places import DEFAULT_MODEL, check_model
 @options_of(BuildRequest)
 def build(request: BuildRequest) -> None:
     """Make one model of the heads of several runs on the same backbone."""
-    out = request.out
-    if not request.overwrite and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ArgusError(f"{out} exists already; choose another --out, or write into it with --overwrite")
+    check_unused(request.out, request.overwrite)
     from argus_core.cli.model_work import build_model
 
     build_model(request)

@@ -59,6 +59,7 @@ CanvasSize = Annotated[
         "--canvas", callback=checked(check_size), help="SIZE or HEIGHTxWIDTH: all heads on one pass of this canvas"
     ),
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="write into a folder that holds something")]
 License = Annotated[
     str | None,
     typer.Option("--require-license", callback=checked(check_license), help="permissive: leave out heads that are not"),

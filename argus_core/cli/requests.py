@@ -23,7 +23,7 @@ from argus_core.cli.early import (
     parse_tiles,
     placed,
 )
-from argus_core.cli.options import Annotations, CanvasSize, Device, License
+from argus_core.cli.options import Annotations, CanvasSize, Device, License, Overwrite
 from argus_core.errors import ArgusError
 from argus_core.formats.table import OTHERS
 from argus_core.registry.places import DEFAULT_MODEL, check_model, check_repository
@@ -182,7 +182,7 @@ class BuildRequest:
     which: Annotated[str, typer.Option("--weights-of", callback=checked(check_which), help="best or last")] = "best"
     variant: Variant = None
     canvas: CanvasSize = None
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="write into a folder that holds something")] = False
+    overwrite: Overwrite = False
     require_license: License = None
 
 

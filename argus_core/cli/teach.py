@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argus_core.cli.early import check_unused
 from argus_core.cli.options import options_of
 from argus_core.cli.teach_request import TeachRequest
 from argus_core.common.options import parse_pairs
@@ -30,5 +31,5 @@ def _check(request: TeachRequest) -> None:
     out = request.out
     if out is not None and out.is_file():
         raise ArgusError(f"{out} is a file; choose another --out")
-    if out is not None and not request.overwrite and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ArgusError(f"{out} exists already; choose another --out, or write into it with --overwrite")
+    if out is not None:
+        check_unused(out, request.overwrite)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from argus_core.cli.early import check_head, check_out, check_path, check_size, checked, checked_data, placed
-from argus_core.cli.options import Device, License
+from argus_core.cli.options import Device, License, Overwrite
 from argus_core.cli.requests import Model, Variant
 
 
@@ -62,7 +62,7 @@ class TeachRequest:
         int, typer.Option("--folds", min=0, help="parts of the images for the cross-validated score; 0: no score")
     ] = 5
     replace: Annotated[bool, typer.Option("--replace", help="in place of a head of that name")] = False
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="write into a folder that holds something")] = False
+    overwrite: Overwrite = False
     variant: Variant = None
     suggest: Annotated[
         Path | None,

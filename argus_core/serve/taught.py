@@ -26,13 +26,13 @@ from argus_core.serve.refusal import Refusal
 from argus_core.tasks import Task
 from argus_core.tasks.detect import Detect
 from argus_core.tasks.segment import Segment
+from argus_core.teach.choices import OF_POINTS
 from argus_core.teach.record import taught_record
 from argus_core.teach.solve import Lesson, solve_head, unsolved_head
 from argus_core.tokens import Needs
 
 SOLVED: Mapping[str, tuple[str, Task, Mapping[str, Any]]] = {
-    # How many points a class has says nothing of how often it occurs.
-    "segment": ("segment.ridge", Segment.small(), {"balance": 1.0}),
+    "segment": ("segment.ridge", Segment.small(), OF_POINTS),
     # Few images cannot tell more components apart, and these are solved while one waits.
     "detect": ("detect.closed_form", Detect.small(), {"size": 32}),
 }

@@ -22,6 +22,10 @@ CANVAS = Canvas(320)
 """What a model without heads looks at."""
 
 
+OF_POINTS: Mapping[str, Any] = {"balance": 1.0}
+"""Options of ``segment.ridge`` for points: how many a class has says nothing of how often it occurs."""
+
+
 def find_task(split: Split, name: str | None) -> Task:
     """The task of a split with this name, by default its only one that heads can be solved for."""
     if name is not None and name not in split.tasks:
@@ -47,8 +51,8 @@ def minute_head(task: Task) -> str:
 
 
 def head_options(kind: str, spec: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options of a head: of clicks how many each class has says nothing of how often it occurs."""
-    return {"balance": 1.0, **options} if kind == "segment.ridge" and spec.startswith("clicks:") else options
+    """The options of a head, with those for points where the data are clicks."""
+    return {**OF_POINTS, **options} if kind == "segment.ridge" and spec.startswith("clicks:") else options
 
 
 def canvas_for(argus: Composition, task: Task, wanted: Canvas | None) -> Canvas:

@@ -15,6 +15,7 @@ from argus_core.nn import Moments, class_logits, full_precision, ridge, total_ov
 from argus_core.recipe import Recipe
 from argus_core.tasks.detect import BoxTarget, Detect
 from argus_core.tokens import FeatureInfo, Features, Needs, Taps, cell_mask, default_layers
+from argus_heads.labels import unseen_classes
 
 WINDOW = 3
 """Cells each way that decide about the one in the middle."""
@@ -108,8 +109,7 @@ class ClosedFormDetector(DenseHead):
 
     def notes(self) -> list[str]:
         """The classes without boxes."""
-        missing = [name for name, seen in zip(self.task.classes, self.seen.tolist(), strict=True) if not seen]
-        return [f"no boxes of the classes {', '.join(missing)}"] if missing else []
+        return unseen_classes("boxes", self.task.classes, self.seen)
 
     def _components(self, features: Features) -> Tensor:
         """(B, size, h, w) whitened main components; zero in padding, as if it were the mean."""

@@ -14,6 +14,7 @@ from argus_core.nn import Moments, class_logits, total_over_batches
 from argus_core.recipe import Recipe
 from argus_core.tasks.classify import Classify, ClassTarget
 from argus_core.tokens import FeatureInfo, Features, Needs
+from argus_heads.labels import class_moments
 
 
 class LinearClassifier(Head):
@@ -65,8 +66,7 @@ class LinearClassifier(Head):
         self.classify.bias.copy_(weights[-1])
 
     def _moments(self, features: Features, targets: Sequence[ClassTarget]) -> Moments:
-        labels = torch.stack([target.label for target in targets])
-        return Moments.of(torch.cat([self._inputs(features), F.one_hot(labels, self.classify.out_features)], dim=1))
+        return class_moments(self._inputs(features), targets, self.classify.out_features)
 
     def _inputs(self, features: Features) -> Tensor:
         token = features.cls[-1]

@@ -14,6 +14,7 @@ from argus_core.nn import CELL_PENALTY, MaskedBatchNorm2d, Moments, cell_counts,
 from argus_core.recipe import Conditions, Recipe
 from argus_core.tasks.segment import Denominator, DenseLogits, MaskTarget, Segment, cross_entropy
 from argus_core.tokens import FeatureInfo, Features, Needs, Taps, cell_mask, default_layers
+from argus_heads.labels import share_moments
 from argus_heads.ridge_start import start_from
 
 
@@ -91,8 +92,4 @@ class LinearSegmenter(Head):
         """Moments of cells and the shares of their classes; a cell counts by its labelled pixels."""
         labels = torch.stack([target.labels for target in targets])
         counts = cell_counts(labels, self.classify.out_channels, self.taps.stride)
-        total = counts.sum(dim=3)
-        labelled = total > 0
-        shares = counts[labelled] / total[labelled][:, None]
-        cells = self.taps(features).permute(0, 2, 3, 1)[labelled]
-        return Moments.of(torch.cat([cells, shares], dim=1), total[labelled] / self.taps.stride**2)
+        return share_moments(self.taps(features), counts, self.taps.stride)

@@ -13,6 +13,7 @@ from argus_core.nn import total_over_batches
 from argus_core.recipe import Recipe
 from argus_core.tasks.classify import Classes, Classify, ClassTarget
 from argus_core.tokens import FeatureInfo, Features, Needs
+from argus_heads.labels import unseen_classes
 
 
 class Prototypes(Head):
@@ -55,8 +56,7 @@ class Prototypes(Head):
     def notes(self) -> list[str]:
         """The classes without training images."""
         empty = self._empty()
-        missing = [name for name, is_empty in zip(self.task.classes, empty.tolist(), strict=True) if is_empty]
-        return [] if empty.all() or not missing else [f"no images of the classes {', '.join(missing)}"]
+        return [] if empty.all() else unseen_classes("images", self.task.classes, ~empty)
 
     def _empty(self) -> Tensor:
         return ~self.prototypes.any(dim=1)

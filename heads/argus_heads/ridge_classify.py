@@ -13,6 +13,7 @@ from argus_core.nn import Moments, Rule, class_logits, full_precision, total_ove
 from argus_core.recipe import Recipe
 from argus_core.tasks.classify import Classify, ClassTarget
 from argus_core.tokens import FeatureInfo, Features, Needs
+from argus_heads.labels import class_moments, unseen_classes
 
 
 class RidgeClassifier(Head):
@@ -56,8 +57,7 @@ class RidgeClassifier(Head):
         self.seen.copy_(moments.mean[inputs:] > 0)
 
     def _moments(self, features: Features, targets: Sequence[ClassTarget]) -> Moments:
-        labels = torch.stack([target.label for target in targets])
-        return Moments.of(torch.cat([self._inputs(features), F.one_hot(labels, len(self.bias))], dim=1))
+        return class_moments(self._inputs(features), targets, len(self.bias))
 
     def _inputs(self, features: Features) -> Tensor:
         token = features.cls[-1].float()
@@ -65,5 +65,4 @@ class RidgeClassifier(Head):
 
     def notes(self) -> list[str]:
         """The classes without training images."""
-        missing = [name for name, seen in zip(self.task.classes, self.seen.tolist(), strict=True) if not seen]
-        return [f"no images of the classes {', '.join(missing)}"] if missing else []
+        return unseen_classes("images", self.task.classes, self.seen)

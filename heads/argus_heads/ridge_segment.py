@@ -14,6 +14,7 @@ from argus_core.nn import CELL_PENALTY, Moments, Rule, cell_counts, class_logits
 from argus_core.recipe import Recipe
 from argus_core.tasks.segment import DenseLogits, MaskTarget, Segment
 from argus_core.tokens import FeatureInfo, Features, Needs, Taps, default_layers
+from argus_heads.labels import share_moments, unseen_classes
 
 
 class RidgeSegmenter(Head):
@@ -79,14 +80,8 @@ class RidgeSegmenter(Head):
     def _moments(self, features: Features, targets: Sequence[MaskTarget], importance: Tensor) -> Moments:
         """Moments of [cell, shares of its classes]; a cell counts by its labelled pixels and their importance."""
         counts = self._counts(targets) * importance.to(self.bias.device)  # (B, h, w, K)
-        labelled = counts.sum(dim=3) > 0
-        counts = counts[labelled]
-        total = counts.sum(dim=1)
-        cells = self.taps(features).permute(0, 2, 3, 1)[labelled]
-        rows = torch.cat([cells, counts / total[:, None]], dim=1)
-        return Moments.of(rows, total / self.taps.stride**2)
+        return share_moments(self.taps(features), counts, self.taps.stride)
 
     def notes(self) -> list[str]:
         """The classes without labelled pixels."""
-        missing = [name for name, seen in zip(self.task.classes, self.seen.tolist(), strict=True) if not seen]
-        return [f"no pixels of the classes {', '.join(missing)}"] if missing else []
+        return unseen_classes("pixels", self.task.classes, self.seen)
