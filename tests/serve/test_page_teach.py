@@ -82,11 +82,13 @@ def test_two_marks_make_a_layer_and_what_is_missing_is_said(teach):
     mark(teach, 1, 40, 40)
     until_taught(teach)
     assert counts(teach) == ["1", "1"]
+    assert teach.reading()["Taught"].startswith("something else, ")  # the pointer has not moved since the click
     shown = teach.changed(plain)
     assert shown != marked
     teach.click("[data-key='teach undo']")
     teach.until("return !document.querySelector('.layer[aria-label=Taught]')")
     assert counts(teach) == ["1", "0"] and teach.picture() == plain
+    assert "Taught" not in teach.reading()
 
 
 def test_the_layer_says_what_the_head_says_and_has_the_colours_of_the_classes(teach):

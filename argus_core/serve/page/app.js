@@ -159,6 +159,11 @@ class View {
     if (spoken) byId("spoken").textContent = entries.map(({ label, value }) => `${label}: ${value}`).join("; ");
   }
 
+  /** Say it anew, as the layers say something else now. */
+  readAgain() {
+    for (const stage of this.slots) if (stage?.spot) this.read(stage, false);
+  }
+
   /** A click on a stage, or Enter if `byKey`, at x, y: a mark, or what is similar. */
   async click(stage, x, y, byKey = false) {
     if (this.lesson.on) hands.click(this.lesson, stage, x, y, byKey);
@@ -178,7 +183,7 @@ class View {
     const best = parts[1]?.best;
     byId("spoken").textContent = best ? `Best match: cosine ${best.score.toFixed(2)}` : "Similar places are shown";
     this.rebuild();
-    if (stage.spot) this.read(stage, false);
+    this.readAgain();
   }
 
   /** Take off what would cover the similarities, until the point is cleared. */

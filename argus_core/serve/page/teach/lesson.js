@@ -176,9 +176,10 @@ export class Lesson {
   /** Ask for the head of the marks that there are, one question at a time, and show what it says. */
   async solve() {
     Object.assign(this, { saved: null, renamed: false, again: true });
-    this.view.rebuild();
-    if (this.running) return;
+    const asking = this.running;
     this.running = true;
+    this.view.rebuild(); // which says so
+    if (asking) return;
     try {
       while (this.again) {
         this.again = false;
@@ -189,6 +190,7 @@ export class Lesson {
     } finally {
       this.running = false;
       this.view.rebuild();
+      this.view.readAgain();
       byId("spoken").textContent = this.missing || "What is taught is shown";
     }
   }
