@@ -2,7 +2,8 @@ PYTHON ?= python3
 # The versions that CI uses; `make CONSTRAINTS=constraints/oldest.txt test` takes the oldest, an empty value the newest.
 CONSTRAINTS ?= constraints/ci.txt
 MARKS = not slow
-PYTEST = .venv/bin/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
+# A worker that ends takes its file along, and pytest-xdist then waits for ever: rather stop and say which test it was.
+PYTEST = .venv/bin/python -m pytest -n logical --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .PHONY: help demo test test-slow test-graphs lint hooks docs clean
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch.utils.data import DataLoader
 
 from argus_core.backbones.live import LiveSource
 from argus_core.cache import Cache, CacheSource, CacheSpec, estimate, fingerprint, info, verify, write_cache
@@ -154,7 +153,29 @@ def test_reuse_overwrites_the_last_batch_with_the_right_next_one(cached):
     assert_same(fresh.read(ITEMS).tokens, kept)
 
 
-class Batches(torch.utils.data.Dataset):
+# In a process of its own: forking one that runs the threads of other tests' libraries can end or hang it.
+@pytest.mark.slow
+@pytest.mark.parametrize("positional", [False, True])
+def test_data_loader_workers(cached, positional, tmp_path, python):
+    source = CacheSource(cached, reuse=True, positional=positional)
+    source.read(ITEMS)  # opened before the fork
+    content = pickle.dumps(source)
+    assert_same(pickle.loads(content).read(ITEMS).tokens, CacheSource(cached).read(ITEMS).tokens)
+    (tmp_path / "source").write_bytes(content)
+    done = python("-c", WORKERS, str(tmp_path / "source"))
+    assert done.returncode == 0, done.stderr
+    for index in range(len(source)):
+        read = torch.load(tmp_path / f"{index}.pt", weights_only=True)
+        tokens = CacheSource(cached).read([(index, "id"), (index, "hflip")]).tokens
+        assert all(torch.equal(read[str(layer)], tokens.maps[layer]) for layer in tokens.maps)
+
+
+WORKERS = """
+import pathlib, pickle, sys
+import torch
+from torch.utils.data import DataLoader
+
+class Batches:
     def __init__(self, source):
         self.source = source
 
@@ -164,17 +185,13 @@ class Batches(torch.utils.data.Dataset):
     def __getitem__(self, index):
         return self.source.read([(index, "id"), (index, "hflip")]).tokens
 
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("positional", [False, True])
-def test_data_loader_workers(cached, positional):
-    source = CacheSource(cached, reuse=True, positional=positional)
-    source.read(ITEMS)  # opened before the fork
-    loader = DataLoader(Batches(source), batch_size=None, num_workers=2, multiprocessing_context="fork")
-    batches = list(loader)  # all held at once: a reused buffer would show
-    for index, tokens in enumerate(batches):
-        assert_same(tokens, CacheSource(cached).read([(index, "id"), (index, "hflip")]).tokens)
-    assert_same(pickle.loads(pickle.dumps(source)).read(ITEMS).tokens, CacheSource(cached).read(ITEMS).tokens)
+file = pathlib.Path(sys.argv[1])
+source = pickle.loads(file.read_bytes())
+source.read([(0, "id")])  # opened before the fork
+loader = DataLoader(Batches(source), batch_size=None, num_workers=2, multiprocessing_context="fork")
+for index, tokens in enumerate(list(loader)):  # all held at once: a reused buffer would show
+    torch.save({str(layer): x for layer, x in tokens.maps.items()}, file.with_name(f"{index}.pt"))
+"""
 
 
 def test_order_is_a_shuffle_that_stays_near(cached):

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from torch.utils.data import DataLoader
 
 from argus_core.common.files import file_sha256
 from argus_core.errors import ArgusError
@@ -244,35 +243,23 @@ def test_parquet_keeps_its_types_and_without_them_images_are_still_known(tmp_pat
     assert named.tasks["classify"].classes == ("cat", "dog", "owl") and named.truth(2, "classify") == 1
 
 
-def test_workers_read_rows(tmp_path):
-    split = open_hf(labelled(tmp_path / "set", train=[0, 1] * 20))["train"]
-    loader = DataLoader(_Images(split), num_workers=2, multiprocessing_context="fork")
-    assert [int(total) for total in loader] == _totals(split)
-
-
-# Not a spawned worker of a DataLoader: it imports this file, and its parent waits for that however long it takes.
+# In processes of their own: forking a process that runs the threads of other tests' libraries can end or hang it.
 @pytest.mark.slow
-def test_another_process_reads_rows_and_nothing_is_copied_to_it(tmp_path, python):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_another_process_and_its_workers_read_rows_and_nothing_is_copied_to_it(tmp_path, python, workers):
     split = open_hf(labelled(tmp_path / "set", train=[0, 1] * 20))["train"]
     content = pickle.dumps(split)
     assert len(content) < 16_000 < sum(len(encoded(n)) for n in range(40))
     (tmp_path / "split").write_bytes(content)
-    done = python("-c", READ, str(tmp_path / "split"))
-    assert done.stdout and json.loads(done.stdout) == _totals(split), done.stderr
+    done = python("-c", READ, str(tmp_path / "split"), str(workers))
+    assert done.stdout and json.loads(done.stdout) == [int(split.read(n).sum()) for n in range(40)], done.stderr
 
 
 READ = """
 import json, pathlib, pickle, sys
-split = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
-print(json.dumps([int(split.read(number).sum()) for number in range(len(split))]))
-"""
+from torch.utils.data import DataLoader
 
-
-def _totals(split):
-    return [int(split.read(number).sum()) for number in range(len(split))]
-
-
-class _Images:
+class Totals:
     def __init__(self, split):
         self.split = split
 
@@ -281,6 +268,12 @@ class _Images:
 
     def __getitem__(self, index):
         return int(self.split.read(index).sum())
+
+workers = int(sys.argv[2])
+split = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
+loader = DataLoader(Totals(split), num_workers=workers, multiprocessing_context="fork" if workers else None)
+print(json.dumps([int(total) for total in loader]))
+"""
 
 
 def test_splits_are_named_and_held_out(tmp_path):
