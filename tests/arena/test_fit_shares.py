@@ -23,7 +23,7 @@ from argus_core.saving.build import build_head, head_class
 IMAGES, SIZE, BATCH = 20, 2, 3
 PASSES = {
     "detect.analytic_person": 2,
-    "detect.closed_form": 2,
+    "detect.closed_form": 3,
     "detect.prototype": 2,
     "detect.threshold_prototype": 3,
     "segment.ridge": 2,

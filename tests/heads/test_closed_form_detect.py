@@ -1,17 +1,27 @@
-"""The solved detector of all classes: windows, lessons and solutions are those of loops, and it finds objects."""
+"""The solved detector of all classes: what it reads and is taught are those of loops, and it finds objects."""
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from torchvision.ops import box_iou
+from torchvision.ops import box_iou, roi_align
 
+from argus_core.detection import grid_points
 from argus_core.errors import ArgusError
 from argus_core.nn import Moments
 from argus_core.tasks.detect import BoxTarget, Detect
 from argus_core.tokens import FeatureInfo, cell_mask
-from argus_heads.closed_form_detect import ClosedFormDetector, cell_windows, teach, whitening
+from argus_heads.closed_form_detect import (
+    ClosedFormDetector,
+    cell_windows,
+    corrected,
+    near_boxes,
+    overlaps,
+    region_points,
+    shaken,
+    teaching,
+    whitening,
+)
 
 TASK = Detect.small()
 INFO = FeatureInfo.vit(24)
@@ -86,20 +96,49 @@ def test_few_images_give_boxes_like_theirs(images, batches):
 def test_windows_are_the_cells_around_each_cell_as_the_convolution_reads_them(head, batches):
     features, _ = batches[1]  # with padding
     x = torch.randn(2, 5, 4, 6)
-    windows, wide = cell_windows(x), torch.zeros(2, 5, 6, 8)
+    windows, wide = cell_windows(x).view(2, 4, 6, 5, 3, 3), torch.zeros(2, 5, 6, 8)
     wide[:, :, 1:-1, 1:-1] = x
     for i, j in ((0, 0), (3, 5), (1, 2)):
         assert torch.equal(windows[:, i, j], wide[:, :, i : i + 3, j : j + 3])
     parts = head._components(features)
-    outputs = cell_windows(parts)[0].flatten(2) @ head.weight.flatten(1).T + head.bias
-    level = head(features).levels[0]
-    posterior = outputs[..., :4].softmax(dim=-1)[..., :3].permute(2, 0, 1)
-    torch.testing.assert_close(level.cls[0].sigmoid(), posterior, atol=1e-4, rtol=1e-4)
-    sides = outputs[..., 7:].exp().permute(2, 0, 1)
+    points = grid_points([(8, 12)], [16])
+    told = cell_windows(parts)[0] @ head.weight.flatten(1).T + head.bias
+    box = head._proposals(parts, points)[0]
+    torch.testing.assert_close((box[:, :2] + box[:, 2:]) / 2, points.xy + 16 * told[:, :2], rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close((box[:, 2:] - box[:, :2]).log(), told[:, 2:].clamp(0, 9), rtol=1e-4, atol=1e-3)
     inside = cell_mask(features.extent, 16, (8, 12))[0, 0]
-    whole = inside & (level.ltrb[0] > 0).all(dim=0)  # the centre is not moved out of the box
-    torch.testing.assert_close((level.ltrb[0, :2] + level.ltrb[0, 2:])[:, whole], sides[:, whole], rtol=1e-4, atol=1e-3)
-    assert not head._components(features)[0, :, ~inside].any() and not inside.all()
+    assert not parts[0, :, ~inside].any() and not inside.all()
+
+
+def test_points_of_a_box_are_the_middles_of_the_ninths_of_the_enlarged_box():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 4, 8, 12, generator=generator)
+    boxes = torch.tensor([[40.0, 30, 120, 90], [21, 60, 75, 70], [80, 20, 83, 22]])
+    values = region_points(x, boxes.expand(2, -1, -1), 16).view(2, 3, 4, 3, 3)
+    middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, 0.6 * (boxes[:, 2:] - boxes[:, :2])
+    wide = torch.cat([middle - half, middle + half], dim=1)
+    theirs = roi_align(x, [wide, wide], 3, 1 / 16, sampling_ratio=1, aligned=True).view(2, 3, 4, 3, 3)
+    torch.testing.assert_close(values, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_a_level_is_what_the_linear_answers_say(head, batches):
+    features, _ = batches[1]
+    parts, points = head._components(features), grid_points([(8, 12)], [16])
+    proposals = head._proposals(parts, points)
+    outputs = region_points(parts[:, :48], proposals, 16)[0] @ head.region_weight.T + head.region_bias
+    level = head(features).levels[0]
+    assert outputs.shape == (96, 3 + 6)
+    posterior = outputs[:, :4].softmax(dim=1)[:, :3].T.view(3, 8, 12)
+    torch.testing.assert_close(level.cls[0].sigmoid(), posterior, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(
+        level.quality.flatten().sigmoid(), outputs[:, 4].clamp(1e-4, 1 - 1e-4), atol=1e-3, rtol=0
+    )
+    ltrb = level.ltrb[0].flatten(1).T
+    boxes = torch.cat([points.xy - ltrb[:, :2], points.xy + ltrb[:, 2:]], dim=1)
+    whole = (ltrb > 0).all(dim=1)  # the cell lies in the box
+    told = corrected(proposals[0], outputs[:, 5:])
+    assert whole.sum() > 20
+    torch.testing.assert_close(boxes[whole], told[whole], atol=1e-2, rtol=1e-3)
 
 
 def test_components_are_uncorrelated_of_variance_one_and_leave_out_what_is_constant():
@@ -114,74 +153,92 @@ def test_components_are_uncorrelated_of_variance_one_and_leave_out_what_is_const
     assert not whitening(Moments.of(torch.full((50, 4), 3.3)), 4).any()
 
 
-def by_loops(target, extent, stride, grid, classes, every):
-    """The lessons, cell by cell and box by box."""
-    for i in range(grid[0]):
-        for j in range(grid[1]):
-            x, y = (j + 0.5) * stride, (i + 0.5) * stride
-            scores, held = [], []
-            for (x1, y1, x2, y2), crowd in zip(target.boxes.tolist(), target.crowd.tolist(), strict=True):
-                dx, dy = x - (x1 + x2) / 2, y - (y1 + y2) / 2
-                far = (dx / max(x2 - x1, 1)) ** 2 + (dy / max(y2 - y1, 1)) ** 2
-                scores.append(-1.0 if crowd else math.exp(-far / (2 * 0.2**2)))
-                held.append(not crowd and max(abs(dx), abs(dy)) <= stride / 2)
-            inside = [x1 < x < x2 and y1 < y < y2 for x1, y1, x2, y2 in target.boxes.tolist()]
-            crowded = any(a and c for a, c in zip(inside, target.crowd.tolist(), strict=True))
-            used = x < extent[1] and y < extent[0] and not crowded
-            owner = max(range(len(scores)), key=lambda g: (held[g], scores[g]), default=None)
-            centre = max([0.0, *scores])
-            shows = owner is not None and (held[owner] or scores[owner] > 0.6)
-            near = owner is not None and (held[owner] or scores[owner] >= 0.4)
-            sampled = (2 * i + j) % every == 0
-            weight = used * (float(sampled) if centre < 0.01 and not shows else 1 / every)
-            yield i, j, weight, used and near, int(target.labels[owner]) if shows else classes, centre, owner
+BOXES = [
+    [10, 20, 70, 60],
+    [30, 30, 40, 36],
+    [100, 0, 128, 96],
+    [90, 50, 120, 90],  # a crowd
+    [0, 60, 40, 110],
+    [61, 61, 63, 62],
+]
+MANY = target(BOXES, [0, 1, 2, 1, 1, 0], [False, False, False, True, False, False])
+POINTS = grid_points([(7, 8)], [16])
 
 
-@pytest.mark.parametrize("every", [1, 4])
-def test_lessons_are_those_of_loops_over_cells_and_boxes(every):
-    boxes = [
-        [10, 20, 70, 60],
-        [30, 30, 40, 36],
-        [100, 0, 128, 96],
-        [90, 50, 120, 90],
-        [0, 60, 40, 110],
-        [61, 61, 63, 62],
-    ]
-    one = target(boxes, [0, 1, 2, 1, 1, 0], [False, False, False, True, False, False])
-    extent = torch.tensor([100, 120])
-    lessons = teach(one, extent, 16, (7, 8), 3, every)
-    marks = list(by_loops(one, extent, 16, (7, 8), 3, every))
-    assert len(marks) == 56 and {label for *_, label, _, _ in marks} == {0, 1, 2, 3}
-    for i, j, weight, near, label, centre, owner in marks:
-        assert lessons.weight[i, j] == weight and bool(lessons.near[i, j]) == near, (i, j)
-        assert lessons.centre[i, j].item() == pytest.approx(centre, abs=1e-5)
-        if weight:
-            assert lessons.label[i, j] == label, (i, j)
-        if near:
-            x1, y1, x2, y2 = boxes[owner]
-            middle = np.array([(x1 + x2) / 2, (y1 + y2) / 2])
-            box = [*((middle / 16) - [j + 0.5, i + 0.5]), math.log(x2 - x1), math.log(y2 - y1)]
-            assert lessons.box[i, j].tolist() == pytest.approx(box, abs=1e-5)
+def test_cells_are_near_the_object_whose_centre_they_hold_or_are_next_to():
+    near, told = near_boxes(MANY, POINTS, 16)
+    assert 5 < near.sum() < 40
+    for number, (x, y) in enumerate(POINTS.xy.tolist()):
+        scores, held = [], []
+        for (x1, y1, x2, y2), crowd in zip(BOXES, MANY.crowd.tolist(), strict=True):
+            dx, dy = x - (x1 + x2) / 2, y - (y1 + y2) / 2
+            far = (dx / max(x2 - x1, 1)) ** 2 + (dy / max(y2 - y1, 1)) ** 2
+            scores.append(-1.0 if crowd else math.exp(-far / (2 * 0.2**2)))
+            held.append(not crowd and max(abs(dx), abs(dy)) <= 8)
+        owner = max(range(len(scores)), key=lambda g: (held[g], scores[g]))
+        assert bool(near[number]) == (held[owner] or scores[owner] >= 0.4), number
+        if near[number]:
+            x1, y1, x2, y2 = BOXES[owner]
+            box = [((x1 + x2) / 2 - x) / 16, ((y1 + y2) / 2 - y) / 16, math.log(x2 - x1), math.log(y2 - y1)]
+            assert told[number].tolist() == pytest.approx(box, abs=1e-5)
 
 
-def test_an_image_without_boxes_teaches_background_and_a_crowd_nothing():
-    extent = torch.tensor([64, 64])
-    empty = teach(target([], []), extent, 16, (4, 4), 3, 4)
-    assert (empty.label == 3).all() and not empty.near.any() and not empty.centre.any()
-    assert empty.weight.tolist() == [[1, 0, 0, 0], [0, 0, 1, 0]] * 2
-    crowd = teach(target([[0, 0, 64, 64]], [1], [True]), extent, 16, (4, 4), 3)
-    assert not crowd.weight.any() and not crowd.near.any()
+def test_proposals_show_the_object_that_they_overlap_most():
+    generator = torch.Generator().manual_seed(0)
+    boxes = MANY.boxes[torch.randint(6, (200,), generator=generator)]
+    proposals = boxes + 6 * torch.randn(200, 4, generator=generator)
+    proposals = torch.cat([proposals[:, :2], torch.maximum(proposals[:, 2:], proposals[:, :2] + 1)], dim=1)
+    label, overlap, correction = overlaps(MANY, proposals, 3)
+    theirs = box_iou(proposals, MANY.boxes[~MANY.crowd])
+    best, owner = theirs.max(dim=1)
+    torch.testing.assert_close(overlap, best)
+    expected = torch.where(best > 0.5, MANY.labels[~MANY.crowd][owner], 3)
+    assert torch.equal(label, expected) and set(label.tolist()) == {0, 1, 2, 3}
+    near = best > 0.6
+    torch.testing.assert_close(
+        corrected(proposals[near], correction[near]), MANY.boxes[~MANY.crowd][owner[near]], rtol=1e-4, atol=1e-2
+    )
 
 
-def test_the_regression_of_boxes_leaves_no_mean_error(head, batches):
-    errors = []
+def test_boxes_are_shaken_in_all_ways_that_cancel():
+    boxes = torch.tensor([[40.0, 40, 140, 90]]).expand(2, 36 * 36, 4)
+    moved = shaken(boxes, 36)
+    ways = torch.cat([(moved[..., :2] + moved[..., 2:]) / 2, moved[..., 2:] - moved[..., :2]], dim=2)[0]
+    assert len(ways.mul(100).round().unique(dim=0)) == 81
+    torch.testing.assert_close(ways[:, :2].mean(dim=0), torch.tensor([90.0, 65]), atol=0.2, rtol=0)
+    torch.testing.assert_close((ways[:, :2] - torch.tensor([90.0, 65])).abs().amax(dim=0), torch.tensor([10.0, 5]))
+    torch.testing.assert_close((ways[:, 2:] / torch.tensor([100.0, 50])).log().abs().amax(dim=0), torch.full((2,), 0.1))
+
+
+def test_padding_and_crowds_teach_nothing():
+    used = teaching([MANY, target([], [])], POINTS, torch.tensor([[100, 120], [60, 128]]))
+    for number, (x, y) in enumerate(POINTS.xy.tolist()):
+        assert bool(used[0, number]) == (x < 120 and y < 100 and not (90 < x < 120 and 50 < y < 90))
+        assert bool(used[1, number]) == (y < 60)
+
+
+def test_an_image_without_boxes_teaches_background():
+    empty = target([], [])
+    assert not near_boxes(empty, POINTS, 16)[0].any()
+    label, overlap, correction = overlaps(empty, torch.rand(56, 4) * 100, 3)
+    assert (label == 3).all() and not overlap.any() and correction.isfinite().all()
+
+
+def test_the_regressions_of_boxes_leave_no_mean_error(head, batches):
+    errors, corrections, points = [], [], grid_points([(8, 12)], [16])
     for features, (truth,) in batches[:12]:
-        windows = cell_windows(head._components(features))[0].flatten(2)
-        lessons = teach(truth, features.extent[0], 16, (8, 12), 3)
-        told = windows[lessons.near] @ head.weight[5:].flatten(1).T + head.bias[5:]
-        errors.append(told - lessons.box[lessons.near])
-    errors = torch.cat(errors)
+        parts = head._components(features)
+        used = teaching([truth], points, features.extent)[0]
+        near, told = near_boxes(truth, points, 16)
+        windows = cell_windows(parts)[0]
+        errors.append((windows @ head.weight.flatten(1).T + head.bias - told)[near & used])
+        proposals = shaken(head._proposals(parts, points), 12)
+        label, _, correction = overlaps(truth, proposals[0], 3)
+        answers = head._regions(parts, proposals)[0] @ head.region_weight[5:].T + head.region_bias[5:]
+        corrections.append((answers - correction)[used & (label < 3)])
+    errors, corrections = torch.cat(errors), torch.cat(corrections)
     assert len(errors) > 50 and errors.mean(dim=0).abs().max() < 1e-4 < errors.abs().mean()
+    assert len(corrections) > 50 and corrections.mean(dim=0).abs().max() < 1e-4
 
 
 def test_what_a_batch_gives_does_not_grow_with_its_images(head, batches):
@@ -189,8 +246,8 @@ def test_what_a_batch_gives_does_not_grow_with_its_images(head, batches):
         return [value.numel() for part in moments for value in (part.mean, part.scatter)]
 
     tokens, targets = TASK.example(INFO, (-1,), CANVAS, 12, torch.Generator().manual_seed(1))
-    many = head._moments(tokens.features(head.needs), targets, 1)
-    assert numbers(many) == numbers(head._moments(*batches[0], 1))
+    many = head._moments(tokens.features(head.needs), targets)
+    assert numbers(many) == numbers(head._moments(*batches[0]))
 
 
 def test_a_class_without_boxes_is_never_found_and_said(batches):
