@@ -43,7 +43,7 @@ def build_head(name: str, info: FeatureInfo, task: Task, options: Mapping[str, A
 
 def registered_head(name: str, info: FeatureInfo, task: Task, options: Mapping[str, Any]) -> Head:
     """``build_head`` for names that were read from a file: it runs no code that such a name might point to."""
-    entry = HEADS.find(name)  # only once: it reads the metadata of all installed packages
+    entry = HEADS.find(name)
     return make_head(_class_of(entry), entry.name, info, task, options)
 
 
