@@ -100,12 +100,15 @@ class Argus(Questions):
         only one. ``head`` is a registered head that is solved, with ``options``, by default the ridge head of the
         ``task``; ``name`` is what this model calls it, by default after the data. It looks at the canvas of a head of
         its task, or at ``canvas``. The score is cross-validated in ``folds`` parts, none below 2. Raises ArgusError
-        for a name that is taken, unless the new head shall ``replace`` the other, and for data that cannot teach.
+        for a name that is taken, unless the new head shall ``replace`` the other, and for data that cannot teach. With
+        ``accept_faults`` images that cannot be used are left out, with a warning.
         """
-        from argus_core.teach.teach import TeachOptions, find_split, teach
+        from argus_core.teach.plan import TeachOptions, make_plan
+        from argus_core.teach.teach import teach
 
         asked = TeachOptions(task, head, name, canvas, options or {}, folds, replace, accept_faults)
-        return teach(self, *find_split(data, split), asked, lambda text: warnings.warn(text, stacklevel=2))
+        taught, _ = teach(self, make_plan(data, split, asked), lambda text: warnings.warn(text, stacklevel=2))
+        return taught
 
     def save(self, folder: str | Path, variant: str | None = None, per_head: bool = False) -> None:
         """Write weights and config.json, see ``saving.write``; variant ``bf16_backbone`` makes a smaller file."""

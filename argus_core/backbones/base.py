@@ -213,9 +213,9 @@ def check_grid(size: tuple[int, int], multiple: int) -> None:
         return
     low = " x ".join(str(max(n // multiple, 1) * multiple) for n in size)
     high = " x ".join(str(max(-(-n // multiple), 1) * multiple) for n in size)
+    nearest = " or ".join(dict.fromkeys((low, high)))
     raise ArgusError(
-        f"an input of {size[0]} x {size[1]} px (height x width) does not divide into {multiple} px cells; "
-        f"use {low} or {high}"
+        f"an input of {size[0]} x {size[1]} px (height x width) does not divide into {multiple} px cells; use {nearest}"
     )
 
 

@@ -126,23 +126,23 @@ def check_saved(text: str) -> None:
     check_formats(name.strip() for name in text.split(",") if name.strip())
 
 
-def check_out(path: Path) -> None:
+def check_out(path: Path, option: str = "--out") -> None:
     """A path that can be written, or an address: a file, or a path whose nearest existing parent takes new files."""
     check_local(path)
     if isinstance(path, Address):
         if str(path).startswith(("http://", "https://")):
-            raise ArgusError(f"{path} can be read, and nothing can be written there; choose another --out")
+            raise ArgusError(f"{path} can be read, and nothing can be written there; choose another {option}")
         path.exists()  # raises if the store cannot be used
         return
     nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
     if nearest != path and not nearest.is_dir():
-        raise ArgusError(f"{path} cannot be written: {nearest} is a file; choose another --out")
+        raise ArgusError(f"{path} cannot be written: {nearest} is a file; choose another {option}")
     try:  # permissions do not bind root, and say nothing about a full or foreign file system
         with open(nearest, "ab") if nearest.is_file() else tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ArgusError(f"{path} cannot be written: {nearest}: {reason}; choose another --out") from error
+        raise ArgusError(f"{path} cannot be written: {nearest}: {reason}; choose another {option}") from error
 
 
 def check_unused(out: Path, overwrite: bool) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from argus_core.cli.early import check_device, check_license, check_path, check_size, checked
+from argus_core.cli.early import check_device, check_license, check_out, check_path, check_size, checked
 
 R = TypeVar("R")
 
@@ -57,6 +58,14 @@ CanvasSize = Annotated[
     str | None,
     typer.Option(
         "--canvas", callback=checked(check_size), help="SIZE or HEIGHTxWIDTH: all heads on one pass of this canvas"
+    ),
+]
+Taught = Annotated[
+    Path | None,
+    typer.Option(
+        "--taught",
+        callback=checked(partial(check_out, option="--taught")),
+        help="folder for models that are taught on the page",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="write into a folder that holds something")]

@@ -23,7 +23,7 @@ from argus_core.cli.early import (
     parse_tiles,
     placed,
 )
-from argus_core.cli.options import Annotations, CanvasSize, Device, License, Overwrite
+from argus_core.cli.options import Annotations, CanvasSize, Device, License, Overwrite, Taught
 from argus_core.errors import ArgusError
 from argus_core.formats.table import OTHERS
 from argus_core.registry.places import DEFAULT_MODEL, check_model, check_repository
@@ -266,10 +266,7 @@ class ServeRequest:
     urls: Annotated[
         bool, typer.Option("--urls", help="also fetch images from public web addresses that clients name")
     ] = False
-    taught: Annotated[
-        Path | None,
-        typer.Option("--taught", callback=checked(check_out), help="folder for models that are taught on the page"),
-    ] = None
+    taught: Taught = None
     canvas: CanvasSize = None
     tiles: TileSize = None
     overlap: Overlap = None

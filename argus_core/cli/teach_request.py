@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -72,10 +73,16 @@ class TeachRequest:
     ] = None
     count: Annotated[int, typer.Option("--count", min=1, help="how many images are suggested")] = 16
     suggest_out: Annotated[
-        Path, typer.Option("--suggest-out", callback=checked(check_out), help="folder for the suggestions")
+        Path,
+        typer.Option(
+            "--suggest-out",
+            callback=checked(partial(check_out, option="--suggest-out")),
+            help="folder for the suggestions",
+        ),
     ] = Path("argus-suggest")
     device: Device = None
     require_license: License = None
     accept_faults: Annotated[
-        bool, typer.Option("--accept-faults", help="go on in spite of faults of the data that make a head wrong")
+        bool,
+        typer.Option("--accept-faults", help="go on with data whose faults make a head wrong, without unusable images"),
     ] = False

@@ -24,11 +24,12 @@ class OutFolder:
     """A context that removes files of the previous run that were not written again, unless there is an error.
 
     ``inputs``, and files that are in no list, are never overwritten or removed. Raises ArgusError for a folder that is
-    not empty and has no list.
+    not empty and has no list; ``option`` is what to choose another one with.
     """
 
-    def __init__(self, out: Path, inputs: Iterable[str] = (), kind: str = "look") -> None:
-        claim(out, _is_listed, "answers of an earlier call")
+    def __init__(self, out: Path, inputs: Iterable[str] = (), kind: str = "look", option: str = "--out") -> None:
+        self._remedy = f"choose another {option}"
+        claim(out, _is_listed, "answers of an earlier call", self._remedy)
         self.out, self._file = out, out / LISTS[kind]
         paths = [Path(path) for path in inputs if "://" not in path]
         self._inputs = {place for path in paths for place in (path.absolute(), path.resolve())}
@@ -59,10 +60,10 @@ class OutFolder:
         if inside in self._ours and path.is_symlink() and path.absolute() not in self._inputs:
             path.unlink()  # of an earlier run, and perhaps to an image to look at
         if path.resolve() in self._inputs:
-            raise ArgusError(f"{path} is an image to look at, and would be written over; choose another --out")
+            raise ArgusError(f"{path} is an image to look at, and would be written over; {self._remedy}")
         if inside not in self._written:
             if inside not in self._ours and path.exists():
-                raise ArgusError(f"{path} is not of an earlier call, and would be written over; choose another --out")
+                raise ArgusError(f"{path} is not of an earlier call, and would be written over; {self._remedy}")
             self._written[inside] = None
             assert self._list is not None
             self._list.write(f"{inside}\n")

@@ -19,7 +19,7 @@ SAMPLED_MAPS = 256
 """Maps of whole images, such as masks, that are read before a command begins; all of them if there is a fault."""
 MAX_SINGLE, OTHER = 5, "faults of several kinds"
 """Up to so many faults without a kind are reported one by one, more of them together under this name."""
-SHOWN_CLASSES = 5
+SHOWN_CLASSES, SHOWN_IMAGES = 5, 20
 SCORED = ("val", "test")
 """Names of splits from which nothing is learned."""
 ACCEPT = "--accept-faults"
@@ -150,6 +150,24 @@ def refuse_faults(
     for remark in report.remarks:
         warn(remark)
     return wrong
+
+
+def leave_out(split: Split, faults: Mapping[int, str], warn: Callable[[str], None], *, accept: bool) -> str:
+    """Raise DataRefused for images that cannot be used, naming them, or with ``accept`` warn of each.
+
+    ``faults`` say what is wrong, by the number of the image. Returns how many are left out, to be recorded with the
+    result. Raises ArgusError if nothing is left.
+    """
+    what = f"{split.name}: images that cannot be used: {len(faults)} of {len(split)}"
+    named = list(faults.values())
+    if len(faults) == len(split) or not accept:
+        more = [f"and {len(named) - SHOWN_IMAGES} more"] if len(named) > SHOWN_IMAGES else []
+        lines = "\n  ".join([what, *named[:SHOWN_IMAGES], *more])
+        remedy = "" if len(faults) == len(split) else f", or leave them out with {ACCEPT}"
+        raise DataRefused(f"{lines}\nmend or remove them{remedy}")
+    for one in named:
+        warn(f"left out: {one}")
+    return what
 
 
 def _finding(split: str, kind: str, faults: list[Fault]) -> Finding:

@@ -18,7 +18,7 @@ from argus_core.model.images import as_list
 from argus_core.model.passes import Pass
 from argus_core.model.perception import NOUNS
 from argus_core.model.shrunk import Shrunk
-from argus_core.registry.places import Role, find_head, find_heads
+from argus_core.registry.places import find_head, find_heads
 from argus_core.tasks import Result
 
 if TYPE_CHECKING:
@@ -100,10 +100,7 @@ class Answerer(Embedder):
 
     def find(self, task: str, which: str | None = None) -> str:
         """The name of the head that solves a task: ``which``, or the first."""
-        return find_head(self._roles(), task, which, self._left_out())
-
-    def _roles(self) -> dict[str, Role]:
-        return {name: Role(self.head(name).task.name, self.head(name).name) for name in self.heads}
+        return find_head(self.roles(), task, which, self._left_out())
 
     def _left_out(self) -> str:
         return "".join(f"; {name} is left out: {reason}" for name, reason in self.missing.items())
@@ -133,7 +130,7 @@ class Answerer(Embedder):
             if not names:
                 raise ArgusError(f"the heads here only compare images: ask them to correspond{self._left_out()}")
             return names
-        return find_heads(self._roles(), tasks, self._left_out())
+        return find_heads(self.roles(), tasks, self._left_out())
 
     def _nouns(self, names: Sequence[str]) -> dict[str, str]:
         """The first head of each task, by the task's noun."""

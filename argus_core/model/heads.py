@@ -18,6 +18,7 @@ from argus_core.head import Head
 from argus_core.model.compatibility import check_fit
 from argus_core.model.outline import outline
 from argus_core.model.passes import Pass
+from argus_core.registry.places import Role
 from argus_core.tasks.classify import Classify
 from argus_core.tokens import FeatureInfo, Needs
 
@@ -65,6 +66,10 @@ class Heads(nn.Module):
         if self.canvas is None and head.canvas is None:
             raise _without_canvas(name)
         self.heads[name] = head.to(self.backbone.device).eval()
+
+    def roles(self) -> dict[str, Role]:
+        """The task of each head, and its registered name."""
+        return {name: Role(self.head(name).task.name, self.head(name).name) for name in self.heads}
 
     def licenses(self) -> Licenses:
         """The licences of all parts, and the terms that apply to the whole."""

@@ -39,6 +39,11 @@ def head_files(path: Path, which: str = "best") -> list[Path]:
         return [path]
     own = path / f"{which}.safetensors"
     files = [own] if own.exists() else sorted(path.glob(f"*/{which}.safetensors"))
+    if not files and (path / "config.json").exists():
+        raise ArgusError(
+            f"{path} is a saved model, not a run: the commands of `argus` take it as it is (--model {path}); "
+            "give the runs of `arena train` that its heads were trained in"
+        )
     if not files:
         raise ArgusError(f"{path} holds no {which}.safetensors; give a run folder or one head's folder inside it")
     return files

@@ -43,17 +43,30 @@ def build_head(name: str, info: FeatureInfo, task: Task, options: Mapping[str, A
 
 def registered_head(name: str, info: FeatureInfo, task: Task, options: Mapping[str, Any]) -> Head:
     """``build_head`` for names that were read from a file: it runs no code that such a name might point to."""
-    entry = HEADS.find(name)  # only once: it reads the metadata of all installed packages
+    entry = HEADS.find(name)
     return make_head(_class_of(entry), entry.name, info, task, options)
 
 
-def make_head(cls: type[Head], name: str, info: FeatureInfo, task: Task, options: Mapping[str, Any]) -> Head:
-    """A head of a class that need not be registered; ``options`` are checked as those of ``name``."""
+def check_buildable(name: str, task: Task, options: Mapping[str, Any]) -> type[Head]:
+    """The class of a head by its name or file; raises ArgusError where no backbone could make it for a task."""
+    entry = HEADS.find(resolve(name, "head"))
+    cls = _class_of(entry)
+    _checked(cls, entry.name, task, options)
+    return cls
+
+
+def _checked(cls: type[Head], name: str, task: Task, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a head for a task."""
     if not isinstance(task, cls.solves):
         raise ArgusError(
             f"head {name!r} solves {cls.solves.name}, the data has {task.name}; choose another head or data"
         )
-    checked = check_options(options_model(cls), options, f"head {name!r}")
+    return check_options(options_model(cls), options, f"head {name!r}")
+
+
+def make_head(cls: type[Head], name: str, info: FeatureInfo, task: Task, options: Mapping[str, Any]) -> Head:
+    """A head of a class that need not be registered; ``options`` are checked as those of ``name``."""
+    checked = _checked(cls, name, task, options)
     listed = ", ".join(f"{key}={value!r}" for key, value in checked.items()) or "no options"
     layers = f"the backbone has {info.depth} layers, 0 to {info.depth - 1} or -1 to -{info.depth}"
     with shielded(f"head {name!r} cannot be made with {listed}", lambda: layers, (ArgusError,)):

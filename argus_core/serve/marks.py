@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -14,16 +13,13 @@ from argus_core.serve.options import Number
 from argus_core.serve.refusal import Refusal
 from argus_core.tasks import Task
 from argus_core.tasks.detect import Boxes, Detect
-from argus_core.tasks.segment import Segment
-from argus_core.tasks.segment.task import Mask
+from argus_core.tasks.segment import Click, Segment, paint_clicks
 
 MOST_CLASSES = 20
 MOST_MARKS = 1000
 MOST_PHOTOS = 16
 MOST_LETTERS = 60
 """Letters of a name."""
-CELL = 16
-"""Pixels of the canvas across the square that a point labels."""
 LEAST_SIDE = 1.0
 """Pixels of a photograph that a box has at least on every side."""
 
@@ -118,23 +114,12 @@ class Marks(BaseModel):
         names = tuple(self.classes[number] for number in self.used)
         return Segment(classes=names) if self.task == "segment" else Detect(classes=names)
 
-    def truth(self, photo: Marked, size: tuple[int, int], scale: tuple[float, float]) -> Any:
-        """The annotation of a photograph of ``size`` (height, width), of which a pixel is ``scale`` of a canvas's."""
+    def truth(self, photo: Marked, size: tuple[int, int]) -> Any:
+        """The annotation of a photograph of ``size`` (height, width): of points the mask that data of clicks have."""
         labels = [self.used.index(mark.class_id) for mark in photo.marks]
-        places = np.array([mark.at for mark in photo.marks], dtype=np.float64)
         if self.task == "segment":
-            return _points(places, labels, size, (CELL / scale[0], CELL / scale[1]))
+            clicks = [Click(mark.at[0], mark.at[1], label) for mark, label in zip(photo.marks, labels, strict=True)]
+            return paint_clicks(clicks, size, Segment.model_fields["ignore"].default)
+        places = np.array([mark.at for mark in photo.marks], dtype=np.float64)
         flat = (places[:, 2:] - places[:, :2]).prod(axis=1)
         return Boxes(places, np.array(labels), np.zeros(len(labels), dtype=np.bool_), flat)
-
-
-def _points(places: Any, labels: Sequence[int], size: tuple[int, int], sides: tuple[float, float]) -> Mask:
-    """A mask that is ignored everywhere but in a rectangle of ``sides`` (height, width) around each x, y place."""
-    mask = np.full(size, Segment.model_fields["ignore"].default, dtype=np.uint8)
-    for (x, y), label in zip(places, labels, strict=True):
-        rows, columns = (
-            slice(max(0, math.floor(at - side / 2)), max(1, math.ceil(at + side / 2)))
-            for at, side in zip((y, x), sides, strict=True)
-        )
-        mask[rows, columns] = label
-    return mask

@@ -52,8 +52,7 @@ def learn(argus: Argus, marks: Marks, looks: Sequence[Look]) -> Head:
     """The head solved from the tokens of ``looks``, one for each of ``marks.marked``, with its record."""
     start = time.perf_counter()
     lessons = [
-        Lesson(look.placed, marks.truth(photo, look.size, look.placed.placements[0].scale))
-        for photo, look in zip(marks.marked, looks, strict=True)
+        Lesson(look.placed, marks.truth(photo, look.size)) for photo, look in zip(marks.marked, looks, strict=True)
     ]
     backbone, (kind, _, options) = argus.backbone, SOLVED[marks.task]
     head = solve_head(kind, backbone.info, marks.make_task(), lessons, options, backbone.device)

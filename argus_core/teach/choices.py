@@ -16,6 +16,7 @@ from argus_core.model import Composition
 from argus_core.model.heads import check_name
 from argus_core.plugins.data_spec import find_opener
 from argus_core.registry import HEADS
+from argus_core.registry.places import Role
 from argus_core.tasks import Task
 
 CANVAS = Canvas(320)
@@ -67,19 +68,23 @@ def canvas_for(argus: Composition, task: Task, wanted: Canvas | None) -> Canvas:
     return next((argus.canvas_of(name) for name in (*alike, *argus.heads)), CANVAS)
 
 
-def check_free(argus: Composition, name: str, task: Task, replace: bool) -> None:
-    """Raise ArgusError for a name that a new head cannot have."""
+def check_name_of_head(name: str) -> None:
+    """Raise ArgusError for a name that no head can have."""
     check_name(name)
     if not re.fullmatch(r"[\w-]+", name):
         raise ArgusError(f"{name!r} cannot name a head; use letters, digits, _ and -")
-    if name in argus.heads and not replace:
+
+
+def check_free(heads: Mapping[str, Role], name: str, task: str, replace: bool) -> None:
+    """Raise ArgusError for a name that a model's ``heads`` leave no new one for a ``task``, see ``Argus.teach``."""
+    if name in heads and not replace:
         raise ArgusError(
-            f"the model has a head {name!r} already ({argus.head(name).name}); give the new one another name "
+            f"the model has a head {name!r} already ({heads[name].head}); give the new one another name "
             "(--name NAME), or put it in its place (--replace)"
         )
-    if name in argus.heads and argus.head(name).task.name != task.name:
+    if name in heads and heads[name].task != task:
         raise ArgusError(
-            f"the head {name!r} of the model solves {argus.head(name).task.name}, the new one {task.name}: it would be "
+            f"the head {name!r} of the model solves {heads[name].task}, the new one {task}: it would be "
             "lost; give the new one another name (--name NAME)"
         )
 

@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from argus_core.data import Split
-from argus_core.data.split import guarded
 from argus_core.errors import ArgusError
 from argus_core.image import read_image
 from argus_core.image.array import RGB
@@ -21,6 +19,7 @@ from argus_core.model.composition import run_head
 from argus_core.model.embedder import Embedder
 from argus_core.model.embeddings import PassEmbeddings
 from argus_core.teach.doubt import doubt
+from argus_core.teach.lessons import SplitLessons
 from argus_core.teach.suggest import MOST, suggest
 from argus_core.tokens import Needs
 
@@ -67,10 +66,14 @@ def suggest_from(pool: Pool, count: int, known: Sequence[npt.NDArray[np.float32]
     return [Suggestion(pool.images[number], pool.doubts[number]) for number in chosen]
 
 
-def vectors_of(argus: Embedder, name: str, split: Split) -> list[npt.NDArray[np.float32]]:
-    """Vectors of the images of a split, comparable with those of a pool that the head ``name`` looked through."""
-    numbers = np.linspace(0, len(split) - 1, min(len(split), MOST)).round().astype(int).tolist()
-    return [vector for part in _parts(_of_split(split, numbers), argus.batch) for vector in _vectors(argus, name, part)]
+def vectors_of(argus: Embedder, lessons: SplitLessons) -> list[npt.NDArray[np.float32]]:
+    """Vectors of the images of lessons, comparable with those of a pool on their canvas.
+
+    The backbone looks again at images whose tokens are not in memory. Of more than ``MOST`` images as many are taken.
+    """
+    numbers = np.linspace(0, len(lessons) - 1, min(len(lessons), MOST)).round().astype(int).tolist()
+    layers = argus.embedding_layers
+    return [PassEmbeddings(placed, layers).images[0] for placed in lessons.placed(numbers)]
 
 
 def _read(images: Iterable[Path], pool: Pool) -> Iterator[tuple[Path, RGB]]:
@@ -79,13 +82,6 @@ def _read(images: Iterable[Path], pool: Pool) -> Iterator[tuple[Path, RGB]]:
             yield path, read_image(path)
         except ArgusError as error:
             pool.faults.append(str(error))
-
-
-def _of_split(split: Split, numbers: Iterable[int]) -> Iterator[RGB]:
-    for number in numbers:
-        with guarded(split):
-            image = split.read(number)
-        yield image
 
 
 @torch.no_grad()
@@ -97,14 +93,6 @@ def _add(argus: Embedder, name: str, part: Sequence[tuple[Path, RGB]], pool: Poo
     pool.images.extend(path for path, _ in part)
     pool.doubts.extend(map(doubt, predictions, placed.placements))
     pool.vectors.extend(PassEmbeddings(placed, layers).images)
-
-
-@torch.no_grad()
-def _vectors(argus: Embedder, name: str, images: Sequence[RGB]) -> npt.NDArray[np.float32]:
-    layers = argus.embedding_layers
-    needs = Needs((layers.images,), maps=False, cls=True)
-    placed = argus.tokens(images, argus.canvas_of(name), needs, argus.batch)
-    return PassEmbeddings(placed, layers).images
 
 
 def _parts(values: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -59,13 +59,18 @@ def solve_head(
 def unsolved_head(name: str, info: FeatureInfo, task: Task, options: Mapping[str, Any] | None = None) -> Head:
     """The head registered as ``name``, in eval mode; raises ArgusError for one that is trained by gradients."""
     head = build_head(name, info, task, options).eval()
+    check_solved(name, head)
+    return head
+
+
+def check_solved(name: str, head: Head) -> None:
+    """Raise ArgusError for a head that is trained by gradients, or learns nothing."""
     if head.trained or not head.fitted:
         raise ArgusError(
             f"head {name!r} is trained, not solved: make a cache and use `arena train`, or leave out --head"
             if head.trained
             else f"head {name!r} has nothing to learn; leave out --head"
         )
-    return head
 
 
 @dataclass(frozen=True)

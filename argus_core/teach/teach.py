@@ -5,21 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from argus_core.canvas import Canvas
-from argus_core.data import Split
-from argus_core.data.check import refuse_faults
-from argus_core.data.hold_out import TRAIN
+from argus_core.data.check import ACCEPT, leave_out, refuse_faults
+from argus_core.data.hold_out import Part
 from argus_core.errors import ArgusError, counted
 from argus_core.head import Head
 from argus_core.model import Composition
-from argus_core.plugins.data_spec import explicit_spec, open_data, split_of
 from argus_core.saving.record import shown_metrics
-from argus_core.teach.choices import canvas_for, check_free, default_name, find_task, head_options, minute_head
-from argus_core.teach.crossval import FOLDS, cross_validate
+from argus_core.teach.choices import canvas_for, check_free
+from argus_core.teach.crossval import cross_validate
 from argus_core.teach.lessons import Progress, SplitLessons
+from argus_core.teach.plan import Plan
 from argus_core.teach.record import head_record, score_row
 from argus_core.teach.solve import Lesson, solve_head, unsolved_head
 
@@ -52,67 +50,53 @@ class Taught:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class TeachOptions:
-    """How a head is taught: see ``Argus.teach``."""
-
-    task: str | None = None
-    head: str | None = None
-    name: str | None = None
-    canvas: Canvas | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    folds: int = FOLDS
-    replace: bool = False
-    accept_faults: bool = False
-
-
-def find_split(data: str | Path | Split, name: str | None) -> tuple[str, Split]:
-    """The data spec, and the images to learn from: the split of that name, by default the only one, or ``train``.
-
-    Of a split its name stands for the spec.
-    """
-    if isinstance(data, Split):
-        return data.name, data
-    spec = explicit_spec(str(data))[0]
-    splits = open_data(spec)
-    return spec, split_of(splits, name or (next(iter(splits)) if len(splits) == 1 else TRAIN))
-
-
 def teach(
     argus: Composition,
-    spec: str,
-    split: Split,
-    options: TeachOptions,
+    plan: Plan,
     warn: Callable[[str], None],
     progress: Progress = lambda done, total: None,
-) -> Taught:
-    """Solve a head from all images of the split that ``spec`` names, and add it to ``argus``: see ``Argus.teach``.
+    embedded: bool = False,
+) -> tuple[Taught, SplitLessons]:
+    """Solve a head from all images of the plan's split, and add it to ``argus``: see ``Argus.teach``.
 
-    ``warn`` is told of faults of the data. Where an error is raised the model is as it was.
+    ``warn`` is told of faults of the data. The lessons hold the tokens that were learned from and, if ``embedded``,
+    what embeddings of the images are made of. Where an error is raised the model is as it was.
     """
-    start = time.perf_counter()
-    task = find_task(split, options.task)
-    kind, canvas = options.head or minute_head(task), canvas_for(argus, task, options.canvas)
-    name = options.name or default_name(spec, task)
-    check_free(argus, name, task, options.replace)
-    settings = head_options(kind, spec, options.options)
-    needs = unsolved_head(kind, argus.backbone.info, task, settings).needs
-    refuse_faults(split, [task.name], {}, warn, accept=options.accept_faults)
-    lessons = SplitLessons(argus.backbone, split, task, canvas, needs, progress=progress)
+    start, backbone = time.perf_counter(), argus.backbone
+    check_free(argus.roles(), plan.name, plan.task.name, plan.options.replace)
+    lessons, accepted = _lessons(argus, plan, warn, progress, embedded)
 
     def solve(chosen: Iterable[Lesson]) -> Head:
-        return solve_head(kind, argus.backbone.info, task, chosen, settings, argus.backbone.device)
+        return solve_head(plan.head, backbone.info, plan.task, chosen, plan.settings, backbone.device)
 
     head = solve(lessons)
-    row, notes = _score(solve, lessons, spec, options.folds)
-    notes, seconds = [*head.notes(), *notes], time.perf_counter() - start
-    taught = Taught(name, head.name, task.name, len(split), lessons.images_of_classes(), row, notes, seconds)
-    head.canvas, head.backbone_sha256 = canvas, argus.backbone.weights_sha256
-    head.record = _record(taught, head_record(spec, split, canvas, argus.backbone, taught.shown, seconds))
-    if name in argus.heads:
-        argus.remove(name)
-    argus.add(name, head)
-    return taught
+    row, notes = _score(solve, lessons, plan.spec, plan.options.folds)
+    notes, seconds = [*accepted, *head.notes(), *notes], time.perf_counter() - start
+    shown = lessons.images_of_classes()
+    taught = Taught(plan.name, head.name, plan.task.name, len(lessons), shown, row, notes, seconds)
+    head.canvas, head.backbone_sha256 = lessons.canvas, backbone.weights_sha256
+    head.record = _record(taught, head_record(plan.spec, lessons.split, lessons.canvas, backbone, shown, seconds))
+    if plan.name in argus.heads:
+        argus.remove(plan.name)
+    argus.add(plan.name, head)
+    return taught, lessons
+
+
+def _lessons(
+    argus: Composition, plan: Plan, warn: Callable[[str], None], progress: Progress, embedded: bool
+) -> tuple[SplitLessons, list[str]]:
+    """The lessons of the images that can be used, and notes on faults that were accepted."""
+    canvas, backbone = canvas_for(argus, plan.task, plan.options.canvas), argus.backbone
+    accept = plan.options.accept_faults
+    needs = unsolved_head(plan.head, backbone.info, plan.task, plan.settings).needs.resolve(backbone.info)
+    more = {*needs.layers, *(argus.needs.layers if argus.heads else ())} if embedded else ()
+    make = partial(SplitLessons, backbone, task=plan.task, canvas=canvas, needs=needs, progress=progress, more=[*more])
+    accepted, lessons = refuse_faults(plan.split, [plan.task.name], {}, warn, accept=accept), make(split=plan.split)
+    if faults := lessons.faults():
+        accepted.append(leave_out(plan.split, faults, warn, accept=accept))
+        usable = [number for number in range(len(lessons)) if number not in faults]
+        lessons = make(split=Part(plan.split.name, plan.split, usable))
+    return lessons, [f"accepted with {ACCEPT}: {fault}" for fault in accepted]
 
 
 def _record(taught: Taught, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,6 +100,51 @@ def test_a_head_is_replaced_where_that_is_asked_for(argus, world):
 def test_what_is_asked_wrongly_is_refused(argus, world, words, what):
     assert what in refusal(argus(*words, "--model", "model"))
     assert not (world / "new").exists()
+
+
+def test_what_is_asked_wrongly_is_refused_before_the_model_is_loaded(argus, monkeypatch):
+    monkeypatch.setattr(Argus, "load", pytest.fail)
+    taught = ("colours", "--model", "model", "--out", "new")
+    for words, what in (
+        ((*taught, "--task", "segment"), "no annotations for 'segment'; it has classify"),
+        ((*taught, "--split", "val"), "no split 'val', only all"),
+        ((*taught, "--name", "a.b"), "cannot name a head"),
+        ((*taught, "--name", "kinds"), "has a head 'kinds' already (classify.linear)"),
+        ((*taught, "--head", "classify.linear"), "is trained, not solved"),
+        ((*taught, "--head", "segment.ridge"), "solves segment, the data has classify"),
+        ((*taught, "--set", "rool=lda"), "did you mean 'rule'"),
+        (("--model", "model", "--suggest", "pool", "--name", "kind"), "did you mean 'kinds'"),
+        (("--model", "model", "--suggest", "pool", "--task", "depth"), "no head here solves 'depth'"),
+        ((*taught, "--suggest", "pool", "--suggest-out", "pool"), "choose another --suggest-out"),
+        (("colours", "--model", "model", "--suggest", "colours"), "6 images to choose from are annotated already"),
+    ):
+        assert what in refusal(argus(*words)), words
+
+
+def test_images_that_are_annotated_are_not_suggested(argus, world, tmp_path):
+    pool = shutil.copytree(world / "pool", tmp_path / "pool")
+    shutil.copy(world / "colours" / "red" / "1.png", pool / "a" / "copy.png")
+    (pool / "link.png").symlink_to(world / "colours" / "blue" / "2.png")
+    done = argus("colours", "--model", "model", "--suggest", str(pool), "--suggest-out", str(tmp_path / "next"))
+    assert done.exit_code == 0 and "notice: 2 images left out: annotated already" in done.output, done.output
+    said = json.loads((tmp_path / "next" / "suggest.json").read_text())
+    assert said["looked_through"] == 5 and said["annotated"] == 2
+    assert not {"copy.png", "link.png"} & {Path(row["image"]).name for row in said["suggested"]}
+
+
+def test_the_folder_for_suggestions_has_its_own_option(argus, world):
+    words = ("--model", "model", "--suggest", "pool", "--suggest-out")
+    assert "choose another --suggest-out" in refusal(argus(*words, "pool"))
+    assert "choose another --suggest-out" in refusal(argus(*words, "model/config.json/x"))
+
+
+def test_an_unreadable_image_stops_a_lesson_unless_that_is_accepted(argus, world, tmp_path):
+    data = shutil.copytree(world / "colours", tmp_path / "colours")
+    (data / "red" / "broken.png").write_bytes(b"no image")
+    words = (str(data), "--model", "model", "--out", str(tmp_path / "new"))
+    assert "broken.png" in refusal(argus(*words))
+    done = argus(*words, "--accept-faults")
+    assert done.exit_code == 0 and "left out" in done.output and "red   3 images" in done.output, done.output
 
 
 def test_a_folder_without_images_has_nothing_to_suggest(argus, world):

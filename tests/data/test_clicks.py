@@ -11,7 +11,7 @@ from PIL import Image
 
 from argus_core.errors import ArgusError
 from argus_core.plugins.data_spec import open_data
-from argus_data.layers.clicks import Click, paint
+from argus_core.tasks.segment import Click, paint_clicks
 
 SIZES = {"a.png": (60, 40), "b.png": (100, 200)}
 GOOD = {"image": "a.png", "x": 1, "y": 2, "label": "cup"}
@@ -50,7 +50,7 @@ def test_a_folder_with_a_table_is_masks_of_the_pixels_about_its_clicks(folder):
 def test_every_pixel_belongs_to_the_nearest_click():
     random = np.random.default_rng(0)
     clicks = [Click(*point, n % 3) for n, point in enumerate(random.uniform(0, 30, (12, 2)).tolist())]
-    mask = paint(clicks, (30, 25), 6.0, 255)
+    mask = paint_clicks(clicks, (30, 25), 255, 6.0)
     for y in range(30):
         for x in range(25):
             apart = [math.hypot(x + 0.5 - click.x, y + 0.5 - click.y) for click in clicks]

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -17,6 +18,7 @@ from argus_arena.template.kinds import HEADS, KINDS, SOLVED, choose
 from argus_arena.template.names import Names
 from argus_arena.template.render import commands, render, write_project
 from argus_core.errors import ArgusError
+from argus_core.tokens import FeatureInfo
 
 AUTHOR = 'Ann "Ada" Lee'
 ALL = {
@@ -50,6 +52,17 @@ def new(monkeypatch, capsys, tmp_path):
         return code, *capsys.readouterr()
 
     return run
+
+
+@pytest.mark.parametrize("task", [task for task in SOLVED if task != "classify"])
+def test_a_solved_head_reads_the_layers_that_a_cache_of_a_pyramid_holds(task):
+    name, files = project(f"solved-{task}")
+    content: dict[str, Any] = {"__name__": "made"}
+    exec(compile(files[f"my_new_solved_{task}/head.py"], "head.py", "exec"), content)
+    cls = content[Names.of(name).cls]
+    pyramid = FeatureInfo((16, 24, 40, 112, 320, 1280), (2, 4, 8, 16, 32, 32), stages=5)
+    assert cls(pyramid, cls.solves.small()).needs.layers == (2, 3, 4)
+    assert cls(FeatureInfo.vit(48), cls.solves.small()).needs.layers == (-1,)
 
 
 @every

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from starlette.testclient import TestClient
 
-from argus_core import Argus, load_head
+from argus_core import Argus, load_head, open_data
 from argus_core.errors import ArgusError
 from argus_core.saving.record import record_lines
 from argus_core.serve import taught as taught_module
@@ -115,12 +116,16 @@ def test_classes_without_a_mark_are_no_classes_of_the_head(client, photo):
     assert {entry["class_id"] for entry in here["classes"]} == {0, 1}
 
 
-def test_a_point_labels_a_cell_about_it_and_nothing_else():
-    one = Marks.model_validate(marks("x", [{"class_id": 0, "at": [0, 0]}, {"class_id": 1, "at": [100, 50]}]))
-    truth = one.truth(one.photos[0], (120, 160), (0.5, 0.5))  # a cell of 16 px on the canvas is 32 px of the image
-    assert (truth == 1).sum() == 32 * 32 and (truth[34:66, 84:116] == 1).all()
-    assert (truth == 0).sum() == 16 * 16 and (truth[:16, :16] == 0).all()
-    assert (truth == 255).sum() == truth.size - 32 * 32 - 16 * 16
+def test_a_point_labels_what_a_click_of_a_data_set_does(tmp_path):
+    """Labels that are downloaded from the page teach what they taught there."""
+    points = [{"class_id": 0, "at": [0, 0]}, {"class_id": 1, "at": [100, 50]}, {"class_id": 0, "at": [106.5, 52]}]
+    one = Marks.model_validate(marks("x", points))
+    Image.fromarray(halves(0)).resize((320, 200)).save(tmp_path / "a.png")
+    clicks = [{"image": "a.png", "x": x, "y": y, "label": "ab"[p["class_id"]]} for p in points for x, y in [p["at"]]]
+    (tmp_path / "clicks.json").write_text(json.dumps({"clicks": clicks, "classes": ["a", "b"]}))
+    truth = one.truth(one.photos[0], (200, 320))
+    np.testing.assert_array_equal(truth, open_data(f"clicks:{tmp_path}")["all"].truth(0, "segment"))
+    assert (truth == 1).any() and truth[0, 0] == 0 and truth[52, 106] == 0 and (truth == 255).mean() > 0.95
 
 
 def test_boxes_are_learned_from_boxes(client, photo):

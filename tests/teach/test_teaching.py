@@ -12,7 +12,9 @@ from PIL import Image
 from argus_core import Argus, ArgusError, Canvas, Classify, Depth, build_head, load_backbone, open_data
 from argus_core.teach.choices import head_options
 from argus_core.teach.lessons import SplitLessons
-from argus_core.teach.teach import TeachOptions, find_split, teach
+from argus_core.teach.plan import TeachOptions, find_split, make_plan
+from argus_core.teach.pool import vectors_of
+from argus_core.teach.teach import teach
 from argus_core.tokens import Needs
 
 COLOURS = {"red": (220, 40, 30), "green": (40, 200, 60), "blue": (30, 60, 220)}
@@ -128,7 +130,8 @@ def test_one_image_of_each_class_teaches_without_a_score(argus, colours):
         ({"head": "classify.rigde"}, "unknown head"),
         ({"options": {"penalty": 3}}, "unknown option"),
         ({"split": "val"}, "no split 'val', only all"),
-        ({"canvas": Canvas(30)}, "does not divide into"),
+        ({"canvas": Canvas(30)}, "does not divide into 16 px cells; use 16 x 16 or 32 x 32"),
+        ({"canvas": Canvas(5)}, "does not divide into 16 px cells; use 16 x 16$"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_leaves_the_model_as_it_was(argus, colours, change, what):
@@ -156,7 +159,7 @@ def test_data_that_cannot_teach_are_refused(argus, colours, tmp_path):
     (tmp_path / "red" / "0.png").write_bytes(b"no image")
     picture(tmp_path / "two" / "green" / "0.png", (1, 200, 3), 0)
     (tmp_path / "red").rename(tmp_path / "two" / "red")
-    with pytest.raises(ArgusError, match=r"red.0\.png"):
+    with pytest.raises(ArgusError, match=r"images that cannot be used: 1 of 5\n.*red.0\.png"):
         argus.teach(tmp_path / "two")
 
 
@@ -217,11 +220,85 @@ def test_train_is_learned_from_where_there_are_splits(argus, colours):
     (colours.parent / "parts" / "val" / "red").mkdir(parents=True)
     colours.rename(colours.parent / "parts" / "train")
     picture(colours.parent / "parts" / "val" / "red" / "0.png", COLOURS["red"], 9)
-    spec, split = find_split(colours.parent / "parts", None)
+    spec, splits, split = find_split(colours.parent / "parts", None)
     assert split.name == "train" and len(split) == 12 and spec.startswith("folder:")
-    assert find_split(spec, "val")[1].name == "val" and find_split(split, None) == ("train", split)
-    taught = teach(argus, spec, split, TeachOptions(head="classify.ridge"), pytest.fail)
+    assert find_split(spec, "val")[2].name == "val" and [*splits] == ["train", "val"]
+    assert find_split(split, None) == ("train", {"train": split}, split)
+    taught, _ = teach(argus, make_plan(spec, None, TeachOptions(head="classify.ridge")), pytest.fail)
     assert taught.name == "parts"
+
+
+def test_images_that_cannot_be_used_are_all_named_at_once_or_left_out(argus, colours, monkeypatch):
+    bad = [colours / "red" / "0.png", colours / "blue" / "3.png"]
+    for file in bad:
+        file.write_bytes(file.read_bytes()[:60])
+    with monkeypatch.context() as patch, pytest.raises(ArgusError) as refused:
+        patch.setattr(argus.backbone, "forward", pytest.fail)
+        argus.teach(colours, head="classify.ridge")
+    assert all(str(file) in str(refused.value) for file in bad) and "2 of 12" in str(refused.value)
+    assert "--accept-faults" in str(refused.value) and [*argus.heads] == ["kinds"]
+    with pytest.warns(UserWarning, match="left out: ") as told:
+        taught = argus.teach(colours, head="classify.ridge", accept_faults=True)
+    assert all(any(str(file) in str(one.message) for one in told) for file in bad)
+    assert taught.shown == {"blue": 3, "green": 4, "red": 3} and taught.images == 10
+    assert taught.notes == ["accepted with --accept-faults: all: images that cannot be used: 2 of 12"]
+    rest = Argus(argus.backbone, canvas=Canvas(64, 96))
+    for file in bad:
+        file.unlink()
+    rest.teach(colours, head="classify.ridge")
+    one, other = (model.head("colours").state_dict() for model in (argus, rest))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_damaged_masks_count_as_images_that_cannot_be_used(argus, tmp_path):
+    for number in range(24):
+        picture(tmp_path / "images" / f"{number}.png", (200, 30, 30), number)
+        mask = np.zeros((48, 64), dtype=np.uint8)
+        mask[:, 30:] = 1
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{number}.png")
+    Image.fromarray(mask[:20]).save(tmp_path / "masks" / "7.png")
+    (tmp_path / "classes.json").write_text('["left", "right"]')
+    spec = f"images:{tmp_path},images=images,masks=masks,classes=classes.json"
+    with pytest.raises(ArgusError, match=r"images that cannot be used: 1 of 24\n.* 7"):
+        argus.teach(spec, name="sides", head="segment.ridge")
+    with pytest.warns(UserWarning, match="left out"):
+        assert argus.teach(spec, name="sides", head="segment.ridge", accept_faults=True).images == 23
+
+
+def test_many_images_that_cannot_be_used_are_counted(argus, colours):
+    for number in range(30):
+        (colours / "red" / f"x{number:02}.png").write_bytes(b"no image")
+    with pytest.raises(ArgusError, match="30 of 42") as refused:
+        argus.teach(colours)
+    assert str(refused.value).count("no image") + str(refused.value).count("x") >= 20
+    assert "and 10 more" in str(refused.value)
+
+
+def test_embeddings_of_the_images_are_at_hand_after_a_lesson(argus, colours, monkeypatch):
+    plan = make_plan(colours, None, TeachOptions(head="classify.ridge"))
+    _, lessons = teach(argus, plan, pytest.fail, embedded=True)
+    expected = [argus.embed(colours / plan.split.key(number)) for number in range(12)]
+    monkeypatch.setattr(argus.backbone, "forward", pytest.fail)
+    np.testing.assert_allclose(np.stack(vectors_of(argus, lessons)), np.stack(expected), atol=1e-5)
+
+
+def test_embeddings_of_images_whose_tokens_are_gone_are_made_again(argus, colours):
+    split = open_data(f"folder:{colours}")["all"]
+    argus.canvas = Canvas(64, 96)
+    make = lambda kept: SplitLessons(  # noqa: E731
+        argus.backbone,
+        split,
+        split.tasks["classify"],
+        argus.canvas,
+        Needs(maps=False, cls=True),
+        5,
+        kept=kept,
+        more=(-1,),
+    )
+    whole, none = make(1 << 30), make(0)
+    assert len([*whole]) == 12 and whole.whole
+    np.testing.assert_allclose(np.stack(vectors_of(argus, whole)), np.stack(vectors_of(argus, none)), atol=1e-5)
 
 
 def test_the_record_can_be_written(argus, colours):

@@ -24,19 +24,12 @@ test_head = head_suite(
     "detect.mutual_attention",
     "detect.optimal_transport",
     "detect.patch_assembly",
+    "detect.prototype",
     "detect.relational_corners",
     "detect.scale_classify",
     "detect.sparse_query",
+    "detect.threshold_prototype",
     "detect.tropical",
     "detect.wavelet",
     marks=ZOO_GRAPHS,
-)
-
-test_prototypes = head_suite(
-    "detect.prototype",
-    "detect.threshold_prototype",
-    marks=ZOO_GRAPHS,
-    expected_failures={
-        "fit_again": "a fit turns the random start towards the class vectors, and the next one goes on there"
-    },
 )

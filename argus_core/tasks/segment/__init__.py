@@ -1,5 +1,6 @@
 """Semantic segmentation: a class for every pixel."""
 
+from argus_core.tasks.segment.clicks import Click, paint_clicks
 from argus_core.tasks.segment.loss import Denominator, DenseLogits, MaskTarget, cross_entropy, jaccard
 from argus_core.tasks.segment.metric import IoUMetric
 from argus_core.tasks.segment.result import SegmentResult, decode_labels
@@ -9,6 +10,7 @@ from argus_core.tasks.segment.values import ClassMaps, Segmentation
 
 __all__ = [
     "ClassMaps",
+    "Click",
     "Denominator",
     "DenseLogits",
     "IoUMetric",
@@ -22,4 +24,5 @@ __all__ = [
     "encode_labels",
     "encode_mask",
     "jaccard",
+    "paint_clicks",
 ]

@@ -102,6 +102,7 @@ class Prototype(NamedClasses, LightHead):
         width = min(width, vectors.shape[1])
         super().__init__(info, task, width=width, classifier=self.cosine(width, vectors))
         self.from_images = text is None and vectors.shape[1] == channels
+        self._start = self.classifier.cls_project.weight.detach().clone()
         self.register_buffer("centre", torch.zeros(channels))
 
     @property
@@ -113,6 +114,8 @@ class Prototype(NamedClasses, LightHead):
         """Two passes: the mean feature, then each class's mean direction from it; float64 sums."""
         self.centre.copy_(mean_feature(batches, self.taps))
         means = class_means(batches, self.taps, len(self.classes), self.centre.cpu())
+        with torch.no_grad():  # an earlier fit turned the projection towards its own class vectors
+            self.classifier.cls_project.weight.copy_(self._start)
         self.classifier.replace(means)
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from argus_core.errors import ArgusError, Fault
 from argus_core.image import read_size
 from argus_data.files.images import ImageFile, ImageSplit, data_root
 from argus_data.files.local_names import spelt_on_disk
-from argus_data.layers.clicks import Click, ClickLayer
+from argus_data.layers.clicks import ClickLayer
 from argus_data.tables.data_set import CLICKS, parts_of, sorted_classes
 from argus_data.tables.splits import Part
 from argus_data.tables.table_file import Row, Table, read_table
@@ -110,6 +110,8 @@ class _Clicks:
 
     def split(self, classes: Sequence[str], radius: float) -> ImageSplit:
         """The images that have clicks, with masks."""
+        from argus_core.tasks.segment import Click
+
         files = [ImageFile(key, spelt_on_disk(self._part.folder, key)) for key in self._clicks]
         index = {name: number for number, name in enumerate(classes)}
         clicks = [[Click(x, y, index[label]) for x, y, label in clicks] for clicks in self._clicks.values()]
