@@ -68,9 +68,11 @@ class Page:
     def check(self) -> None:
         """No fault in the console, no script of a class name, and no request to another host."""
         faults = [line["message"] for line in self.driver.get_log("browser")]
-        assert [fault for fault in faults if not any(part in fault for part in self.expected)] == []
+        faults = [fault for fault in faults if not any(part in fault for part in self.expected)]
+        elsewhere = [url for url in self.requests() if not url.startswith((self.url, "blob:", "data:"))]
+        assert not faults, faults
+        assert not elsewhere, elsewhere
         assert self.js("return typeof hacked") == "undefined"
-        assert [url for url in self.requests() if not url.startswith((self.url, "blob:", "data:"))] == []
 
     def js(self, script: str, *arguments):
         return self.driver.execute_script(script, *arguments)
