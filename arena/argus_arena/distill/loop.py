@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from argus_arena.distill.crops import Crops, Views, view_batches
 from argus_arena.distill.objective import Answers, add_statistics, merged
 from argus_arena.distill.optimise import StudentTrial
 from argus_arena.distill.plan import StepPlan
 from argus_arena.distill.progress import StageProgress
-from argus_arena.distill.teachers import Teacher, answers_of
+from argus_arena.distill.teachers import Seen, Teacher, answers_of
+from argus_arena.distill.views import Views, view_batches
 from argus_arena.distributed import Interrupted, interruptible
 from argus_arena.run.folder import RunFolder
 from argus_core.errors import ArgusError
@@ -57,8 +57,8 @@ class StageLoop:
         with view_batches(self.views, range(count), self.workers) as batches:
             for step, parts in zip(range(count), batches, strict=True):
                 plan = self.views.plan.whole(step)
-                for crops in parts:
-                    total = add_statistics(total, self._aligned(crops, plan, step))
+                for seen in parts:
+                    total = add_statistics(total, self._aligned(seen.to(self.process.device), plan, step))
                 self.progress.step(step + 1, {})
         self.distillation.freeze(merged(self.process.gather(total)))
 
@@ -78,16 +78,16 @@ class StageLoop:
                 if stop:
                     raise Interrupted
 
-    def _pairs(self, parts: list[Crops], step: int) -> Iterator[tuple[Tensor, Answers]]:
+    def _pairs(self, parts: list[Seen], step: int) -> Iterator[tuple[Tensor, Answers]]:
         """The student's images and its targets, one batch after the other."""
         plan = self.views.plan.at(step)
-        for crops in parts:
+        for seen in (part.to(self.process.device) for part in parts):
             with torch.no_grad():
-                targets = self.distillation.normalized(self._aligned(crops, plan, step))
-            yield crops[plan.student].to(self.process.device, non_blocking=True), targets
+                targets = self.distillation.normalized(self._aligned(seen, plan, step))
+            yield seen.crops[plan.student], targets
 
-    def _aligned(self, crops: Crops, plan: StepPlan, step: int) -> Answers:
-        return self.distillation.aligned(answers_of(self.teachers, crops, plan, step), plan.student)
+    def _aligned(self, seen: Seen, plan: StepPlan, step: int) -> Answers:
+        return self.distillation.aligned(answers_of(self.teachers, seen, plan, step), plan.student)
 
     def _check(self, terms: Mapping[str, float], step: int) -> None:
         bad = [name for name, value in terms.items() if not math.isfinite(value) and name != "loss"]

@@ -61,11 +61,13 @@ class TeacherSource(Part):
 class Images(Part):
     """Data sets and folders without labels, whose images are seen alike often; of a data set its split ``train``.
 
-    ``license`` identifies the terms of the photographs; it becomes a part of the result's licences.
+    ``license`` identifies the terms of the photographs; it becomes a part of the result's licences. Below ``store``
+    stages store their views and answers, each in a folder of its own; by default in its run folder.
     """
 
     data: tuple[str, ...] = ()
     license: str = ""
+    store: Path | None = None
 
 
 Range = tuple[float, float]
@@ -114,6 +116,9 @@ class Stage(Part):
     ``teacher_sizes``, by default its own. A step leaves a teacher out with the probability ``drop``, but never all.
     ``recipe`` has the fields of a head's recipe; ``accumulate`` divides a batch into so many passes.
     Every ``save_every`` steps what a resumed run needs is written.
+
+    With ``crops`` there are so many views of every image, and no others. The answers of teachers to them are computed
+    once and ``stored`` in that number format, unless it is ``no``.
     """
 
     name: str = Field(pattern=NAME)
@@ -125,6 +130,8 @@ class Stage(Part):
     drop: float = Field(default=0.0, ge=0, lt=1)
     accumulate: int = Field(default=1, ge=1)
     save_every: int = Field(default=500, ge=1)
+    crops: int = Field(default=0, ge=0)
+    stored: Literal["fp32", "fp16", "bf16", "int8", "no"] = "fp16"
     recipe: Recipe = Recipe()
 
 

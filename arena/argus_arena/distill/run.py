@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from argus_arena.distill.crops import open_photographs
+from argus_arena.distill.photographs import open_photographs
 from argus_arena.distill.recipe import DistillRecipe, Stage
 from argus_arena.distill.stage import BACKBONE, StageRun
 from argus_arena.distributed import join_processes

@@ -12,27 +12,33 @@ from typing import Any
 
 import torch
 
-from argus_arena.distill.crops import Photographs, Views
+from argus_arena.distill.fixed import FixedViews
 from argus_arena.distill.loop import StageLoop
 from argus_arena.distill.networks import backbone_of, initial_backbone, student_of
 from argus_arena.distill.objective import Distillation, Measure
 from argus_arena.distill.optimise import StudentTrial
+from argus_arena.distill.photographs import Photographs
+from argus_arena.distill.pixels import StoredViews
 from argus_arena.distill.plan import Plan
 from argus_arena.distill.progress import StageProgress
 from argus_arena.distill.provenance import provenance, result_licenses
 from argus_arena.distill.recipe import DistillRecipe, Stage
+from argus_arena.distill.stored import Store, StoreWriter
 from argus_arena.distill.teachers import Teacher, load_teacher
+from argus_arena.distill.views import Views
 from argus_arena.distributed import Distributed, Interrupted
 from argus_arena.run.batches import Order
 from argus_arena.run.folder import RunFolder, versions
 from argus_core.backbones import Backbone
 from argus_core.backbones.folder import write_backbone
 from argus_core.common.architecture import is_backbone_folder
-from argus_core.common.progress import finished
+from argus_core.common.progress import finished, resumable
 from argus_core.errors import ArgusError
 
 BACKBONE = "backbone"
 """The folder of the result, in that of its stage."""
+STORE = "stored"
+"""The folder of stored views and answers, in that of their stage."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class StageRun:
             teachers = self._teachers()
             origin = self._origin(started, teachers)
             self._open(folder, origin)
+            self.process.barrier()  # others write into a folder that is claimed
             if is_backbone_folder(self.result):
                 if self.process.main:
                     print(f"{self.stage.name}: done before, in {self.result}")
@@ -96,17 +103,21 @@ class StageRun:
                 f"a batch of {batch} images does not divide among {self.process.size} processes and "
                 f"{self.stage.accumulate} passes; change stages.{self.stage.name}.recipe.batch, or give more images"
             )
-        return Order(tuple(range(len(self.photographs))), ("id",), batch, self.recipe.seed)
+        return Order(tuple(range(len(self.photographs))), self._fixed.names, batch, self.recipe.seed)
+
+    @property
+    def _fixed(self) -> FixedViews:
+        return FixedViews(self.photographs, self.recipe.augmentation, self.recipe.seed, self.stage.crops)
 
     def _loop(self, trial: StudentTrial, teachers: Mapping[str, Teacher], folder: RunFolder) -> None:
         order = self._order
         plan = Plan(self.stage, {name: teacher.source.size for name, teacher in teachers.items()}, self.recipe.seed)
-        passes = self.stage.accumulate
-        views = Views(self.photographs, self.recipe.augmentation, order, plan, passes, self.process)
         progress = StageProgress(self.stage.name, trial.steps, order.batch, self.process.main)
         for line in (note for teacher in teachers.values() for note in teacher.notes):
             progress.say(line)
         try:
+            store = self._store(teachers, plan, progress)
+            views = Views(self._fixed, order, plan, self.stage.accumulate, self.process, store)
             StageLoop(trial, teachers, views, folder, progress, self.workers).run(self.recipe.comparison.steps)
         except Interrupted:
             if self.process.main:
@@ -116,6 +127,16 @@ class StageRun:
             raise KeyboardInterrupt from None
         finally:
             progress.end()
+
+    def _store(self, teachers: Mapping[str, Teacher], plan: Plan, progress: StageProgress) -> Store | None:
+        """What was stored of a stage whose views are fixed; None where teachers run at every step."""
+        if not self.stage.crops or self.stage.stored == "no":
+            return None
+        below = self.recipe.images.store
+        folder = self.folder / STORE if below is None else below / self.stage.name
+        views = StoredViews(folder / "views", self._fixed, self.stage.sizes)
+        with resumable(folder):
+            return StoreWriter(folder, views, self.stage.stored, self.process, progress).write(teachers, plan)
 
     def _origin(self, started: Backbone, teachers: Mapping[str, Teacher]) -> dict[str, Any]:
         """What decides the outcome beside the recipe: the bytes of all that it names."""
