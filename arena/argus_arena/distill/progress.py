@@ -51,6 +51,10 @@ class StageProgress:
         if self.bar is not None:
             self.bar.update(done, note)
 
+    def rest(self) -> None:
+        """What went on until now was no part of the next step."""
+        self._last = time.perf_counter()
+
     def say(self, text: str) -> None:
         """A line for the reader."""
         if self.bar is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -109,6 +109,22 @@ class Comparison(Part):
     adapter: int = Field(default=0, ge=0)
 
 
+class ProbeSource(Part):
+    """A data set by which backbones are compared: heads that are solved on tokens of ``train`` are scored on ``split``.
+
+    By default these are the ones of ``probes.HEADS`` for its tasks. A stage is probed at its start, every ``every``
+    steps and at its end. Images are stretched to squares of ``size`` pixels; ``images`` of each split count at most, or
+    with 0 all of them.
+    """
+
+    data: str
+    heads: tuple[str, ...] = ()
+    split: str = "val"
+    size: int = Field(default=160, gt=0)
+    every: int = Field(default=500, ge=1)
+    images: int = Field(default=500, ge=0)
+
+
 class Stage(Part):
     """A training of ``student``, a network's name, by some teachers; it begins with the result of the stage ``start``.
 
@@ -145,6 +161,7 @@ class DistillRecipe(Part):
     images: Images = Images()
     augmentation: Augmentation = Augmentation()
     comparison: Comparison = Comparison()
+    probes: dict[Annotated[str, Field(pattern=NAME)], ProbeSource] = Field(default_factory=dict)
     stages: tuple[Stage, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

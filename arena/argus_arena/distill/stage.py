@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,20 +20,25 @@ from argus_arena.distill.optimise import StudentTrial
 from argus_arena.distill.photographs import Photographs
 from argus_arena.distill.pixels import StoredViews
 from argus_arena.distill.plan import Plan
+from argus_arena.distill.probes import Probe
+from argus_arena.distill.probing import Probing
 from argus_arena.distill.progress import StageProgress
 from argus_arena.distill.provenance import provenance, result_licenses
 from argus_arena.distill.recipe import DistillRecipe, Stage
+from argus_arena.distill.record import STUDENT, StageLog
 from argus_arena.distill.stored import Store, StoreWriter
 from argus_arena.distill.teachers import Teacher, load_teacher
 from argus_arena.distill.views import Views
 from argus_arena.distributed import Distributed, Interrupted
 from argus_arena.run.batches import Order
 from argus_arena.run.folder import RunFolder, versions
+from argus_arena.training.checkpoints import Values
 from argus_core.backbones import Backbone
 from argus_core.backbones.folder import write_backbone
 from argus_core.common.architecture import is_backbone_folder
 from argus_core.common.progress import finished, resumable
 from argus_core.errors import ArgusError
+from argus_core.plugins.hooks import Plugins
 
 BACKBONE = "backbone"
 """The folder of the result, in that of its stage."""
@@ -52,6 +57,8 @@ class StageRun:
     results: Mapping[str, Path]
     photographs: Photographs
     process: Distributed
+    plugins: Plugins
+    probes: Sequence[Probe] = ()
     workers: int = 0
 
     def run(self) -> Path:
@@ -68,9 +75,12 @@ class StageRun:
                     print(f"{self.stage.name}: done before, in {self.result}")
                 return self.result
             trial = self._trial(started, teachers)
-            self._loop(trial, teachers, folder)
+            log = StageLog(folder, self.plugins, self.process.main)
+            log.begin(self.recipe, self.stage)
+            scores = self._loop(trial, teachers, folder, log)
             if self.process.main:
-                self._write(trial, teachers, origin, started)
+                self._write(trial, teachers, origin, started, scores)
+                log.finish(trial.steps, scores[STUDENT])
                 finished("backbone", self.result, time.perf_counter() - began)
         self.process.barrier()
         return self.result
@@ -109,7 +119,9 @@ class StageRun:
     def _fixed(self) -> FixedViews:
         return FixedViews(self.photographs, self.recipe.augmentation, self.recipe.seed, self.stage.crops)
 
-    def _loop(self, trial: StudentTrial, teachers: Mapping[str, Teacher], folder: RunFolder) -> None:
+    def _loop(
+        self, trial: StudentTrial, teachers: Mapping[str, Teacher], folder: RunFolder, log: StageLog
+    ) -> dict[str, Values]:
         order = self._order
         plan = Plan(self.stage, {name: teacher.source.size for name, teacher in teachers.items()}, self.recipe.seed)
         progress = StageProgress(self.stage.name, trial.steps, order.batch, self.process.main)
@@ -118,7 +130,10 @@ class StageRun:
         try:
             store = self._store(teachers, plan, progress)
             views = Views(self._fixed, order, plan, self.stage.accumulate, self.process, store)
-            StageLoop(trial, teachers, views, folder, progress, self.workers).run(self.recipe.comparison.steps)
+            network = self.recipe.networks[self.stage.student]
+            probing = Probing(self.probes, network, self.folder, self.process, progress)
+            loop = StageLoop(trial, teachers, views, folder, log, probing, self.workers)
+            return loop.run(self.recipe.comparison.steps)
         except Interrupted:
             if self.process.main:
                 print(
@@ -161,12 +176,19 @@ class StageRun:
         folder.open({**described, "record": {"hardware": hardware, "versions": versions()}}, self.stage.recipe.steps)
 
     def _write(
-        self, trial: StudentTrial, teachers: Mapping[str, Teacher], origin: Mapping[str, Any], started: Backbone
+        self,
+        trial: StudentTrial,
+        teachers: Mapping[str, Teacher],
+        origin: Mapping[str, Any],
+        started: Backbone,
+        scores: Mapping[str, Values],
     ) -> None:
         network = self.recipe.networks[self.stage.student]
         licenses = result_licenses(self.recipe, started.license if self._begins_with_weights else None, teachers)
         backbone = backbone_of(trial.result.student.cpu(), network, licenses.binding.id)
         record = provenance(self.recipe, self.stage, origin, teachers, licenses)
+        if self.probes:
+            record["scores"] = scores
         write_backbone(self.result, backbone, network.model, network.options, record)
         print(licenses)
 

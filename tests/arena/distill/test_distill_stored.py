@@ -22,7 +22,6 @@ from argus_arena.distill.pixels import StoredViews
 from argus_arena.distill.recipe import DistillRecipe
 from argus_arena.distill.run import distill
 from argus_arena.distill.stored import ViewSplit
-from argus_arena.distill.teachers import Teacher
 from argus_core.backbones import Backbone
 from argus_core.backbones.folder import write_backbone
 from argus_core.backbones.timm_models import build, wrap
