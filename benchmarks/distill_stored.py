@@ -9,10 +9,10 @@ the start, and the first step are left out.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,72 +55,83 @@ def settings(case: Mapping[str, Any], data: Path, stored: str, options: argparse
     }
 
 
-def measure(case: Mapping[str, Any], photographs: Path, out: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Median seconds of a step, seconds of all, and the losses that were logged."""
-    ends: list[float] = []
+@dataclass(frozen=True)
+class Course:
+    """A run: median seconds of a step, by the clock and of the processors, and the loss of each step."""
+
+    clock: float
+    work: float
+    losses: list[float]
+
+
+def train(stage: str, photographs: Path, out: Path, changes: Mapping[str, Any]) -> Course:
+    """Run a stage of eupe-toy in a new folder."""
+    ends: list[tuple[float, float]] = []
+    losses: list[float] = []
     learn = StudentTrial.learn
 
     def timed(self: StudentTrial, *args: Any) -> dict[str, float]:
         terms = learn(self, *args)
-        ends.append(time.perf_counter())
+        ends.append((time.perf_counter(), time.process_time()))
         losses.append(terms["loss"])
         return terms
 
-    losses: list[float] = []
-    began = time.perf_counter()
     StudentTrial.learn = timed  # type: ignore[method-assign]
     try:
-        distill(read_recipe("eupe-toy", (str(photographs),), changes), out, only=case["stage"], device="cpu")
+        distill(read_recipe("eupe-toy", (str(photographs),), changes), out, only=stage, device="cpu")
     finally:
         StudentTrial.learn = learn  # type: ignore[method-assign]
-    step = statistics.median(b - a for a, b in pairwise(ends))
-    return {"step": step, "whole": time.perf_counter() - began, "losses": losses}
+    clock, work = (statistics.median(b[n] - a[n] for a, b in pairwise(ends)) for n in (0, 1))
+    return Course(clock, work, losses)
 
 
-def compare(name: str, data: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """A case with live teachers, and with each number format of stored answers."""
-    case, row = CASES[name], dict[str, Any](case=name)
+def compare(name: str, options: argparse.Namespace) -> None:
+    """Print a case: rounds in which live teachers and each number format take turns."""
+    case, rounds = CASES[name], list[dict[str, Course]]()
     with TemporaryDirectory() as folder:
-        photographs = some_photographs(data, options.images, Path(folder, "photographs"))
-        for stored in ("no", *options.formats):
-            out = Path(folder, stored)
-            row[stored] = measure(case, photographs, out, settings(case, data, stored, options))
-    return row
+        photographs = some_photographs(options.data, options.images, Path(folder, "photographs"))
+        for number in range(options.rounds):
+            courses = {}
+            for stored in ("no", *options.formats):
+                changes = settings(case, options.data, stored, options)
+                changes["images.store"] = str(Path(folder, "stores", stored))
+                courses[stored] = train(case["stage"], photographs, Path(folder, f"{number} {stored}"), changes)
+            rounds.append(courses)
+    live = rounds[0]["no"]
+    print(f"{name}: live {1 / statistics.median(each['no'].clock for each in rounds):.2f} steps/s", flush=True)
+    for stored in options.formats:
+        show(stored, [(each["no"], each[stored]) for each in rounds], live)
 
 
-def show(row: Mapping[str, Any], formats: list[str]) -> None:
-    """Print a case."""
-    live = row["no"]
-    print(f"{row['case']}: live {1 / live['step']:.2f} steps/s", flush=True)
-    for name in formats:
-        ratio = live["step"] / row[name]["step"]
-        apart = max(abs(a - b) for a, b in zip(row[name]["losses"], live["losses"], strict=True))
-        verdict = "met" if ratio >= GOAL else "MISSED"
-        print(
-            f"  {name}: {1 / row[name]['step']:.2f} steps/s, {ratio:.1f} times as fast (goal {GOAL:.0f}, {verdict}); "
-            f"largest difference of a loss {apart:.2g} of {live['losses'][-1]:.3f}; "
-            f"with storing {row[name]['whole']:.0f} s, live {live['whole']:.0f} s",
-            flush=True,
-        )
+def show(stored: str, rounds: Sequence[tuple[Course, Course]], first: Course) -> None:
+    """Print what a number format reached in rounds of live and stored runs."""
+    ratio, work = (
+        statistics.median(getattr(live, what) / getattr(course, what) for live, course in rounds)
+        for what in ("clock", "work")
+    )
+    apart = max(abs(a - b) for _, course in rounds for a, b in zip(course.losses, first.losses, strict=True))
+    rate = 1 / statistics.median(course.clock for _, course in rounds)
+    print(
+        f"  {stored}: {rate:.2f} steps/s, {ratio:.1f} times as many (goal {GOAL:.0f}, "
+        f"{'met' if ratio >= GOAL else 'MISSED'}), {work:.1f} times less processor time; "
+        f"losses {first.losses[0]:.3f} to {first.losses[-1]:.3f} differ by at most {apart:.2g}",
+        flush=True,
+    )
 
 
 def main() -> None:
-    """Print some lines per case, and JSON to OUT."""
+    """Print some lines per case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--formats", nargs="*", default=["fp16", "fp32"])
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--crops", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--json", type=Path, help="a file to which each case is added as a line")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     for name in options.only:
-        row = compare(name, options.data, options)
-        show(row, options.formats)
-        if options.json:
-            with options.json.open("a") as lines:
-                lines.write(json.dumps(row) + "\n")
+        compare(name, options)
 
 
 if __name__ == "__main__":

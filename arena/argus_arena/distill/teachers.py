@@ -73,7 +73,8 @@ class Teacher:
         """
         tokens = seen.tokens[self.name] if self.name in seen.tokens else self.backbone(seen.crops[size], NEEDS)
         features = tokens.features(NEEDS)
-        cls, patches = features.cls[0], features.map
+        # In one order of memory, whether they were stored or not, so that later sums round alike.
+        cls, patches = features.cls[0], features.map.contiguous(memory_format=torch.channels_last)
         sound = cls.isfinite().all(1) & patches.isfinite().flatten(1).all(1)
         if not sound.all():
             bad = int((~sound).sum())
