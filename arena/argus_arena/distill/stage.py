@@ -27,6 +27,7 @@ from argus_arena.distill.provenance import provenance, result_licenses
 from argus_arena.distill.recipe import DistillRecipe, Stage
 from argus_arena.distill.record import STUDENT, StageLog
 from argus_arena.distill.stored import Store, StoreWriter
+from argus_arena.distill.sweep import sweep, sweep_sizes
 from argus_arena.distill.teachers import Teacher, load_teacher
 from argus_arena.distill.views import Views
 from argus_arena.distributed import Distributed, Interrupted
@@ -36,12 +37,15 @@ from argus_arena.training.checkpoints import Values
 from argus_core.backbones import Backbone
 from argus_core.backbones.folder import write_backbone
 from argus_core.common.architecture import is_backbone_folder
+from argus_core.common.files import write_json
 from argus_core.common.progress import finished, resumable
 from argus_core.errors import ArgusError
 from argus_core.plugins.hooks import Plugins
 
 BACKBONE = "backbone"
 """The folder of the result, in that of its stage."""
+SWEEP = "sweep.json"
+"""The file of the agreement with the teachers at other sizes, in the folder of its stage."""
 STORE = "stored"
 """The folder of stored views and answers, in that of their stage."""
 
@@ -79,6 +83,7 @@ class StageRun:
             log.begin(self.recipe, self.stage)
             scores = self._loop(trial, teachers, folder, log)
             if self.process.main:
+                self._sweep(trial, teachers)
                 self._write(trial, teachers, origin, started, scores)
                 log.finish(trial.steps, scores[STUDENT])
                 finished("backbone", self.result, time.perf_counter() - began)
@@ -174,6 +179,17 @@ class StageRun:
         described = {"identity": identity, "config": self.recipe.model_dump(mode="json")}
         hardware = [{**self.process.hardware, "tokens": self.process.precision, "from_step": 0}]
         folder.open({**described, "record": {"hardware": hardware, "versions": versions()}}, self.stage.recipe.steps)
+
+    def _sweep(self, trial: StudentTrial, teachers: Mapping[str, Teacher]) -> None:
+        """Write the agreement at other sizes; a network that cannot take one ends with a line, not with an error."""
+        result = trial.result
+        sizes = sweep_sizes(self.stage.sizes, max(result.student.info.strides))
+        try:
+            found = sweep(result, teachers, self.photographs, sizes, self.process.device)
+        except (ArgusError, RuntimeError, AssertionError) as error:
+            print(f"no agreement at other sizes: {error}", file=sys.stderr)
+        else:
+            write_json(self.folder / SWEEP, found)
 
     def _write(
         self,
