@@ -25,6 +25,8 @@ from argus_core.plugins.hooks import load_plugins
 
 SIDE = 240
 """Pixels of the side of a picture."""
+LOOK = 320
+"""Pixels of the side that backbones see for a picture, or of the next one that divides into their cells."""
 TEACHER = "teacher "
 """What the weights of a teacher's line of scores begin with."""
 
@@ -103,7 +105,7 @@ def _pictures(
     place = torch.device(device or "cpu")
     looks = [load_teacher(name, recipe.teachers[name], results, place) for name in stage.teachers]
     student = load_backbone(str(folder / BACKBONE), device=place)
-    looks.append(Teacher("student", TeacherSource(backbone=str(folder), size=max(stage.sizes)), student))
+    looks.append(Teacher("student", TeacherSource(backbone=str(folder), size=LOOK), student))
     return [_row(photographs, index, looks) for index in spaced(range(len(photographs)), count)]
 
 
@@ -116,7 +118,8 @@ def _row(photographs: Photographs, index: int, looks: Sequence[Teacher]) -> dict
 
 def _colors(look: Teacher, image: Image) -> dict[str, str]:
     """The first three principal components of a backbone's patches as red, green and blue."""
-    size = look.source.size
+    cell = max(look.backbone.info.strides)
+    size = -(-LOOK // cell) * cell
     crops = {size: render_view(image, central_view(image), size)[None].to(look.backbone.device)}
     patches = look.answer(Seen(crops, {}), size, step=0).patches
     assert patches is not None
