@@ -75,7 +75,7 @@ LEFT_OUT = {
     r"^(python|torchrun)": "starts a process of another program",
     r"^argus (?!.*--dry-run).*OWNER/NAME": "asks the hub; tests/saving/test_push.py runs these on a stand-in",
     r"^argus .*(rtsp://|webcam:)": "asks a camera; tests/video/test_film_command.py runs the same without one",
-    r"^arena .*runs/eupe-toy/": "needs what `arena distill` makes; tests/arena/distill and tests/backbones do the same",
+    r"^arena .*runs/eupe-toy": "needs what `arena distill` makes; tests/arena/distill and tests/backbones do the same",
     r"^argus serve": "runs until it is told to stop; tests/serve/test_server_process.py runs it",
     r"^argus export ": "a minute of tracing; tests/export/test_export.py runs the same command, and options are tested",
 }

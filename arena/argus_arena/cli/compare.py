@@ -95,14 +95,25 @@ def report(
     threshold: Annotated[float, typer.Option("--threshold", min=0, max=1, help="lowest score of shown boxes")] = 0.3,
     device: Device = None,
 ) -> None:
-    """Write one HTML page that opens offline: rankings, cost against score, curves, predictions, disagreements."""
-    from argus_arena.leaderboard.standings import find_rows
+    """Write one HTML page that opens offline: rankings, cost against score, curves, predictions, disagreements.
 
-    find_rows(runs)  # before torch is imported
-    from argus_arena.report_page.page import write_report
+    Of a distillation: losses, scores, error against resolution, and principal components beside those of the teachers.
+    """
+    from argus_arena.leaderboard.standings import find_rows
+    from argus_arena.report_page.folders import find_stages
+
+    stages = find_stages(runs)
+    if not stages:
+        find_rows(runs)  # before torch is imported
+    from argus_arena.report_page.page import write_report, write_stages
     from argus_core.common.progress import finished
 
     began = time.perf_counter()
+    if stages:
+        for stage in write_stages(stages, out, images, device)["stages"]:
+            if stage["note"]:
+                print(f"{stage['name']}: {stage['note']}")
+        return finished("report", out, time.perf_counter() - began)
     for ring in write_report(runs, out, images, task, threshold, device)["rings"]:
         if ring["pictures"]["note"]:
             print(f"{ring['protocol']}, {ring['data']}: {ring['pictures']['note']}")

@@ -38,6 +38,11 @@ class View:
     solarize: int = 256
 
 
+def central_view(image: Image) -> View:
+    """The square in the middle of an image, as it is."""
+    return View(_middle(image.shape[0], image.shape[1]))
+
+
 def draw_view(recipe: Augmentation, size: tuple[int, int], rng: np.random.Generator) -> View:
     """The parameters of a view of an image of ``size`` (height, width), from a generator of its own."""
     crop = _crop(recipe, size, rng)
@@ -64,6 +69,10 @@ def _crop(recipe: Augmentation, size: tuple[int, int], rng: np.random.Generator)
         rows, columns = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
         if 0 < rows <= height and 0 < columns <= width:
             return int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1)), rows, columns
+    return _middle(height, width)
+
+
+def _middle(height: int, width: int) -> tuple[int, int, int, int]:
     side = min(height, width)
     return (height - side) // 2, (width - side) // 2, side, side
 

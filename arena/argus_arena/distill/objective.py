@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -66,19 +66,26 @@ class Distillation(nn.Module):
 
     def loss(self, answer: Answer, targets: Answers) -> dict[str, Tensor]:
         """Weighted terms such as ``lite2 cls`` and ``lite2 patches`` against what ``aligned`` made of the answers."""
-        terms = {}
+        return {
+            key: self.teachers[name].weight * self._term(key, predicted, wanted)
+            for name, key, predicted, wanted in self.pairs(answer, targets)
+        }
+
+    def pairs(self, answer: Answer, targets: Answers) -> Iterator[tuple[str, str, Tensor, Tensor]]:
+        """Teacher, key such as ``lite2 cls``, and what the student predicts and should predict: (..., C)."""
         for name, target in targets.items():
-            weight = self.teachers[name].weight
             if answer.cls is not None and target.cls is not None:
-                terms[f"{name} cls"] = weight * cls_loss(self.adapters[f"{name} cls"](answer.cls), target.cls)
+                key = f"{name} cls"
+                yield name, key, self.adapters[key](answer.cls), target.cls
             if answer.patches is not None and target.patches is not None:
-                grid = (target.patches.shape[2], target.patches.shape[3])
-                predicted = self.adapters[f"{name} patches"](as_vectors(to_grid(answer.patches, grid)))
-                wanted = as_vectors(target.patches)
-                terms[f"{name} patches"] = weight * patch_loss(
-                    predicted, wanted, self.measure.cosine, self.measure.smooth
-                )
-        return terms
+                key, grid = f"{name} patches", (target.patches.shape[2], target.patches.shape[3])
+                predicted = self.adapters[key](as_vectors(to_grid(answer.patches, grid)))
+                yield name, key, predicted, as_vectors(target.patches)
+
+    def _term(self, key: str, predicted: Tensor, wanted: Tensor) -> Tensor:
+        if key.endswith(" cls"):
+            return cls_loss(predicted, wanted)
+        return patch_loss(predicted, wanted, self.measure.cosine, self.measure.smooth)
 
     def aligned(self, answers: Answers, student_size: int) -> dict[str, Answer]:
         """Teachers' answers on the grids where they meet those of a student that sees ``student_size`` pixels."""

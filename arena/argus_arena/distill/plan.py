@@ -34,6 +34,11 @@ class Plan:
     own_sizes: Mapping[str, int]
     seed: int
 
+    @property
+    def pairs(self) -> list[tuple[str, int]]:
+        """Every teacher with each of the sizes that it may see."""
+        return [(name, size) for name in self.stage.teachers for size in self._sizes(name)]
+
     def at(self, step: int) -> StepPlan:
         """The plan of a 0-based step."""
         whole, lots = self._draw(step)
@@ -50,8 +55,9 @@ class Plan:
         """Sizes, and a number in 0..1 for every teacher."""
         rng = np.random.default_rng([self.seed, step, SIZES])
         student = int(rng.choice(self.stage.sizes))
-        teachers = {
-            name: int(rng.choice(self.stage.teacher_sizes or (self.own_sizes[name],))) for name in self.stage.teachers
-        }
+        teachers = {name: int(rng.choice(self._sizes(name))) for name in self.stage.teachers}
         lots = rng.random(len(teachers)).tolist()
         return StepPlan(student, teachers), dict(zip(teachers, lots, strict=True))
+
+    def _sizes(self, teacher: str) -> tuple[int, ...]:
+        return self.stage.teacher_sizes or (self.own_sizes[teacher],)

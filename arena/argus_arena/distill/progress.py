@@ -23,12 +23,12 @@ class StageProgress:
         self.seconds = 0.0
         self.bar: ProgressBar | None = None
 
-    def begin(self, what: str, total: int, done: int = 0) -> None:
-        """Show a bar of some steps; another one before it is removed."""
+    def begin(self, what: str, total: int, done: int = 0, unit: str = "steps") -> None:
+        """Show a bar of some steps, or other units; another one before it is removed."""
         self.end()
         self._last, self.seconds = time.perf_counter(), 0.0
         if self.shown:
-            self.bar = ProgressBar(f"{self.stage}: {what}", total, "steps", done).__enter__()
+            self.bar = ProgressBar(f"{self.stage}: {what}", total, unit, done).__enter__()
             if done:
                 self.bar.print(f"resuming {self.stage} at step {done} of {total}")
 
@@ -45,6 +45,15 @@ class StageProgress:
             )
             loss = f"loss {self.losses['loss']:.3f} ({losses}), lr {terms['lr']:.2g}, " if terms else ""
             self.bar.update(done, f"{loss}{self.batch / self.seconds:.0f} images/s")
+
+    def count(self, done: int, note: str = "") -> None:
+        """So much is done of what is not steps."""
+        if self.bar is not None:
+            self.bar.update(done, note)
+
+    def rest(self) -> None:
+        """What went on until now was no part of the next step."""
+        self._last = time.perf_counter()
 
     def say(self, text: str) -> None:
         """A line for the reader."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -61,11 +61,13 @@ class TeacherSource(Part):
 class Images(Part):
     """Data sets and folders without labels, whose images are seen alike often; of a data set its split ``train``.
 
-    ``license`` identifies the terms of the photographs; it becomes a part of the result's licences.
+    ``license`` identifies the terms of the photographs; it becomes a part of the result's licences. Below ``store``
+    stages store their views and answers, each in a folder of its own; by default in its run folder.
     """
 
     data: tuple[str, ...] = ()
     license: str = ""
+    store: Path | None = None
 
 
 Range = tuple[float, float]
@@ -107,6 +109,22 @@ class Comparison(Part):
     adapter: int = Field(default=0, ge=0)
 
 
+class ProbeSource(Part):
+    """A data set by which backbones are compared: heads that are solved on tokens of ``train`` are scored on ``split``.
+
+    By default these are the ones of ``probes.HEADS`` for its tasks. A stage is probed at its start, every ``every``
+    steps and at its end. Images are stretched to squares of ``size`` pixels; ``images`` of each split count at most, or
+    with 0 all of them.
+    """
+
+    data: str
+    heads: tuple[str, ...] = ()
+    split: str = "val"
+    size: int = Field(default=160, gt=0)
+    every: int = Field(default=500, ge=1)
+    images: int = Field(default=500, ge=0)
+
+
 class Stage(Part):
     """A training of ``student``, a network's name, by some teachers; it begins with the result of the stage ``start``.
 
@@ -114,6 +132,9 @@ class Stage(Part):
     ``teacher_sizes``, by default its own. A step leaves a teacher out with the probability ``drop``, but never all.
     ``recipe`` has the fields of a head's recipe; ``accumulate`` divides a batch into so many passes.
     Every ``save_every`` steps what a resumed run needs is written.
+
+    With ``crops`` there are so many views of every image, and no others. The answers of teachers to them are computed
+    once and ``stored`` in that number format, unless it is ``no``.
     """
 
     name: str = Field(pattern=NAME)
@@ -125,6 +146,8 @@ class Stage(Part):
     drop: float = Field(default=0.0, ge=0, lt=1)
     accumulate: int = Field(default=1, ge=1)
     save_every: int = Field(default=500, ge=1)
+    crops: int = Field(default=0, ge=0)
+    stored: Literal["fp32", "fp16", "bf16", "int8", "no"] = "fp16"
     recipe: Recipe = Recipe()
 
 
@@ -138,6 +161,7 @@ class DistillRecipe(Part):
     images: Images = Images()
     augmentation: Augmentation = Augmentation()
     comparison: Comparison = Comparison()
+    probes: dict[Annotated[str, Field(pattern=NAME)], ProbeSource] = Field(default_factory=dict)
     stages: tuple[Stage, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from argus_arena.distill.crops import open_photographs
+from argus_arena.distill.photographs import open_photographs
+from argus_arena.distill.probes import Probe
 from argus_arena.distill.recipe import DistillRecipe, Stage
 from argus_arena.distill.stage import BACKBONE, StageRun
 from argus_arena.distributed import join_processes
@@ -28,11 +29,14 @@ def distill(
     folder = out or Path("runs") / recipe.name
     stages = recipe.stages if only is None else (recipe.stage(only),)
     results = {stage.name: folder / stage.name / BACKBONE for stage in recipe.stages}
-    photographs = open_photographs(recipe.images, open_plugins())
+    plugins = open_plugins()
+    photographs = open_photographs(recipe.images, plugins)
+    probes = [Probe(name, source, plugins) for name, source in recipe.probes.items()]
     with join_processes(device) as process:
         for number, stage in enumerate(stages):
             begin = start if number == 0 and start is not None else _start(stage, results)
-            StageRun(recipe, stage, folder / stage.name, begin, results, photographs, process, workers).run()
+            place = folder / stage.name
+            StageRun(recipe, stage, place, begin, results, photographs, process, plugins, probes, workers).run()
     return results[stages[-1].name]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,27 +12,42 @@ from typing import Any
 
 import torch
 
-from argus_arena.distill.crops import Photographs, Views
+from argus_arena.distill.fixed import FixedViews
 from argus_arena.distill.loop import StageLoop
 from argus_arena.distill.networks import backbone_of, initial_backbone, student_of
 from argus_arena.distill.objective import Distillation, Measure
 from argus_arena.distill.optimise import StudentTrial
+from argus_arena.distill.photographs import Photographs
+from argus_arena.distill.pixels import StoredViews
 from argus_arena.distill.plan import Plan
+from argus_arena.distill.probes import Probe
+from argus_arena.distill.probing import Probing
 from argus_arena.distill.progress import StageProgress
 from argus_arena.distill.provenance import provenance, result_licenses
 from argus_arena.distill.recipe import DistillRecipe, Stage
+from argus_arena.distill.record import STUDENT, StageLog
+from argus_arena.distill.stored import Store, StoreWriter
+from argus_arena.distill.sweep import sweep, sweep_sizes
 from argus_arena.distill.teachers import Teacher, load_teacher
+from argus_arena.distill.views import Views
 from argus_arena.distributed import Distributed, Interrupted
 from argus_arena.run.batches import Order
 from argus_arena.run.folder import RunFolder, versions
+from argus_arena.training.checkpoints import Values
 from argus_core.backbones import Backbone
 from argus_core.backbones.folder import write_backbone
 from argus_core.common.architecture import is_backbone_folder
-from argus_core.common.progress import finished
+from argus_core.common.files import write_json
+from argus_core.common.progress import finished, resumable
 from argus_core.errors import ArgusError
+from argus_core.plugins.hooks import Plugins
 
 BACKBONE = "backbone"
 """The folder of the result, in that of its stage."""
+SWEEP = "sweep.json"
+"""The file of the agreement with the teachers at other sizes, in the folder of its stage."""
+STORE = "stored"
+"""The folder of stored views and answers, in that of their stage."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,8 @@ class StageRun:
     results: Mapping[str, Path]
     photographs: Photographs
     process: Distributed
+    plugins: Plugins
+    probes: Sequence[Probe] = ()
     workers: int = 0
 
     def run(self) -> Path:
@@ -56,14 +73,19 @@ class StageRun:
             teachers = self._teachers()
             origin = self._origin(started, teachers)
             self._open(folder, origin)
+            self.process.barrier()  # others write into a folder that is claimed
             if is_backbone_folder(self.result):
                 if self.process.main:
                     print(f"{self.stage.name}: done before, in {self.result}")
                 return self.result
             trial = self._trial(started, teachers)
-            self._loop(trial, teachers, folder)
+            log = StageLog(folder, self.plugins, self.process.main)
+            log.begin(self.recipe, self.stage)
+            scores = self._loop(trial, teachers, folder, log)
             if self.process.main:
-                self._write(trial, teachers, origin, started)
+                self._sweep(trial, teachers)
+                self._write(trial, teachers, origin, started, scores)
+                log.finish(trial.steps, scores[STUDENT])
                 finished("backbone", self.result, time.perf_counter() - began)
         self.process.barrier()
         return self.result
@@ -96,18 +118,27 @@ class StageRun:
                 f"a batch of {batch} images does not divide among {self.process.size} processes and "
                 f"{self.stage.accumulate} passes; change stages.{self.stage.name}.recipe.batch, or give more images"
             )
-        return Order(tuple(range(len(self.photographs))), ("id",), batch, self.recipe.seed)
+        return Order(tuple(range(len(self.photographs))), self._fixed.names, batch, self.recipe.seed)
 
-    def _loop(self, trial: StudentTrial, teachers: Mapping[str, Teacher], folder: RunFolder) -> None:
+    @property
+    def _fixed(self) -> FixedViews:
+        return FixedViews(self.photographs, self.recipe.augmentation, self.recipe.seed, self.stage.crops)
+
+    def _loop(
+        self, trial: StudentTrial, teachers: Mapping[str, Teacher], folder: RunFolder, log: StageLog
+    ) -> dict[str, Values]:
         order = self._order
         plan = Plan(self.stage, {name: teacher.source.size for name, teacher in teachers.items()}, self.recipe.seed)
-        passes = self.stage.accumulate
-        views = Views(self.photographs, self.recipe.augmentation, order, plan, passes, self.process)
         progress = StageProgress(self.stage.name, trial.steps, order.batch, self.process.main)
         for line in (note for teacher in teachers.values() for note in teacher.notes):
             progress.say(line)
         try:
-            StageLoop(trial, teachers, views, folder, progress, self.workers).run(self.recipe.comparison.steps)
+            store = self._store(teachers, plan, progress)
+            views = Views(self._fixed, order, plan, self.stage.accumulate, self.process, store)
+            network = self.recipe.networks[self.stage.student]
+            probing = Probing(self.probes, network, self.folder, self.process, progress)
+            loop = StageLoop(trial, teachers, views, folder, log, probing, self.workers)
+            return loop.run(self.recipe.comparison.steps)
         except Interrupted:
             if self.process.main:
                 print(
@@ -116,6 +147,16 @@ class StageRun:
             raise KeyboardInterrupt from None
         finally:
             progress.end()
+
+    def _store(self, teachers: Mapping[str, Teacher], plan: Plan, progress: StageProgress) -> Store | None:
+        """What was stored of a stage whose views are fixed; None where teachers run at every step."""
+        if not self.stage.crops or self.stage.stored == "no":
+            return None
+        below = self.recipe.images.store
+        folder = self.folder / STORE if below is None else below / self.stage.name
+        views = StoredViews(folder / "views", self._fixed, self.stage.sizes)
+        with resumable(folder):
+            return StoreWriter(folder, views, self.stage.stored, self.process, progress).write(teachers, plan)
 
     def _origin(self, started: Backbone, teachers: Mapping[str, Teacher]) -> dict[str, Any]:
         """What decides the outcome beside the recipe: the bytes of all that it names."""
@@ -139,13 +180,31 @@ class StageRun:
         hardware = [{**self.process.hardware, "tokens": self.process.precision, "from_step": 0}]
         folder.open({**described, "record": {"hardware": hardware, "versions": versions()}}, self.stage.recipe.steps)
 
+    def _sweep(self, trial: StudentTrial, teachers: Mapping[str, Teacher]) -> None:
+        """Write the agreement at other sizes; a network that cannot take one ends with a line, not with an error."""
+        result = trial.result
+        sizes = sweep_sizes(self.stage.sizes, max(result.student.info.strides))
+        try:
+            found = sweep(result, teachers, self.photographs, sizes, self.process.device)
+        except (ArgusError, RuntimeError, AssertionError) as error:
+            print(f"no agreement at other sizes: {error}", file=sys.stderr)
+        else:
+            write_json(self.folder / SWEEP, found)
+
     def _write(
-        self, trial: StudentTrial, teachers: Mapping[str, Teacher], origin: Mapping[str, Any], started: Backbone
+        self,
+        trial: StudentTrial,
+        teachers: Mapping[str, Teacher],
+        origin: Mapping[str, Any],
+        started: Backbone,
+        scores: Mapping[str, Values],
     ) -> None:
         network = self.recipe.networks[self.stage.student]
         licenses = result_licenses(self.recipe, started.license if self._begins_with_weights else None, teachers)
         backbone = backbone_of(trial.result.student.cpu(), network, licenses.binding.id)
         record = provenance(self.recipe, self.stage, origin, teachers, licenses)
+        if self.probes:
+            record["scores"] = scores
         write_backbone(self.result, backbone, network.model, network.options, record)
         print(licenses)
 

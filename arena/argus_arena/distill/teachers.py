@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from argus_arena.distill.crops import Crops
 from argus_arena.distill.losses import Answer
 from argus_arena.distill.objective import Subject
 from argus_arena.distill.plan import StepPlan
 from argus_arena.distill.recipe import TeacherSource
 from argus_core.backbones import Backbone, load_backbone
 from argus_core.errors import ArgusError
-from argus_core.tokens import Needs
+from argus_core.tokens import Needs, Tokens
 
 NEEDS = Needs(layers=(-1,), norm=True, cls=True)
 """What a teacher is asked for: its last layer, behind its final norm."""
+
+
+Crops = Mapping[int, Tensor]
+"""Views of a batch as RGB bytes (B, 3, size, size), by size."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one pass of a step sees: views, and by name the tokens of the teachers that need not look at them."""
+
+    crops: Crops
+    tokens: Mapping[str, Tokens]
+
+    def to(self, device: torch.device) -> Seen:
+        """The same on ``device``."""
+        crops = {size: pixels.to(device, non_blocking=True) for size, pixels in self.crops.items()}
+        return Seen(crops, {name: tokens.to(device) for name, tokens in self.tokens.items()})
 
 
 class Teacher:
@@ -48,11 +66,15 @@ class Teacher:
             f"teachers.{self.name}.cls = false leaves it out"
         ]
 
-    def answer(self, crops: Crops, size: int, step: int) -> Answer:
-        """CLS (B, C) and patches (B, C, h, w) of the views of one size; raises ArgusError for values like NaN."""
-        images = crops[size].to(self.backbone.device, non_blocking=True)
-        features = self.backbone(images, NEEDS).features(NEEDS)
-        cls, patches = features.cls[0], features.map
+    def answer(self, seen: Seen, size: int, step: int) -> Answer:
+        """CLS (B, C) and patches (B, C, h, w) of the views of one size; raises ArgusError for values like NaN.
+
+        Answers that were stored are taken as they are, and the backbone does not run.
+        """
+        tokens = seen.tokens[self.name] if self.name in seen.tokens else self.backbone(seen.crops[size], NEEDS)
+        features = tokens.features(NEEDS)
+        # In one order of memory, whether they were stored or not, so that later sums round alike.
+        cls, patches = features.cls[0], features.map.contiguous(memory_format=torch.channels_last)
         sound = cls.isfinite().all(1) & patches.isfinite().flatten(1).all(1)
         if not sound.all():
             bad = int((~sound).sum())
@@ -64,9 +86,9 @@ class Teacher:
         return Answer(cls, patches)
 
 
-def answers_of(teachers: Mapping[str, Teacher], crops: Crops, plan: StepPlan, step: int) -> dict[str, Answer]:
+def answers_of(teachers: Mapping[str, Teacher], seen: Seen, plan: StepPlan, step: int) -> dict[str, Answer]:
     """What the teachers of a step say of a batch."""
-    return {name: teachers[name].answer(crops, size, step) for name, size in plan.teachers.items()}
+    return {name: teachers[name].answer(seen, size, step) for name, size in plan.teachers.items()}
 
 
 def load_teacher(name: str, source: TeacherSource, results: Mapping[str, Path], device: torch.device) -> Teacher:

@@ -90,7 +90,7 @@ def curves(standing: Standing) -> list[dict[str, Any]]:
         loss = [(line["epoch"], line["loss"]) for line in lines if "loss" in line]
         scores = [(line["epoch"], line["eval"].get(row["primary"])) for line in lines if "eval" in line]
         if lines:
-            by_seed.append({"seed": row.get("seed"), "loss": _thinned(loss), "score": _thinned(scores)})
+            by_seed.append({"seed": row.get("seed"), "loss": thinned(loss), "score": thinned(scores)})
     return by_seed
 
 
@@ -116,7 +116,8 @@ def _parsed(text: str) -> Mapping[str, Any]:
     return line if isinstance(line, dict) and "epoch" in line else {}
 
 
-def _thinned(points: list[tuple[float, float | None]]) -> Curve:
+def thinned(points: list[tuple[float, float | None]]) -> Curve:
+    """At most ``MOST`` of the points that have a value."""
     known = [(at, value) for at, value in points if value is not None]
     stride = max(1, -(-len(known) // MOST))
     return known[::-1][::stride][::-1]

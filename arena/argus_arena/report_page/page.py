@@ -18,13 +18,17 @@ from argus_arena.leaderboard.standings import Standing, rankings, read_rows
 from argus_arena.report_page.collect import ring_values
 from argus_arena.report_page.look import look
 from argus_arena.report_page.pictures import disagreements, predictions
+from argus_arena.report_page.stages import stage_values
 from argus_core.common.files import read_json, write_text
 from argus_core.common.folders import claim_file
 from argus_core.errors import ArgusError
 from argus_core.tasks.detect import Detect
 
 TITLE = "Comparison of heads"
-SCRIPTS = ("nodes.js", "tables.js", "axes.js", "scatter.js", "curves.js", "pictures.js", "page.js")
+DISTILLATION = "Distillation"
+SHARED = ("nodes.js", "axes.js", "lines.js", "pictures.js", "card.js")
+SCRIPTS = (*SHARED, "tables.js", "scatter.js", "curves.js", "page.js")
+STAGE_SCRIPTS = (*SHARED, "stages.js")
 
 
 def write_report(
@@ -55,9 +59,18 @@ def write_report(
     return values
 
 
-def fill(values: Mapping[str, Any]) -> str:
+def write_stages(folders: Sequence[Path], out: Path, images: int = 8, device: str | None = None) -> dict[str, Any]:
+    """Write a page about the stages of distillations, with ``images`` photographs of each; returns what is on it."""
+    claim_file(out, _is_page, "report of the arena")
+    stages = [stage_values(folder, images, device) for folder in folders]
+    values = {"title": DISTILLATION, "version": version("argus-perception"), "rings": [], "stages": stages}
+    write_text(out, fill(values, STAGE_SCRIPTS))
+    return values
+
+
+def fill(values: Mapping[str, Any], scripts: Sequence[str] = SCRIPTS) -> str:
     """The text of the page; nothing in ``values`` can end the block of data that holds it."""
-    style, script = _part("style.css"), "\n".join(map(_part, SCRIPTS))
+    style, script = _part("style.css"), "\n".join(map(_part, scripts))
     data = json.dumps(values, allow_nan=False, separators=(",", ":"))
     for sign in "<>&":
         data = data.replace(sign, f"\\u{ord(sign):04x}")
@@ -72,7 +85,8 @@ def fill(values: Mapping[str, Any]) -> str:
 def _is_page(file: Path) -> bool:
     """Whether a file is a report of the arena."""
     with file.open("rb") as stream:
-        return f"<title>{TITLE}</title>".encode() in stream.read(4096)
+        start = stream.read(4096)
+    return any(f"<title>{title}</title>".encode() in start for title in (TITLE, DISTILLATION))
 
 
 def _ring(standings: Sequence[Standing], images: int, threshold: float, device: str | None) -> dict[str, Any]:

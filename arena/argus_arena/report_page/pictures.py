@@ -94,8 +94,8 @@ def _truth(results: Predictions, index: int) -> dict[str, str]:
     if isinstance(task, Detect):
         boxes = replace(truth, boxes=truth.boxes * (size[0] / image.shape[0]))
         note = counted(len(truth.labels), "object")
-        return _tile("truth", note, draw_boxes(resized(image, size), boxes, task.classes))
-    return _tile("truth", "", _painted(task, image, truth, size))
+        return tile("truth", note, draw_boxes(resized(image, size), boxes, task.classes))
+    return tile("truth", "", _painted(task, image, truth, size))
 
 
 def _painted(task: Task, image: Pixels, truth: Any, size: tuple[int, int]) -> Pixels:
@@ -114,12 +114,12 @@ def _answers(results: Predictions, index: int) -> list[dict[str, str]]:
     by_head = results.predictions[index]
     if not isinstance(results.task, Detect):
         drawn = {name: results.task.result(by_head[name], image).tile(_size(image)) for name in results.heads}
-        return [_tile(name, "", picture) for name, picture in drawn.items()]
+        return [tile(name, "", picture) for name, picture in drawn.items()]
     tiles = []
     for name in results.heads:
         detections = by_head[name]
         picture = _boxes(image, detections, results.task.classes)
-        tiles.append(_tile(name, _hits(detections, results.split.truth(index, "detect")), picture))
+        tiles.append(tile(name, _hits(detections, results.split.truth(index, "detect")), picture))
     return tiles
 
 
@@ -146,7 +146,7 @@ def _differences(results: Predictions, index: int, pair: tuple[str, str]) -> lis
     for name, detections, both in zip(pair, (one, other), matched(one, other), strict=True):
         alone = _some(detections, ~both)
         note = f"alone: {_listed(alone, classes)}; with the other: {int(both.sum())}"
-        tiles.append(_tile(name, note, _boxes(image, alone, classes, _some(detections, both))))
+        tiles.append(tile(name, note, _boxes(image, alone, classes, _some(detections, both))))
     return tiles
 
 
@@ -173,7 +173,8 @@ def _size(image: Pixels) -> tuple[int, int]:
     return max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))
 
 
-def _tile(title: str, note: str, picture: Pixels) -> dict[str, str]:
+def tile(title: str, note: str, picture: Pixels) -> dict[str, str]:
+    """A picture with its title, as the page shows it."""
     out = io.BytesIO()
     Image.fromarray(picture).save(out, format="JPEG", quality=82)
     return {"title": title, "note": note, "src": f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"}

@@ -13,7 +13,7 @@ from distill_help import small_recipe
 from argus_arena.distill.augment import View, draw_view, render_view
 from argus_arena.distill.plan import Plan, StepPlan
 from argus_arena.distill.recipe import Augmentation, Stage, TeacherSource, bundled_recipes, read_recipe
-from argus_arena.distill.teachers import NEEDS, Teacher, answers_of
+from argus_arena.distill.teachers import NEEDS, Seen, Teacher, answers_of
 from argus_core import load_backbone
 from argus_core.backbones.timm_models import build, wrap
 from argus_core.errors import ArgusError
@@ -106,7 +106,7 @@ def test_each_teacher_normalises_pixels_as_it_was_trained():
     for mean, std in ((0.5, 0.5), (0.2, 0.9)):
         here = teacher(mean, std)
         expected = here.backbone((images / 255 - mean) / std, NEEDS).features(NEEDS)
-        answer = here.answer({32: images}, 32, 0)
+        answer = here.answer(Seen({32: images}, {}), 32, 0)
         torch.testing.assert_close(answer.cls, expected.cls[0])
         torch.testing.assert_close(answer.patches, expected.map)
         answers.append(answer.cls)
@@ -116,9 +116,9 @@ def test_each_teacher_normalises_pixels_as_it_was_trained():
 def test_a_teacher_whose_answer_is_not_finite_is_named():
     sound, broken = teacher(0.5, 0.5), teacher(0.5, 0.5)
     next(broken.backbone.model.parameters()).data.fill_(float("nan"))
-    crops = {32: torch.zeros(3, 3, 32, 32, dtype=torch.uint8)}
+    seen = Seen({32: torch.zeros(3, 3, 32, 32, dtype=torch.uint8)}, {})
     with pytest.raises(ArgusError, match=r"teacher t \(t\) gave values that are not finite on 3 of 3 images at step 8"):
-        answers_of({"sound": sound, "broken": broken}, crops, StepPlan(32, {"sound": 32, "broken": 32}), 8)
+        answers_of({"sound": sound, "broken": broken}, seen, StepPlan(32, {"sound": 32, "broken": 32}), 8)
 
 
 def test_a_teacher_without_class_token_is_told():
