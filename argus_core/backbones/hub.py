@@ -28,12 +28,12 @@ def published_weights(name: str, official: str = "") -> Path:
     """
     repository = published_id(name)
     if not repository:
-        raise ArgusError(f"timm publishes no weights of {name}; give a file with --weights PATH")
+        raise ArgusError(f"timm publishes no weights of {name}; give a file with --weights PATH (in a recipe: weights)")
     try:
         return fetch(repository, _FILE)
     except HubError as error:
         either = f"{official} or " if official else ""
         raise ArgusError(
             f"the weights are not on this machine, and {error}; fetch {either}{_FILE} from "
-            f"{repository} on the Hugging Face hub and point to the file with --weights PATH"
+            f"{repository} on the Hugging Face hub and point to the file with --weights PATH (in a recipe: weights)"
         ) from error

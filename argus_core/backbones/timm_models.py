@@ -34,8 +34,7 @@ def timm_backbone(
     ``mean`` and ``std`` default to those of the published weights, ``license`` to theirs, or to ``unknown`` for a local
     file. ``model_options`` such as ``pad_type="same"`` go to the network.
     """
-    if not timm.is_model(name):
-        raise unknown("timm model", name.split(".")[0], timm.list_models())
+    _check_known(name)  # before weights are looked for
     if weights is None:
         model = build(name, published_weights(name), **model_options)
     else:
@@ -47,6 +46,7 @@ def timm_backbone(
 
 def build(name: str, weights: Path | None = None, **options: Any) -> nn.Module:
     """A timm network without classifier, with dynamic input size if it supports that, and published ``weights``."""
+    _check_known(name)
     options = {"num_classes": 0, **options}
     if weights is not None:
         # Some models are published as JAX arrays, and older timm expects these of any file of such a model.
@@ -94,6 +94,11 @@ def feature_info(model: nn.Module, name: str) -> FeatureInfo:
         tuple(int(stage["reduction"]) for stage in stages),
         prefix,
     )
+
+
+def _check_known(name: str) -> None:
+    if not timm.is_model(name):
+        raise unknown("timm model", name.split(".")[0], timm.list_models())
 
 
 def _create(name: str, options: dict[str, Any]) -> nn.Module:

@@ -45,6 +45,6 @@ def check_space(path: Path, needed: int) -> None:
     free = free_bytes(path)
     if free is not None and free < needed * _MARGIN:
         raise ArgusError(
-            f"{path} has {free / 1e9:.2f} GB free; the cache needs about {needed / 1e9:.2f} GB and a margin of 15%. "
-            "Free space, cache fewer layers or views, or store int8"
+            f"{path} has {free / 1e9:.2f} GB free; about {needed / 1e9:.2f} GB are needed, and a margin of 15%. "
+            "Free space, or store less: fewer layers, views or crops, or int8"
         )

@@ -101,7 +101,8 @@ def _unknown_data(spec: str, openers: Mapping[str, Opener], plugins: Plugins) ->
     if os.sep in name or Path(name).suffix:
         return ArgusError(f"there is no file or folder {spec.split(',')[0]}")
     failed = f"; plugins that failed: {', '.join(plugins.failed)}; see arena plugins" if plugins.failed else ""
-    return ArgusError(f"{unknown('data set', name, openers)}{failed}")
+    missing = "" if ":" in spec else f"; there is no file or folder {spec.split(',')[0]} either"
+    return ArgusError(f"{unknown('data set', name, openers)}{missing}{failed}")
 
 
 def split_of(data: DataSet, name: str) -> Split:

@@ -149,7 +149,7 @@ class ClosedFormDetector(DenseHead):
         with full_precision(x.device):
             told = F.conv2d(x, self.weight, self.bias, padding=WINDOW // 2)
         shift, sides = told.flatten(2).transpose(1, 2).split(2, dim=2)
-        return around(points.xy + shift * self.taps.stride, sides.clamp(0, REACH).exp())
+        return around(points.xy + shift * self.taps.stride, sides.clamp(0.0, REACH).exp())
 
     def _regions(self, x: Tensor, boxes: Tensor) -> Tensor:
         return region_points(x[:, :REGION], boxes, self.taps.stride)

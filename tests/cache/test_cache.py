@@ -345,7 +345,7 @@ def test_a_disk_too_small_is_refused_with_both_numbers(tmp_path, monkeypatch):
         if fits:
             write(tmp_path)
         else:
-            with pytest.raises(ArgusError, match=r"has 0\.00 GB free; the cache needs about 0\.00 GB"):
+            with pytest.raises(ArgusError, match=r"has 0\.00 GB free; about 0\.00 GB are needed"):
                 write(tmp_path)
             assert not list(tmp_path.rglob("0*"))
 

@@ -68,6 +68,7 @@ def heads_for(info, *names):
         "logs": ("depth.ridge", Depth(), {"layers": layers}),
         "metres": ("depth.linear", Depth(), {"bins": 16}),
         "boxes": ("detect.fcos", Detect(classes=("cat", "dog")), {"width": 8, "depth": 1, "pyramid": "slim"}),
+        "things": ("detect.closed_form", Detect(classes=("cat", "dog")), {"size": 8}),
         "places": ("correspond.match", Correspond(), {"size": 256}),
     }
     heads = {}
@@ -80,6 +81,11 @@ def heads_for(info, *names):
     for name in {"solved", "cells", "logs"} & heads.keys():
         for buffer in (heads[name].weight, heads[name].bias):
             buffer.copy_(0.3 * torch.randn_like(buffer))
+    for name in {"things"} & heads.keys():
+        for buffer in (heads[name].project, heads[name].weight, heads[name].region_weight, heads[name].region_bias):
+            buffer.copy_(0.1 * torch.randn_like(buffer))
+        heads[name].bias.copy_(torch.tensor([0.1, -0.2, 3.0, 3.5]))  # sides of 20 to 30 px
+        heads[name].region_bias[3] = 0.5  # overlaps that differ: equal ones would have any order
     if "near" in heads:
         heads["near"].prototypes.copy_(torch.randn_like(heads["near"].prototypes))
     if "alike" in heads:
@@ -211,7 +217,7 @@ def test_an_extent_of_nothing_means_the_whole_canvas(exported):
 def test_learned_positions_and_neighbours_export(tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    argus = small_argus(learned(), "alike", "metres", "solved", "logs")
+    argus = small_argus(learned(), "alike", "metres", "solved", "logs", "things")
     checked(argus.export_onnx(tmp_path), argus.heads)
 
 

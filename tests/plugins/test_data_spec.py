@@ -54,6 +54,8 @@ def test_a_folder_that_is_missing_is_told_as_such(tmp_path):
         open_data(f"{tmp_path}/none", Opened())
     with pytest.raises(ArgusError, match=r"there is no file or folder pets\.csv"):
         open_data("pets.csv,limit=2", Opened())
+    with pytest.raises(ArgusError, match=r"unknown data set 'pets.*there is no file or folder pets either"):
+        open_data("pets,limit=2", Opened())
 
 
 def opening(opener):

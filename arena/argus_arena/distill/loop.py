@@ -83,7 +83,7 @@ class StageLoop:
                 terms = self.trial.learn(step, self._pairs(parts, step), len(parts))
                 self._check(terms, step)
                 self.progress.step(step + 1, terms)
-                self.log.losses(step + 1, terms)
+                self.log.losses(step + 1, self.trial.steps, terms)
                 if self.probing.due(step + 1, self.trial.steps):
                     batches.settle()
                     self._probe(step + 1, teachers)

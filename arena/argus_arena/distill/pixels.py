@@ -57,7 +57,8 @@ class StoredViews:
         self.folder.mkdir(parents=True, exist_ok=True)
         create_exclusive(self._record, sealed(self._identity))
         check_matches(self.folder, read_sealed(self._record), self._identity, exact=True)
-        check_space(self.folder, sum(not self._path(number).is_file() for number in self._shards) * self._shard_bytes)
+        missing = sum(len(self._images(number)) for number in self._shards if not self._path(number).is_file())
+        check_space(self.folder, missing * self._image_bytes)
         with ThreadPoolExecutor(threads) as pool:
             for number in self._shards[process.rank :: process.size]:
                 if not self._path(number).is_file():
@@ -97,10 +98,6 @@ class StoredViews:
     @property
     def _image_bytes(self) -> int:
         return self.fixed.count * sum(3 * size * size for size in self.sizes)
-
-    @property
-    def _shard_bytes(self) -> int:
-        return self.shard * self._image_bytes
 
     @property
     def _shards(self) -> range:

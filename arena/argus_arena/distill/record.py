@@ -27,9 +27,9 @@ class StageLog:
         values = recipe.model_dump(mode="json", include={"name", "seed", "augmentation", "comparison", "images"})
         self._tell("arena_started", config={"heads": {STUDENT: stage.model_dump(mode="json")}, "request": values})
 
-    def losses(self, done: int, terms: Mapping[str, float]) -> None:
-        """The terms of a step's loss, now and then."""
-        if done == 1 or done % LOG_EVERY == 0:
+    def losses(self, done: int, steps: int, terms: Mapping[str, float]) -> None:
+        """The terms of a step's loss, now and then; those of the first and the last of all steps always."""
+        if done in (1, steps) or done % LOG_EVERY == 0:
             self._line(done, terms)
 
     def scores(self, done: int, weights: str, scores: Values) -> None:

@@ -35,6 +35,7 @@ from argus_arena.run.batches import Order
 from argus_arena.run.folder import RunFolder, versions
 from argus_arena.training.checkpoints import Values
 from argus_core.backbones import Backbone
+from argus_core.backbones.base import check_grid
 from argus_core.backbones.folder import write_backbone
 from argus_core.common.architecture import is_backbone_folder
 from argus_core.common.files import write_json
@@ -71,6 +72,7 @@ class StageRun:
         with folder.locked() if self.process.main else nullcontext():
             started = initial_backbone(self.recipe.networks[self.stage.student], self.start, self.recipe.seed)
             teachers = self._teachers()
+            self._check_sizes(started, teachers)
             origin = self._origin(started, teachers)
             self._open(folder, origin)
             self.process.barrier()  # others write into a folder that is claimed
@@ -101,6 +103,19 @@ class StageRun:
             name: load_teacher(name, self.recipe.teachers[name], self.results, device) for name in self.stage.teachers
         }
 
+    def _check_sizes(self, started: Backbone, teachers: Mapping[str, Teacher]) -> None:
+        """Raise ArgusError for a size that does not divide into the cells of who sees it."""
+        seen = [("stages." + self.stage.name, started, size) for size in self.stage.sizes]
+        seen += [(f"teachers.{name}", teachers[name].backbone, size) for name, size in self._plan(teachers).pairs]
+        for place, backbone, size in seen:
+            try:
+                check_grid((size, size), max(backbone.info.strides))
+            except ArgusError as error:
+                raise ArgusError(f"{place}: {error}") from None
+
+    def _plan(self, teachers: Mapping[str, Teacher]) -> Plan:
+        return Plan(self.stage, {name: teacher.source.size for name, teacher in teachers.items()}, self.recipe.seed)
+
     def _trial(self, started: Backbone, teachers: Mapping[str, Teacher]) -> StudentTrial:
         comparison = self.recipe.comparison
         measure = Measure(comparison.cosine, comparison.smooth, comparison.normalize, comparison.grid)
@@ -127,8 +142,7 @@ class StageRun:
     def _loop(
         self, trial: StudentTrial, teachers: Mapping[str, Teacher], folder: RunFolder, log: StageLog
     ) -> dict[str, Values]:
-        order = self._order
-        plan = Plan(self.stage, {name: teacher.source.size for name, teacher in teachers.items()}, self.recipe.seed)
+        order, plan = self._order, self._plan(teachers)
         progress = StageProgress(self.stage.name, trial.steps, order.batch, self.process.main)
         for line in (note for teacher in teachers.values() for note in teacher.notes):
             progress.say(line)

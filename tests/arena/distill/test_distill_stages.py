@@ -149,6 +149,20 @@ def test_a_bad_image_and_a_batch_that_does_not_divide_are_told(tmp_path):
         small_recipe(tmp_path, stages__proxy__accumulate=3)
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"stages__proxy__sizes": [33]}, r"stages\.proxy: an input of 33 x 33 px .* use 32 x 32 or 48 x 48"),
+        ({"teachers__wider__size": 40}, r"teachers\.wider: an input of 40 x 40 px"),
+        ({"networks__proxy__model": "vit_tine"}, "unknown timm model 'vit_tine'; did you mean"),
+    ],
+)
+def test_sizes_and_networks_are_checked_before_anything_is_stored(tmp_path, changes, told):
+    with pytest.raises(ArgusError, match=told):
+        proxy(tmp_path, "run", stages__proxy__crops=2, **changes)
+    assert not (tmp_path / "run" / "proxy" / "stored").exists()
+
+
 def test_a_student_that_diverges_is_told(tmp_path):
     with pytest.raises(ArgusError, match=r"wide patches.*not finite at step [1-9].*smaller lr"):
         proxy(tmp_path, "run", stages__proxy__recipe__lr=1e30, stages__proxy__recipe__clip=0)
