@@ -73,8 +73,16 @@ class DataSet:
         """The cache below ``caches``, made if there is none."""
         folder = caches / self.name
         if not (folder / "val" / "manifest.json").is_file():
-            arena("cache", "--data", self.data(root), "--out", str(folder), *backbone, *self.caching)
+            arena("cache", "--data", self.data(root), "--out", str(folder), *self._asked(backbone), *self.caching)
         return folder
+
+    def _asked(self, backbone: Sequence[str]) -> list[str]:
+        """The options without ``--layers`` where no maps are cached: CLS is that of the last layer."""
+        options = list(backbone)
+        if "--no-maps" in self.caching and "--layers" in options:
+            at = options.index("--layers")
+            del options[at : at + 2]
+        return options
 
 
 MAPS = ("--views", "id,hflip")
