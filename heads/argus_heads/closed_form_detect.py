@@ -205,11 +205,15 @@ def cell_windows(x: Tensor) -> Tensor:
 def region_points(x: Tensor, boxes: Tensor, stride: int) -> Tensor:
     """(B, N, C 3 3) a map (B, C, h, w) between its cells, at the middles of the ninths of enlarged boxes (B, N, 4)."""
     parts = ((torch.arange(GRID, device=x.device) + 0.5) / GRID - 0.5) * ENLARGED  # of the sides
-    offsets = torch.stack(torch.meshgrid(parts, parts, indexing="xy"), dim=2).flatten(0, 1)
-    places = centres(boxes)[..., None, :] + sides(boxes)[..., None, :] * offsets  # (B, N, 9, 2) px
+    places = centres(boxes)[..., None, :] + sides(boxes)[..., None, :] * pairs(parts)  # (B, N, 9, 2) px
     shares = torch.stack([places[..., 0] / (x.shape[3] * stride), places[..., 1] / (x.shape[2] * stride)], dim=-1)
     values = F.grid_sample(x, 2 * shares - 1, align_corners=False)  # (B, C, N, 9)
     return values.transpose(1, 2).flatten(2)
+
+
+def pairs(values: Tensor) -> Tensor:
+    """(n * n, 2) all pairs of n values, of which the first changes fastest."""
+    return torch.stack(torch.meshgrid(values, values, indexing="xy"), dim=2).flatten(0, 1)
 
 
 def around(centre: Tensor, sides: Tensor) -> Tensor:
@@ -231,8 +235,7 @@ def corrected(boxes: Tensor, correction: Tensor) -> Tensor:
 
 def shaken(boxes: Tensor, columns: int) -> Tensor:
     """Boxes (B, N, 4) of a grid's cells, each moved and resized by up to ``SHAKE`` in a pattern of 81 ways."""
-    step = SHAKE * torch.tensor([-1.0, 0.0, 1.0], device=boxes.device)
-    steps = torch.stack(torch.meshgrid(step, step, indexing="xy"), dim=2).flatten(0, 1)
+    steps = pairs(SHAKE * torch.tensor([-1.0, 0.0, 1.0], device=boxes.device))
     cells = torch.arange(boxes.shape[1], device=boxes.device)
     place = 4 * (cells // columns) + cells % columns  # neighbours differ
     return corrected(boxes, torch.cat([steps[place % 9], steps[(5 * place + 2 * (place // 9)) % 9]], dim=1))
@@ -244,10 +247,15 @@ def teaching(targets: Sequence[BoxTarget], points: Points, extent: Tensor) -> Te
     return points.within(extent) & ~torch.stack(crowds)
 
 
+def true_boxes(target: BoxTarget) -> Tensor:
+    """(G + 1, 4) the boxes that are no crowds, and one far from every cell, which stands for an image without any."""
+    boxes = target.boxes[~target.crowd]
+    return torch.cat([boxes, boxes.new_full((1, 4), -1e6)])
+
+
 def near_boxes(target: BoxTarget, points: Points, stride: int) -> tuple[Tensor, Tensor]:
     """(N,) the cells near an object, and (N, 4) the shift of its centre in strides and the logarithms of its sides."""
-    # A last box, which no cell is near to, stands for an image without objects.
-    boxes = torch.cat([target.boxes[~target.crowd], target.boxes.new_full((1, 4), -1e6)])
+    boxes = true_boxes(target)
     apart = centres(boxes) - points.xy[:, None]  # (N, G, 2)
     score = (-(apart / sides(boxes)).square().sum(dim=2) / (2 * WIDTH**2)).exp()
     holds = apart.abs().amax(dim=2) <= stride / 2  # the cell of a centre belongs to that box, however small
@@ -258,7 +266,7 @@ def near_boxes(target: BoxTarget, points: Points, stride: int) -> tuple[Tensor, 
 
 def overlaps(target: BoxTarget, proposals: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
     """(N,) the class that each proposal (N, 4) shows, K for background, (N,) its overlap, and (N, 4) its correction."""
-    boxes = torch.cat([target.boxes[~target.crowd], proposals.new_full((1, 4), -1e6)])
+    boxes = true_boxes(target)
     labels = torch.cat([target.labels[~target.crowd], target.labels.new_tensor([classes])])
     overlap, owner = paired_iou(proposals[:, None], boxes).max(dim=1)
     own, wanted = sides(proposals), boxes[owner]

@@ -81,11 +81,12 @@ def heads_for(info, *names):
     for name in {"solved", "cells", "logs"} & heads.keys():
         for buffer in (heads[name].weight, heads[name].bias):
             buffer.copy_(0.3 * torch.randn_like(buffer))
-    for name in {"things"} & heads.keys():
-        for buffer in (heads[name].project, heads[name].weight, heads[name].region_weight, heads[name].region_bias):
+    if "things" in heads:
+        things = heads["things"]
+        for buffer in (things.project, things.weight, things.region_weight, things.region_bias):
             buffer.copy_(0.1 * torch.randn_like(buffer))
-        heads[name].bias.copy_(torch.tensor([0.1, -0.2, 3.0, 3.5]))  # sides of 20 to 30 px
-        heads[name].region_bias[3] = 0.5  # overlaps that differ: equal ones would have any order
+        things.bias.copy_(torch.tensor([0.1, -0.2, 3.0, 3.5]))  # sides of 20 to 30 px
+        things.region_bias[3] = 0.5  # overlaps that differ: equal ones would have any order
     if "near" in heads:
         heads["near"].prototypes.copy_(torch.randn_like(heads["near"].prototypes))
     if "alike" in heads:
