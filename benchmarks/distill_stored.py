@@ -46,6 +46,7 @@ def settings(case: Mapping[str, Any], data: Path, stored: str, options: argparse
     stage = f"stages.{case['stage']}"
     return {
         "teachers.vit.weights": str(weights),
+        "teachers.lite0": {"backbone": "lite0", "size": 192},
         "networks.proxy.weights": str(weights),
         "comparison.steps": 4,
         f"{stage}.teachers": case["teachers"],

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,8 @@ from argus_core.errors import ArgusError
 from argus_core.nn import computes_bf16, without_tf32
 from argus_core.tokens import FeatureInfo, FinalNorm, Needs, PlacedTokens, Tokens, cell_mask
 
-Precision = Literal["auto", "fp32"]
-"""``fp32``, or ``auto``: half precision on devices that are faster with it."""
+Precision = Literal["auto", "bf16", "fp32"]
+"""``fp32``; ``auto``, bf16 on GPUs that support it; or ``bf16`` anywhere, such as on a CPU with matrix units for it."""
 Triple = tuple[float, float, float]
 Rendered = tuple[npt.NDArray[np.uint8], Placement]
 """A canvas (H, W, 3) of RGB bytes, and where the image lies on it."""
@@ -34,9 +34,9 @@ class Backbone(nn.Module):
 
     ``model`` must have timm's ``forward_intermediates``. ``weights_sha256`` covers every tensor that affects the
     output, ``license`` identifies the terms of the weights. ``precision`` "auto" means bf16 autocast on GPUs that
-    support it; "fp32" is plain float32, without TF32. ``options`` are those of the factory, besides the weights, and
-    ``file`` is where these came from if it was not the factory's choice. ``rounded_from`` is the sha256 that weights
-    had before they were rounded for storage.
+    support it, "bf16" asks for it on any device; "fp32" is plain float32, without TF32. ``options`` are those of the
+    factory, besides the weights, and ``file`` is where these came from if it was not the factory's choice.
+    ``rounded_from`` is the sha256 that weights had before they were rounded for storage.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.training = False
-        if precision not in ("auto", "fp32"):
-            raise ArgusError(f"precision {precision!r} is not one of auto, fp32")
+        if precision not in get_args(Precision):
+            raise ArgusError(f"precision {precision!r} is not one of {', '.join(get_args(Precision))}")
         self.model = model.eval().requires_grad_(False)
         self.info, self.name, self.mean, self.std = info, name, mean, std
-        self.license, self._low = license, precision == "auto"
+        self.license, self._asked = license, precision
         self.options: dict[str, Any] = {}
         self.file: Path | None = None
         self.rounded_from: str | None = None
@@ -71,7 +71,8 @@ class Backbone(nn.Module):
     @property
     def precision(self) -> str:
         """The precision on the current device: ``bf16`` or ``fp32``."""
-        return "bf16" if self._low and computes_bf16(self.device) else "fp32"
+        low = self._asked == "bf16" or (self._asked == "auto" and computes_bf16(self.device))
+        return "bf16" if low else "fp32"
 
     @property
     def device(self) -> torch.device:

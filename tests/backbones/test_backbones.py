@@ -155,6 +155,15 @@ def test_cpu_stays_float32_under_autocast(tiny):
         load_backbone("tiny", precision="fp8")
 
 
+def test_bf16_can_be_asked_for_on_any_device():
+    exact, low = (load_backbone("tiny", precision=precision) for precision in ("fp32", "bf16"))
+    assert (load_backbone("tiny").precision, exact.precision, low.precision) == ("fp32", "fp32", "bf16")
+    images = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+    one, two = (backbone(images, Needs(cls=True)).features(Needs(cls=True)).map for backbone in (exact, low))
+    assert not torch.equal(one, two)
+    assert torch.nn.functional.cosine_similarity(one, two, dim=1).min() > 0.99
+
+
 def test_rope_periods_survive_changes_of_dtype(tiny):
     backbone = load_backbone("tiny")
     own = backbone.model.rope._compute_periods()

@@ -19,11 +19,10 @@ FIXED = 2
 
 @dataclass(frozen=True)
 class FixedViews:
-    """``count`` views of every photograph, a function of seed, image and number; none if ``count`` is 0."""
+    """``count`` views of every photograph, a function of augmentation, image and number; none if ``count`` is 0."""
 
     photographs: Photographs
     augmentation: Augmentation
-    seed: int
     count: int
 
     @property
@@ -33,14 +32,13 @@ class FixedViews:
 
     def draw(self, index: int, number: int, image: Image) -> View:
         """The parameters of a view of the photograph ``index``, whose pixels are given."""
-        rng = np.random.default_rng([self.seed, index, FIXED, number])
+        rng = np.random.default_rng([self.augmentation.seed, index, FIXED, number])
         return draw_view(self.augmentation, (image.shape[0], image.shape[1]), rng)
 
     @property
     def identity(self) -> dict[str, Any]:
         """What decides all views, beside the bytes of the photographs, as plain JSON values."""
         return {
-            "seed": self.seed,
             "augmentation": self.augmentation.model_dump(mode="json"),
             "crops": self.count,
             "images": len(self.photographs),

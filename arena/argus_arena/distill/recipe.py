@@ -78,9 +78,11 @@ class Augmentation(Part):
 
     Colours vary by up to a share of ``brightness``, ``contrast`` and ``saturation``, and ``hue`` of the colour circle.
     ``blur`` is the deviation in pixels of an image of 256 pixels. Numbers called after an operation with ``_p`` are the
-    probability of it.
+    probability of it. Views that are drawn once depend on ``seed`` alone, whatever that of the recipe, so that runs of
+    several seeds can share what they store.
     """
 
+    seed: int = 0
     area: Range = (0.32, 1.0)
     aspect: Range = (0.75, 4 / 3)
     flip_p: float = Field(default=0.5, ge=0, le=1)

@@ -137,7 +137,7 @@ class StageRun:
 
     @property
     def _fixed(self) -> FixedViews:
-        return FixedViews(self.photographs, self.recipe.augmentation, self.recipe.seed, self.stage.crops)
+        return FixedViews(self.photographs, self.recipe.augmentation, self.stage.crops)
 
     def _loop(
         self, trial: StudentTrial, teachers: Mapping[str, Teacher], folder: RunFolder, log: StageLog
