@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from argus_arena.distill.optimise import StudentTrial
-from argus_arena.distill.recipe import read_recipe
+from argus_arena.distill.reading import read_recipe
 from argus_arena.distill.run import distill
 
 GOAL = 4.0

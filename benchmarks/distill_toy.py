@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from argus_arena.distill.recipe import read_recipe
+from argus_arena.distill.reading import read_recipe
 from argus_arena.distill.run import distill
 
 PHOTOGRAPHS = ("images:{}/unlabelled,images=.", "folder:{}/imagenette160", "coco:{}/coco256", "coco:{}/coco_plus")

@@ -76,8 +76,18 @@ def fingerprint(backbone: Backbone, split: Split, spec: CacheSpec) -> dict[str, 
     }
 
 
+class CacheMismatch(ArgusError):
+    """A cache, or what is stored like one, was made for something else: ``field`` is ``cached``, and not ``wanted``."""
+
+    def __init__(self, path: Path, field: str, cached: object, wanted: object, remedy: str) -> None:
+        super().__init__(
+            f"the cache {path} does not fit: its {field} is {cached!r}, this run's is {wanted!r}; {remedy}"
+        )
+        self.path, self.field, self.cached, self.wanted = path, field, cached, wanted
+
+
 def check_matches(path: Path, cached: Mapping[str, Any], wanted: Mapping[str, Any], exact: bool = False) -> None:
-    """Raise ArgusError naming the first field of ``wanted`` that does not match the cache.
+    """Raise CacheMismatch for the first field of ``wanted`` that does not match the cache.
 
     Unless ``exact``, a cache may hold more layers and views than wanted. A fingerprint names tiles only if its canvas
     has some, so that caches without tiles are as they always were.
@@ -91,9 +101,7 @@ def check_matches(path: Path, cached: Mapping[str, Any], wanted: Mapping[str, An
             remedy = f"make {field} agree, or cache again in another directory"
             if field == "layers":
                 remedy += f" with --layers {','.join(map(str, value))}"
-            raise ArgusError(
-                f"the cache {path} does not fit: its {field} is {cached[field]!r}, this run's is {value!r}; {remedy}"
-            )
+            raise CacheMismatch(path, field, cached[field], value, remedy)
 
 
 def norm_sha256(norm: FinalNorm | None) -> str:

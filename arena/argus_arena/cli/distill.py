@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -32,17 +33,26 @@ def distill(
         str | None, typer.Option("--device", callback=checked(check_device), help="cpu, cuda, cuda:1; default: a GPU")
     ] = None,
     workers: Annotated[int, typer.Option("--workers", min=0, help="processes that make views ahead; 0: a thread")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the recipe with all its values and stop")] = False,
+    accept_faults: Annotated[
+        bool, typer.Option("--accept-faults", help="go on without the images that cannot be read")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print the recipe with all its values, check what it names, and stop")
+    ] = False,
 ) -> None:
     """Distil backbones into one, stage by stage; run it again to resume."""
-    from argus_arena.distill.recipe import read_recipe
+    from argus_arena.distill.reading import read_recipe
 
     chosen = read_recipe(recipe, tuple(data or ()), parse_pairs(settings))
     if stage is not None:
         chosen.stage(stage)
     if dry_run:
+        from argus_arena.distill.survey import survey
+
         print(chosen.model_dump_json(indent=2))
+        for line in survey(chosen):
+            print(line, file=sys.stderr)
         return
     from argus_arena.distill.run import distill as run
 
-    run(chosen, out, stage, start, device, workers)
+    run(chosen, out, stage, start, device, workers, accept_faults)

@@ -126,8 +126,10 @@ class StageLoop:
         self.progress.rest()
 
     def _save(self, done: int) -> None:
+        if self.process.main or self.trial.divided:
+            tensors = self.trial.state()
         if self.process.main:
-            self.folder.save_state(done, {}, self.trial.state())
+            self.folder.save_state(done, {}, tensors)
 
     def _resume(self) -> int | None:
         """The step to continue at, or None for a fresh run."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import cast
 
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from argus_arena.distill.fsdp import divide, divided_like, gathered
 from argus_arena.distill.objective import Answers, Distillation
 from argus_arena.distributed import Distributed
 from argus_arena.training.schedule import phases
@@ -17,9 +19,22 @@ from argus_core.recipe import Recipe
 
 
 class StudentTrial(Trial):
-    """A trial that trains a student with its adapters; ``objective`` is shared with whoever made it."""
+    """A trial that trains a student with its adapters; ``objective`` is shared with whoever made it.
 
-    def __init__(self, distillation: Distillation, recipe: Recipe, steps_per_epoch: int, process: Distributed) -> None:
+    With ``fsdp`` several processes divide weights, gradients and moments among them. Then all of them must call
+    ``state`` and ``result``.
+    """
+
+    def __init__(
+        self,
+        distillation: Distillation,
+        recipe: Recipe,
+        steps_per_epoch: int,
+        process: Distributed,
+        fsdp: bool = False,
+    ) -> None:
+        self.divided = fsdp and process.size > 1
+        self._copy = copy.deepcopy(distillation).cpu() if self.divided else distillation
         # Of a head a trial uses its module, its name, ``loss`` and ``make_room``, which a distillation has too.
         super().__init__("", 1.0, cast(Head, distillation), recipe, process)
         (self.only,) = phases(recipe, steps_per_epoch)
@@ -32,7 +47,17 @@ class StudentTrial(Trial):
 
     def spread(self, objective: nn.Module) -> nn.Module:
         """As for heads, but a teacher that is left out of a step leaves parameters without gradients."""
+        if self.divided:
+            return divide(objective, self.process.device.type)
         return DistributedDataParallel(objective, find_unused_parameters=True)
+
+    def whole(self, value: Tensor) -> Tensor:
+        """A divided tensor is gathered."""
+        return gathered(value)
+
+    def placed(self, value: Tensor, parameter: nn.Parameter) -> Tensor:
+        """Divided as its parameter is."""
+        return divided_like(super().placed(value, parameter), parameter)
 
     def learn(self, step: int, parts: Iterable[tuple[Tensor, Answers]], count: int) -> dict[str, float]:
         """One optimiser step on ``count`` batches of images and targets; loss terms are means over all processes."""
@@ -40,5 +65,10 @@ class StudentTrial(Trial):
 
     @property
     def result(self) -> Distillation:
-        """The averaged weights where the recipe averages, else the last ones."""
-        return self.distillation if self.average is None else cast(Distillation, self.average.module)
+        """The averaged weights where the recipe averages, else the last ones; of divided ones a whole copy."""
+        if self.average is not None:
+            return cast(Distillation, self.average.module)
+        if self.divided:
+            self._copy.load_state_dict({key: gathered(value) for key, value in self.distillation.state_dict().items()})
+            return self._copy.to(self.process.device)
+        return self.distillation

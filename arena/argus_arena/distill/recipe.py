@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from argus_arena.requests import read_toml
-from argus_core.errors import ArgusError, unknown
+from argus_core.errors import unknown
 from argus_core.recipe import Recipe
 
 NAME = r"^[\w-]+$"
@@ -62,12 +60,14 @@ class Images(Part):
     """Data sets and folders without labels, whose images are seen alike often; of a data set its split ``train``.
 
     ``license`` identifies the terms of the photographs; it becomes a part of the result's licences. Below ``store``
-    stages store their views and answers, each in a folder of its own; by default in its run folder.
+    stages store their views and answers, each in a folder of its own; by default in its run folder. Before the first
+    stage every image is read once, unless ``check`` is false, so that all that cannot be read are told at once.
     """
 
     data: tuple[str, ...] = ()
     license: str = ""
     store: Path | None = None
+    check: bool = True
 
 
 Range = tuple[float, float]
@@ -133,7 +133,8 @@ class Stage(Part):
     The student's size is drawn from ``sizes`` for every step, and independently of it that of each teacher from
     ``teacher_sizes``, by default its own. A step leaves a teacher out with the probability ``drop``, but never all.
     ``recipe`` has the fields of a head's recipe; ``accumulate`` divides a batch into so many passes.
-    Every ``save_every`` steps what a resumed run needs is written.
+    Every ``save_every`` steps what a resumed run needs is written. With ``fsdp`` several processes divide the student's
+    weights, gradients and moments among them.
 
     With ``crops`` there are so many views of every image, and no others. The answers of teachers to them are computed
     once and ``stored`` in that number format, unless it is ``no``.
@@ -148,13 +149,14 @@ class Stage(Part):
     drop: float = Field(default=0.0, ge=0, lt=1)
     accumulate: int = Field(default=1, ge=1)
     save_every: int = Field(default=500, ge=1)
+    fsdp: bool = False
     crops: int = Field(default=0, ge=0)
     stored: Literal["fp32", "fp16", "bf16", "int8", "no"] = "fp16"
     recipe: Recipe = Recipe()
 
 
 class DistillRecipe(Part):
-    """A whole distillation; ``read_recipe`` reads it from TOML."""
+    """A whole distillation; ``reading.read_recipe`` reads it from TOML."""
 
     name: str = Field(pattern=NAME)
     seed: int = 0
@@ -170,13 +172,13 @@ class DistillRecipe(Part):
     def _names_are_known(self) -> DistillRecipe:
         done: list[str] = []
         for stage in self.stages:
-            _check("network", stage.student, self.networks)
+            _check(stage, "network", stage.student, self.networks)
             for teacher in stage.teachers:
-                _check("teacher", teacher, self.teachers)
+                _check(stage, "teacher", teacher, self.teachers)
                 if source := self.teachers[teacher].stage:
-                    _check(f"stage before {stage.name!r}", source, done)
+                    _check(stage, "stage before it", source, done)
             if stage.start:
-                _check(f"stage before {stage.name!r}", stage.start, done)
+                _check(stage, "stage before it", stage.start, done)
             _check_divides(stage)
             done.append(stage.name)
         if len(set(done)) < len(done):
@@ -193,67 +195,20 @@ class DistillRecipe(Part):
         raise unknown("stage", which, [stage.name for stage in self.stages])
 
 
-def _check(kind: str, name: str, known: Any) -> None:
+def _check(stage: Stage, kind: str, name: str, known: Any) -> None:
     if name not in known:
-        raise ValueError(str(unknown(kind, name, known)))
+        raise ValueError(f"stages.{stage.name}: {unknown(kind, name, known)}")
 
 
 def _check_divides(stage: Stage) -> None:
+    place = f"stages.{stage.name}"
     if stage.recipe.batch % stage.accumulate:
-        raise ValueError(f"batch = {stage.recipe.batch} does not divide into accumulate = {stage.accumulate} passes")
+        raise ValueError(
+            f"{place}: batch = {stage.recipe.batch} does not divide into accumulate = {stage.accumulate} passes"
+        )
+    if stage.fsdp and stage.recipe.ema:
+        raise ValueError(f"{place}: fsdp = true and recipe.ema: no average of divided weights is kept; leave one out")
     if stage.recipe.stages or stage.recipe.sweep:
         raise ValueError(
-            "recipe.stages and recipe.sweep are for heads; list further stages of the distillation instead"
+            f"{place}: recipe.stages and recipe.sweep are for heads; list further stages of the distillation instead"
         )
-
-
-def bundled_recipes() -> dict[str, Path]:
-    """The recipes of the package, by name."""
-    return {file.stem: file for file in sorted((Path(__file__).parent / "recipes").glob("*.toml"))}
-
-
-def read_recipe(
-    source: str | Path, data: tuple[str, ...] = (), settings: Mapping[str, Any] | None = None
-) -> DistillRecipe:
-    """A recipe from a TOML file, or one of the package by its name, with other ``data`` and single values changed.
-
-    ``settings`` have dotted keys such as ``teachers.vit.weights`` or ``stages.student.recipe.lr``. Raises ArgusError
-    with every fault.
-    """
-    values = _read(source)
-    if data:
-        values["images"] = {**values.get("images", {}), "data": list(data)}
-    for key, value in (settings or {}).items():
-        _set(values, key, value)
-    try:
-        return DistillRecipe.model_validate(values)
-    except ValidationError as error:
-        raise ArgusError("\n".join(f"{source}: {_place(e['loc'])}{e['msg']}" for e in error.errors())) from error
-
-
-def _read(source: str | Path) -> dict[str, Any]:
-    if Path(source).suffix == ".toml":
-        return read_toml(Path(source))
-    known = bundled_recipes()
-    if str(source) not in known:
-        raise unknown("recipe", str(source), known)
-    return read_toml(known[str(source)])
-
-
-def _set(values: Any, key: str, value: Any) -> None:
-    """Change one value of a recipe; stages are found by their names."""
-    *path, last = key.split(".")
-    for step in path:
-        if isinstance(values, list):
-            values = next((entry for entry in values if entry.get("name") == step), None)
-        elif isinstance(values, dict):
-            values = values.setdefault(step, {})
-        if not isinstance(values, dict | list):
-            raise ArgusError(f"--set {key}: there is no {step!r} in the recipe")
-    if not isinstance(values, dict):
-        raise ArgusError(f"--set {key}: name a stage first, as in stages.NAME.{last}")
-    values[last] = value
-
-
-def _place(location: tuple[Any, ...]) -> str:
-    return f"{'.'.join(map(str, location))}: " if location else ""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from argus_arena.distill.photographs import open_photographs
 from argus_arena.distill.probes import Probe
+from argus_arena.distill.readable import readable
 from argus_arena.distill.recipe import DistillRecipe, Stage
 from argus_arena.distill.stage import BACKBONE, StageRun
 from argus_arena.distributed import join_processes
@@ -20,11 +21,12 @@ def distill(
     start: Path | None = None,
     device: str | None = None,
     workers: int = 0,
+    accept_faults: bool = False,
 ) -> Path:
     """Run all stages, or ``only`` one, by name or number; what was begun goes on. Returns the last backbone's folder.
 
     ``start`` is a backbone folder or a file of weights that the first stage which runs begins with, in place of what
-    the recipe says.
+    the recipe says. Images that cannot be read raise DataRefused, or with ``accept_faults`` are left out.
     """
     folder = out or Path("runs") / recipe.name
     stages = recipe.stages if only is None else (recipe.stage(only),)
@@ -33,6 +35,8 @@ def distill(
     photographs = open_photographs(recipe.images, plugins)
     probes = [Probe(name, source, plugins) for name, source in recipe.probes.items()]
     with join_processes(device) as process:
+        if recipe.images.check:
+            photographs = readable(photographs, folder, process, accept_faults)
         for number, stage in enumerate(stages):
             begin = start if number == 0 and start is not None else _start(stage, results)
             place = folder / stage.name

@@ -27,6 +27,7 @@ from argus_arena.distill.provenance import provenance, result_licenses
 from argus_arena.distill.recipe import DistillRecipe, Stage
 from argus_arena.distill.record import STUDENT, StageLog
 from argus_arena.distill.stored import Store, StoreWriter
+from argus_arena.distill.student import Student
 from argus_arena.distill.sweep import sweep, sweep_sizes
 from argus_arena.distill.teachers import Teacher, load_teacher
 from argus_arena.distill.views import Views
@@ -84,9 +85,10 @@ class StageRun:
             log = StageLog(folder, self.plugins, self.process.main)
             log.begin(self.recipe, self.stage)
             scores = self._loop(trial, teachers, folder, log)
+            result = trial.result
             if self.process.main:
-                self._sweep(trial, teachers)
-                self._write(trial, teachers, origin, started, scores)
+                self._sweep(result, teachers)
+                self._write(result.student, teachers, origin, started, scores)
                 log.finish(trial.steps, scores[STUDENT])
                 finished("backbone", self.result, time.perf_counter() - began)
         self.process.barrier()
@@ -122,7 +124,7 @@ class StageRun:
         subjects = {name: teacher.subject for name, teacher in teachers.items()}
         torch.manual_seed(self.recipe.seed)  # of adapters, whatever the student was made of
         distillation = Distillation(student_of(started), subjects, measure, comparison.adapter)
-        return StudentTrial(distillation, self.stage.recipe, self._order.steps_per_epoch, self.process)
+        return StudentTrial(distillation, self.stage.recipe, self._order.steps_per_epoch, self.process, self.stage.fsdp)
 
     @property
     def _order(self) -> Order:
@@ -194,9 +196,8 @@ class StageRun:
         hardware = [{**self.process.hardware, "tokens": self.process.precision, "from_step": 0}]
         folder.open({**described, "record": {"hardware": hardware, "versions": versions()}}, self.stage.recipe.steps)
 
-    def _sweep(self, trial: StudentTrial, teachers: Mapping[str, Teacher]) -> None:
+    def _sweep(self, result: Distillation, teachers: Mapping[str, Teacher]) -> None:
         """Write the agreement at other sizes; a network that cannot take one ends with a line, not with an error."""
-        result = trial.result
         sizes = sweep_sizes(self.stage.sizes, max(result.student.info.strides))
         try:
             found = sweep(result, teachers, self.photographs, sizes, self.process.device)
@@ -207,7 +208,7 @@ class StageRun:
 
     def _write(
         self,
-        trial: StudentTrial,
+        student: Student,
         teachers: Mapping[str, Teacher],
         origin: Mapping[str, Any],
         started: Backbone,
@@ -215,12 +216,14 @@ class StageRun:
     ) -> None:
         network = self.recipe.networks[self.stage.student]
         licenses = result_licenses(self.recipe, started.license if self._begins_with_weights else None, teachers)
-        backbone = backbone_of(trial.result.student.cpu(), network, licenses.binding.id)
+        backbone = backbone_of(student.cpu(), network, licenses.binding.id)
         record = provenance(self.recipe, self.stage, origin, teachers, licenses)
         if self.probes:
             record["scores"] = scores
         write_backbone(self.result, backbone, network.model, network.options, record)
         print(licenses)
+        if not self.recipe.images.license:
+            print("the terms of the photographs are not known and no part of this; images.license = 'ID' states them")
 
     @property
     def _begins_with_weights(self) -> bool:

@@ -19,11 +19,13 @@ from argus_arena.distill.progress import StageProgress
 from argus_arena.distill.teachers import NEEDS, Teacher
 from argus_arena.distributed import Distributed
 from argus_core.cache import Cache, CacheSource, CacheSpec, DType, estimate, write_cache
+from argus_core.cache.spec import CacheMismatch
 from argus_core.cache.writer import batch_size
 from argus_core.canvas import Canvas
 from argus_core.common.files import json_sha256
 from argus_core.common.part import Part
 from argus_core.data import Split
+from argus_core.errors import ArgusError
 from argus_core.tasks import Task
 from argus_core.tokens import Item, Tokens
 
@@ -114,9 +116,15 @@ class StoreWriter:
         Raises ArgusError for a folder with other views, and for answers of other weights, at another size or in another
         number format.
         """
-        self.progress.begin("store views", len(self.views), unit="views")
-        self.views.write(self.process, self.progress.count)
-        sources = {(name, size): self._answers(teachers[name], size) for name, size in plan.pairs}
+        try:
+            self.progress.begin("store views", len(self.views), unit="views")
+            self.views.write(self.process, self.progress.count)
+            sources = {(name, size): self._answers(teachers[name], size) for name, size in plan.pairs}
+        except CacheMismatch as error:
+            raise ArgusError(
+                f"{error.path} was stored for another recipe: its {error.field} is {error.cached!r}, this run's is "
+                f"{error.wanted!r}; set another images.store, or remove the folder"
+            ) from error
         return Store(self.views, sources)
 
     def _answers(self, teacher: Teacher, size: int) -> CacheSource:

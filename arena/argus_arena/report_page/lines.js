@@ -5,6 +5,7 @@ function lines(label, title, series, log, unit = "epoch") {
   if (!all.length) return make("p", { class: "soft" }, `No ${title} to draw.`);
   const [xs, ys] = [all.map((point) => point[0]), all.map((point) => point[1])];
   const x = linear(Math.min(0, ...xs), Math.max(...xs), BOX.left, BOX.width - BOX.right);
+  if (unit === "step") x.ticks = x.ticks.filter(Number.isInteger);
   const scale = log && Math.min(...ys) > 0 ? logarithmic : linear;
   const y = scale(Math.min(...ys), Math.max(...ys), BOX.height - BOX.bottom, BOX.top + 8);
   const svg = frame(label, x, y, unit, scale === logarithmic ? `${title} (log scale)` : title);

@@ -45,7 +45,7 @@ function stageSection(stage) {
     stage.pictures.length
       ? card(
           "Principal components",
-          "The first three components of the patches of each picture as red, green and blue.",
+          "The first three components of the patches of each picture as red, green and blue, ordered as in the first teacher's.",
           ...strips(stage.pictures, []),
         )
       : make("p", { class: "soft" }, stage.note),

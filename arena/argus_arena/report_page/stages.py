@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 
 from argus_arena.distill.augment import Image, central_view, render_view
 from argus_arena.distill.photographs import Photographs, open_photographs
@@ -113,15 +115,38 @@ def _row(photographs: Photographs, index: int, looks: Sequence[Teacher]) -> dict
     image = photographs.read(index)
     split, own = photographs.place(index)
     shown = render_view(image, central_view(image), SIDE).permute(1, 2, 0).numpy()
-    return {"key": split.key(own), "tiles": [tile("photograph", "", shown), *(_colors(look, image) for look in looks)]}
+    colors = [_colors(look, image) for look in looks]
+    tiles = [
+        tile(look.name, f"{_size(look)} px", matched(one, colors[0])) for look, one in zip(looks, colors, strict=True)
+    ]
+    return {"key": split.key(own), "tiles": [tile("photograph", "", shown), *tiles]}
 
 
-def _colors(look: Teacher, image: Image) -> dict[str, str]:
-    """The first three principal components of a backbone's patches as red, green and blue."""
+def _size(look: Teacher) -> int:
     cell = max(look.backbone.info.strides)
-    size = -(-LOOK // cell) * cell
+    return -(-LOOK // cell) * cell
+
+
+def matched(colors: Image, others: Image) -> Image:
+    """Colours (h, w, 3) in the order and with the signs by which they are most like those of another picture.
+
+    Neither is determined by principal components, so that equal structures could be shown in other colours.
+    """
+    with np.errstate(invalid="ignore"):  # a component may be constant
+        found = np.corrcoef(colors.reshape(-1, 3).T, others.reshape(-1, 3).T)[:3, 3:]
+    correlation = np.nan_to_num(found)
+    own, wanted = linear_sum_assignment(-np.abs(correlation))
+    out = np.empty_like(colors)
+    for one, other in zip(own, wanted, strict=True):
+        out[..., other] = 255 - colors[..., one] if correlation[one, other] < 0 else colors[..., one]
+    return out
+
+
+def _colors(look: Teacher, image: Image) -> Image:
+    """The first three principal components of a backbone's patches as red, green and blue."""
+    size = _size(look)
     crops = {size: render_view(image, central_view(image), size)[None].to(look.backbone.device)}
     patches = look.answer(Seen(crops, {}), size, step=0).patches
     assert patches is not None
     stride = look.backbone.info.strides[-1]
-    return tile(look.name, f"{size} px", draw_pca(patches[0].cpu(), stride, size=(SIDE, SIDE)))
+    return draw_pca(patches[0].cpu(), stride, size=(SIDE, SIDE))

@@ -47,16 +47,24 @@ class Trial:
             raise ArgusError(f"stage only={list(phase.only)} selects no parameter of head {self.head.name!r}")
         for parameter_name, parameter in self.head.named_parameters():
             parameter.requires_grad_(parameter_name in chosen)
-        self.trained = chosen
-        self.still = _frozen_modules(self.head, phase.only, chosen)
-        self.optimizer = _optimizer(self.recipe, phase.lr, list(chosen.values()))
-        self.average = Average(self.head, self.recipe.ema) if self.recipe.ema else None
         objective = Objective(self.head)
         self.objective: nn.Module = self.spread(objective) if self.process.size > 1 else objective
+        self.trained = {n: p for n, p in self.head.named_parameters() if n in chosen}  # spreading may replace them
+        self.still = _frozen_modules(self.head, phase.only, chosen)
+        self.optimizer = _optimizer(self.recipe, phase.lr, list(self.trained.values()))
+        self.average = Average(self.head, self.recipe.ema) if self.recipe.ema else None
 
     def spread(self, objective: nn.Module) -> nn.Module:
         """The objective with gradients that are averaged over all processes."""
         return DistributedDataParallel(objective)
+
+    def whole(self, value: Tensor) -> Tensor:
+        """What is saved of a parameter, or of what the optimiser keeps for it."""
+        return value
+
+    def placed(self, value: Tensor, parameter: nn.Parameter) -> Tensor:
+        """What was saved for a parameter, as the optimiser keeps it."""
+        return value.to(parameter.device)
 
     def step(self, step: int, features: Features, targets: Sequence[Any]) -> dict[str, float]:
         """One optimiser step; returns the loss terms and the rate."""
@@ -117,7 +125,7 @@ class Trial:
         for name, parameter in self.trained.items():
             slots = self.optimizer.state.get(parameter, {})
             tensors |= {f"opt.{slot}.{name}": v for slot, v in slots.items() if isinstance(v, Tensor)}
-        return {key: value.detach().cpu().clone() for key, value in tensors.items()}
+        return {key: self.whole(value.detach()).cpu().clone() for key, value in tensors.items()}
 
     def load(self, tensors: Mapping[str, Tensor], phase: Phase) -> None:
         """Take up what ``state`` gave, in the middle of a phase."""
@@ -133,8 +141,9 @@ class Trial:
                 k.split(".")[1]: v for k, v in tensors.items() if k.startswith("opt.") and k.split(".", 2)[2] == name
             }
             if slots:
-                moved = {slot: v if slot == "step" else v.to(parameter.device) for slot, v in slots.items()}
-                self.optimizer.state[parameter] = moved
+                self.optimizer.state[parameter] = {
+                    slot: v if slot == "step" else self.placed(v, parameter) for slot, v in slots.items()
+                }
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.process.precision == "fp32":

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from argus_arena.distill.recipe import DistillRecipe, read_recipe
+from argus_arena.distill.reading import read_recipe
+from argus_arena.distill.recipe import DistillRecipe
 from argus_core.common.architecture import read_architecture
 
 RECIPE = """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,13 +13,16 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from distill_help import small_recipe, weights
 from safetensors.torch import load_file
+from timm.models.convnext import ConvNeXtBlock
 
+from argus_arena.distill.fsdp import blocks
 from argus_arena.distill.optimise import StudentTrial
 from argus_arena.distill.run import distill
 from argus_core import load_backbone
 from argus_core.backbones.folder import write_backbone
 from argus_core.backbones.timm_models import build, wrap
 from argus_core.common.architecture import read_provenance
+from argus_core.data.check import DataRefused
 from argus_core.errors import ArgusError
 
 
@@ -127,24 +132,63 @@ def test_passes_give_the_gradients_of_one_batch(tmp_path):
     assert difference(one, proxy(tmp_path, "seed", seed=1)) > 1e-2
 
 
-def _rank(rank: int, folder: str) -> None:
+def _rank(rank: int, folder: str, settings: dict[str, Any], crash: int | None = None) -> None:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}  # as torchrun sets them
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    proxy(Path(folder), "two", stages__proxy__drop=0.4)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet-{crash}", rank=rank, world_size=2)
+    learn = StudentTrial.learn
+
+    def crashing(self, step, parts, count):
+        if step == crash:
+            raise KeyboardInterrupt
+        return learn(self, step, parts, count)
+
+    StudentTrial.learn = crashing
+    with suppress(KeyboardInterrupt) if crash else nullcontext():
+        proxy(Path(folder), "two", **settings)
 
 
-def test_two_processes_equal_one_within_rounding(forked, tmp_path):
-    one = proxy(tmp_path, "one", stages__proxy__drop=0.4)
-    mp.start_processes(_rank, (str(tmp_path),), nprocs=2, start_method=forked.get_start_method())
+@pytest.mark.parametrize("fsdp", [False, True])
+def test_two_processes_equal_one_within_rounding(forked, tmp_path, fsdp):
+    settings = {"stages__proxy__drop": 0.4, "stages__proxy__fsdp": fsdp, "stages__proxy__accumulate": 2}
+    one = proxy(tmp_path, "one", **settings)
+    mp.start_processes(_rank, (str(tmp_path), settings), nprocs=2, start_method=forked.get_start_method())
     assert difference(one, tmp_path / "two" / "proxy" / "backbone") < 1e-4
+    assert load_file(tmp_path / "two" / "proxy" / "state.safetensors").keys() == (
+        load_file(tmp_path / "one" / "proxy" / "state.safetensors").keys()
+    )
+
+
+def test_a_divided_proxy_goes_on_where_it_was_stopped(forked, tmp_path):
+    settings = {"stages__proxy__fsdp": True, "stages__proxy__save_every": 2}
+    one = proxy(tmp_path, "one", **settings)
+    for crash in (3, None):
+        args = (str(tmp_path), settings, crash)
+        mp.start_processes(_rank, args, nprocs=2, start_method=forked.get_start_method())
+    assert difference(one, tmp_path / "two" / "proxy" / "backbone") < 1e-4
+
+
+def test_fsdp_divides_blocks_of_transformers_and_of_convolutional_networks():
+    transformer = build("vit_tiny_patch16_224", depth=3)
+    assert list(blocks(transformer)) == list(transformer.blocks)
+    network = build("convnext_atto")
+    assert sum(isinstance(block, ConvNeXtBlock) for block in blocks(network)) == 12
+
+
+def test_an_average_of_divided_weights_is_refused(tmp_path):
+    with pytest.raises(ArgusError, match=r"fsdp = true and recipe\.ema"):
+        small_recipe(tmp_path, stages__proxy__fsdp=True, stages__proxy__recipe__ema=0.9)
 
 
 def test_a_bad_image_and_a_batch_that_does_not_divide_are_told(tmp_path):
     recipe = small_recipe(tmp_path)
-    (tmp_path / "photographs" / "05.png").write_bytes(b"no picture")
-    with pytest.raises(ArgusError, match=r"05\.png"):
+    for name in ("03.png", "05.png"):
+        (tmp_path / "photographs" / name).write_bytes(b"no picture")
+    with pytest.raises(DataRefused, match=r"(?s)2 of 12.*03\.png.*05\.png.*leave them out with --accept-faults"):
         distill(recipe, tmp_path / "run", only="proxy", device="cpu")
+    unchecked = recipe.model_copy(update={"images": recipe.images.model_copy(update={"check": False})})
+    with pytest.raises(ArgusError, match=r"0[35]\.png"):
+        distill(unchecked, tmp_path / "run", only="proxy", device="cpu")
     with pytest.raises(ArgusError, match="does not divide"):
         small_recipe(tmp_path, stages__proxy__accumulate=3)
 
@@ -161,6 +205,16 @@ def test_sizes_and_networks_are_checked_before_anything_is_stored(tmp_path, chan
     with pytest.raises(ArgusError, match=told):
         proxy(tmp_path, "run", stages__proxy__crops=2, **changes)
     assert not (tmp_path / "run" / "proxy" / "stored").exists()
+
+
+@pytest.mark.parametrize("crops", [0, 2])
+def test_photographs_that_cannot_be_read_are_left_out_if_accepted(tmp_path, crops):
+    recipe = small_recipe(tmp_path, stages__proxy__crops=crops)
+    (tmp_path / "photographs" / "05.png").write_bytes(b"no picture")
+    result = distill(recipe, tmp_path / "run", only="proxy", device="cpu", accept_faults=True)
+    (tmp_path / "photographs" / "05.png").unlink()
+    expected = distill(recipe, tmp_path / "other", only="proxy", device="cpu")
+    assert weights(result) == weights(expected)
 
 
 def test_a_student_that_diverges_is_told(tmp_path):

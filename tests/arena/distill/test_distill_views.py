@@ -12,7 +12,8 @@ from distill_help import small_recipe
 
 from argus_arena.distill.augment import View, draw_view, render_view
 from argus_arena.distill.plan import Plan, StepPlan
-from argus_arena.distill.recipe import Augmentation, Stage, TeacherSource, bundled_recipes, read_recipe
+from argus_arena.distill.reading import bundled_recipes, read_recipe
+from argus_arena.distill.recipe import Augmentation, Stage, TeacherSource
 from argus_arena.distill.teachers import NEEDS, Seen, Teacher, answers_of
 from argus_core import load_backbone
 from argus_core.backbones.timm_models import build, wrap
@@ -133,12 +134,12 @@ def test_a_teacher_without_class_token_is_told():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"stages__multi__start": "proxi"}, "unknown stage before 'multi' 'proxi'"),
+        ({"stages__multi__start": "proxi"}, "stages.multi: unknown stage before it 'proxi'"),
         ({"stages__proxy__teachers": ["lite9"]}, "unknown teacher 'lite9'"),
         ({"teachers__wide__backbone": ""}, "either a backbone or the result of a stage"),
         ({"teachers__wide__size": 0}, r"teachers\.wide\.size"),
         ({"comparison__normalize": "phis"}, "meanstd"),
-        ({"stages__nine__recipe__lr": 1.0}, "there is no 'nine'"),
+        ({"stages__nine__recipe__lr": 1.0}, "unknown stage 'nine'"),
         ({"stages__proxy__recipe__stages": [{"epochs": 1, "lr": 1}]}, "further stages of the distillation"),
     ],
 )
