@@ -11,13 +11,22 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from argus_arena.distill.networks import initial_backbone
+from argus_arena.distill.probes import Probe
 from argus_arena.distill.reading import read_recipe
+from argus_arena.distill.recipe import ProbeSource
 from argus_arena.distill.run import distill
+from argus_arena.distributed import Distributed
+from argus_arena.training.train import open_plugins
+from argus_core.backbones import Backbone, load_backbone
+from argus_core.common.files import read_json, write_json
 
 PHOTOGRAPHS = ("images:{}/unlabelled,images=.", "folder:{}/imagenette160", "coco:{}/coco256", "coco:{}/coco_plus")
 
@@ -92,6 +101,47 @@ def link(place: Path, target: Path) -> None:
         place.symlink_to(target.resolve())
 
 
+NYU = "images:{}/nyuv2,masks=labels40,depth=depth,classes=meta.json:classes13,remap=meta.json:to13"
+PROBES = {
+    "imagenette": ProbeSource(data="folder:{}/imagenette160", images=0),
+    "imagenette at 96": ProbeSource(data="folder:{}/imagenette160", images=0, size=96, heads=("classify.knn",)),
+    "nyu": ProbeSource(data=NYU, images=0),
+    "willow": ProbeSource(data="{}/pf_willow", split="test", images=0),
+}
+
+
+def found(options: argparse.Namespace) -> Iterator[tuple[str, int, Backbone]]:
+    """Backbones that there are: teachers, students that never learnt, and results, with their seeds."""
+    (weights,) = (options.data / "weights_vit_tiny").glob("*.safetensors")
+    half = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    yield "teacher lite2", 0, load_backbone("lite2")
+    yield "teacher vit", 0, load_backbone("timm:vit_tiny_patch16_224", weights, **half)
+    for seed in options.seeds:
+        yield "random", seed, initial_backbone(read_recipe("eupe-toy").networks["student"], None, seed)
+        for name, variant in VARIANTS.items():
+            folder = options.out / f"seed-{seed}" / name / variant.stage / "backbone"
+            if folder.is_dir():
+                yield name, seed, load_backbone(str(folder))
+
+
+def score(options: argparse.Namespace) -> None:
+    """Score what has no scores yet, and print all of them."""
+    process, plugins = Distributed(0, 1, torch.device("cpu")), open_plugins()
+    sources = {
+        name: source.model_copy(update={"data": source.data.format(options.data)}) for name, source in PROBES.items()
+    }
+    probes = [Probe(name, source, plugins) for name, source in sources.items()]
+    for name, seed, backbone in found(options):
+        file = options.out / "scores" / f"{name} {seed}.json"
+        if not file.is_file():
+            scores: dict[str, float | None] = {}
+            for probe in probes:
+                scores |= probe.score(backbone, process, options.out / "scores" / "tokens")
+            file.parent.mkdir(exist_ok=True)
+            write_json(file, scores)
+        print(name, seed, {key: round(value, 3) for key, value in read_json(file, "").items()}, flush=True)
+
+
 def main() -> None:
     """Train, or print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -101,7 +151,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--crops", type=int, default=4)
     parser.add_argument("--lite2-precision", default="auto", help="bf16 halves the time on CPUs with matrix units")
+    parser.add_argument("--score", action="store_true", help="score what was trained")
     options = parser.parse_args()
+    if options.score:
+        return score(options)
     for seed in options.seeds:
         for name in options.only:
             train(name, seed, options)

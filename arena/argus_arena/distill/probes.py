@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ from argus_core.model.heads import merged_needs
 from argus_core.plugins.data_spec import open_data, split_of, task_for
 from argus_core.plugins.hooks import Plugins
 from argus_core.saving.build import build_head, head_class
-from argus_core.tokens import Needs
+from argus_core.tokens import FeatureInfo, Needs, default_layers, quarter_layers
 
 HEADS: Mapping[str, tuple[str, ...]] = {
     "classify": ("classify.knn", "classify.ridge"),
@@ -85,7 +86,8 @@ class Probe:
     def _unsolved(self, backbone: Backbone) -> dict[str, Head]:
         heads = {}
         for name in self.heads:
-            heads[name] = build_head(name, backbone.info, task_for(self.val, head_class(name).solves.name))
+            task = task_for(self.val, head_class(name).solves.name)
+            heads[name] = build_head(name, backbone.info, task, _options(name, backbone.info))
             if heads[name].trained:
                 raise ArgusError(
                     f"probes.{self.name}: head {name!r} is trained by gradients; name heads that are solved, such as "
@@ -105,6 +107,12 @@ def some_images(split: Split, count: int) -> Split:
     if not count or len(split) <= count or pairs:
         return split
     return SomeImages(split.name, split, np.linspace(0, len(split) - 1, count).round().astype(int).tolist())
+
+
+def _options(head: str, info: FeatureInfo) -> dict[str, Any]:
+    """Of a plain transformer dense heads read the last layers of the second to the fourth quarter, not one alone."""
+    dense = head_class(head).solves.name in ("segment", "depth")
+    return {"layers": quarter_layers(info.depth)[1:]} if dense and len(default_layers(info)) == 1 else {}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from argus_arena.distill.adapters import begin_adapters, write_adapters
 from argus_arena.distill.fixed import FixedViews
 from argus_arena.distill.loop import StageLoop
 from argus_arena.distill.networks import backbone_of, initial_backbone, student_of
@@ -74,20 +75,21 @@ class StageRun:
             started = initial_backbone(self.recipe.networks[self.stage.student], self.start, self.recipe.seed)
             teachers = self._teachers()
             self._check_sizes(started, teachers)
-            origin = self._origin(started, teachers)
+            distillation, adapters = self._distillation(started, teachers)
+            origin = {**self._origin(started, teachers), "adapters": adapters}
             self._open(folder, origin)
             self.process.barrier()  # others write into a folder that is claimed
             if is_backbone_folder(self.result):
                 if self.process.main:
                     print(f"{self.stage.name}: done before, in {self.result}")
                 return self.result
-            trial = self._trial(started, teachers)
             log = StageLog(folder, self.plugins, self.process.main)
             log.begin(self.recipe, self.stage)
-            scores = self._loop(trial, teachers, folder, log)
-            result = trial.result
+            trial, scores = self._train(distillation, teachers, folder, log)
+            result = trial.result  # of a divided one all processes must ask
             if self.process.main:
                 self._sweep(result, teachers)
+                write_adapters(result.adapters, self.result)
                 self._write(result.student, teachers, origin, started, scores)
                 log.finish(trial.steps, scores[STUDENT])
                 finished("backbone", self.result, time.perf_counter() - began)
@@ -118,13 +120,14 @@ class StageRun:
     def _plan(self, teachers: Mapping[str, Teacher]) -> Plan:
         return Plan(self.stage, {name: teacher.source.size for name, teacher in teachers.items()}, self.recipe.seed)
 
-    def _trial(self, started: Backbone, teachers: Mapping[str, Teacher]) -> StudentTrial:
+    def _distillation(self, started: Backbone, teachers: Mapping[str, Teacher]) -> tuple[Distillation, str]:
+        """What learns, with the digest of the adapters that it begins with."""
         comparison = self.recipe.comparison
         measure = Measure(comparison.cosine, comparison.smooth, comparison.normalize, comparison.grid)
         subjects = {name: teacher.subject for name, teacher in teachers.items()}
         torch.manual_seed(self.recipe.seed)  # of adapters, whatever the student was made of
         distillation = Distillation(student_of(started), subjects, measure, comparison.adapter)
-        return StudentTrial(distillation, self.stage.recipe, self._order.steps_per_epoch, self.process, self.stage.fsdp)
+        return distillation, begin_adapters(distillation.adapters, self.start)
 
     @property
     def _order(self) -> Order:
@@ -141,10 +144,12 @@ class StageRun:
     def _fixed(self) -> FixedViews:
         return FixedViews(self.photographs, self.recipe.augmentation, self.stage.crops)
 
-    def _loop(
-        self, trial: StudentTrial, teachers: Mapping[str, Teacher], folder: RunFolder, log: StageLog
-    ) -> dict[str, Values]:
+    def _train(
+        self, distillation: Distillation, teachers: Mapping[str, Teacher], folder: RunFolder, log: StageLog
+    ) -> tuple[StudentTrial, dict[str, Values]]:
+        """The trial at its end, and the scores of student and teachers."""
         order, plan = self._order, self._plan(teachers)
+        trial = StudentTrial(distillation, self.stage.recipe, order.steps_per_epoch, self.process, self.stage.fsdp)
         progress = StageProgress(self.stage.name, trial.steps, order.batch, self.process.main)
         for line in (note for teacher in teachers.values() for note in teacher.notes):
             progress.say(line)
@@ -154,7 +159,7 @@ class StageRun:
             network = self.recipe.networks[self.stage.student]
             probing = Probing(self.probes, network, self.folder, self.process, progress)
             loop = StageLoop(trial, teachers, views, folder, log, probing, self.workers)
-            return loop.run(self.recipe.comparison.steps)
+            return trial, loop.run(self.recipe.comparison.steps)
         except Interrupted:
             if self.process.main:
                 print(

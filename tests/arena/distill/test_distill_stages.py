@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from distill_help import small_recipe, weights
 from safetensors.torch import load_file
 from timm.models.convnext import ConvNeXtBlock
 
+from argus_arena.distill.adapters import FILE
 from argus_arena.distill.fsdp import blocks
 from argus_arena.distill.optimise import StudentTrial
 from argus_arena.distill.run import distill
@@ -71,6 +73,22 @@ def test_a_stage_starts_from_a_checkpoint(whole, tmp_path):
         distill(small_recipe(tmp_path), tmp_path / "other", only="proxy", start=start, device="cpu")
     with pytest.raises(ArgusError, match="run that stage first"):
         distill(small_recipe(tmp_path), tmp_path / "other", only="multi", device="cpu")
+
+
+def test_a_stage_goes_on_with_the_adapters_of_the_one_before(whole, tmp_path):
+    trained = load_file(whole / "run" / "student" / FILE)
+    assert {key.split()[0] for key in trained} == {"proxy"}
+    start = whole / "run" / "student" / "backbone"
+    teachers = {"backbone": str(whole / "run" / "proxy" / "backbone"), "size": 32}
+    still = {"stages__multi__recipe__lr": 1e-9, "teachers__proxy": teachers}
+    distill(small_recipe(tmp_path, **still), tmp_path / "run", only="multi", start=start, device="cpu")
+    kept = load_file(tmp_path / "run" / "multi" / FILE)
+    assert all(torch.allclose(trained[key], kept[key], atol=1e-6) for key in trained)
+    moved = tmp_path / "alone"
+    shutil.copytree(start, moved)
+    distill(small_recipe(tmp_path, **still), tmp_path / "new", only="multi", start=moved, device="cpu")
+    new = load_file(tmp_path / "new" / "multi" / FILE)
+    assert not all(torch.allclose(trained[key], new[key], atol=1e-3) for key in trained)
 
 
 def test_the_most_restrictive_licence_wins_and_is_printed(tmp_path, capsys):
