@@ -10,8 +10,9 @@ same stored views of the same photographs; those of one seed begin with the same
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,18 @@ VARIANTS = {
     "through-proxy": Variant("student", ("proxy",)),
     "through-proxy-sizes": Variant("multi-resolution", ("proxy",), start="through-proxy"),
     "both-sizes": Variant("multi-resolution", ("lite2", "vit"), start="both"),
+    "from-vit": Variant(
+        "multi-resolution",
+        ("lite2", "vit"),
+        {
+            "stages.multi-resolution.student": "proxy",
+            "stages.multi-resolution.sizes": [96, 160, 224],
+            "stages.multi-resolution.teacher_sizes": [],
+            "stages.multi-resolution.recipe.steps": 250,
+            "teachers.lite2.size": 224,
+            "teachers.vit.size": 224,
+        },
+    ),
 }
 
 
@@ -131,6 +144,7 @@ def score(options: argparse.Namespace) -> None:
         name: source.model_copy(update={"data": source.data.format(options.data)}) for name, source in PROBES.items()
     }
     probes = [Probe(name, source, plugins) for name, source in sources.items()]
+    table: dict[str, list[dict[str, float]]] = {}
     for name, seed, backbone in found(options):
         file = options.out / "scores" / f"{name} {seed}.json"
         if not file.is_file():
@@ -139,7 +153,17 @@ def score(options: argparse.Namespace) -> None:
                 scores |= probe.score(backbone, process, options.out / "scores" / "tokens")
             file.parent.mkdir(exist_ok=True)
             write_json(file, scores)
-        print(name, seed, {key: round(value, 3) for key, value in read_json(file, "").items()}, flush=True)
+        table.setdefault(name, []).append(read_json(file, ""))
+        print(name, seed, {key: round(value, 3) for key, value in table[name][-1].items()}, flush=True)
+    for name, rows in table.items():
+        cells = [spread([row[key] for row in rows]) for key in rows[0]]
+        print(f"| {name} | {len(rows)} | {' | '.join(cells)} |")
+
+
+def spread(values: Sequence[float]) -> str:
+    """The mean, and the deviation of several."""
+    deviation = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{deviation}"
 
 
 def main() -> None:
