@@ -55,11 +55,9 @@ VARIANTS = {
         ("lite2", "vit"),
         {
             "stages.multi-resolution.student": "proxy",
-            "stages.multi-resolution.sizes": [96, 160, 224],
             "stages.multi-resolution.teacher_sizes": [],
-            "stages.multi-resolution.recipe.steps": 250,
-            "teachers.lite2.size": 224,
-            "teachers.vit.size": 224,
+            "stages.multi-resolution.recipe.steps": 150,
+            "teachers.vit.size": 160,
         },
     ),
 }
@@ -127,14 +125,14 @@ def found(options: argparse.Namespace) -> Iterator[tuple[str, int, Backbone]]:
     """Backbones that there are: teachers, students that never learnt, and results, with their seeds."""
     (weights,) = (options.data / "weights_vit_tiny").glob("*.safetensors")
     half = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
-    yield "teacher lite2", 0, load_backbone("lite2")
-    yield "teacher vit", 0, load_backbone("timm:vit_tiny_patch16_224", weights, **half)
     for seed in options.seeds:
         yield "random", seed, initial_backbone(read_recipe("eupe-toy").networks["student"], None, seed)
         for name, variant in VARIANTS.items():
             folder = options.out / f"seed-{seed}" / name / variant.stage / "backbone"
             if folder.is_dir():
                 yield name, seed, load_backbone(str(folder))
+    yield "teacher lite2", 0, load_backbone("lite2")
+    yield "teacher vit", 0, load_backbone("timm:vit_tiny_patch16_224", weights, **half)
 
 
 def score(options: argparse.Namespace) -> None:
