@@ -37,7 +37,9 @@ def join_contributions(parts: Sequence[Contributions]) -> Contributions:
     """The samples of several parts, one part after another; raises ArgusError for parts of different metrics."""
     names = list(parts[0].arrays)
     if any(list(part.arrays) != names for part in parts):
-        raise ArgusError(f"contributions of different metrics cannot be joined: {[list(part.arrays) for part in parts]}")
+        raise ArgusError(
+            f"contributions of different metrics cannot be joined: {[list(part.arrays) for part in parts]}"
+        )
     arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in names}
     return Contributions(tuple(key for part in parts for key in part.keys), arrays)
 

@@ -17,11 +17,12 @@ from argus_core.tasks.contributions import Array, Contributions, Counts, Rescore
 
 IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
+HIGHER = np.append(RECALLS[1:], np.inf)
 AREAS = ("all", "small", "medium", "large")
 MOST = (1, 10, 100)
 """Detections per image and class that count, as many as ``AR1``, ``AR10`` and all other scores look at."""
-CELLS = 4_000_000
-"""Numbers that are worked on at once."""
+CELLS = 300_000
+"""Numbers that are worked on at once: few enough for the cache of a processor."""
 
 
 def image_results(evaluation: Any, keys: tuple[str, ...], classes: int) -> Contributions:
@@ -77,7 +78,9 @@ def _columns(evaluation: Any, images: int, classes: int) -> tuple[dict[str, Arra
 def _ignored(by_area: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.bool_]:
     """Which areas ignore each annotation, (annotations, areas); every area has an order of its own."""
     orders = [np.argsort(one["gtIds"]) for one in by_area]
-    return np.stack([np.asarray(one["gtIgnore"])[order] > 0 for one, order in zip(by_area, orders, strict=True)], axis=1)
+    return np.stack(
+        [np.asarray(one["gtIgnore"])[order] > 0 for one, order in zip(by_area, orders, strict=True)], axis=1
+    )
 
 
 def _joined(columns: Mapping[str, list[Array]], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
@@ -146,22 +149,36 @@ class _ClassResults:
         order = np.argsort(-scores, kind="stable")
         self.images, self.scores = images[order], scores[order]
         flags = np.unpackbits(kept.arrays["flags"][own[order]], axis=1, count=2 * len(AREAS) * len(IOUS))
-        matched, ignored = np.moveaxis(flags.reshape(-1, 2, len(AREAS), len(IOUS)), 1, 0)[:, :, wanted.area].astype(bool)
+        matched, ignored = np.moveaxis(flags.reshape(-1, 2, len(AREAS), len(IOUS)), 1, 0)[:, :, wanted.area].astype(
+            bool
+        )
         self.counted, self.true = ~ignored, matched & ~ignored  # (detections, IoUs)
         self.width = max(len(kept), len(own))
 
     def score(self, counts: Counts) -> Scores:
         """The mean over IoUs for each choice; nan without anything to find."""
         sought = counts @ self.sought
-        total: Scores = np.zeros(len(counts))
         if self.wanted.precision:
-            columns, weights = self._weights(counts)
-            for iou in self.wanted.ious:
-                total += self._precision(columns, weights, iou, sought)
+            total = self._precisions(counts, sought)
         else:
-            for iou in self.wanted.ious:
-                total += _over(counts @ np.bincount(self.images, self.true[:, iou], counts.shape[1]), sought)
+            found = np.stack([np.bincount(self.images, self.true[:, iou], counts.shape[1]) for iou in self.wanted.ious])
+            total = _over((counts @ found.T).sum(axis=1), sought)
         return np.where(sought > 0, total / len(self.wanted.ious), np.nan)
+
+    def _precisions(self, counts: Counts, sought: Array) -> Scores:
+        """The mean of interpolated precision at 101 recalls for each choice, summed over IoUs."""
+        columns, weights = self._weights(counts)
+        everything, reached = np.cumsum(weights, axis=1, dtype=np.int32), _Reached(sought)
+        total = np.zeros(len(counts))
+        for iou in self.wanted.ious:
+            counted, places = self.counted[columns, iou], np.flatnonzero(self.true[columns, iou])
+            if len(places):
+                before = everything if counted.all() else np.cumsum(weights * counted, axis=1, dtype=np.int32)
+                true = np.cumsum(np.take(weights, places, axis=1), axis=1, dtype=np.int32)
+                precision = true / (np.take(before, places, axis=1) + np.spacing(1))
+                highest = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+                total += np.einsum("ij,ij->i", highest, reached.more(true)) / len(RECALLS)
+        return total
 
     def _weights(self, counts: Counts) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
         """Detections in order, and how often each stands there, (choices, detections).
@@ -169,25 +186,28 @@ class _ClassResults:
         Detections of one image with the same score stand there in turn, once for each copy of the image.
         """
         columns, copies = _in_turn(self.scores, self.images, int(counts.max(initial=1)))
-        weights = counts[:, self.images[columns]].astype(np.int32)
+        weights = np.take(counts, self.images[columns], axis=1).astype(np.int32)
         several = copies >= 0
         weights[:, several] = weights[:, several] > copies[several]
         return columns, weights
 
-    def _precision(
-        self, columns: npt.NDArray[np.int64], weights: npt.NDArray[np.int32], iou: int, sought: Array
-    ) -> Scores:
-        """The mean of interpolated precision at 101 recalls for each choice."""
-        counted, places = self.counted[columns, iou], np.flatnonzero(self.true[columns, iou])
-        if not len(places):
-            return np.zeros(len(weights))
-        weights = weights if counted.all() else weights * counted
-        true = np.cumsum(weights[:, places], axis=1, dtype=np.int32)
-        total = np.cumsum(weights, axis=1, dtype=np.int32)[:, places]
-        precision = true / (total + np.spacing(1))
-        precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        reached = np.searchsorted(RECALLS, _over(true, sought[:, None]).ravel(), side="right").reshape(true.shape)
-        return np.einsum("ij,ij->i", precision, np.diff(reached, axis=1, prepend=0)) / len(RECALLS)
+
+class _Reached:
+    """How many of ``RECALLS`` each number of true detections reaches, where so many are sought in each choice."""
+
+    def __init__(self, sought: Array) -> None:
+        numbers = np.arange(int(sought.max(initial=0)) + 1)
+        recall = np.minimum(numbers / np.maximum(sought, 1)[:, None], 1.0)
+        below = (recall * 100).astype(np.intp)  # put right where rounding moved one
+        below += HIGHER[below] <= recall
+        below -= RECALLS[below] > recall
+        self._table = (below + 1).astype(np.int16)
+        self._starts = np.arange(len(sought))[:, None] * len(numbers)
+
+    def more(self, true: Array) -> Array:
+        """The recalls that each of some true detections in a line is the first to reach."""
+        reached = np.take(self._table, true + self._starts)
+        return np.diff(reached, axis=1, prepend=np.int16(0))
 
 
 def _over(part: Array, whole: Array) -> Scores:

@@ -103,7 +103,9 @@ class IoUMetric(RecordMetric[list[list[int]]]):
         flat = totals.reshape(len(kept), 3 * len(self.classes))
 
         def rescore(counts: Counts) -> Scores:
-            right, true, predicted = np.moveaxis((counts.astype(np.float64) @ flat).reshape(-1, *totals.shape[1:]), 1, 0)
+            right, true, predicted = np.moveaxis(
+                (counts.astype(np.float64) @ flat).reshape(-1, *totals.shape[1:]), 1, 0
+            )
             if score in MEANS:
                 return MEANS[score](right, true, predicted)
             return ratio(right, true + predicted - right)[:, self.classes.index(name)]
