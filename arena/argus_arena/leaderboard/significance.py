@@ -101,7 +101,9 @@ def compare(first: Scored, second: Scored, seeds: tuple[Seeds, Seeds], samples: 
     apart = first.resampled.mean(axis=0) - second.resampled.mean(axis=0)
     images = float(apart.var()) * _inflation(samples)
     variance = images + sum(part.added for part in seeds)
-    uncertain = images**2 / (samples - 1) + sum(part.variance**2 / part.freedom for part in seeds)
+    moving = [part for part in seeds if part.variance] or [Seeds(0.0, 0.0, 1.0)]
+    total = sum(part.variance for part in moving)  # not independent of each other, as both may be the mean
+    uncertain = images**2 / (samples - 1) + total**2 / min(part.freedom for part in moving)
     freedom = variance**2 / uncertain if uncertain else samples - 1.0
     freedom = max(freedom, 1.0)
     error = math.sqrt(variance)
