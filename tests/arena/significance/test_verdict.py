@@ -36,7 +36,7 @@ def judged(folder, sort=None):
 def test_equal_heads_share_a_rank_and_a_planted_difference_does_not(tmp_path):
     for name, rate in (("one", 0.8), ("two", 0.8), ("far", 0.4)):
         for seed in range(3):
-            write_row(tmp_path, name, rights(rate, seed=hash((name, seed)) % 1000 if name != "x" else 0), seed)
+            write_row(tmp_path, name, rights(rate, seed=len(name) * seed + ord(name[0])), seed)
     verdict, placed = judged(tmp_path)
     assert {name: (one.rank, one.last) for name, one in placed.items()} == {"one": (1, 2), "two": (1, 2), "far": (3, 3)}
     for entry, one in zip(held(tmp_path), verdict.placed, strict=True):
@@ -132,22 +132,18 @@ def test_an_undefined_score_gives_words(tmp_path, capsys):
     assert "one: top1 is not defined" in capsys.readouterr().out
 
 
-def test_a_score_that_is_undefined_on_most_resamples_has_no_interval(tmp_path):
-    """Class c is in one image of 400; of its accuracy 37 % of the resamples know nothing, of none 63 %."""
+def test_resamples_on_which_a_score_is_undefined_are_left_out(tmp_path):
+    """Class b is in one of two images: a quarter of the resamples know nothing of it."""
     write_row(tmp_path, "one", rights(0.8, 2))
     verdict, placed = judged(tmp_path, "class/b")
-    assert placed["one"] is not None and verdict.score == "class/b"
+    assert verdict.score == "class/b" and placed["one"].low <= placed["one"].high
 
 
 def test_seeds_on_other_images_are_told(tmp_path):
-    write_row(tmp_path, "one", rights(0.8, 50))
-    write_row(tmp_path, "two", rights(0.8, 60))
-    verdict, placed = judged(tmp_path) if len(rankings(read_rows([tmp_path]))) == 1 else (None, None)
-    assert verdict is None and placed is None  # another number of images is another ranking
     for seed, images in ((0, 50), (1, 60)):
         same = {"data": {"spec": "folder:x", "train": {"sha256": "t"}, "val": {"sha256": "e", "images": 50}}}
-        write_row(tmp_path / "more", "three", rights(0.8, images), seed, **same)
-    verdict, placed = judged(tmp_path / "more")
+        write_row(tmp_path, "three", rights(0.8, images), seed, **same)
+    verdict, placed = judged(tmp_path)
     assert placed["three"] is None and "its seeds were not scored on the same images" in verdict.notes[0]
 
 

@@ -31,6 +31,7 @@ def write_row(
     metric = accuracy(right)
     file = folder / f"seed{seed}" / name / "result.json"
     file.parent.mkdir(parents=True)
+    saved = write_contributions(file, metric.contributions(), TASK, {}, "accuracy-1") if kept else None
     row = {
         "name": name,
         "head": f"classify.{name}",
@@ -46,7 +47,9 @@ def write_row(
         "data": {"spec": "folder:x", "train": {"sha256": "t"}, "val": {"sha256": "d", "images": len(metric.keys())}},
         "tokens": {"from": "cache", "train": "c", "backbone": {"sha256": "w", "weights": None}},
         "notes": [],
-        **({"contributions": write_contributions(file, metric.contributions(), TASK, {}, "accuracy-1")} if kept else {}),
+        **(
+            {"contributions": write_contributions(file, metric.contributions(), TASK, {}, "accuracy-1")} if kept else {}
+        ),
         **more,
     }
     file.write_text(json.dumps(row))
