@@ -257,11 +257,7 @@ def main() -> None:
         for line in lines(Pool.read(folder), options.splits):
             print(show(name, line), flush=True)
             with (options.out / "significance.jsonl").open("a") as file:
-                values = {
-                    key: value if isinstance(value, str) or not math.isnan(value) else None
-                    for key, value in line.items()
-                }
-                file.write(json.dumps({"set": name, **values}, default=float) + "\n")
+                file.write(json.dumps({"set": name, **line}, default=float) + "\n")
 
 
 if __name__ == "__main__":

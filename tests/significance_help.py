@@ -47,9 +47,7 @@ def write_row(
         "data": {"spec": "folder:x", "train": {"sha256": "t"}, "val": {"sha256": "d", "images": len(metric.keys())}},
         "tokens": {"from": "cache", "train": "c", "backbone": {"sha256": "w", "weights": None}},
         "notes": [],
-        **(
-            {"contributions": write_contributions(file, metric.contributions(), TASK, {}, "accuracy-1")} if kept else {}
-        ),
+        **({"contributions": saved} if saved else {}),
         **more,
     }
     file.write_text(json.dumps(row))
