@@ -29,7 +29,7 @@ from argus_core.data import Split
 from argus_core.head import Head
 from argus_core.plugins.data_spec import open_data
 from argus_core.saving.build import build_head, head_class
-from argus_core.tasks import Task
+from argus_core.tasks import Metric, Task
 from argus_core.teach.solve import join_tokens
 from argus_core.tokens import Item, PlacedTokens
 
@@ -239,9 +239,12 @@ class Bench:
 
     def scores(self, heads: Mapping[str, Head], images: Sequence[Place], metric: str) -> dict[str, float]:
         """The metric of each head, all scored on one read."""
+        return {name: float(each.compute()[metric]) for name, each in self.metrics(heads, images).items()}
+
+    def metrics(self, heads: Mapping[str, Head], images: Sequence[Place]) -> dict[str, Metric]:
+        """The filled metrics of heads, all scored on one read."""
         chosen: Any = self._chosen(images)
-        metrics = evaluate(heads, Scoring(chosen, chosen), WORLD, 16, lambda done, total: None)
-        return {name: float(each.compute()[metric]) for name, each in metrics.items()}
+        return evaluate(heads, Scoring(chosen, chosen), WORLD, 16, lambda done, total: None)
 
     def placed(self, images: Sequence[Place], size: int = 64) -> Iterator[PlacedTokens]:
         """The tokens and placements of some images in batches."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from argus_core.errors import ArgusError
+from argus_core.tasks.contributions import Contributions, Rescore
 
 Record = TypeVar("Record")
 
@@ -41,6 +42,17 @@ class Metric(ABC):
     def merge(self, states: Sequence[Any]) -> None:
         """Replace what was collected by the union of ``states``; an image counted twice is an error."""
 
+    def contributions(self) -> Contributions | None:
+        """What every sample adds to the scores, for intervals and comparisons; None: this metric keeps none."""
+        return None
+
+    def rescore(self, kept: Contributions, score: str) -> Rescore | None:
+        """The way from choices of samples to one of the scores that ``compute`` gives; None: there is none.
+
+        It needs nothing that this metric has collected: ``kept`` may come from a file.
+        """
+        return None
+
 
 class RecordMetric(Metric, Generic[Record]):
     """A metric that keeps one record of plain data per sample, from which all scores are computed at the end."""
@@ -59,7 +71,11 @@ class RecordMetric(Metric, Generic[Record]):
 
     def records(self) -> list[Record]:
         """All records in the order of their keys, so that scores do not depend on the order of adding."""
-        return [self._records[key] for key in sorted(self._records)]
+        return [self._records[key] for key in self.keys()]
+
+    def keys(self) -> tuple[str, ...]:
+        """The keys of all samples, sorted."""
+        return tuple(sorted(self._records))
 
     def state(self) -> dict[str, Record]:
         """The records by key."""

@@ -288,13 +288,16 @@ def values(run, tmp_path_factory):
     ring["entries"] = [
         {**entry, "label": name, "costs": {**entry["costs"], "parameters": size}, "notes": [HOSTILE]}
         | {"scores": {**entry["scores"], "AP": [ap, 0.01], "AP50": [half, None]}}
-        for name, size, ap, half in (
-            ("big", 900_000, 0.5, 0.6),
-            ("small", 1000, 0.4, None),
-            (HOSTILE, 20_000, 0.3, 0.9),
-            ("middle", 5000, 0.2, 0.1),
+        | {"rank": rank, "interval": [ap - 0.06, ap + 0.05]}
+        for name, size, ap, half, rank in (
+            ("big", 900_000, 0.5, 0.6, 1),
+            ("small", 1000, 0.4, None, 1),
+            (HOSTILE, 20_000, 0.3, 0.9, 2),
+            ("middle", 5000, 0.2, 0.1, 3),
         )
     ]
+    better = [[0, 0, 1, 1], [0, 0, 0, 1], [-1, 0, 0, 0], [-1, -1, 0, 0]]
+    ring["verdict"] = {"known": True, "better": better, "notes": [HOSTILE]}
     ring["pictures"]["predictions"][0]["key"] = HOSTILE
     ring["groups"][0]["keys"].append(f"AP/{HOSTILE}")
     other = copy.deepcopy(ring) | {"protocol": "other-1", "curves": []}
@@ -334,6 +337,17 @@ def test_a_click_on_a_heading_sorts_and_another_turns_the_order(page):
     click(page, "[data-key=name]")
     assert names(page) == [HOSTILE, "big", "middle", "small"]
     assert names(page, 1) == ["big"]
+
+
+def test_pairs_intervals_and_equal_ranks_are_shown(page):
+    texts = "return [...document.querySelectorAll(arguments[0])].map(cell => cell.textContent)"
+    pairs = page.execute_script(texts, "[data-ring='0'] table.pairs tbody td")
+    assert "".join(sign or " " for sign in pairs) == " ·++· ·+−· ·−−· "
+    board = page.execute_script(texts, "[data-ring='0'] > section:first-of-type tbody td")
+    assert "0.500 [0.440, 0.550]" in board
+    ranks = page.execute_script(texts, "[data-ring='0'] > section:first-of-type tbody tr td:first-child")
+    assert ranks == ["1", "1", "2", "3"]
+    assert not page.find_elements("css selector", "[data-ring='1'] table.pairs")
 
 
 def test_the_filters_hide_entries_everywhere_and_whole_rankings(page):

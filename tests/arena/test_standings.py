@@ -12,6 +12,7 @@ import pytest
 from argus_arena.comparison.compare import below_floor
 from argus_arena.leaderboard.board import _cells, _fitting, as_csv, as_markdown, print_board, print_rows
 from argus_arena.leaderboard.standings import rankings
+from argus_arena.leaderboard.verdict import judge
 from argus_core.errors import ArgusError
 
 
@@ -140,7 +141,7 @@ def test_heads_below_the_floor_are_named():
 
 def test_the_deciding_score_comes_first_then_epochs_and_costs():
     (held,) = rankings([row(epochs=34.0, metrics={"AR": 0.1, "AP": 0.5})]).values()
-    columns, cells = _cells(held)
+    columns, cells = _cells(held, judge(held))
     assert columns == ["head", "AP", "AR", "epochs", "train s", "GMACs", "ms", "parameters"]
     assert cells == [["fcos", "0.500", "0.100", "34", "3", "2", "1.5", "10"]]
 

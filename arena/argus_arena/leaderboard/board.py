@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from argus_arena.leaderboard.standings import COSTS, RankingKey, Rankings, Row, Standing, rankings, read_rows
+from argus_arena.leaderboard.verdict import Placed, Verdict, judge
 from argus_core.errors import ArgusError, counted, unknown
 
 COLUMNS = 6
@@ -40,11 +41,11 @@ def print_board(
         raise ArgusError(f"no row below {', '.join(map(str, folders))} is of {' '.join([*heads, task]).strip()}")
     ranked = rankings(rows, sort)
     if format == "table":
-        _print(ranked)
+        _print(ranked, sort)
     elif format == "json":
-        print(json.dumps(plain(ranked), indent=2))
+        print(json.dumps(plain(ranked, sort), indent=2))
     else:
-        print(as_csv(ranked) if format == "csv" else as_markdown(ranked), end="")
+        print(as_csv(ranked, sort) if format == "csv" else as_markdown(ranked, sort), end="")
 
 
 def print_rows(rows: Sequence[Row]) -> None:
@@ -52,19 +53,31 @@ def print_rows(rows: Sequence[Row]) -> None:
     _print(rankings(rows))
 
 
-def as_csv(ranked: Rankings) -> str:
-    """Every entry with all its scores (mean and deviation over seeds) and costs; the rank counts within a ranking."""
-    entries = [(rank, entry) for entries in ranked.values() for rank, entry in enumerate(entries, 1)]
-    scores = list(dict.fromkeys(key for _, entry in entries for key in entry.rows[0]["metrics"]))
+def as_csv(ranked: Rankings, sort: str | None = None) -> str:
+    """Every entry with all its scores (mean and deviation over seeds) and costs, in the order of each ranking.
+
+    ``low``, ``high``, ``rank``, ``last rank`` and ``smallest difference`` are of the score in ``interval of``.
+    """
+    entries = [entry for held in ranked.values() for entry in held]
+    scores = list(dict.fromkeys(key for entry in entries for key in entry.rows[0]["metrics"]))
     key_columns = ["protocol", "data", "data_sha256", "images", "trained_on"]
     score_columns = [f"{key}{suffix}" for key in scores for suffix in ("", " std")]
-    lines: list[Sequence[Any]] = [["rank", "name", "head", "seeds", *key_columns, *COSTS, *score_columns]]
-    for rank, entry in entries:
-        first, key = entry.rows[0], RankingKey.of(entry.rows[0])
-        about = [key.protocol, first["data"]["spec"], key.sha256, key.images, entry.hardware]
-        values = [number for score in scores for number in (entry.mean(score), entry.deviation(score))]
-        lines.append([rank, entry.name, first["head"], len(entry.rows), *about, *map(entry.mean, COSTS), *values])
+    shown = ["low", "high", "last rank", "smallest difference", "interval of"]
+    lines: list[Sequence[Any]] = [["rank", "name", "head", "seeds", *key_columns, *COSTS, *score_columns, *shown]]
+    for held in ranked.values():
+        verdict = judge(held, sort)
+        for place, entry in enumerate(held):
+            first, key = entry.rows[0], RankingKey.of(entry.rows[0])
+            about = [key.protocol, first["data"]["spec"], key.sha256, key.images, entry.hardware]
+            values = [number for score in scores for number in (entry.mean(score), entry.deviation(score))]
+            start = [verdict.rank(place), entry.name, first["head"], len(entry.rows)]
+            lines.append([*start, *about, *map(entry.mean, COSTS), *values, *_placed_cells(verdict, place)])
     return csv_text(lines)
+
+
+def _placed_cells(verdict: Verdict, place: int) -> list[Any]:
+    placed = verdict.placed[place]
+    return [placed.low, placed.high, placed.last, placed.smallest, verdict.score] if placed else [None] * 5
 
 
 def csv_text(lines: Iterable[Sequence[Any]]) -> str:
@@ -74,14 +87,16 @@ def csv_text(lines: Iterable[Sequence[Any]]) -> str:
     return out.getvalue()
 
 
-def as_markdown(ranked: Rankings) -> str:
-    """A table per ranking, as it is printed."""
+def as_markdown(ranked: Rankings, sort: str | None = None) -> str:
+    """A table per ranking, as it is printed, and what it shows."""
     parts = []
     for entries in ranked.values():
-        columns, cells = _cells(entries)
+        verdict = judge(entries, sort)
+        columns, cells = _cells(entries, verdict)
         rule = ["---" if n == 0 else "---:" for n in range(len(columns))]
         lines = ["| " + " | ".join(line) + " |" for line in (columns, rule, *cells)]
-        parts.append("\n".join([f"**{_title(entries)}**", "", *lines, ""]))
+        notes = [f"* {note}" for note in verdict.notes] if verdict.known else []
+        parts.append("\n".join([f"**{_title(entries)}**", "", *lines, "", *notes, *([""] if notes else [])]))
     return "\n".join(parts)
 
 
@@ -107,15 +122,18 @@ def _wanted(row: Row, heads: Sequence[str], task: str) -> bool:
     return (not heads or bool(names & set(heads))) and task in ("", row["task"])
 
 
-def _print(ranked: Rankings) -> None:
+def _print(ranked: Rankings, sort: str | None = None) -> None:
     console = Console()
     width = console.width if console.is_terminal else None
     for entries in ranked.values():
-        columns, cells = _cells(entries)
+        verdict = judge(entries, sort)
+        columns, cells = _cells(entries, verdict)
         count = _fitting(columns, cells, width)
         print_table(wide_console(), columns[:count], [line[:count] for line in cells], _title(entries))
         if columns[count:]:
             print(f"no room for {', '.join(columns[count:])}: `arena board FOLDER --format csv` has all")
+        for note in verdict.notes:
+            print(note)
         for entry in entries:
             for note in entry.to_dict()["notes"]:
                 print(f"{entry.name}: {note}")
@@ -135,14 +153,19 @@ def _title(entries: Sequence[Standing]) -> str:
     return f"{key.protocol}, {first['data']['spec']} ({key.sha256[:8]}), {counted(key.images, 'image')}"
 
 
-def _cells(entries: Sequence[Standing]) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells: names, seeds where there are several, the first scores, and costs that are known."""
+def _cells(entries: Sequence[Standing], verdict: Verdict) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells: names, ranks and seeds where there are any, the first scores, and costs that are known."""
     scores = [key for key in entries[0].rows[0]["metrics"] if "/" not in key]
+    placed = dict(zip(map(id, entries), verdict.placed, strict=True))
     columns: dict[str, Callable[[Standing], str]] = {"head": lambda entry: entry.name}
+    if verdict.known and len(entries) > 1:
+        columns["rank"] = lambda entry: str(found.rank) if (found := placed[id(entry)]) else "-"
     if any(len(entry.rows) > 1 for entry in entries):
         columns["seeds"] = lambda entry: str(len(entry.rows))
     for key in sorted(scores, key=lambda key: key != entries[0].primary)[:COLUMNS]:
         columns[key] = partial(_score, key=key)
+        if key == verdict.score and verdict.known:
+            columns["[low, high]"] = lambda entry: _interval(placed[id(entry)])
     for key, (heading, unit) in UNITS.items():
         if any(entry.mean(key) is not None for entry in entries):
             columns[heading] = partial(_cost, key=key, unit=unit)
@@ -150,6 +173,10 @@ def _cells(entries: Sequence[Standing]) -> tuple[list[str], list[list[str]]]:
         columns["trained on"] = lambda entry: entry.hardware or "-"
     columns["parameters"] = lambda entry: f"{entry.rows[0]['parameters']:,}"
     return list(columns), [[cell(entry) for cell in columns.values()] for entry in entries]
+
+
+def _interval(placed: Placed | None) -> str:
+    return f"[{placed.low:.3f}, {placed.high:.3f}]" if placed else "-"
 
 
 def _score(entry: Standing, key: str) -> str:
@@ -165,6 +192,17 @@ def _cost(entry: Standing, key: str, unit: float) -> str:
     return f"{value / unit:.3g}" if value / unit < 100 else f"{value / unit:.0f}"
 
 
-def plain(ranked: Rankings) -> list[dict[str, Any]]:
-    """Every entry with its rank, for files."""
-    return [{"rank": rank, **entry.to_dict()} for entries in ranked.values() for rank, entry in enumerate(entries, 1)]
+def plain(ranked: Rankings, sort: str | None = None) -> list[dict[str, Any]]:
+    """Every entry with its rank and what it is worth, for files.
+
+    ``rank`` is shared by entries that cannot be told apart, and None for one that cannot be compared; ``place`` is that
+    in the order of its ranking. ``interval`` is None without contributions.
+    """
+    values = []
+    for entries in ranked.values():
+        verdict = judge(entries, sort)
+        for place, entry in enumerate(entries):
+            placed = verdict.placed[place]
+            shown = {"of": verdict.score, **vars(placed)} if placed else None
+            values.append({"rank": verdict.rank(place), "place": place + 1, **entry.to_dict(), "interval": shown})
+    return values

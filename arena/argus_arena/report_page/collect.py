@@ -9,6 +9,7 @@ from typing import Any
 
 from argus_arena.leaderboard.board import COLUMNS
 from argus_arena.leaderboard.standings import COSTS, RankingKey, Row, Standing
+from argus_arena.leaderboard.verdict import Verdict, judge
 from argus_arena.run.folder import RunFolder
 from argus_core.common.places import place
 
@@ -26,6 +27,7 @@ def ring_values(standings: Sequence[Standing]) -> dict[str, Any]:
     key = RankingKey.of(first)
     scores = list(dict.fromkeys(key for entry in standings for key in entry.rows[0]["metrics"]))
     shown = [key for key in scores if "/" not in key][:COLUMNS]
+    verdict = judge(standings)
     return {
         "protocol": key.protocol,
         "data": first["data"]["spec"],
@@ -36,7 +38,11 @@ def ring_values(standings: Sequence[Standing]) -> dict[str, Any]:
         "higher": first["higher_is_better"],
         "shown": shown,
         "groups": score_groups(scores, shown),
-        "entries": [_entry(entry, label) for entry, label in zip(standings, labels(standings), strict=True)],
+        "entries": [
+            {**_entry(entry, label), **_shown_by(verdict, place)}
+            for place, (entry, label) in enumerate(zip(standings, labels(standings), strict=True))
+        ],
+        "verdict": {"known": verdict.known, "better": verdict.better, "notes": list(verdict.notes)},
         "curves": [{"entry": place, **curve} for place, standing in enumerate(standings) for curve in curves(standing)],
     }
 
@@ -76,6 +82,12 @@ def _entry(standing: Standing, label: str) -> dict[str, Any]:
         "options": _shown(values["options"] or {}),
         "notes": values["notes"],
     }
+
+
+def _shown_by(verdict: Verdict, place: int) -> dict[str, Any]:
+    """The rank of an entry, and its interval where it has one."""
+    placed = verdict.placed[place]
+    return {"rank": verdict.rank(place), "interval": [placed.low, placed.high] if placed else None}
 
 
 def _shown(options: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ function ringSection(ring, place) {
       `${ring.data}; ${entriesOf(ring.entries.length)} scored on ${plural(ring.images, "image")}; annotations ${ring.sha256}`,
     ),
     leaderboard(ring),
+    toldApart(ring),
     scores(ring),
     curveCards(ring) || "",
     ...pictureCards(ring),

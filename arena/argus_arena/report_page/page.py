@@ -27,7 +27,7 @@ from argus_core.tasks.detect import Detect
 TITLE = "Comparison of heads"
 DISTILLATION = "Distillation"
 SHARED = ("nodes.js", "axes.js", "lines.js", "pictures.js", "card.js")
-SCRIPTS = (*SHARED, "tables.js", "scatter.js", "curves.js", "page.js")
+SCRIPTS = (*SHARED, "tables.js", "significance.js", "scatter.js", "curves.js", "page.js")
 STAGE_SCRIPTS = (*SHARED, "stages.js")
 
 

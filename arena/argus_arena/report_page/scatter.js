@@ -9,6 +9,22 @@ function paretoFront(points, higher) {
   return front;
 }
 
+// How far a whisker reaches: over the interval, else by one standard deviation over seeds.
+function ends(entry, key) {
+  const [mean, deviation] = entry.scores[key];
+  return entry.interval || [mean - (deviation || 0), mean + (deviation || 0)];
+}
+
+function whiskers(ring) {
+  const without = ring.entries.filter((entry) => !entry.interval);
+  const deviation = "one standard deviation over seeds";
+  if (without.length < ring.entries.length) {
+    const others = without.some((entry) => entry.seeds.length > 1) ? `, where there are none ${deviation}` : "";
+    return ` Whiskers are 95 % intervals${others}.`;
+  }
+  return ring.entries.some((entry) => entry.seeds.length > 1) ? ` Whiskers are ${deviation}.` : "";
+}
+
 function scatter(ring) {
   const costs = ["parameters", "macs", "milliseconds"].filter((key) => ring.entries.some((e) => e.costs[key] > 0));
   const names = {
@@ -30,13 +46,13 @@ function scatter(ring) {
         entry,
         x: entry.costs[key],
         y: entry.scores[ring.primary][0],
-        dev: entry.scores[ring.primary][1] || 0,
+        ends: ends(entry, ring.primary),
       }));
     if (!points.length) return place.replaceChildren(make("p", { class: "soft" }, "No entry to draw."));
     const xs = points.map((point) => point.x);
     const x = logarithmic(Math.min(...xs), Math.max(...xs), BOX.left, BOX.width - BOX.right);
-    const lows = points.map((point) => point.y - point.dev);
-    const highs = points.map((point) => point.y + point.dev);
+    const lows = points.map((point) => point.ends[0]);
+    const highs = points.map((point) => point.ends[1]);
     const least = points.every((point) => point.y >= 0) ? 0 : -Infinity; // a deviation can reach where no score can
     const y = linear(Math.max(least, Math.min(...lows)), Math.max(...highs), BOX.height - BOX.bottom, BOX.top + 8);
     const svg = frame(`${ring.primary} against ${names[key]}`, x, y, `${names[key]} (log scale)`, ring.primary);
@@ -54,14 +70,14 @@ function scatter(ring) {
     );
     for (const point of points) {
       const [cx, cy, ink] = [x.at(point.x), y.at(point.y), color(point.entry.place)];
-      if (point.dev)
+      if (point.ends[0] < point.ends[1])
         svg.append(
           make("line", {
             class: "whisker",
             x1: cx,
             x2: cx,
-            y1: y.at(Math.max(least, point.y - point.dev)),
-            y2: y.at(point.y + point.dev),
+            y1: y.at(Math.max(least, point.ends[0])),
+            y2: y.at(point.ends[1]),
             stroke: ink,
           }),
         );
@@ -120,7 +136,7 @@ function scatter(ring) {
   return card(
     "Cost against score",
     "Filled points lie on the Pareto front: no entry is both cheaper and better." +
-      (ring.entries.some((entry) => entry.seeds.length > 1) ? " Whiskers are one standard deviation over seeds." : ""),
+      whiskers(ring),
     place,
     make("label", { class: "pick" }, "cost", select),
   );

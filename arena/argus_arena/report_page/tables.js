@@ -83,11 +83,27 @@ function scoreColumn(key, falling, extra = {}) {
   };
 }
 
+// The score that ranks, with its interval where there is one.
+function mainColumn(ring) {
+  const column = scoreColumn(ring.primary, ring.higher, { kind: "main" });
+  const show = (entry) => {
+    if (!entry.interval) return column.show(entry);
+    const [low, high] = entry.interval.map((end) => end.toFixed(3));
+    return [entry.scores[ring.primary][0].toFixed(3), make("span", { class: "dev" }, ` [${low}, ${high}]`)];
+  };
+  return { ...column, show };
+}
+
 function leaderboard(ring) {
   const costs = Object.keys(COSTS).filter((key) => ring.entries.some((entry) => entry.costs[key] !== null));
   const several = ring.entries.some((entry) => entry.seeds.length > 1);
   const columns = [
-    { key: "rank", title: "rank", value: (entry) => entry.place, show: (entry) => String(entry.place + 1) },
+    {
+      key: "rank",
+      title: "rank",
+      value: (entry) => entry.place,
+      show: (entry) => (entry.rank === null ? "–" : String(entry.rank)),
+    },
     nameColumn,
     { key: "head", title: "kind", text: true, value: (entry) => entry.head, show: (entry) => entry.head },
     several && { key: "seeds", title: "seeds", value: (e) => e.seeds.length, show: (e) => String(e.seeds.length) },
@@ -97,11 +113,12 @@ function leaderboard(ring) {
       value: (entry) => entry.costs[key],
       show: (entry) => cost(key, entry.costs[key]),
     })),
-    ...ring.shown.map((key) => scoreColumn(key, ring.higher, key === ring.primary ? { kind: "main" } : {})),
+    ...ring.shown.map((key) => (key === ring.primary ? mainColumn(ring) : scoreColumn(key, ring.higher))),
   ].filter(Boolean);
   const caption =
     `Ranked by ${ring.primary}, ${ring.higher ? "higher" : "lower"} is better` +
-    (several ? "; mean ± standard deviation over seeds." : ".");
+    (several ? "; mean ± standard deviation over seeds" : "") +
+    (ring.verdict.known ? "; [95 % interval]. Entries of equal rank cannot be told apart." : ".");
   const notes = [
     ...ring.floor,
     ...ring.entries.flatMap((entry) => entry.notes.map((note) => `${entry.label}: ${note}`)),

@@ -63,8 +63,12 @@ class Scoring:
 
     def metric(self, task: Task) -> Metric:
         """A fresh metric of a task, with the options that apply to it."""
-        own = own_options(task, {**(self.protocol.metric if self.protocol else {}), **self.options})
+        own = self.metric_options(task)
         return task.metric(**check_options(options_model(task.metric), own, f"the metric of {task.name}"))
+
+    def metric_options(self, task: Task) -> dict[str, Any]:
+        """The options of a task's metric that the protocol settles or that were given."""
+        return own_options(task, {**(self.protocol.metric if self.protocol else {}), **self.options})
 
     def rules(self, task: Task) -> str:
         """The identifier under which scores of a task are comparable."""

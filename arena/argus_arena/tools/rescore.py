@@ -12,6 +12,7 @@ from argus_arena.distributed import Distributed, join_processes
 from argus_arena.requests import EvalRequest
 from argus_arena.run.data_faults import DataChecks, sizes_of, undefined
 from argus_arena.run.folder import versions
+from argus_arena.scoring.contributions import keep_contributions
 from argus_arena.scoring.evaluate import evaluate
 from argus_arena.scoring.rules import Scoring, check_protocol, check_scoring, own_options
 from argus_arena.training.checkpoints import finite
@@ -61,7 +62,7 @@ def evaluate_run(request: EvalRequest) -> Rows:
     }
     if process.main:
         for name, row in rows.items():
-            _write(request, heads[name], row)
+            _write(request, heads[name], row, metrics[name], scoring)
         finished(f"scored {counted(len(split), 'image')}", request.run, time.perf_counter() - began)
         print(f"next: arena board {request.run}")
     if reasons := undefined(rows, split.name, accepted):
@@ -155,8 +156,8 @@ def _row(
     }
 
 
-def _write(request: EvalRequest, head: Head, row: Mapping[str, Any]) -> None:
-    """Print the scores of a row, and write it beside the head."""
+def _write(request: EvalRequest, head: Head, row: dict[str, Any], metric: Metric, scoring: Scoring) -> None:
+    """Print the scores of a row, and write it beside the head, with what each sample adds to them."""
     name = row["name"]
     scores = {key: value for key, value in row["metrics"].items() if "/" not in key}
     shown = [f"{key} {'undefined' if value is None else format(value, '.4f')}" for key, value in scores.items()]
@@ -164,6 +165,7 @@ def _write(request: EvalRequest, head: Head, row: Mapping[str, Any]) -> None:
     run: Path = request.run if request.run.is_dir() else request.run.parent
     folder = run / name if (run / name).is_dir() else run
     file = folder / "scores" / f"{row['protocol']}-{request.split}-{request.which}-{_tag(request, head)}.json"
+    row["contributions"] = keep_contributions(file, metric, head.task, scoring)
     write_json(file, row)
     print(f"result row: {file}")
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from argus_arena.distributed import Distributed
 from argus_arena.run.folder import RunFolder
+from argus_arena.scoring.contributions import keep_contributions
+from argus_arena.scoring.rules import Scoring
 from argus_arena.training.learner import Learner
 from argus_arena.training.progress import Reporter
 from argus_core.plugins.hooks import Plugins
@@ -20,7 +22,10 @@ Values = dict[str, float | None]
 
 
 class Checkpoints:
-    """Records evaluations and writes weights, with ``record`` in every file; only the first process writes."""
+    """Records evaluations and writes weights, with ``record`` in every file; only the first process writes.
+
+    Beside the best weights lies what each sample adds to their scores, by the rules of ``scoring``.
+    """
 
     def __init__(
         self,
@@ -31,8 +36,10 @@ class Checkpoints:
         process: Distributed,
         plugins: Plugins,
         reporter: Reporter,
+        scoring: Scoring,
     ) -> None:
-        self.folder, self.record, self.steps_per_epoch = folder, record, steps_per_epoch
+        self.folder, self.scoring = folder, scoring
+        self.record, self.steps_per_epoch = record, steps_per_epoch
         self.process, self.plugins, self.reporter = process, plugins, reporter
         self.scores: dict[str, dict[str, Any]] = {name: {"evaluations": 0} for name in heads}
 
@@ -59,6 +66,7 @@ class Checkpoints:
             if better:
                 score["best"] = score["last"]
                 self.write(learner, "best", score["best"])
+                score["contributions"] = self._keep(learner, metric)
         self._report(learner, done, results, next(iter(metrics.values())))
 
     def write(self, learner: Learner, which: str, weights: Mapping[str, Any]) -> None:
@@ -67,6 +75,12 @@ class Checkpoints:
             tensors = learner.weights(weights["variant"]).state_dict()
             path = self.folder.weights(learner.name, which)
             save_head(path, learner.head, {**self.record, "weights": weights}, tensors)
+
+    def _keep(self, learner: Learner, metric: Metric) -> dict[str, Any] | None:
+        """Write what each sample adds to the scores of the best weights so far; what the row says of it."""
+        if not self.process.main:
+            return None
+        return keep_contributions(self.folder.result(learner.name), metric, learner.head.task, self.scoring)
 
     def write_last(self, learner: Learner) -> None:
         """Write the last weights of a head at the end of its training."""

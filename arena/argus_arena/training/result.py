@@ -46,6 +46,7 @@ def result_row(
         "metrics": best["metrics"],
         "selected": {"step": best["step"], "variant": best["variant"], "best_of": scores["evaluations"]},
         "last": scores["last"],
+        "contributions": scores.get("contributions"),
         **({"sweep": scores["sweep"]} if "sweep" in scores else {}),
         **({} if learner.failure else _image_cost(scoring, head)),
         "recipe": learner.recipe.model_dump(mode="json"),

@@ -114,7 +114,7 @@ def _train(
     ):
         reporter.say(line)
     steps_per_epoch = run.training.order.steps_per_epoch
-    checkpoints = Checkpoints(folder, record, run.heads, steps_per_epoch, process, plugins, reporter)
+    checkpoints = Checkpoints(folder, record, run.heads, steps_per_epoch, process, plugins, reporter, run.scoring)
     options = LoopOptions(request.workers, request.eval_every, request.eval_batch, request.save_every)
     loop = Loop(learners, run.training, run.scoring, checkpoints, options)
     _run_loop(loop)
@@ -179,7 +179,7 @@ def _write_rows(loop: Loop, record: Mapping[str, Any], notes: Sequence[str], plu
         for name, row in rows.items():
             write_json(loop.folder.result(name), row)
         plugins.tell("arena_finished", run=loop.folder.path, results=rows)
-        print_rows(list(rows.values()))
+        print_rows([{**row, "path": str(loop.folder.result(name))} for name, row in rows.items()])
     return rows
 
 

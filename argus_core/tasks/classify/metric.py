@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from argus_core.errors import ArgusError
 from argus_core.tasks.classify.values import Classes
+from argus_core.tasks.contributions import Contributions, Counts, Rescore, Scores, mean_defined, ratio, shares
 from argus_core.tasks.metric import RecordMetric
 
 TOP = 5
@@ -53,6 +54,33 @@ class Accuracy(RecordMetric[list[int]]):
             "mean_class": _mean(np.array(defined)),
             **{f"class/{name}": value for name, value in zip(self.classes, per_class, strict=True)},
         }
+
+    def contributions(self) -> Contributions:
+        """``label`` of every image, and the ``rank`` of its true class from 0."""
+        labels, ranks = np.array(self.records(), dtype=np.int32).reshape(-1, 2).T
+        return Contributions(self.keys(), {"label": labels.copy(), "rank": ranks.copy()})
+
+    def rescore(self, kept: Contributions, score: str) -> Rescore | None:
+        """Any of the accuracies."""
+        labels, right = kept.arrays["label"], kept.arrays["rank"] < 1
+        if score in ("top1", "top5"):
+            return shares(right if score == "top1" else kept.arrays["rank"] < TOP, np.ones(len(kept)))
+        if score == "mean_class":
+            return self._mean_class(labels, right)
+        start, _, name = score.partition("/")
+        if start != "class" or name not in self.classes:
+            return None
+        own = labels == self.classes.index(name)
+        return shares(right & own, own)
+
+    def _mean_class(self, labels: npt.NDArray[Any], right: npt.NDArray[Any]) -> Rescore:
+        of_class = np.eye(len(self.classes))[labels]  # (images, classes)
+
+        def rescore(counts: Counts) -> Scores:
+            weights = counts.astype(np.float64)
+            return mean_defined(ratio(weights @ (of_class * right[:, None]), weights @ of_class))
+
+        return rescore
 
 
 def _mean(values: npt.NDArray[Any]) -> float:

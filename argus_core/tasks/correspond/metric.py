@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from argus_core.errors import ArgusError
+from argus_core.tasks.contributions import Contributions, Rescore, item_owners, shares
 from argus_core.tasks.correspond.descriptors import Described
 from argus_core.tasks.correspond.values import Matches
 from argus_core.tasks.metric import RecordMetric
@@ -66,6 +67,40 @@ class PCKMetric(RecordMetric[Pair]):
             scores[f"category/{name}"] = self._score(own, self.alpha)
         return scores
 
+    def contributions(self) -> Contributions:
+        """``errors`` and ``mutual`` of the points of every pair, ``points`` of it, and its category as UTF-8."""
+        pairs = self.records()
+        names = [pair["category"].encode() for pair in pairs]
+        flags = [pair["mutual"] or [False] * len(pair["errors"]) for pair in pairs]
+        arrays = {
+            "errors": np.array([error for pair in pairs for error in pair["errors"]], dtype=np.float64),
+            "mutual": np.array([flag for own in flags for flag in own], dtype=bool),
+            "points": np.array([len(pair["errors"]) for pair in pairs], dtype=np.int32),
+            "both_ways": np.array([pair["mutual"] is not None for pair in pairs], dtype=bool),
+            "category": np.frombuffer(b"".join(names), dtype=np.uint8),
+            "letters": np.array([len(name) for name in names], dtype=np.int32),
+        }
+        return Contributions(self.keys(), arrays)
+
+    def rescore(self, kept: Contributions, score: str) -> Rescore | None:
+        """Any of the scores."""
+        pairs, owners = len(kept), item_owners(kept.arrays["points"])
+        start, _, name = score.partition("/")
+        alphas = {f"PCK@{alpha:g}": alpha for alpha in (self.alpha, *ALPHAS)}
+        scored, right = np.ones(len(owners), dtype=bool), kept.arrays["errors"] <= alphas.get(score, self.alpha)
+        if start == "mutual" and kept.arrays["both_ways"].all():
+            if not name:  # a share of points, whatever the average
+                return shares(np.bincount(owners, kept.arrays["mutual"], pairs), kept.arrays["points"])
+            scored = kept.arrays["mutual"]
+        elif start == "category":
+            scored = np.array([category == name for category in _categories(kept)], dtype=bool)[owners]
+        elif score not in alphas:
+            return None
+        hits, points = np.bincount(owners, right & scored, pairs), np.bincount(owners, scored, pairs)
+        if self.average == "point":
+            return shares(hits, points)
+        return shares(hits / np.maximum(points, 1), points > 0)
+
     def _length(self, key: str, target: Described, truth: Matches) -> float:
         """The longer side of the target's box or image, in image pixels."""
         if self.threshold == "image":
@@ -79,6 +114,12 @@ class PCKMetric(RecordMetric[Pair]):
     def _score(self, pairs: Sequence[Pair], alpha: float) -> float:
         right = [np.asarray(pair["errors"]) <= alpha for pair in pairs if pair["errors"]]
         return _mean([flags.mean() for flags in right] if self.average == "pair" else list(itertools.chain(*right)))
+
+
+def _categories(kept: Contributions) -> list[str]:
+    """The category of every pair."""
+    text, ends = kept.arrays["category"].tobytes(), np.cumsum(kept.arrays["letters"]).tolist()
+    return [text[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _mutual(pair: Pair) -> Pair:

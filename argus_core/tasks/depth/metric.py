@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from argus_core.errors import ArgusError, unknown
+from argus_core.tasks.contributions import Contributions, Counts, Rescore, Scores, ratio, shares
 from argus_core.tasks.depth.values import DepthMap
 from argus_core.tasks.metric import RecordMetric
 
@@ -59,6 +60,25 @@ class DepthMetric(RecordMetric[list[float]]):
         parts = [scores(part) for part in (sums if self.average == "image" else [np.sum(sums, axis=0)])]
         return {name: float(np.mean([part[name] for part in parts])) for name in NAMES}
 
+    def contributions(self) -> Contributions:
+        """``sums`` over the pixels of every image, (images, 11) as of ``error_sums``."""
+        sums = np.array(self.records(), dtype=np.float64).reshape(-1, LOG_SQUARE + 1)
+        return Contributions(self.keys(), {"sums": sums})
+
+    def rescore(self, kept: Contributions, score: str) -> Rescore | None:
+        """Any of the errors."""
+        sums = kept.arrays["sums"]
+        if score not in NAMES:
+            return None
+        if self.average == "image":
+            known = sums[:, COUNT] > 0
+            return shares(np.where(known, _scores(sums)[score], 0), known)
+
+        def rescore(counts: Counts) -> Scores:
+            return _scores(counts.astype(np.float64) @ sums)[score]
+
+        return rescore
+
 
 def eigen_box(height: int, width: int) -> tuple[slice, slice]:
     """Rows and columns of Eigen's crop, which leaves out the frame where NYU's sensor sees nothing."""
@@ -78,12 +98,17 @@ def error_sums(depth: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -
 
 def scores(sums: Sums) -> dict[str, float]:
     """All scores of the sums over one pixel or more."""
-    means = sums / sums[COUNT]
+    return {name: float(value) for name, value in _scores(sums).items()}
+
+
+def _scores(sums: Sums) -> dict[str, Scores]:
+    """All scores of lines of sums (..., 11), in the order of ``NAMES``; nan of no pixel."""
+    means = ratio(sums, np.broadcast_to(sums[..., COUNT, None], sums.shape))
     squares = {
-        "rmse": means[SQUARE],
-        "rmse_log": means[LOG_SQUARE],
-        "silog": 1e4 * (means[LOG_SQUARE] - means[LOG] ** 2),
+        "rmse": means[..., SQUARE],
+        "rmse_log": means[..., LOG_SQUARE],
+        "silog": 1e4 * (means[..., LOG_SQUARE] - means[..., LOG] ** 2),
     }
-    values = {name: float(means[place]) for place, name in enumerate(MEANS)}
-    values |= {name: math.sqrt(max(0.0, square)) for name, square in squares.items()}
+    values = {name: means[..., place] for place, name in enumerate(MEANS)}
+    values |= {name: np.sqrt(np.maximum(0.0, square)) for name, square in squares.items()}
     return {name: values[name] for name in NAMES}

@@ -11,6 +11,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from argus_core.errors import ArgusError, unknown
+from argus_core.tasks.contributions import Contributions, Rescore
+from argus_core.tasks.detect.resample import asked, image_results, rescore
 from argus_core.tasks.detect.values import Boxes, Detections
 from argus_core.tasks.metric import RecordMetric
 
@@ -65,7 +67,7 @@ class CocoMetric(RecordMetric[Image]):
         """COCO's twelve numbers and the AP of every class."""
         if not any(image["boxes"] for image in self.records()):
             return dict.fromkeys((*NAMES, *(f"AP/{name}" for name in self.classes)), math.nan)
-        evaluation = self._evaluate()
+        evaluation = self._evaluate(self.backend)
         scores = dict(zip(NAMES, evaluation.stats[: len(NAMES)], strict=True))
         precision = evaluation.eval["precision"][:, :, :, 0, -1]  # (IoU, recall, class): any size, 100 boxes
         for index, name in enumerate(self.classes):
@@ -73,8 +75,18 @@ class CocoMetric(RecordMetric[Image]):
             scores[f"AP/{name}"] = defined.mean() if defined.size else -1
         return {name: math.nan if value < 0 else float(value) for name, value in scores.items()}
 
-    def _evaluate(self) -> Any:
-        coco, evaluator = _backend(self.backend)
+    def contributions(self) -> Contributions:
+        """What pycocotools, whatever the backend, finds in every image: see ``image_results``."""
+        return image_results(self._evaluate("pycocotools", scored=False), self.keys(), len(self.classes))
+
+    def rescore(self, kept: Contributions, score: str) -> Rescore | None:
+        """Any of COCO's twelve numbers, or the AP of a class."""
+        wanted = asked(score, self.classes)
+        return rescore(kept, wanted) if wanted else None
+
+    def _evaluate(self, backend: Backend, scored: bool = True) -> Any:
+        """An evaluation of all images; not ``scored``, it only has its results of each image."""
+        coco, evaluator = _backend(backend)
         images = self.records()  # in order of key: the number of an image breaks ties between scores
         if any(any(image["difficult"]) for image in images):
             evaluator = _with_difficult(evaluator)
@@ -83,8 +95,9 @@ class CocoMetric(RecordMetric[Image]):
             detected = self._index(coco, len(images), _rows(images, "detected", DETECTED))
             evaluation = evaluator(truth, detected, "bbox")
             evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
+            if scored:
+                evaluation.accumulate()
+                evaluation.summarize()
         return evaluation
 
     def _index(self, coco: Any, images: int, rows: list[dict[str, Any]]) -> Any:

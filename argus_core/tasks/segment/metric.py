@@ -1,8 +1,8 @@
-"""Mean intersection over union, from one table of pixels for the whole data set."""
+"""Mean intersection over union, from the pixels of each class in each image."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,31 @@ import torch
 from torch import Tensor
 
 from argus_core.errors import ArgusError
-from argus_core.tasks.metric import Metric, union
+from argus_core.tasks.contributions import (
+    Contributions,
+    Counts,
+    Rescore,
+    Scores,
+    item_owners,
+    mean_defined,
+    ratio,
+)
+from argus_core.tasks.metric import RecordMetric
 from argus_core.tasks.segment.values import Segmentation
 
-Scores = npt.NDArray[np.float64]
+Pixels = npt.NDArray[np.float64]
+MEANS: Mapping[str, Callable[[Pixels, Pixels, Pixels], Scores]] = {
+    "mIoU": lambda right, true, predicted: mean_defined(ratio(right, true + predicted - right)),
+    "mAcc": lambda right, true, predicted: mean_defined(ratio(right, true)),
+    "aAcc": lambda right, true, predicted: ratio(right.sum(-1), true.sum(-1)),
+    "dice": lambda right, true, predicted: mean_defined(ratio(2 * right, true + predicted)),
+    "precision": lambda right, true, predicted: mean_defined(ratio(right, predicted)),
+}
+"""Scores of all classes together, of the pixels of each (..., classes): right ones, true ones, predicted ones."""
+COLUMNS = ("class", "right", "true", "predicted")
 
 
-class IoUMetric(Metric):
+class IoUMetric(RecordMetric[list[list[int]]]):
     """IoU per class over all pixels of all images, and its mean; all are in 0..1, ``IoU/<class>`` is for one class.
 
     ``mAcc`` is the mean of class recalls, ``dice`` that of class F-scores, ``precision`` that of precisions, ``aAcc``
@@ -29,24 +47,23 @@ class IoUMetric(Metric):
     protocol = "miou-1"
 
     def __init__(self, classes: Sequence[str], ignore: int) -> None:
+        super().__init__()
         self.classes = tuple(classes)
         self.ignore = ignore
-        self._keys: set[str] = set()
-        # Truth by prediction; the last column counts pixels without a predicted class.
-        self._table = np.zeros((len(classes), len(classes) + 1), dtype=np.int64)
 
     def update(self, key: str, prediction: Segmentation, truth: npt.NDArray[np.integer[Any]]) -> None:
         """Add one image: a prediction and a mask of the same size (h, w)."""
-        if key in self._keys:
-            raise ArgusError(f"image {key!r} is counted twice; give each image once")
         predicted = prediction.labels.cpu().int()
         if tuple(predicted.shape) != truth.shape:
             raise ArgusError(f"image {key!r}: the prediction is {tuple(predicted.shape)}, the mask {truth.shape}")
         count = len(self.classes) + 1
         index = self._rows(torch.from_numpy(truth.astype(np.int32)), f"image {key!r}: the mask") * count
         index += self._rows(predicted, f"image {key!r}: the prediction")
-        self._table += torch.bincount(index.flatten(), minlength=count**2).view(count, count)[:-1].numpy()
-        self._keys.add(key)
+        # Truth by prediction; the last column counts pixels without a predicted class.
+        table = torch.bincount(index.flatten(), minlength=count**2).view(count, count)[:-1].numpy()
+        pixels = np.stack([table.diagonal(), table.sum(axis=1), table[:, :-1].sum(axis=0)])
+        there = np.flatnonzero(pixels.any(axis=0))
+        self.add(key, [there.tolist(), *pixels[:, there].tolist()])
 
     def _rows(self, labels: Tensor, what: str) -> Tensor:
         """Labels with ``ignore`` as one more class."""
@@ -60,35 +77,50 @@ class IoUMetric(Metric):
 
     def compute(self) -> dict[str, float]:
         """The means first, then the IoU of every class."""
-        right = self._table.diagonal()
-        true, predicted = self._table.sum(axis=1), self._table[:, :-1].sum(axis=0)
-        iou = _ratio(right, true + predicted - right)
+        right, true, predicted = _totals(self.contributions(), len(self.classes)).sum(axis=0)
+        iou = ratio(right, true + predicted - right)
         return {
-            "mIoU": _mean(iou),
-            "mAcc": _mean(_ratio(right, true)),
-            "aAcc": float(_ratio(right.sum(keepdims=True), true.sum(keepdims=True))[0]),
-            "dice": _mean(_ratio(2 * right, true + predicted)),
-            "precision": _mean(_ratio(right, predicted)),
+            **{name: float(mean(right, true, predicted)) for name, mean in MEANS.items()},
             **{f"IoU/{name}": float(value) for name, value in zip(self.classes, iou, strict=True)},
         }
 
-    def state(self) -> dict[str, Any]:
-        """The table of pixels, truth by prediction, and the keys of the images in it."""
-        return {"table": self._table.tolist(), "keys": sorted(self._keys)}
+    def contributions(self) -> Contributions:
+        """Pixels of the classes that are annotated or predicted in each image, of which there are ``classes``."""
+        records = self.records()
+        columns = {
+            name: _narrow(np.array([value for record in records for value in record[place]], dtype=np.int64))
+            for place, name in enumerate(COLUMNS)
+        }
+        sizes = np.array([len(record[0]) for record in records], dtype=np.int32)
+        return Contributions(self.keys(), {**columns, "class": columns["class"].astype(np.uint16), "classes": sizes})
 
-    def merge(self, states: Sequence[dict[str, Any]]) -> None:
-        """Replace what was added by the union of ``states``; an image in two of them raises ArgusError."""
-        self._keys = set(union([dict.fromkeys(state["keys"]) for state in states]))
-        tables = [np.array(state["table"], dtype=np.int64) for state in states]
-        self._table = sum(tables, np.zeros_like(self._table))
+    def rescore(self, kept: Contributions, score: str) -> Rescore | None:
+        """Any of the means, or the IoU of a class."""
+        start, _, name = score.partition("/")
+        if score not in MEANS and (start != "IoU" or name not in self.classes):
+            return None
+        totals = _totals(kept, len(self.classes))
+        flat = totals.reshape(len(kept), 3 * len(self.classes))
+
+        def rescore(counts: Counts) -> Scores:
+            right, true, predicted = np.moveaxis(
+                (counts.astype(np.float64) @ flat).reshape(-1, *totals.shape[1:]), 1, 0
+            )
+            if score in MEANS:
+                return MEANS[score](right, true, predicted)
+            return ratio(right, true + predicted - right)[:, self.classes.index(name)]
+
+        return rescore
 
 
-def _ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> Scores:
-    """Element-wise shares; nan where the whole is 0."""
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+def _narrow(pixels: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    return pixels.astype(np.uint32) if pixels.max(initial=0) < 2**32 else pixels
 
 
-def _mean(values: Scores) -> float:
-    """The mean of the values that are not nan."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float("nan")
+def _totals(kept: Contributions, classes: int) -> Pixels:
+    """Right, true and predicted pixels of every class in every image, (images, 3, classes)."""
+    totals = np.zeros((len(kept), 3, classes))
+    owners, named = item_owners(kept.arrays["classes"]), kept.arrays["class"].astype(np.int64)
+    for place, name in enumerate(COLUMNS[1:]):
+        totals[owners, place, named] = kept.arrays[name]
+    return totals
