@@ -41,7 +41,7 @@ from minute_heads import arena
 SHARE, SEEDS, COPIES = 0.05, 3, 160
 Picture = Image.Image
 CHANGES: dict[str, Callable[[Picture, random.Random], tuple[Picture, int]]] = {
-    "re-encoded": lambda image, _: (image, 40),
+    "reencoded": lambda image, _: (image, 40),
     "resized": lambda image, _: (image.resize((round(image.width * 0.6), round(image.height * 0.6))), 90),
     "cropped": lambda image, chance: (_cropped(image, chance), 90),
     "mirrored": lambda image, _: (ImageOps.mirror(image), 90),
@@ -55,7 +55,7 @@ def _cropped(image: Picture, chance: random.Random, side: float = 0.9) -> Pictur
 
 
 def plant_copies(source: Path, out: Path) -> dict[frozenset[str], str]:
-    """Class folders with links to the images of ``source`` and copies of some in val; pairs of names, and the change."""
+    """Class folders with links to images of ``source``, and copies of some in val; by pair of names the change."""
     chance, planted = random.Random(0), {}
     for path in sorted(source.glob("*/*/*")):
         link = out / path.relative_to(source)
@@ -95,7 +95,8 @@ class Bench:
     def copies(self) -> None:
         """Recall of planted copies by change, pairs found that were not planted, seconds and memory."""
         planted = plant_copies(self.root / "imagenette160", self.out / "planted")
-        opened = self.opened("planted", f"folder:{self.out / 'planted'}", *IMAGENETTE)
+        layers = ("--layers", "3,5") if "lite0" in self.backbone else ()
+        opened = self.opened("planted", f"folder:{self.out / 'planted'}", *IMAGENETTE, *layers)
         began = time.process_time()
         vectors = read_vectors(opened)
         found = find_copies(opened, vectors, find_neighbours(vectors.unit, 10))
@@ -132,13 +133,13 @@ class Bench:
         assert annotated is not None
         truth = np.array([int(annotated.truth(number)) for number in annotated.numbers])
         inputs = torch.nn.functional.normalize(read_vectors(opened).raw, dim=1)
-        self._swapped("labels", truth, inputs, len(annotated.task.classes), np.arange(len(truth)))
+        self._swapped("labels", truth, inputs, len(annotated.classes), np.arange(len(truth)))
 
     def boxes(self) -> None:
         """The same of swapped classes of boxes."""
         annotated, own = self._cells()
         regions = read_regions(annotated)
-        classes = len(annotated.task.classes)
+        classes = len(annotated.classes)
         self._swapped("boxes", regions.labels.numpy(), regions.vectors, classes, own[regions.images])
 
     def _swapped(self, part: str, truth: np.ndarray, inputs: torch.Tensor, classes: int, own: np.ndarray) -> None:

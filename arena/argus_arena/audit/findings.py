@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
@@ -92,7 +93,7 @@ def find_doubtful(opened: Opened, vectors: Vectors, groups: Ints, task: str, pro
 
 def _classify(annotated: Annotated, vectors: Vectors, groups: Ints, found: TaskFindings, progress: Progress) -> None:
     numbers = list(annotated.numbers)
-    classes = annotated.task.classes
+    classes = annotated.classes
     labels = torch.tensor([int(annotated.truth(number)) for number in numbers])
     if not _several_classes(labels, found):
         return
@@ -137,7 +138,7 @@ def _detect(annotated: Annotated, vectors: Vectors, groups: Ints, found: TaskFin
 
 
 def _box_classes(annotated: Annotated, groups: Ints, found: TaskFindings) -> None:
-    regions, classes = read_regions(annotated), annotated.task.classes
+    regions, classes = read_regions(annotated), annotated.classes
     if not len(regions.labels) or not _several_classes(regions.labels, found):
         return
     judged = judge(regions.vectors, regions.labels, len(classes), groups[regions.images])
@@ -151,7 +152,7 @@ def _box_classes(annotated: Annotated, groups: Ints, found: TaskFindings) -> Non
 
 
 def _as_finding(annotated: Annotated, fault: BoxFault) -> Finding:
-    classes = annotated.task.classes
+    classes = annotated.classes
     truth = annotated.truth(fault.number)
     box = _corners(truth.boxes[fault.row]) if fault.row >= 0 else None
     given = classes[int(truth.labels[fault.row])] if fault.row >= 0 else ""
@@ -164,13 +165,13 @@ def _is_new(one: Finding, wrong: set[tuple[int, Corners | None]]) -> bool:
     return one.box is None or (one.number, one.box) not in wrong
 
 
-def _corners(box: np.ndarray) -> Corners:
+def _corners(box: npt.NDArray[np.float64]) -> Corners:
     x1, y1, x2, y2 = box.tolist()
     return x1, y1, x2, y2
 
 
 def _segment(annotated: Annotated, vectors: Vectors, groups: Ints, found: TaskFindings, progress: Progress) -> None:
-    classes, total = annotated.task.classes, len(annotated.numbers)
+    classes, total = annotated.classes, len(annotated.numbers)
     try:
         faults = find_mask_faults(annotated, groups, lambda done: progress("masks", done, total))
     except ArgusError as error:

@@ -54,6 +54,12 @@ class Annotated:
                 numbers.append(number)
         return cls(opened, task, numbers, faults)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the task's classes, of a task that has some."""
+        names: tuple[str, ...] = getattr(self.task, "classes", ())
+        return names
+
     def truth(self, number: int) -> Any:
         """The annotation of an image, in its pixels."""
         part, index = self.opened.places[number].tolist()

@@ -63,7 +63,7 @@ def find_mask_faults(
     learning, Northcutt 2021).
     """
     regions: list[MaskFault] = []
-    usual = _Usual(len(annotated.task.classes))
+    usual = _Usual(len(annotated.classes))
     for done, (number, canvas, placement) in enumerate(predictions(annotated, groups), 1):
         cells = _cells(annotated, number, canvas, placement)
         usual.add(cells)
