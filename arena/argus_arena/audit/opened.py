@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from argus_core.errors import ArgusError
 from argus_core.plugins.data_spec import open_data
 from argus_core.plugins.hooks import load_plugins
 from argus_core.tasks import Task
-from argus_core.tokens import FeatureInfo, Needs, PlacedTokens
+from argus_core.tokens import FeatureInfo, PlacedTokens
 
 BATCH = 32
 """Images whose tokens are read at once."""
@@ -120,15 +120,6 @@ class Opened:
         same = [n for n, task in found if getattr(task, "classes", ()) == getattr(first, "classes", ())]
         return first, same
 
-    def needed(self, needs: Needs) -> str:
-        """Why the caches do not hold what is needed; empty if they do."""
-        try:
-            for part in self.parts:
-                part.cache.require(needs)
-        except ArgusError as error:
-            return str(error)
-        return ""
-
 
 def open_caches(folders: Sequence[Path], data: Sequence[str]) -> Opened:
     """Open the caches below some folders, with the data sets that they are of.
@@ -138,23 +129,25 @@ def open_caches(folders: Sequence[Path], data: Sequence[str]) -> Opened:
     """
     if len(data) > 1 and len(data) != len(folders):
         raise ArgusError(f"{len(data)} data sets are given for {len(folders)} cache folders; give one, or one for each")
-    opened = Opened([], [])
     parts: list[Part] = []
+    notes: list[str] = []
     for number, folder in enumerate(folders):
         given = data[number % len(data)] if data else None
-        parts += _open_folder(snapshot(folder), given, opened.notes)
-    names = [part.name for part in parts]
-    if len(set(names)) < len(names):
-        parts = [
-            Part(f"{part.cache.path.parent.name}/{part.name}", part.source, part.cache, part.split) for part in parts
-        ]
+        parts += _open_folder(snapshot(folder), given, notes)
     _check_alike(parts)
-    found = Opened(parts, opened.notes)
+    found = Opened(_told_apart(parts), notes)
     if not found.layers:
         raise ArgusError("the caches hold no layer in common; cache them alike")
     if not len(found):
         raise ArgusError("the caches hold no image; see `arena cache info`")
     return found
+
+
+def _told_apart(parts: Sequence[Part]) -> Sequence[Part]:
+    """The parts, with the name of their folder where two splits have one name."""
+    if len({part.name for part in parts}) == len(parts):
+        return parts
+    return [replace(part, name=f"{part.cache.path.parent.name}/{part.name}") for part in parts]
 
 
 def _open_folder(folder: Path, given: str | None, notes: list[str]) -> list[Part]:

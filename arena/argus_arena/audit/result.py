@@ -12,7 +12,8 @@ from argus_arena.audit.copies import Pair
 from argus_arena.audit.coverage import Coverage
 from argus_arena.audit.findings import KINDS, Finding, TaskFindings
 from argus_arena.audit.labels import Ints
-from argus_arena.audit.opened import Opened
+from argus_arena.audit.opened import Opened, Part
+from argus_arena.audit.outliers import Outlier
 from argus_core.data.split import read_truth
 from argus_core.errors import ArgusError
 
@@ -28,23 +29,26 @@ def as_values(audit: Audit) -> Values:
         "backbone": manifest.fingerprint["backbone"],
         "weights_sha256": manifest.fingerprint["weights"],
         "canvas": manifest.spec.canvas.label,
-        "splits": [
-            {"name": part.name, "cache": str(part.cache.path), "images": len(part.usable)} for part in opened.parts
-        ],
+        "splits": [_split(part) for part in opened.parts],
         "notes": audit.notes,
         "copies": _copies(audit),
         "labels": [_labels(opened, found) for found in audit.labels],
-        "outliers": [
-            {
-                **image(opened, one.number),
-                "kind": one.kind,
-                "deviations": round(one.score, 3),
-                "suggestion": "look at it",
-            }
-            for one in audit.outliers
-        ],
+        "outliers": [_outlier(opened, one) for one in audit.outliers],
         "coverage": [_coverage(opened, one) for one in audit.coverage],
         "map": _map(audit),
+    }
+
+
+def _split(part: Part) -> Values:
+    return {"name": part.name, "cache": str(part.cache.path), "images": len(part.usable)}
+
+
+def _outlier(opened: Opened, one: Outlier) -> Values:
+    return {
+        **image(opened, one.number),
+        "kind": one.kind,
+        "deviations": round(one.score, 3),
+        "suggestion": "look at it; remove it if it shows nothing that the data are for",
     }
 
 

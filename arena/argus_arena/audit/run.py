@@ -47,9 +47,13 @@ def run_audit(
     write_page(found, values, out / PAGE, top, pictures)
     write_json(out / RESULT, values)
     if not quiet:
-        for line in lines(values):
-            print(line)
-        finished("audit", out / PAGE, time.perf_counter() - began)
-        for number, step in enumerate(next_steps(values), 1):
-            print(f"next {number}: {step}")
+        _tell(values, out, time.perf_counter() - began)
     return values
+
+
+def _tell(values: Values, out: Path, seconds: float) -> None:
+    for line in lines(values):
+        print(line)
+    finished("audit", out / PAGE, seconds)
+    for number, step in enumerate(next_steps(values), 1):
+        print(f"next {number}: {step}")
