@@ -4,8 +4,9 @@ python audit.py DATA OUT    # DATA holds imagenette160, bccd and pf_willow
 
 Caches go to OUT/caches, only where they are missing. ``--only`` names parts: copies (re-encoded, resized, cropped and
 mirrored copies of training images in val), willow (images of PF-WILLOW in train and test pairs), labels (5 % of the
-classes of images swapped), boxes (5 % of the classes of boxes swapped) and places (5 % of the boxes shifted, removed
-and added). ``--backbone`` are options of `arena cache`. Every line is also written to OUT/audit.jsonl.
+classes of images swapped), odd (blank, noisy, dark and half grey images, text, blood cells), boxes (5 % of the classes
+of boxes swapped) and places (5 % of the boxes each shifted, removed and added). ``--backbone`` are options of
+`arena cache`. Every line is also written to OUT/audit.jsonl.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 from sklearn.metrics import roc_auc_score
 from torchvision.ops import box_iou
 
@@ -33,6 +34,7 @@ from argus_arena.audit.copies import across, find_copies, groups
 from argus_arena.audit.labels import judge
 from argus_arena.audit.lessons import Annotated, predictions
 from argus_arena.audit.opened import Opened, open_caches
+from argus_arena.audit.outliers import beyond, find_outliers
 from argus_arena.audit.regions import read_regions
 from argus_arena.audit.vectors import find_neighbours, read_vectors
 from argus_core.tasks.detect import Boxes
@@ -70,6 +72,35 @@ def plant_copies(source: Path, out: Path) -> dict[frozenset[str], str]:
         picture.save(copy, quality=quality)
         planted[frozenset({f"{path.parent.name}/{path.name}", f"{copy.parent.name}/{copy.name}"})] = name
     return planted
+
+
+def plant_odd(data: Path, out: Path) -> None:
+    """Twelve images, in class folders, that imagenette has none of."""
+    chance, place = np.random.default_rng(0), out / "train" / "odd"
+    place.mkdir(parents=True, exist_ok=True)
+    plain = Image.open(sorted((data / "imagenette160/train/tench").iterdir())[3]).convert("RGB")
+    half = np.array(plain)
+    half[len(half) // 4 :] = 128
+    text = Image.new("RGB", (213, 160), "white")
+    for line in range(5, 155, 12):
+        ImageDraw.Draw(text).text((5, line), "the quick brown fox jumps over", fill="black")
+    made = {
+        "black": np.zeros((160, 213, 3)),
+        "white": np.full((160, 160, 3), 255),
+        "grey": np.full((160, 200, 3), 127),
+        "noise": chance.integers(0, 256, (160, 213, 3)),
+        "gradient": np.tile(np.linspace(0, 255, 213)[None, :, None], (160, 1, 3)),
+        "half-grey": half,
+        "dark": np.array(plain) // 16,
+        "negative": 255 - np.array(plain),
+        "text": np.array(text),
+    }
+    for number, path in enumerate(sorted((data / "bccd/images/train").iterdir())[:3]):
+        cells = Image.open(path).convert("RGB")
+        cells.thumbnail((213, 160))
+        made[f"cells-{number}"] = np.array(cells)
+    for name, pixels in made.items():
+        Image.fromarray(pixels.astype(np.uint8)).save(place / f"{name}.png")
 
 
 class Bench:
@@ -134,6 +165,24 @@ class Bench:
         truth = np.array([int(annotated.truth(number)) for number in annotated.numbers])
         inputs = torch.nn.functional.normalize(read_vectors(opened).raw, dim=1)
         self._swapped("labels", truth, inputs, len(annotated.classes), np.arange(len(truth)))
+
+    def odd(self) -> None:
+        """How images that are unlike imagenette are told from its own."""
+        plant_odd(self.root, self.out / "odd")
+        own = self.opened("imagenette", f"folder:{self.root / 'imagenette160'}", *IMAGENETTE)
+        odd = self.opened("odd", f"folder:{self.out / 'odd'}", *IMAGENETTE, "--splits", "train", "--accept-faults")
+        opened = Opened([*own.parts, *odd.parts])
+        vectors = read_vectors(opened)
+        planted = opened.places[:, 0] == len(own.parts)
+        found = [one.number for one in find_outliers(vectors, find_neighbours(vectors.unit, 10))]
+        self.say(
+            "odd",
+            planted=int(planted.sum()),
+            auroc=round(float(roc_auc_score(planted, beyond(vectors.raw))), 4),
+            found=sorted(opened.key(number) for number in found if planted[number]),
+            others_listed=int((~planted[found]).sum()),
+            images=int((~planted).sum()),
+        )
 
     def boxes(self) -> None:
         """The same of swapped classes of boxes."""
@@ -268,7 +317,7 @@ def _added(
 
 
 IMAGENETTE = ("--canvas", "224", "--cls")
-PARTS = ("copies", "willow", "labels", "boxes", "places")
+PARTS = ("copies", "willow", "labels", "odd", "boxes", "places")
 
 
 def main() -> None:

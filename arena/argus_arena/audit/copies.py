@@ -107,7 +107,7 @@ def _same_bytes(opened: Opened) -> list[Pair]:
         for index, record in enumerate(part.cache.images):
             if index in skipped:
                 continue
-            if (other := first.setdefault(record.sha256, number)) != number:
+            if record.sha256 and (other := first.setdefault(record.sha256, number)) != number:
                 pairs.append(Pair(other, number, "same bytes", 1.0))
             number += 1
     return pairs

@@ -44,8 +44,8 @@ def run_audit(
     claim(out, lambda folder: (folder / RESULT).is_file(), "audit")
     found = audit(open_caches(caches, data), tasks)
     values = as_values(found)
-    write_page(found, values, out / PAGE, top, pictures)
     write_json(out / RESULT, values)
+    write_page(found, values, out / PAGE, top, pictures)
     if not quiet:
         _tell(values, out, time.perf_counter() - began)
     return values

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from argus_arena.audit.audit import audit
 from argus_arena.audit.opened import open_caches
 from argus_arena.audit.result import as_values
 from argus_arena.audit.run import default_out, run_audit
@@ -21,8 +22,6 @@ from argus_core.common.files import read_sealed
 from argus_core.errors import ArgusError
 from argus_core.plugins.data_spec import open_data
 from page_browser import a_browser
-
-HOSTILE = "</script><script>hacked=1</script>"
 
 
 def save(root, split, kind, name, pixels, **options):
@@ -157,8 +156,7 @@ def test_vectors_alone_still_tell_equal_bytes_and_labels(pictures, tmp_path):
     values = run_audit([tmp_path / "c"], out=tmp_path / "out", quiet=True)
     assert any("hold no maps" in note for note in values["notes"])
     assert any("val/light/same.png" in keys(group) for group in values["copies"]["groups"])
-    assert values["copies"]["compared_by"] == "vectors"
-    assert values["labels"][0]["findings"][0]["key"] == "dark/wrong.png"
+    assert values["copies"]["compared_by"] == "vectors" and values["labels"][0]["judged"] == {"images": 36}
 
 
 def test_scenes_have_all_their_annotations_judged(tmp_path):
@@ -247,9 +245,6 @@ def test_a_browser_shows_the_page_filters_it_and_asks_for_nothing(pictures, tmp_
 
 
 def test_values_are_plain_and_name_every_image(cached):
-    from argus_arena.audit.audit import audit
-
     values = as_values(audit(open_caches([cached], [])))
     json.dumps(values, allow_nan=False)
     assert {one["split"] for one in values["map"]["images"]} == {"train", "val"}
-    assert HOSTILE not in json.dumps(values)
