@@ -1,4 +1,4 @@
-"""Commands about data and tokens on disk: cache, cache info, cache verify, data check."""
+"""Commands about data and tokens on disk: cache, cache info, cache verify, data check, data audit."""
 
 from __future__ import annotations
 
@@ -11,8 +11,23 @@ import typer
 from argus_arena.cli.options import request_options, with_options
 from argus_arena.requests import CacheRequest, make
 from argus_core.cli.early import check_path, checked_data, placed
+from argus_core.common.folders import check_local
+from argus_core.common.places import Address
 
 CacheFolder = Annotated[Path, typer.Argument(callback=placed(check_path))]
+
+
+def check_place(path: Path) -> None:
+    """A folder of this machine that is there, or an address, which is looked at when it is opened."""
+    if not isinstance(path, Address):
+        check_path(path)
+
+
+def each_checked_data(specs: list[str] | None) -> list[str]:
+    """Data specs, each checked and with the name of its data set."""
+    return [spec for spec in map(checked_data, specs or ()) if spec]
+
+
 Seal = Annotated[bool, typer.Option("--seal", help="check that all parts of --out are there and write its index")]
 cache = typer.Typer(help="Store a frozen backbone's tokens.", invoke_without_command=True, no_args_is_help=True)
 data = typer.Typer(help="Look at data sets.", no_args_is_help=True)
@@ -64,3 +79,38 @@ def check(spec: Annotated[str, typer.Argument(callback=checked_data)]) -> None:
 
     if check_data(spec):
         raise typer.Exit(1)
+
+
+@data.command()
+def audit(
+    caches: Annotated[
+        list[Path], typer.Argument(metavar="CACHE...", callback=placed(check_place), help="folders of `arena cache`")
+    ],
+    spec: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            callback=each_checked_data,
+            help="the data of the caches, for all or one for each; default: as the caches say",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", callback=placed(check_local), help="folder to write; default: beside the first cache"),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="findings of each kind on the page")] = 100,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="judge the annotations of this task alone; repeatable")
+    ] = None,
+    pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="put pictures on the page")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="print what was found as JSON")] = False,
+) -> None:
+    """Find faults of a data set in its cached tokens: copies, doubtful annotations, outliers, what a split lacks.
+
+    Writes a page with pictures, audit.html, and audit.json. The backbone does not run.
+    """
+    from argus_arena.audit.run import run_audit
+
+    found = run_audit(caches, spec or (), out, top, task or (), pictures, quiet=as_json)
+    if as_json:
+        print(json.dumps(found, indent=2))

@@ -28,6 +28,7 @@ TITLE = "Comparison of heads"
 DISTILLATION = "Distillation"
 SHARED = ("nodes.js", "axes.js", "lines.js", "pictures.js", "card.js")
 SCRIPTS = (*SHARED, "tables.js", "significance.js", "scatter.js", "curves.js", "page.js")
+STYLES = ("style.css",)
 STAGE_SCRIPTS = (*SHARED, "stages.js")
 
 
@@ -68,9 +69,12 @@ def write_stages(folders: Sequence[Path], out: Path, images: int = 8, device: st
     return values
 
 
-def fill(values: Mapping[str, Any], scripts: Sequence[str] = SCRIPTS) -> str:
-    """The text of the page; nothing in ``values`` can end the block of data that holds it."""
-    style, script = _part("style.css"), "\n".join(map(_part, scripts))
+def fill(values: Mapping[str, Any], scripts: Sequence[str] = SCRIPTS, styles: Sequence[str] = STYLES) -> str:
+    """The text of the page; nothing in ``values`` can end the block of data that holds it.
+
+    Scripts and styles are files of this package, or ``PACKAGE:FILE``.
+    """
+    style, script = "\n".join(map(_part, styles)), "\n".join(map(_part, scripts))
     data = json.dumps(values, allow_nan=False, separators=(",", ":"))
     for sign in "<>&":
         data = data.replace(sign, f"\\u{ord(sign):04x}")
@@ -110,7 +114,8 @@ def _failures(folder: Path) -> list[str]:
 
 
 def _part(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
+    package, colon, file = name.rpartition(":")
+    return (files(package if colon else __package__) / file).read_text(encoding="utf-8")
 
 
 def _sha256(text: str) -> str:

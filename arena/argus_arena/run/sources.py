@@ -224,7 +224,7 @@ def _cached_backbone(folder: Path, weights: str) -> Record:
             f"{folder / 'backbone.json'} is of other weights than the caches beside it; "
             "cache each backbone in its own folder"
         )
-    return record
+    return {key: value for key, value in record.items() if key != "data"}  # a run's own record names its data
 
 
 def _open_cache(folder: Path, split: str) -> Cache:

@@ -67,7 +67,7 @@ def build_cache(request: CacheRequest) -> None:
         spec = CacheSpec(canvas, needs, views, request.dtype)
         _write_split(request, backbone, split, spec, request.out / request.splits[number], part)
     _check_same_backbone(request.out / "backbone.json", record)  # again: another process may have written meanwhile
-    write_sealed(request.out / "backbone.json", {**record, "splits": list(request.splits)})
+    write_sealed(request.out / "backbone.json", {**record, "splits": list(request.splits), "data": request.data})
     for split, name in zip(splits, request.splits, strict=True):  # all sizes are known now
         checks.check(split, (), sizes_of(split, Cache.open(request.out / name)), learning=False)
     finished("cached tokens", request.out, time.perf_counter() - began)
