@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 
 from argus_arena.leaderboard.resampling import NoInterval, Resampled, resample_entry
 from argus_arena.leaderboard.significance import (
@@ -70,7 +71,8 @@ class Verdict:
 def judge(entries: Sequence[Standing], sort: str | None = None) -> Verdict:
     """What the rows of a ranking show, by ``sort`` if that is a score, else by the primary one."""
     first = entries[0].rows[0]
-    score, sign = sort if sort in first["metrics"] else entries[0].primary, 1 if first["higher_is_better"] else -1
+    score = sort if sort is not None and sort in first["metrics"] else entries[0].primary
+    sign = 1 if first["higher_is_better"] else -1
     scored, seen, without = _scored(entries, score)
     samples = len(seen.keys) if seen else 0
     parts = dict(zip(scored, seed_parts(list(scored.values()), samples), strict=True))
@@ -114,9 +116,10 @@ def _scored(entries: Sequence[Standing], score: str) -> tuple[dict[int, Scored],
     return {place: Scored(one.scores, one.resampled[:, defined]) for place, one in scored.items()}, seen, without
 
 
-def _defined(scored: dict[int, Scored]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _defined(scored: dict[int, Scored]) -> npt.NDArray[np.bool_]:
     """The resamples on which every entry has a score."""
-    return np.logical_and.reduce([np.isfinite(one.resampled).all(axis=0) for one in scored.values()])
+    each = [np.isfinite(one.resampled).all(axis=0) for one in scored.values()]
+    return np.asarray(np.logical_and.reduce(each), dtype=np.bool_)
 
 
 def _better(entries: int, pairs: Mapping[tuple[int, int], Pair]) -> list[list[int]]:
