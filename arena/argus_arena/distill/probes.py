@@ -112,7 +112,8 @@ def some_images(split: Split, count: int) -> Split:
 def _options(head: str, info: FeatureInfo) -> dict[str, Any]:
     """Of a plain transformer dense heads read the last layers of the second to the fourth quarter, not one alone."""
     dense = head_class(head).solves.name in ("segment", "depth")
-    return {"layers": quarter_layers(info.depth)[1:]} if dense and len(default_layers(info)) == 1 else {}
+    plain = len(default_layers(info)) == 1 and info.depth >= 4
+    return {"layers": quarter_layers(info.depth)[1:]} if dense and plain else {}
 
 
 @dataclass(frozen=True)

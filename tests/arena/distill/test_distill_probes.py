@@ -66,11 +66,12 @@ def test_a_score_is_the_one_of_a_run_of_the_arena(tmp_path):
     with join_processes("cpu") as process:
         probe = Probe("scenes", ProbeSource(data=SCENES, heads=("depth.ridge",), size=64), load_plugins())
         scores = probe.score(load_backbone("tiny"), process, tmp_path / "probe")
-    request = CacheRequest(data=SCENES, out=tmp_path / "cache", backbone="tiny", canvas="64", fit="stretch")
+    cache, layers = tmp_path / "cache", (5, 8, 11)
+    request = CacheRequest(data=SCENES, out=cache, backbone="tiny", canvas="64", fit="stretch", layers=layers)
     build_cache(request)
-    (row,) = train_run(
-        RunRequest(heads=("depth.ridge",), data=SCENES, cache=tmp_path / "cache"), tmp_path / "run"
-    ).values()
+    settings = {"layers": list(layers)}
+    run = RunRequest(heads=("depth.ridge",), data=SCENES, cache=cache, settings=settings)
+    (row,) = train_run(run, tmp_path / "run").values()
     assert scores["scenes ridge abs_rel"] == pytest.approx(row["metrics"]["abs_rel"], rel=1e-6)
 
 
