@@ -173,7 +173,7 @@ def test_positional_periods_and_preprocessing_are_those_of_the_weights(tmp_path,
     for variant in (None, "bf16_backbone"):
         again = Argus.load(tmp_path, variant).backbone
         assert torch.equal(again.model.rope.periods, backbone.model.rope.periods * 1.37)
-        assert again.options == {"precision": "fp32"} and not again._low
+        assert again.options == {"precision": "fp32"} and again._asked == "fp32"
 
 
 def test_other_networks_keep_their_statistics_options_and_terms(tmp_path):
