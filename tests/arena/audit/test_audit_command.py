@@ -241,7 +241,7 @@ def test_a_browser_shows_the_page_filters_it_and_asks_for_nothing(pictures, tmp_
         faults = [line["message"] for line in driver.get_log("browser")]
         asked = [json.loads(line["message"])["message"] for line in driver.get_log("performance")]
     urls = [one["params"]["request"]["url"] for one in asked if one["method"] == "Network.requestWillBeSent"]
-    assert not faults and not [url for url in urls if not url.startswith(("file:", "data:"))]
+    assert not faults and not [url for url in urls if not url.startswith(("file:", "data:", "chrome:"))]
 
 
 def test_values_are_plain_and_name_every_image(cached):
