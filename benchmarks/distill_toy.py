@@ -28,6 +28,7 @@ from argus_arena.distributed import Distributed
 from argus_arena.training.train import open_plugins
 from argus_core.backbones import Backbone, load_backbone
 from argus_core.common.files import read_json, write_json
+from minute_heads import NYU
 
 PHOTOGRAPHS = ("images:{}/unlabelled,images=.", "folder:{}/imagenette160", "coco:{}/coco256", "coco:{}/coco_plus")
 
@@ -112,7 +113,6 @@ def link(place: Path, target: Path) -> None:
         place.symlink_to(target.resolve())
 
 
-NYU = "images:{}/nyuv2,masks=labels40,depth=depth,classes=meta.json:classes13,remap=meta.json:to13"
 PROBES = {
     "imagenette": ProbeSource(data="folder:{}/imagenette160", images=0),
     "imagenette at 96": ProbeSource(data="folder:{}/imagenette160", images=0, size=96, heads=("classify.knn",)),
