@@ -124,7 +124,7 @@ PROBES = {
 def found(options: argparse.Namespace) -> Iterator[tuple[str, int, Backbone]]:
     """Backbones that there are: teachers, students that never learnt, and results, with their seeds."""
     (weights,) = (options.data / "weights_vit_tiny").glob("*.safetensors")
-    half = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    half: dict[str, Any] = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
     for seed in options.seeds:
         yield "random", seed, initial_backbone(read_recipe("eupe-toy").networks["student"], None, seed)
         for name, variant in VARIANTS.items():
