@@ -27,6 +27,7 @@ from argus_arena.distill.run import distill
 from argus_arena.distributed import Distributed
 from argus_arena.training.train import open_plugins
 from argus_core.backbones import Backbone, load_backbone
+from argus_core.common.allocator import keep_memory
 from argus_core.common.files import read_json, write_json
 from minute_heads import NYU
 
@@ -51,13 +52,14 @@ VARIANTS = {
     "through-proxy": Variant("student", ("proxy",)),
     "through-proxy-sizes": Variant("multi-resolution", ("proxy",), start="through-proxy"),
     "both-sizes": Variant("multi-resolution", ("lite2", "vit"), start="both"),
+    "proxy-sizes": Variant("multi-resolution", ("proxy",), {"stages.multi-resolution.recipe.steps": 600}),
     "from-vit": Variant(
         "multi-resolution",
         ("lite2", "vit"),
         {
             "stages.multi-resolution.student": "proxy",
             "stages.multi-resolution.teacher_sizes": [],
-            "stages.multi-resolution.recipe.steps": 150,
+            "stages.multi-resolution.recipe.steps": 300,
             "teachers.vit.size": 160,
         },
     ),
@@ -117,6 +119,7 @@ PROBES = {
     "imagenette": ProbeSource(data="folder:{}/imagenette160", images=0),
     "imagenette at 96": ProbeSource(data="folder:{}/imagenette160", images=0, size=96, heads=("classify.knn",)),
     "nyu": ProbeSource(data=NYU, images=0),
+    "nyu at 320": ProbeSource(data=NYU, images=0, size=320, heads=("depth.ridge",)),
     "willow": ProbeSource(data="{}/pf_willow", split="test", images=0),
 }
 
@@ -175,6 +178,7 @@ def main() -> None:
     parser.add_argument("--lite2-precision", default="auto", help="bf16 halves the time on CPUs with matrix units")
     parser.add_argument("--score", action="store_true", help="score what was trained")
     options = parser.parse_args()
+    keep_memory()  # as the command does
     if options.score:
         return score(options)
     for seed in options.seeds:

@@ -23,6 +23,7 @@ from argus_core.formats.table import ALWAYS, LABELS, check_tasks
 from argus_core.formats.writer import Record
 from argus_core.image import read_image
 from argus_core.model import Perception
+from argus_core.model.flags import flag_summary
 from argus_core.model.shrunk import Shrunk
 from argus_core.tasks import Result
 from argus_core.tasks.detect import Detect
@@ -177,5 +178,7 @@ def _print(record: Record, pictures: Path | None) -> None:
     """Print every result in a line, and the path of the picture."""
     for name, result in record.results.items():
         print(f"{name}: {result.summary() or type(result).__name__}")
+    if flags := Perception(record.results, {}, {}).flags:
+        print(f"flags: {flag_summary(flags)}")
     if pictures is not None:
         print(f"picture: {pictures / record.name}.png")

@@ -13,12 +13,11 @@ from argus_core.tasks import Result
 from argus_core.tasks.classify import ClassResult
 from argus_core.tasks.depth import DepthResult
 from argus_core.tasks.detect import DetectionResult
-from argus_core.tasks.result import rounded
 from argus_core.tasks.segment import SegmentResult
 
 
 class JsonLines(Writer):
-    """``{"image_id", "file_name", HEAD: answer, ..., "embedding"}`` a line; maps are ``HEAD/IMAGE.png``.
+    """``{"image_id", "file_name", HEAD: answer, ..., "embedding", "flags"}`` a line; maps are ``HEAD/IMAGE.png``.
 
     Lines of frames also have their "frame" and "time".
     """
@@ -31,8 +30,7 @@ class JsonLines(Writer):
         line |= {key: value for key, value in (("frame", record.frame), ("time", record.time)) if value is not None}
         for head, result in record.results.items():
             line[head] = self._entry(head, record, result)
-        if (vector := Perception(record.results, {}, {}).embedding) is not None:
-            line["embedding"] = rounded(vector)
+        line |= Perception(record.results, {}, {}).whole()
         if self._lines is None:  # only now: until there is a result, those of an earlier run are kept
             self._lines = self.folder.file("results.jsonl").open("w", encoding="utf-8")
         self._lines.write(json.dumps(line) + "\n")

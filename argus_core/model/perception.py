@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from argus_core.draw.palette import Pixels
 from argus_core.errors import unknown
 from argus_core.model.composite import draw_results
+from argus_core.model.flags import Flag, find_flags, flag_summary
 from argus_core.tasks import Result
 from argus_core.tasks.classify import ClassResult
 from argus_core.tasks.depth import DepthResult
@@ -48,6 +50,8 @@ class Perception(Mapping[str, Any], Drawn):
     def __repr__(self) -> str:
         """A line for every result."""
         lines = [f"  {name}: {result.summary() or type(result).__name__}" for name, result in self.results.items()]
+        if self.flags:
+            lines.append(f"  flags: {flag_summary(self.flags)}")
         images = {size_text(result.image): None for result in self.results.values()}
         times = [f"{sum(self.timings_ms.values()):.0f} ms"] if self.timings_ms else []
         return "\n".join([f"Perception({'; '.join([*images, *times])}", *lines]) + ")"
@@ -90,12 +94,21 @@ class Perception(Mapping[str, Any], Drawn):
         ordered = sorted(self.results.values(), key=lambda result: not isinstance(result, DetectionResult))
         return next((result.embedding for result in ordered if result.embedding is not None), None)
 
+    @cached_property
+    def flags(self) -> list[Flag]:
+        """Detections that a mask of the same image contradicts: more of them are false than of the others."""
+        return find_flags(self.results)
+
     def draw(self) -> Pixels:
         """A grid: the image with its classes, and a picture of every other result."""
         return draw_results(self.results)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: every head's result and the times."""
+        """Plain JSON values: every head's result, what is said of the whole image, and the times."""
         results = {name: result.to_dict() for name, result in self.results.items()}
-        image = {} if self.embedding is None else {"embedding": rounded(self.embedding)}
-        return {**results, **image, "timings_ms": dict(self.timings_ms)}
+        return {**results, **self.whole(), "timings_ms": dict(self.timings_ms)}
+
+    def whole(self) -> dict[str, Any]:
+        """What is said of the whole image, as plain JSON values: "embedding" and "flags", where there are any."""
+        values: dict[str, Any] = {} if self.embedding is None else {"embedding": rounded(self.embedding)}
+        return {**values, "flags": [flag.to_dict() for flag in self.flags]} if self.flags else values

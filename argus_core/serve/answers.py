@@ -16,7 +16,7 @@ from argus_core.model import Perception
 from argus_core.serve.refusal import Refusal
 from argus_core.tasks import Result
 from argus_core.tasks.depth import DepthResult
-from argus_core.tasks.result import SAVING, Drawn, rounded
+from argus_core.tasks.result import SAVING, Drawn
 from argus_core.tasks.segment import SegmentResult
 
 TYPES = {"json": "application/json", "png": "image/png", "jpeg": "image/jpeg", "map": "image/png"}
@@ -92,9 +92,7 @@ def _entry(seen: Seen, maps: bool) -> dict[str, Any]:
     if seen.fault is not None:
         return entry_start(seen)
     results = {name: {**result.to_dict(), **(_file(result) if maps else {})} for name, result in seen.results.items()}
-    vector = Perception(seen.results, {}, {}).embedding
-    embedding = {} if vector is None else {"embedding": rounded(vector)}
-    return {**entry_start(seen), "results": results, **embedding}
+    return {**entry_start(seen), "results": results, **Perception(seen.results, {}, {}).whole()}
 
 
 def _file(result: Result) -> dict[str, str]:

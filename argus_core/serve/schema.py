@@ -89,6 +89,16 @@ class Detections(Shape):
     embedding: list[float] | None = Field(None, description="with `embeddings`: the vector of the image")
 
 
+class Flag(Shape):
+    """A detection that another head doubts: too little of its box is masked as its class."""
+
+    head: str
+    detection: int
+    masks: str
+    support: float
+    seen: str
+
+
 class ImageAnswer(Shape, Generic[T]):
     """The answers of heads about an image, or what is wrong with it while others of the request have answers."""
 
@@ -96,6 +106,7 @@ class ImageAnswer(Shape, Generic[T]):
     size: list[int] | None = Field(None, description="height, width")
     results: dict[str, T] | None = Field(None, description="by name of the head")
     embedding: list[float] | None = Field(None, description="with `embeddings`: the vector of the image")
+    flags: list[Flag] | None = Field(None, description="detections that masks of another head contradict")
     error: str | None = None
 
 

@@ -1,0 +1,82 @@
+"""Detections that a mask of the same image contradicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from argus_core.errors import counted
+from argus_core.tasks import Result
+from argus_core.tasks.detect import DetectionResult
+from argus_core.tasks.segment import SegmentResult
+
+SUPPORT = 0.1
+"""The share of a box that masks of its class must fill at least."""
+
+
+class Flag(NamedTuple):
+    """A detection that another head doubts: number ``detection`` of the result of ``head``.
+
+    ``support`` is the share of its box (0 to 1) that ``masks``, the head that doubts, gives the class of the box, and
+    ``seen`` the class that it gives the largest share of the box.
+    """
+
+    head: str
+    detection: int
+    masks: str
+    support: float
+    seen: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {**self._asdict(), "support": round(self.support, 4)}
+
+
+def find_flags(results: Mapping[str, Result], support: float = SUPPORT) -> list[Flag]:
+    """Detections whose box holds less than ``support`` of a mask of their class, for each pair of such heads.
+
+    Classes are the same if their names are, but for case and underscores; a detection of a class that has no masks is
+    never flagged. ``docs/outputs.md`` has what a flag is worth.
+    """
+    return [
+        flag
+        for head, boxes in results.items()
+        for masks, mask in results.items()
+        if isinstance(boxes, DetectionResult) and isinstance(mask, SegmentResult)
+        for flag in _flags(head, boxes, masks, mask, support)
+    ]
+
+
+def flag_summary(flags: Sequence[Flag]) -> str:
+    """How many detections are flagged."""
+    return f"{counted(len(flags), 'detection')} without a mask of the same class"
+
+
+def _flags(head: str, boxes: DetectionResult, masks: str, mask: SegmentResult, support: float) -> Iterator[Flag]:
+    places = {_plain(name): place for place, name in enumerate(mask.classes)}
+    own = [places.get(_plain(name)) for name in boxes.classes]
+    for number, (box, label) in enumerate(
+        zip(boxes.detections.boxes.tolist(), boxes.detections.labels.tolist(), strict=True)
+    ):
+        wanted, inside = own[label], _inside(mask.labels, box)
+        claimed = inside[inside != mask.ignore]
+        if wanted is None or not claimed.size:
+            continue
+        share = float((inside == wanted).mean())
+        if share < support:
+            seen = mask.classes[int(np.bincount(claimed).argmax())]
+            yield Flag(head, number, masks, share, seen)
+
+
+def _inside(labels: npt.NDArray[np.int64], box: list[float]) -> npt.NDArray[np.int64]:
+    """The pixels of a box, at least one where the box touches the image."""
+    left, top, right, bottom = (round(value) for value in box)
+    rows, columns = slice(max(top, 0), max(bottom, top + 1, 0)), slice(max(left, 0), max(right, left + 1, 0))
+    return labels[rows, columns].ravel()
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", " ").strip()
