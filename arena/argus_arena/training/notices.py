@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from argus_arena.requests import RunRequest
-from argus_arena.run.batches import Order
+from argus_arena.requests.fields import ON_VAL
+from argus_arena.run.prepare import PreparedRun
+from argus_arena.run.selection import LEAST, selected_count
 from argus_arena.training.learner import Learner
 from argus_core.canvas import Canvas
 from argus_core.common.files import read_json
@@ -17,8 +19,11 @@ from argus_core.recipe import Recipe
 Record = Mapping[str, Any]
 
 
-def recipe_lines(request: RunRequest, order: Order, tokens: Record, learners: Sequence[Learner]) -> list[str]:
-    """Images, canvas, batch; rate, length and warm-up of every head that takes steps: one line for one head."""
+def recipe_lines(request: RunRequest, run: PreparedRun, tokens: Record, learners: Sequence[Learner]) -> list[str]:
+    """Images, canvas, batch; rate, length and warm-up of every head that takes steps: one line for one head.
+
+    A line before says on what choices are made where that is not a part of the training images.
+    """
     trained = [learner for learner in learners if learner.phases]
     if not trained:
         return []
@@ -26,8 +31,10 @@ def recipe_lines(request: RunRequest, order: Order, tokens: Record, learners: Se
     by_default = request.cache is None and request.canvas is None
     canvas = Canvas(**tokens["canvas"])
     how = [canvas.fit, *([canvas.tiles.label] if canvas.tiles else []), *(["by default"] if by_default else [])]
-    images = counted(len(order.images), "image")
+    order, kept = run.training.order, len(run.training.images) - len(run.training.order.images)
+    images = counted(len(order.images), "image") + (f" (and {kept} to choose on)" if kept else "")
     start = f"recipe: {'card, ' if card else ''}{images} on {_size(tokens)} ({', '.join(how)}) -> batch {order.batch}"
+    first = _selection_lines(request.selection, run)
     hint = "" if card else "; --recipe card for the published one"
     warnings = [
         f"warning: {learner.name}: {text}"
@@ -35,8 +42,20 @@ def recipe_lines(request: RunRequest, order: Order, tokens: Record, learners: Se
         for text in unmet(learner.recipe, learner.head.options, tokens)
     ]
     if len(trained) == 1:
-        return [f"{start}, {_course(trained[0])}{hint}", *warnings]
-    return [f"{start}{hint}", *(f"  {learner.name}: {_course(learner)}" for learner in trained), *warnings]
+        return [*first, f"{start}, {_course(trained[0])}{hint}", *warnings]
+    return [*first, f"{start}{hint}", *(f"  {learner.name}: {_course(learner)}" for learner in trained), *warnings]
+
+
+def _selection_lines(selection: str, run: PreparedRun) -> list[str]:
+    """What a reader should know of the choice of weights, if it is not as usual."""
+    images = len(run.training.images)
+    if selection == ON_VAL:
+        on = run.scoring.split.name
+        return [f"selection: weights are chosen on {on}, the split that is scored: the scores are too good"]
+    if float(selection) == 0 or selected_count(images, selection):
+        return []
+    few = f"--selection {selection} of {counted(images, 'image')} is fewer than {LEAST}, too few to choose on"
+    return [f"selection: {few}: heads train on all images, and the last weights are scored"]
 
 
 def unmet(recipe: Recipe, options: Mapping[str, Any], tokens: Record) -> list[str]:
