@@ -11,11 +11,11 @@ from typing import Any
 
 from argus_arena.distributed import Interrupted, interruptible
 from argus_arena.run.batches import FitBatches, TrainingData, batch_to, step_batches
+from argus_arena.run.phases import evaluation_steps
 from argus_arena.scoring.evaluate import evaluate
 from argus_arena.scoring.rules import Scoring
 from argus_arena.training.checkpoints import Checkpoints, finite
 from argus_arena.training.learner import Learner
-from argus_arena.run.phases import evaluation_steps
 from argus_arena.training.trial import without_prefix
 from argus_core.errors import ArgusError
 from argus_core.head import Head
