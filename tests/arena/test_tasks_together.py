@@ -60,6 +60,13 @@ def together(cache, tmp_path_factory):
     return out, train(cache, out, *TRAINED)
 
 
+def test_every_task_is_chosen_on_training_images(together):
+    for name, row in together[1].items():
+        chosen = row["selected"]
+        assert (chosen["split"], chosen["images"], row["data"]["val"]["images"]) == ("train", 16, 6), name
+        assert chosen["metrics"][row["primary"]] is not None and chosen["metrics"] != row["metrics"], name
+
+
 @pytest.mark.parametrize("head", TRAINED)
 def test_a_head_ends_as_it_would_alone(cache, together, tmp_path, head):
     name = NAMES[head]
