@@ -335,6 +335,12 @@ def test_too_few_images_are_told_and_nothing_is_chosen(cache, tmp_path, capfd):
         run(cache, tmp_path / "sweep", "classify.linear", selection="0.1", sweep=[1.0])
 
 
+def test_too_few_photographs_are_told(cache, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("argus_arena.run.sources.select_images", lambda *_: ())
+    assert run(cache, tmp_path / "run", "depth.linear", epochs=2)["linear"]["selected"]["split"] is None
+    assert "selection: the 48 images are of too few photographs to divide them: heads train" in capfd.readouterr().err
+
+
 def test_the_late_checkpoint_sweep_scores_the_last_third(cache, tmp_path):
     late = {"evaluations": 11, "evaluate_from": 2 / 3, "ema": 0.9}
     row = run(cache, tmp_path / "run", "depth.linear", epochs=6, **late)["linear"]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from argus_arena.distributed import Distributed
+from argus_arena.requests import RunRequest
 from argus_arena.requests.fields import ON_VAL
 from argus_arena.run.batches import Order, TrainingData
 from argus_arena.run.config import RECIPE_FIELDS, RunConfig, flatten
 from argus_arena.run.folder import versions
 from argus_arena.run.phases import has_choice
 from argus_arena.run.selection import without_choice
-from argus_arena.run.sources import RunData
+from argus_arena.run.sources import RunData, Sources
 from argus_arena.scoring.evaluate import usable
 from argus_arena.scoring.rules import Scoring, check_cache, check_scoring
 from argus_core.cache import CacheSource
@@ -52,11 +53,7 @@ def prepare(config: RunConfig, data: RunData, process: Distributed) -> PreparedR
     require({"backbone": origin.record}, request.require_license)
     heads = _build_heads(config, origin.info, data.train)
     sources = origin.open(merged_needs(heads), data.train, data.val)
-    protocol = find_protocol(request.protocol) if request.protocol else None
-    scoring = Scoring(sources.val, data.val, request.metric, protocol)
-    check_scoring(heads, scoring)
-    if protocol is not None and isinstance(sources.val, CacheSource):
-        check_cache(sources.val, protocol)
+    scoring = _scoring(request, data, sources, heads)
     _check_settings(config, heads)
     for head in heads.values():
         _check_learnable(head, data.train)
@@ -64,18 +61,27 @@ def prepare(config: RunConfig, data: RunData, process: Distributed) -> PreparedR
     selected = _selected(config, heads, data.selected(request.selection), len(images))
     selection = scoring if request.selection == ON_VAL else None
     if selected:
-        selection = Scoring(sources.selection, data.train, request.metric, protocol, selected)
+        selection = replace(scoring, source=sources.selection, split=data.train, images=selected)
     learned = tuple(index for index in images if index not in selected)
     batch = _batch(_shared_batch(config, heads), len(learned), process.size)
     order = Order(learned, _views(request.views, sources.train), batch, request.seed)
-    training = TrainingData(sources.train, data.train, order, images)
     record = {
         "data": {"spec": request.data, **_splits(data, len(images), len(usable(sources.val)))},
         **origin.record,
         "hardware": [{**process.hardware, "tokens": origin.precision, "from_step": 0}],
         "versions": versions(),
     }
-    return PreparedRun(heads, training, scoring, selection, record)
+    return PreparedRun(heads, TrainingData(sources.train, data.train, order, images), scoring, selection, record)
+
+
+def _scoring(request: RunRequest, data: RunData, sources: Sources, heads: Mapping[str, Head]) -> Scoring:
+    """How the validation split is scored; raises ArgusError if the heads, the tokens or the options do not fit."""
+    protocol = find_protocol(request.protocol) if request.protocol else None
+    scoring = Scoring(sources.val, data.val, request.metric, protocol)
+    check_scoring(heads, scoring)
+    if protocol is not None and isinstance(sources.val, CacheSource):
+        check_cache(sources.val, protocol)
+    return scoring
 
 
 def _selected(config: RunConfig, heads: Mapping[str, Head], possible: Collection[int], images: int) -> frozenset[int]:
@@ -87,18 +93,20 @@ def _selected(config: RunConfig, heads: Mapping[str, Head], possible: Collection
     for name, recipe in trained.items():
         if recipe.sweep and not possible and config.request.selection != ON_VAL:
             raise without_choice(name, images)
+    if not possible:
+        return frozenset()
     every = config.request.eval_every
     chosen = {
-        name: heads[name].fitted or has_choice(recipe, max(1, images // min(recipe.batch, images or 1)), every)
+        name: heads[name].fitted or has_choice(recipe, images // min(recipe.batch, images), every)
         for name, recipe in trained.items()
     }
-    if possible and len(set(chosen.values())) > 1:
+    if len(set(chosen.values())) > 1:
         once = ", ".join(name for name, several in chosen.items() if not several)
         raise ArgusError(
             f"{once}: scored once, so trained on all images, and the heads beside it are chosen on a part of them: "
             "train it apart, or add --selection 0 to train all heads on all images"
         )
-    return frozenset(possible) if any(chosen.values()) else frozenset()
+    return frozenset(possible if any(chosen.values()) else ())
 
 
 def _splits(data: RunData, train: int, val: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from argus_arena.requests import RunRequest
 from argus_arena.requests.fields import ON_VAL
+from argus_arena.run.phases import has_choice
 from argus_arena.run.prepare import PreparedRun
 from argus_arena.run.selection import LEAST, selected_count
 from argus_arena.training.learner import Learner
@@ -34,7 +35,7 @@ def recipe_lines(request: RunRequest, run: PreparedRun, tokens: Record, learners
     order, kept = run.training.order, len(run.training.images) - len(run.training.order.images)
     images = counted(len(order.images), "image") + (f" (and {kept} to choose on)" if kept else "")
     start = f"recipe: {'card, ' if card else ''}{images} on {_size(tokens)} ({', '.join(how)}) -> batch {order.batch}"
-    first = _selection_lines(request.selection, run)
+    first = _selection_lines(request, run, trained)
     hint = "" if card else "; --recipe card for the published one"
     warnings = [
         f"warning: {learner.name}: {text}"
@@ -46,16 +47,19 @@ def recipe_lines(request: RunRequest, run: PreparedRun, tokens: Record, learners
     return [*first, f"{start}{hint}", *(f"  {learner.name}: {_course(learner)}" for learner in trained), *warnings]
 
 
-def _selection_lines(selection: str, run: PreparedRun) -> list[str]:
+def _selection_lines(request: RunRequest, run: PreparedRun, trained: Sequence[Learner]) -> list[str]:
     """What a reader should know of the choice of weights, if it is not as usual."""
-    images = len(run.training.images)
+    selection, images, steps = request.selection, len(run.training.images), run.training.order.steps_per_epoch
     if selection == ON_VAL:
         on = run.scoring.split.name
         return [f"selection: weights are chosen on {on}, the split that is scored: the scores are too good"]
-    if float(selection) == 0 or selected_count(images, selection):
+    choice = any(each.head.fitted or has_choice(each.recipe, steps, request.eval_every) for each in trained)
+    if run.selection is not None or float(selection) == 0 or not choice:
         return []
-    few = f"--selection {selection} of {counted(images, 'image')} is fewer than {LEAST}, too few to choose on"
-    return [f"selection: {few}: heads train on all images, and the last weights are scored"]
+    why = f"--selection {selection} of {counted(images, 'image')} is fewer than {LEAST}, too few to choose on"
+    if selected_count(images, selection):
+        why = f"the {counted(images, 'image')} are of too few photographs to divide them"
+    return [f"selection: {why}: heads train on all images, and the last weights are scored"]
 
 
 def unmet(recipe: Recipe, options: Mapping[str, Any], tokens: Record) -> list[str]:
