@@ -24,6 +24,9 @@ from argus_core.saving.checkpoint import load_state
 from argus_core.tasks import Metric
 from argus_core.tokens import Tokens
 
+CHOSEN = "chosen"
+"""The name of the weights that are scored in the end."""
+
 
 @dataclass(frozen=True)
 class LoopOptions:
@@ -71,7 +74,7 @@ class Loop:
         scores = self.checkpoints.scores
         due = [each for each in self.learners if "best" in scores[each.name] and "reported" not in scores[each.name]]
         for learner, metrics in self._metrics(due, self.scoring, self._chosen, self.done):
-            self.checkpoints.reported(learner, *metrics.values(), self.scoring)
+            self.checkpoints.reported(learner, metrics[CHOSEN], self.scoring)
         if due:
             self._save(self.done)
         for learner in self.learners:
@@ -81,10 +84,10 @@ class Loop:
     def _chosen(self, learner: Learner) -> dict[str, Head]:
         """The chosen weights, in a head of their own, as the last ones may still be asked for."""
         if not learner.trials:
-            return {"chosen": learner.head}
+            return {CHOSEN: learner.head}
         head = copy.deepcopy(learner.head)
         load_state(head, self.checkpoints.best(learner), "the chosen weights")
-        return {"chosen": head}
+        return {CHOSEN: head}
 
     def _evaluations(self, learner: Learner) -> frozenset[int]:
         """After which steps a head is scored, or without a choice only kept, as at the end of every phase."""
