@@ -44,7 +44,7 @@ def main() -> None:
             run = prepare(config, open_run_data(request, plugins), process)
             learners = make_learners(config, run, process)
             steps, out = run.training.order.steps_per_epoch, RunFolder(Path(folder) / "run")
-            checkpoints = Checkpoints(out, run.record, run.heads, steps, process, plugins, Reporter(), run.scoring)
+            checkpoints = Checkpoints(out, run.record, run.heads, steps, process, plugins, Reporter(), run.selection)
             loop = TrainingOnly(learners, run.training, run.scoring, checkpoints, LoopOptions())
             start = time.perf_counter()
             loop.run()

@@ -26,8 +26,8 @@ SLIDING_WINDOWS = Protocol(
         "on a cache sees whole images and, with --views id,hflip, mirrored ones",
         "difference: weight decay is not applied to the norm's scale and the biases",
         "difference: the loss divides by labelled pixels; denominator=all divides by all of them as the source does",
-        "selection: the source evaluates every 5,000 of 40,000 steps and reports the best of the 8; the result row "
-        "says out of how many evaluations its score was chosen, and gives the last one",
+        "selection: the source evaluates every 5,000 of 40,000 steps on val and reports the best of the 8; "
+        "--selection val does so, and the result row and the board say it; the default chooses on training images",
     ),
 )
 """ADE20K, sliding windows: the linear evaluation of DINOv3 and EUPE."""

@@ -31,8 +31,8 @@ LINEAR = Protocol(
     notes=(
         "head classify.linear: one layer, zero at first, on the L2-normalised CLS token; no augmentation",
         "SGD, momentum 0.9, no weight decay, batch 4096, cosine, 100 epochs, peak rates 0.5, 1, 3, 10 and 30",
-        "the rate and the epoch with the best validation top-1 are kept, so the score is that of a choice made on "
-        "the validation split; the row says out of how many",
+        "the rate and the epoch with the best top-1 on a part of the training images are kept; --selection val chooses "
+        "them on the validation split, and the row and the board say it",
     ),
 )
 """ImageNet-1k by a linear classifier on frozen CLS tokens."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from argus_arena.distributed import Distributed, join_processes
-from argus_arena.training.schedule import Phase
+from argus_arena.run.phases import Phase
 from argus_arena.training.trial import Trial
 from argus_core.registry import HEADS
 from argus_core.testing.heads.subject import Subject

@@ -19,8 +19,8 @@ from torch import Tensor
 from argus_arena.distributed import Distributed
 from argus_arena.requests import RunRequest, make_request
 from argus_arena.run.folder import RunFolder
+from argus_arena.run.phases import Phase
 from argus_arena.training.learner import Learner
-from argus_arena.training.schedule import Phase
 from argus_arena.training.train import train_run
 from argus_arena.training.trial import Trial
 from argus_core import Detect, build_head

@@ -16,10 +16,11 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from filelock import FileLock
 
-from arena_help import DATA, settings, small_cache, train_run
-from argus_arena.requests import make_request
+from arena_help import settings, train_run
+from argus_arena.requests import CacheRequest, make_request
 from argus_arena.run.config import resolve
 from argus_arena.scoring.rules import check_task
+from argus_arena.tools.cache import build_cache
 from argus_arena.training.learner import Learner
 from argus_core import register
 from argus_core.common.tensors import tensors_sha256
@@ -29,17 +30,22 @@ from argus_core.saving.checkpoint import read_tensors
 from argus_core.tasks.classify import Classify
 from argus_heads.fcos_detect import FCOS
 
+DATA = "scenes:images=36,val=6,size=64"
+SELECTION = "0.45"
+"""16 of the images, the fewest that choices are made on."""
 STAGE = {"epochs": 1, "lr": 0.01, "only": ["cls_project", "cls_bias", "logit_scale"]}
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_cache(tmp_path_factory.mktemp("arena") / "cache")
+    out = tmp_path_factory.mktemp("arena") / "cache"
+    build_cache(CacheRequest(data=DATA, out=out, backbone="tiny", canvas="64", views=("id", "hflip")))
+    return out
 
 
 def run(cache: Path, out: Path, *heads: str, **more: object) -> dict:
     request = {key: more.pop(key) for key in ("save_every", "eval_every") if key in more}
-    given = {"heads": heads, "data": DATA, "cache": str(cache), **request}
+    given = {"heads": heads, "data": DATA, "cache": str(cache), "selection": SELECTION, **request}
     return train_run(given, settings(*heads, **more), out)
 
 
@@ -104,7 +110,7 @@ def test_a_stage_trains_only_what_it_names_from_the_best_weights(cache, alone, t
     changed = {key for key in best if not best[key].equal(last[key])}
     assert changed
     assert all({"cls_project", "cls_bias", "logit_scale"} & set(key.split(".")) for key in changed), changed
-    assert main["selected"]["best_of"] >= 2
+    assert main["selected"]["candidates"] == 8 and main["selected"]["split"] == "train"
 
 
 STAGED = {"epochs": 4, "stages": [STAGE], "save_every": 4, "eval_every": 0.4}  # the stage starts at step 15
@@ -198,7 +204,7 @@ def test_a_folder_that_another_process_trains_in_is_refused(cache, tmp_path):
     ):
         run(cache, tmp_path / "run", "fcos", epochs=1)
     assert not (tmp_path / "run" / "run.json").exists()
-    assert run(cache, tmp_path / "run", "fcos", epochs=1)["fcos"]["steps"] == 5
+    assert run(cache, tmp_path / "run", "fcos", epochs=1)["fcos"]["steps"] == 9  # scored once, so trained on all images
 
 
 def test_a_head_for_other_classes_is_told_by_counts_and_three_names():
@@ -219,7 +225,7 @@ def test_a_head_for_other_classes_is_told_by_counts_and_three_names():
 
 def test_a_diverged_head_is_named_and_does_not_stop_the_other(cache, tmp_path):
     with pytest.raises(ArgusError, match="bad: the loss became"):
-        given = {"heads": ("bad=fcos", "good=fcos"), "data": DATA, "cache": str(cache)}
+        given = {"heads": ("bad=fcos", "good=fcos"), "data": DATA, "cache": str(cache), "selection": SELECTION}
         more = {"epochs": 2, "batch": 4, "width": 32, "depth": 1, "bad.lr": 1e30, "bad.clip": 0}
         train_run(given, more, tmp_path / "run")
     assert (tmp_path / "run" / "good" / "result.json").exists()

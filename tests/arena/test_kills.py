@@ -17,7 +17,7 @@ KILLS = 20
 
 
 def train(cache: str, out: str) -> None:
-    given = {"heads": ("fcos", "split_tower"), "data": DATA, "cache": cache, "save_every": 2}
+    given = {"heads": ("fcos", "split_tower"), "data": DATA, "cache": cache, "save_every": 2, "selection": "val"}
     train_run(given, settings("fcos", "split_tower", epochs=3), Path(out))
 
 

@@ -103,7 +103,8 @@ def test_curves_are_those_of_the_log(run):
         assert one["loss"] == [(line["epoch"], line["loss"]) for line in own if "loss" in line]
         variant = standing.rows[0]["selected"]["variant"]
         scored = [line for line in own if line.get("weights") == variant]
-        assert one["score"] == [(line["epoch"], line["eval"]["AP"]) for line in scored]
+        assert one["score"] == [(line["epoch"], line["eval"]["AP"]) for line in scored if "reported" not in line]
+        assert one["split"] == ("val" if one["score"] else "")
 
 
 def test_of_a_sweep_the_chosen_rate_is_drawn_and_a_cut_line_is_passed_over(tmp_path):

@@ -54,8 +54,8 @@ def test_the_loss_is_smoothed():
 def test_an_evaluation_is_one_line_with_the_score_that_decides_first(terminal):
     shown = reporter(terminal)
     shown.begin(3, 20, 4)
-    shown.evaluated("fcos", "ema", 2.5, "AP", METRICS, True)
-    line = "epoch 2.5 fcos (ema): AP 0.5000, AP50 0.8000, AR100 0.6000, best so far"
+    shown.evaluated("fcos", "ema", 2.5, "AP", METRICS, True, "29 selection images")
+    line = "epoch 2.5 fcos (ema) on 29 selection images: AP 0.5000, AP50 0.8000, AR100 0.6000, best so far"
     assert any(line in one for one in said(shown))
     assert any("resuming at step 3 of 20" in one for one in said(shown))
     shown.end()
@@ -71,9 +71,11 @@ def test_commands_end_with_what_was_written_where_how_long_it_took_and_what_is_n
     printed, told = capfd.readouterr()
     assert f"cached tokens: {cache} (" in printed and f"next: arena train --head HEAD --data {DATA}" in printed
     assert "train: 20 images on 64x64 letterbox, views id,hflip" in told and "\x1b" not in told
-    train_run({"heads": ("fcos",), "data": DATA, "cache": str(cache)}, settings("fcos", epochs=2), out)
+    train_run(
+        {"heads": ("fcos",), "data": DATA, "cache": str(cache), "selection": "val"}, settings("fcos", epochs=2), out
+    )
     printed, told = capfd.readouterr()
     assert f"run folder: {out} (" in printed and f"next: arena report {out}" in printed
     scores = [line for line in told.splitlines() if line.startswith("epoch ")]
-    assert [line.split(":")[0] for line in scores] == ["epoch 1 fcos (live)", "epoch 2 fcos (live)"]
+    assert [line.split(":")[0] for line in scores] == ["epoch 1 fcos (live) on val", "epoch 2 fcos (live) on val"]
     assert all(line.split(": ")[1].startswith("AP ") for line in scores)

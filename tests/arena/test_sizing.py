@@ -10,9 +10,9 @@ import torch
 from arena_help import DATA, settings, small_cache, train_run
 from argus_arena.requests import make_request
 from argus_arena.run.config import resolve, sized
+from argus_arena.run.phases import evaluation_steps, phases
 from argus_arena.run.recipes import card_recipe, natural_batch, suited_recipe
 from argus_arena.training.notices import unmet
-from argus_arena.training.schedule import evaluation_steps, phases
 from argus_arena.training.trial import _optimizer
 from argus_core.errors import ArgusError
 from argus_core.recipe import Conditions, Recipe, Stage

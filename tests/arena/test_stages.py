@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from argus_arena.distributed import Distributed
-from argus_arena.training.schedule import Phase
+from argus_arena.run.phases import Phase
 from argus_arena.training.trial import Trial
 from argus_core.recipe import Recipe
 from argus_core.tasks.segment import Segment

@@ -16,7 +16,9 @@ from argus_core.common.tensors import tensors_sha256
 from argus_core.errors import ArgusError
 from argus_core.saving.checkpoint import load_head, read_tensors
 
-DATA = "scenes:images=12,val=6,size=64"
+DATA = "scenes:images=28,val=6,size=64"
+SELECTION = "0.58"
+"""16 of the images: 12 are trained on."""
 TRAINED = ("classify.linear", "segment.linear", "depth.linear", "depth.dpt", "detect.fcos")
 NAMES = {
     "classify.linear": "classify_linear",
@@ -48,7 +50,7 @@ def train(cache, out, *heads, **more):
     named = [head if "=" in head else f"{NAMES[head]}={head}" for head in heads]
     own = {name.partition("=")[0] for name in named}
     chosen = {k: v for k, v in SETTINGS.items() if "." not in k or k.partition(".")[0] in own}
-    given = {"heads": tuple(named), "data": DATA, "cache": str(cache), "eval_every": 1.0}
+    given = {"heads": tuple(named), "data": DATA, "cache": str(cache), "eval_every": 1.0, "selection": SELECTION}
     return train_run({**given, **more}, chosen, out)
 
 
@@ -56,6 +58,13 @@ def train(cache, out, *heads, **more):
 def together(cache, tmp_path_factory):
     out = tmp_path_factory.mktemp("together") / "run"
     return out, train(cache, out, *TRAINED)
+
+
+def test_every_task_is_chosen_on_training_images(together):
+    for name, row in together[1].items():
+        chosen = row["selected"]
+        assert (chosen["split"], chosen["images"], row["data"]["val"]["images"]) == ("train", 16, 6), name
+        assert chosen["metrics"][row["primary"]] is not None and chosen["metrics"] != row["metrics"], name
 
 
 @pytest.mark.parametrize("head", TRAINED)
@@ -107,20 +116,26 @@ def test_a_resumed_run_of_fitted_heads_is_not_fitted_twice(cache, tmp_path, monk
 
 def test_a_sweep_keeps_the_best_rate_and_each_rate_equals_a_run_of_its_own(cache, tmp_path):
     settings = {"batch": 4, "epochs": 3, "lr": 0.5, "sweep": [1.0, 3.0]}
-    given = {"heads": ("classify.linear",), "data": DATA, "cache": str(cache), "eval_every": 1.0}
+    given = {
+        "heads": ("classify.linear",),
+        "data": DATA,
+        "cache": str(cache),
+        "eval_every": 1.0,
+        "selection": SELECTION,
+    }
     row = train_run(given, settings, tmp_path / "sweep")["linear"]
     assert set(row["sweep"]) == {"lr=0.5", "lr=1", "lr=3"}
-    assert row["metrics"]["top1"] == max(row["sweep"].values())
+    assert row["selected"]["metrics"]["top1"] == max(row["sweep"].values())
     for rate in (0.5, 1.0, 3.0):
         alone = train_run(given, {**settings, "lr": rate, "sweep": []}, tmp_path / str(rate))["linear"]
-        assert alone["metrics"]["top1"] == row["sweep"][f"lr={rate:g}"]
+        assert alone["selected"]["metrics"]["top1"] == row["sweep"][f"lr={rate:g}"]
         if row["selected"]["variant"] == f"lr={rate:g}":
             best, same = (read_tensors(tmp_path / f / "linear" / "best.safetensors")[1] for f in ("sweep", str(rate)))
             assert tensors_sha256(best) == tensors_sha256(same)
 
 
 def test_a_rate_that_diverges_stops_alone(cache, tmp_path):
-    given = {"heads": ("depth.linear",), "data": DATA, "cache": str(cache), "eval_every": 1.0}
+    given = {"heads": ("depth.linear",), "data": DATA, "cache": str(cache), "eval_every": 1.0, "selection": SELECTION}
     settings = {
         "batch": 4,
         "epochs": 2,
@@ -138,7 +153,7 @@ def test_a_rate_that_diverges_stops_alone(cache, tmp_path):
 def test_a_sweep_with_stages_is_refused(cache, tmp_path):
     with pytest.raises(ArgusError, match="cannot have further stages"):
         train_run(
-            {"heads": ("classify.linear",), "data": DATA, "cache": str(cache)},
+            {"heads": ("classify.linear",), "data": DATA, "cache": str(cache), "selection": SELECTION},
             {"sweep": [1.0], "stages": [{"epochs": 1, "lr": 0.1}], "batch": 4},
             tmp_path / "run",
         )

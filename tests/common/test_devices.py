@@ -9,7 +9,7 @@ from torch import Tensor
 
 from argus_arena.distributed import Distributed
 from argus_arena.run.batches import targets_to
-from argus_arena.training.schedule import Phase
+from argus_arena.run.phases import Phase
 from argus_arena.training.trial import Trial
 from argus_core.backbones.tiny import tiny
 from argus_core.canvas import Canvas

@@ -9,6 +9,7 @@ from argus_arena.comparison.grouping import select_heads
 from argus_arena.distributed import join_processes
 from argus_arena.hardware import deciding, listed, with_tokens
 from argus_arena.leaderboard.standings import Row, read_row
+from argus_arena.requests.fields import ON_VAL
 from argus_arena.run.config import RunConfig
 from argus_arena.run.folder import RunFolder
 from argus_arena.run.sources import open_run_data
@@ -30,7 +31,9 @@ def reproduce(
     run = RunFolder(row.parent.parent)
     if row.name != "result.json" or not run.config.is_file():
         raise ArgusError(f"{row} is not RUN/HEAD/result.json of a run folder, which says how it was trained")
-    config = RunConfig(**read_json(run.config, "its run cannot be repeated")["config"])
+    recorded = read_json(run.config, "its run cannot be repeated")["config"]
+    recorded["request"].setdefault("selection", ON_VAL)  # as all runs did that do not say
+    config = RunConfig(**recorded)
     alone = select_heads(config, (original["name"],))
     device = device or next((stretch["device"] for stretch in original.get("hardware", ())[-1:]), None)
     elsewhere = {"device": device, "data": data, "cache": cache}

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from argus_arena.distill.fsdp import divide, divided_like, gathered
 from argus_arena.distill.objective import Answers, Distillation
 from argus_arena.distributed import Distributed
-from argus_arena.training.schedule import phases
+from argus_arena.run.phases import phases
 from argus_arena.training.trial import Trial
 from argus_core.head import Head
 from argus_core.recipe import Recipe

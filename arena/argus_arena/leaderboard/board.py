@@ -14,6 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from argus_arena.leaderboard.choice import choice_notes
 from argus_arena.leaderboard.standings import COSTS, RankingKey, Rankings, Row, Standing, rankings, read_rows
 from argus_arena.leaderboard.verdict import Placed, Verdict, judge
 from argus_core.errors import ArgusError, counted, unknown
@@ -60,7 +61,7 @@ def as_csv(ranked: Rankings, sort: str | None = None) -> str:
     """
     entries = [entry for held in ranked.values() for entry in held]
     scores = list(dict.fromkeys(key for entry in entries for key in entry.rows[0]["metrics"]))
-    key_columns = ["protocol", "data", "data_sha256", "images", "trained_on"]
+    key_columns = ["protocol", "data", "data_sha256", "images", "chosen_on", "trained_on"]
     score_columns = [f"{key}{suffix}" for key in scores for suffix in ("", " std")]
     shown = ["low", "high", "last rank", "smallest difference", "interval of"]
     lines: list[Sequence[Any]] = [["rank", "name", "head", "seeds", *key_columns, *COSTS, *score_columns, *shown]]
@@ -68,7 +69,7 @@ def as_csv(ranked: Rankings, sort: str | None = None) -> str:
         verdict = judge(held, sort)
         for place, entry in enumerate(held):
             first, key = entry.rows[0], RankingKey.of(entry.rows[0])
-            about = [key.protocol, first["data"]["spec"], key.sha256, key.images, entry.hardware]
+            about = [key.protocol, first["data"]["spec"], key.sha256, key.images, entry.chosen_on, entry.hardware]
             values = [number for score in scores for number in (entry.mean(score), entry.deviation(score))]
             start = [verdict.rank(place), entry.name, first["head"], len(entry.rows)]
             lines.append([*start, *about, *map(entry.mean, COSTS), *values, *_placed_cells(verdict, place)])
@@ -95,7 +96,7 @@ def as_markdown(ranked: Rankings, sort: str | None = None) -> str:
         columns, cells = _cells(entries, verdict)
         rule = ["---" if n == 0 else "---:" for n in range(len(columns))]
         lines = ["| " + " | ".join(line) + " |" for line in (columns, rule, *cells)]
-        notes = [f"* {note}" for note in verdict.notes] if verdict.known else []
+        notes = [f"* {note}" for note in (*(verdict.notes if verdict.known else ()), *notes_of(entries))]
         parts.append("\n".join([f"**{_title(entries)}**", "", *lines, "", *notes, *([""] if notes else [])]))
     return "\n".join(parts)
 
@@ -132,13 +133,18 @@ def _print(ranked: Rankings, sort: str | None = None) -> None:
         print_table(wide_console(), columns[:count], [line[:count] for line in cells], _title(entries))
         if columns[count:]:
             print(f"no room for {', '.join(columns[count:])}: `arena board FOLDER --format csv` has all")
-        for note in verdict.notes:
+        for note in (*verdict.notes, *notes_of(entries)):
             print(note)
         for entry in entries:
             for note in entry.to_dict()["notes"]:
                 print(f"{entry.name}: {note}")
             if entry.mean(entry.primary) is None:
                 print(f"{entry.name}: {entry.primary} is not defined: no evaluation gave a number")
+
+
+def notes_of(entries: Sequence[Standing]) -> list[str]:
+    """On what the weights of a ranking were chosen, where that makes its scores too good."""
+    return choice_notes((entry.name, entry.rows[0]) for entry in entries)
 
 
 def _fitting(columns: Sequence[str], cells: Sequence[Sequence[str]], room: int | None) -> int:

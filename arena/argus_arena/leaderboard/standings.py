@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_arena.hardware import deciding, listed
+from argus_arena.leaderboard.choice import chosen_on
 from argus_core.common.files import json_sha256, read_json
 from argus_core.common.places import place, snapshot
 from argus_core.errors import ArgusError, unknown
@@ -85,6 +86,11 @@ class Standing:
         return listed(self.rows[0].get("hardware", ()))
 
     @property
+    def chosen_on(self) -> str | None:
+        """The split on which its weights were chosen, None if they were not."""
+        return chosen_on(self.rows[0])
+
+    @property
     def primary(self) -> str:
         """The score that decides."""
         return str(self.rows[0]["primary"])
@@ -108,6 +114,7 @@ class Standing:
         return {
             **{key: first[key] for key in ("name", "head", "task", "protocol", "primary", "higher_is_better")},
             "data": first["data"],
+            "chosen_on": self.chosen_on,
             "seeds": [row.get("seed") for row in self.rows],
             "scores": scores,
             "costs": {key: self.mean(key) for key in COSTS},
@@ -164,4 +171,5 @@ def _entry(row: Row) -> str:
     same = [*(row.get(key) for key in SAME), deciding(row.get("hardware", ()))]
     seed = row.get("seed", row.get("weights_sha256"))  # a head that was scored again has no seed
     distinct = seed if "seed" not in row else None
-    return json_sha256([vars(RankingKey.of(row)), train, tokens, backbone, same, distinct])
+    chosen = [chosen_on(row), (row.get("selected") or {}).get("images")]
+    return json_sha256([vars(RankingKey.of(row)), train, tokens, backbone, same, chosen, distinct])

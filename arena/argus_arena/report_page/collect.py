@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from argus_arena.leaderboard.board import COLUMNS
+from argus_arena.leaderboard.board import COLUMNS, notes_of
 from argus_arena.leaderboard.standings import COSTS, RankingKey, Row, Standing
 from argus_arena.leaderboard.verdict import Verdict, judge
 from argus_arena.run.folder import RunFolder
@@ -42,7 +42,7 @@ def ring_values(standings: Sequence[Standing]) -> dict[str, Any]:
             {**_entry(entry, label), **_shown_by(verdict, place)}
             for place, (entry, label) in enumerate(zip(standings, labels(standings), strict=True))
         ],
-        "verdict": {"known": verdict.known, "better": verdict.better, "notes": list(verdict.notes)},
+        "verdict": {"known": verdict.known, "better": verdict.better, "notes": [*verdict.notes, *notes_of(standings)]},
         "curves": [{"entry": place, **curve} for place, standing in enumerate(standings) for curve in curves(standing)],
     }
 
@@ -95,14 +95,20 @@ def _shown(options: Mapping[str, Any]) -> str:
 
 
 def curves(standing: Standing) -> list[dict[str, Any]]:
-    """For each seed with a log its ``loss`` and ``score`` as (epoch, value); of a sweep those of the best rate."""
+    """For each seed with a log its ``loss`` and ``score`` as (epoch, value); of a sweep those of the best rate.
+
+    ``split`` is where the scores during training are of, which the row's own is not among; empty without any.
+    """
     by_seed = []
     for row in standing.rows:
         lines = list(_lines(row))
         loss = [(line["epoch"], line["loss"]) for line in lines if "loss" in line]
-        scores = [(line["epoch"], line["eval"].get(row["primary"])) for line in lines if "eval" in line]
+        evals = [line for line in lines if "eval" in line and not line.get("reported")]
+        scores = [(line["epoch"], line["eval"].get(row["primary"])) for line in evals]
+        split = evals[-1].get("split", "val") if evals else ""  # lines of earlier versions do not say
         if lines:
-            by_seed.append({"seed": row.get("seed"), "loss": thinned(loss), "score": thinned(scores)})
+            curve = {"loss": thinned(loss), "score": thinned(scores), "split": split}
+            by_seed.append({"seed": row.get("seed"), **curve})
     return by_seed
 
 

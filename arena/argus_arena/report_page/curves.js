@@ -1,5 +1,7 @@
 // Loss and score over the epochs.
 
+const splitsOf = (curves) => [...new Set(curves.map((one) => one.split).filter(Boolean))].join(" and ");
+
 function curveCards(ring) {
   if (!ring.curves.length) return null;
   const off = new Set();
@@ -36,13 +38,19 @@ function curveCards(ring) {
     const series = (key) =>
       curves.filter((one) => matches(one.entry) && !off.has(one.entry)).map((one) => ({ ...one, points: one[key] }));
     places.loss.replaceChildren(lines("Loss over epochs", "loss", series("loss"), true));
-    places.score.replaceChildren(lines(`${ring.primary} over epochs`, ring.primary, series("score"), false));
+    const shown = series("score");
+    const title = [ring.primary, splitsOf(shown)].filter(Boolean).join(" on ");
+    places.score.replaceChildren(lines(`${title} over epochs`, title, shown, false));
   }
   redraws.push(draw);
+  const splits = splitsOf(ring.curves);
+  const scored = splits
+    ? `Scores during training are of ${splits}, on which weights are chosen.`
+    : "Nothing was scored during training.";
   const seeds = ring.entries.some((entry) => entry.seeds.length > 1) ? " Further seeds are paler." : "";
   return card(
     "Training",
-    `Losses of different kinds of head are different sums: compare their course, not their height.${seeds}`,
+    `Losses of different kinds of head are different sums: compare their course, not their height. ${scored}${seeds}`,
     make("div", { class: "legend", role: "group", "aria-label": "Heads shown" }, ...buttons),
     make("div", { class: "two" }, places.loss, places.score),
   );

@@ -24,6 +24,9 @@ from argus_core.cli.early import (
 from argus_core.common.options import parse_pairs
 from argus_core.errors import ArgusError
 
+ON_VAL = "val"
+"""The selection on the split that is scored."""
+
 
 def names(texts: str | Sequence[str]) -> tuple[str, ...]:
     """Comma-separated names, in one text or several."""
@@ -38,6 +41,19 @@ def integers(values: str | Sequence[Any]) -> tuple[int, ...]:
         return tuple(map(int, names(texts)))
     except ValueError as error:
         raise ArgusError(f"{texts!r} are not whole numbers, such as 2,5,8,11") from error
+
+
+def selection(value: str) -> str:
+    """A share of images in 0..1, 1 excluded, written in one way, or ``val``."""
+    if value == ON_VAL:
+        return value
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise ArgusError(f"selection {value!r} is no share of the training images such as 0.1, nor 0, nor {ON_VAL}")
+    return f"{share:g}"
 
 
 def option(check: Check, *names: str) -> Any:
@@ -59,6 +75,15 @@ Data = Annotated[
 Backbone = Annotated[str, option(check_backbone), Field(description="registered backbone")]
 Weights = Annotated[Path | None, Field(description="weights file of the backbone")]
 BackboneOptions = Annotated[Pairs, Option("--backbone-set"), Field(description="option of the backbone, e.g. mean=0.5")]
+Selection = Annotated[
+    str,
+    option(selection),
+    AfterValidator(selection),
+    Field(
+        description="share of the training images that choices are made on; "
+        "0: none, the last weights are scored; val: the split that is scored"
+    ),
+]
 Device = Annotated[
     str | None,
     option(check_device),

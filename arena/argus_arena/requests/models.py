@@ -24,6 +24,7 @@ from argus_arena.requests.fields import (
     PassBatch,
     Protocol,
     RequireLicense,
+    Selection,
     TileSize,
     Weights,
     option,
@@ -94,6 +95,7 @@ class RunRequest(Request):
     )
     train_split: str = Field(default="train", description="split that is trained on")
     val_split: str = Field(default="val", description="split that is scored")
+    selection: Selection = "0.1"
     seed: int = Field(default=0, description="seed of initial weights, order and noise")
     device: Device = None
     workers: int = Field(default=0, ge=0, description="processes that read batches ahead; 0: a thread")

@@ -70,11 +70,19 @@ class Order:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The tokens and annotations that heads learn from, and the order in which they are read."""
+    """The tokens and annotations that heads learn from, and the order in which they are read.
+
+    ``images`` are what heads are fitted on that take no steps; by default those of the order.
+    """
 
     source: TokenSource
     split: Split
     order: Order
+    images: tuple[int, ...] = ()
+
+    def fitted_on(self, head: Head) -> tuple[int, ...]:
+        """The images that a head is fitted on."""
+        return self.order.images if head.trained or not self.images else self.images
 
     def batch(self, items: Sequence[Item], tasks: Mapping[str, Task]) -> Batch:
         """The tokens of some items, and the targets of every task."""
@@ -115,17 +123,21 @@ class FitBatches:
     process: Distributed
 
     def __iter__(self) -> Iterator[tuple[Features, list[Any]]]:
-        return self._read(range(0, len(self.data.order.images), self.batch))
+        return self._read(self._starts)
 
     def share(self) -> Iterator[tuple[Features, list[Any]]]:
         """This process's batches; in order of rank those of all processes are all batches, in order."""
-        starts = range(0, len(self.data.order.images), self.batch)
+        starts = self._starts
         first, last = (len(starts) * rank // self.process.size for rank in (self.process.rank, self.process.rank + 1))
         return self._read(starts[first:last])
 
     def gather(self, value: Any) -> list[Any]:
         """``value`` of every process, in order of rank."""
         return self.process.gather(value)
+
+    @property
+    def _starts(self) -> range:
+        return range(0, len(self.data.fitted_on(self.head)), self.batch)
 
     def _read(self, starts: Iterable[int]) -> Iterator[tuple[Features, list[Any]]]:
         with Ahead(self._batches(starts), thread=reads_ahead(self.data.source)) as batches:
@@ -136,8 +148,9 @@ class FitBatches:
     def _batches(self, starts: Iterable[int]) -> Iterator[Batch]:
         # Memory of its own: who fits may go through the images several times at once.
         data, tasks = replace(self.data, source=copy(self.data.source)), {self.head.task.name: self.head.task}
+        images = data.fitted_on(self.head)
         for start in starts:
-            yield data.batch([(index, "id") for index in data.order.images[start : start + self.batch]], tasks)
+            yield data.batch([(index, "id") for index in images[start : start + self.batch]], tasks)
 
 
 def step_batches(

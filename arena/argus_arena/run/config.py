@@ -8,8 +8,10 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from argus_arena.requests import RunRequest
+from argus_arena.requests.fields import ON_VAL
 from argus_arena.run.recipes import FIELDS as RECIPE_FIELDS
 from argus_arena.run.recipes import card_recipe, suited_recipe
+from argus_arena.run.selection import selected_count
 from argus_core.common.options import check_options, options_model
 from argus_core.errors import ArgusError, unknown
 from argus_core.plugins.files import is_file_spec, source_of
@@ -86,14 +88,20 @@ def resolve(request: RunRequest) -> RunConfig:
 
 
 def sized(config: RunConfig, images: int) -> RunConfig:
-    """The run with the recipes that its heads train by, and the canvas and views that cards ask of live tokens."""
-    card = config.request.recipe == "card"
+    """The run with the recipes that its heads train by, and the canvas and views that cards ask of live tokens.
+
+    Of so many training ``images`` those that choices are made on are not trained on.
+    """
+    card, selection = config.request.recipe == "card", config.request.selection
     recipe_for = card_recipe if card else suited_recipe
     settings = settings_by_head(config.request)
+    selected = selected_count(images, selection)
     heads = {}
     for name, head in config.heads.items():
         fields, options = settings[name]
-        recipe = recipe_for(head_class(head.head).recipe, head.recipe, fields, images)
+        recipe = recipe_for(head_class(head.head).recipe, head.recipe, fields, images - selected)
+        if recipe.sweep and not selected and selection != ON_VAL and "sweep" not in fields:
+            recipe = recipe.model_copy(update={"sweep": ()})  # nothing tells which of the rates is the best
         update = {"recipe": recipe, "options": _card_options(head, options) if card else head.options}
         heads[name] = head.model_copy(update=update)
     return _with_conditions(config.model_copy(update={"heads": heads}))

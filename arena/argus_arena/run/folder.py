@@ -130,6 +130,10 @@ class RunFolder:
         """Add a line to the log."""
         self._lines.append(record)
 
+    def append_once(self, record: Mapping[str, Any]) -> None:
+        """Add a line to the log, unless it is there."""
+        self._lines.append_once(record)
+
     def _is_ours(self, path: Path) -> bool:
         """Whether the folder holds a run, or what one leaves that was refused in its first moments: its lock."""
         if not self.config.exists():

@@ -31,6 +31,12 @@ class Log:
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(line)
 
+    def append_once(self, record: Mapping[str, Any]) -> None:
+        """Add a line, unless the log has it."""
+        written = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        if json.dumps(record) not in [*written, *(line.rstrip("\n") for line in self._waiting or ())]:
+            self.append(record)
+
     def save(self) -> None:
         """Write the lines that wait."""
         if self._waiting:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from argus_arena.distributed import Distributed
+from argus_arena.requests import RunRequest
+from argus_arena.requests.fields import ON_VAL
 from argus_arena.run.batches import Order, TrainingData
 from argus_arena.run.config import RECIPE_FIELDS, RunConfig, flatten
 from argus_arena.run.folder import versions
-from argus_arena.run.sources import RunData
+from argus_arena.run.phases import has_choice
+from argus_arena.run.selection import without_choice
+from argus_arena.run.sources import RunData, Sources
 from argus_arena.scoring.evaluate import usable
 from argus_arena.scoring.rules import Scoring, check_cache, check_scoring
 from argus_core.cache import CacheSource
@@ -31,12 +35,14 @@ from argus_core.tokens import FeatureInfo, TokenSource
 class PreparedRun:
     """Heads with initial weights, what they learn from, how they are scored, and where all of it came from.
 
+    ``selection`` is how heads that take gradient steps are chosen among, None if the last weights are taken.
     ``record`` goes into every file that the run writes.
     """
 
     heads: Mapping[str, Head]
     training: TrainingData
     scoring: Scoring
+    selection: Scoring | None
     record: Mapping[str, Any]
 
 
@@ -46,30 +52,67 @@ def prepare(config: RunConfig, data: RunData, process: Distributed) -> PreparedR
     origin = data.origin(request, str(process.device))
     require({"backbone": origin.record}, request.require_license)
     heads = _build_heads(config, origin.info, data.train)
-    train_source, val_source = origin.open(merged_needs(heads), data.train, data.val)
-    protocol = find_protocol(request.protocol) if request.protocol else None
-    scoring = Scoring(val_source, data.val, request.metric, protocol)
-    check_scoring(heads, scoring)
-    if protocol is not None and isinstance(val_source, CacheSource):
-        check_cache(val_source, protocol)
+    sources = origin.open(merged_needs(heads), data.train, data.val)
+    scoring = _scoring(request, data, sources, heads)
     _check_settings(config, heads)
     for head in heads.values():
         _check_learnable(head, data.train)
-    images = usable(train_source)
-    batch = _batch(_shared_batch(config, heads), len(images), process.size)
-    order = Order(tuple(images), _views(request.views, train_source), batch, request.seed)
-    train_digest, val_digest = data.digests
-    splits = {
-        "train": _described(data.train, len(images), train_digest),
-        "val": _described(data.val, len(usable(val_source)), val_digest),
-    }
+    images = tuple(usable(sources.train))
+    selected = _selected(config, heads, data.selected(request.selection), len(images))
+    selection = scoring if request.selection == ON_VAL else None
+    if selected:
+        selection = replace(scoring, source=sources.selection, split=data.train, images=selected)
+    learned = tuple(index for index in images if index not in selected)
+    batch = _batch(_shared_batch(config, heads), len(learned), process.size)
+    order = Order(learned, _views(request.views, sources.train), batch, request.seed)
     record = {
-        "data": {"spec": request.data, **splits},
+        "data": {"spec": request.data, **_splits(data, len(images), len(usable(sources.val)))},
         **origin.record,
         "hardware": [{**process.hardware, "tokens": origin.precision, "from_step": 0}],
         "versions": versions(),
     }
-    return PreparedRun(heads, TrainingData(train_source, data.train, order), scoring, record)
+    return PreparedRun(heads, TrainingData(sources.train, data.train, order, images), scoring, selection, record)
+
+
+def _scoring(request: RunRequest, data: RunData, sources: Sources, heads: Mapping[str, Head]) -> Scoring:
+    """How the validation split is scored; raises ArgusError if the heads, the tokens or the options do not fit."""
+    protocol = find_protocol(request.protocol) if request.protocol else None
+    scoring = Scoring(sources.val, data.val, request.metric, protocol)
+    check_scoring(heads, scoring)
+    if protocol is not None and isinstance(sources.val, CacheSource):
+        check_cache(sources.val, protocol)
+    return scoring
+
+
+def _selected(config: RunConfig, heads: Mapping[str, Head], possible: Collection[int], images: int) -> frozenset[int]:
+    """The training images that choices are made on: the possible ones if there is a choice, else none.
+
+    Raises ArgusError for heads side by side that would learn from different images, and for a sweep without a choice.
+    """
+    trained = {name: config.heads[name].recipe for name, head in heads.items() if head.trained}
+    for name, recipe in trained.items():
+        if recipe.sweep and not possible and config.request.selection != ON_VAL:
+            raise without_choice(name, images)
+    if not possible:
+        return frozenset()
+    every = config.request.eval_every
+    chosen = {
+        name: heads[name].fitted or has_choice(recipe, images // min(recipe.batch, images), every)
+        for name, recipe in trained.items()
+    }
+    if len(set(chosen.values())) > 1:
+        once = ", ".join(name for name, several in chosen.items() if not several)
+        raise ArgusError(
+            f"{once}: scored once, so trained on all images, and the heads beside it are chosen on a part of them: "
+            "train it apart, or add --selection 0 to train all heads on all images"
+        )
+    return frozenset(possible if any(chosen.values()) else ())
+
+
+def _splits(data: RunData, train: int, val: int) -> dict[str, Any]:
+    """What a record says of both splits, of which so many images have tokens."""
+    pairs = zip(("train", "val"), (data.train, data.val), (train, val), data.digests, strict=True)
+    return {name: {"split": split.name, "images": images, "sha256": digest} for name, split, images, digest in pairs}
 
 
 def _build_heads(config: RunConfig, info: FeatureInfo, split: Split) -> dict[str, Head]:
@@ -127,7 +170,3 @@ def _views(wanted: tuple[str, ...], source: TokenSource) -> tuple[str, ...]:
         if view not in source.views:
             raise ArgusError(f"view {view!r} is not cached; the cache holds {', '.join(source.views)}")
     return wanted or source.views
-
-
-def _described(split: Split, images: int, sha256: str) -> dict[str, Any]:
-    return {"split": split.name, "images": images, "sha256": sha256}

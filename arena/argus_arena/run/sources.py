@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from typing import Protocol as Interface
 
 from argus_arena.requests import RunRequest
+from argus_arena.run.selection import select_images, selected_count
 from argus_arena.scoring.rules import Source
 from argus_core.cache import Cache, CacheSource
 from argus_core.canvas import Canvas, Tiles
 from argus_core.common.files import read_sealed
 from argus_core.common.options import parse_size
 from argus_core.data import Split
+from argus_core.data.split import guarded
 from argus_core.errors import ArgusError
 from argus_core.plugins.data_spec import open_data, split_of
 from argus_core.plugins.hooks import Plugins
@@ -36,6 +39,14 @@ SHARED = ("backbone", "weights", "precision", "mean", "std", *CANVAS)
 """Fields of the fingerprint in which the caches of a run must agree."""
 
 
+class Sources(NamedTuple):
+    """The tokens of the training split to learn from, of the same split to choose by, and of the validation split."""
+
+    train: TokenSource
+    selection: Source
+    val: Source
+
+
 class Origin(Interface):
     """Gives the tokens of a training and a validation split."""
 
@@ -44,7 +55,7 @@ class Origin(Interface):
     precision: str
     """What the backbone computes, or computed, the tokens in."""
 
-    def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, Source]:
+    def open(self, needs: Needs, train: Split, val: Split) -> Sources:
         """Sources that hold at least ``needs``; raises if the splits are not those the tokens are of."""
         ...
 
@@ -59,6 +70,9 @@ class RunData:
     train: Split
     val: Split
     cached: CachedOrigin | None
+    _selected: dict[str, tuple[int, ...]] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     _live: dict[str, LiveOrigin] = dataclasses.field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -67,6 +81,22 @@ class RunData:
         if self.cached is None:
             return len(self.train)
         return len(self.cached.train.images) - len(self.cached.train.skipped)
+
+    def selected(self, selection: str) -> tuple[int, ...]:
+        """The training images that choices are made on, by the field of a request; ascending, none if too few."""
+        count = selected_count(self.images, selection)
+        if count and selection not in self._selected:
+            skipped = self.cached.train.skipped if self.cached else {}
+            usable = [index for index in range(len(self.train)) if index not in skipped]
+            with guarded(self.train):
+                self._selected[selection] = select_images(self.train, usable, count, self._digest())
+        return self._selected.get(selection, ())
+
+    def _digest(self) -> Callable[[int], str]:
+        """The sha256 of a training image's bytes, by its index; a cache knows it."""
+        if self.cached is None:
+            return self.train.digest
+        return [image.sha256 for image in self.cached.train.images].__getitem__
 
     @cached_property
     def digests(self) -> tuple[str, str]:
@@ -130,7 +160,7 @@ class CachedOrigin:
             "cache_devices": sorted({*self.train.devices, *self.val.devices}),
         }
 
-    def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, Source]:
+    def open(self, needs: Needs, train: Split, val: Split) -> Sources:
         """Sources over the caches, after checking that they hold these splits' images and these layers."""
         for cache, split in ((self.train, train), (self.val, val)):
             cache.require(needs)
@@ -138,7 +168,11 @@ class CachedOrigin:
                 cache.check_images(split)
                 self._checked.append(split)
         # Two batches: one is read while heads learn from the other.
-        return CacheSource(self.train, reuse=2, needs=needs), CacheSource(self.val, needs=needs)
+        return Sources(
+            CacheSource(self.train, reuse=2, needs=needs),
+            CacheSource(self.train, needs=needs),
+            CacheSource(self.val, needs=needs),
+        )
 
 
 class LiveOrigin:
@@ -168,13 +202,14 @@ class LiveOrigin:
             "license": vars(find_license(self.backbone.license)),
         }
 
-    def open(self, needs: Needs, train: Split, val: Split) -> tuple[TokenSource, Source]:
-        """Live sources of both splits; the one that is scored shows what the protocol looks at."""
+    def open(self, needs: Needs, train: Split, val: Split) -> Sources:
+        """Live sources of both splits; those that are scored show what the protocol looks at."""
         from argus_core.backbones.live import FramedSource, LiveSource
 
         framing = self.protocol.passes if self.protocol else self.canvas
-        return (
+        return Sources(
             LiveSource(self.backbone, train, self.canvas, needs, self.views),
+            FramedSource(self.backbone, train, framing, needs),
             FramedSource(self.backbone, val, framing, needs),
         )
 

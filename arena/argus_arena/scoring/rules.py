@@ -26,17 +26,33 @@ ImageTokens = tuple[list[int], PlacedTokens]
 
 @dataclass(frozen=True)
 class Scoring:
-    """A split, the tokens of its images, and the rules; without a protocol each image takes one plain pass."""
+    """A split, the tokens of its images, and the rules; without a protocol each image takes one plain pass.
+
+    ``images`` are those that are scored, by their indices in the split; None is all that have tokens.
+    """
 
     source: Source
     split: Split
     options: Mapping[str, Any] = field(default_factory=dict)
     protocol: Protocol | None = None
+    images: frozenset[int] | None = None
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The split, and how many of its images are scored: what records say."""
+        count = len(self.source) - len(self.source.skipped) if self.images is None else len(self.images)
+        return {"split": self.split.name, "images": count}
+
+    @property
+    def told(self) -> str:
+        """What is scored, as lines for the reader say it."""
+        return self.split.name if self.images is None else counted(len(self.images), "selection image")
 
     def passes(self, index: int) -> list[Item]:
         """The items of every pass over an image."""
         if self.protocol is not None and isinstance(self.source, CacheSource):
-            return [(index, view) for view in self.protocol.views]
+            # Only the cache of a split that is trained on may lack one.
+            return [(index, view) for view in self.protocol.views if view in self.source.views]
         return self.source.passes(index)
 
     def batches(self, images: Sequence[int], size: int) -> Iterator[ImageTokens]:
@@ -49,11 +65,12 @@ class Scoring:
                 yield [index for index, _ in batch], self.source.read(batch)
 
     def samples(self, task: str) -> list[tuple[int, tuple[int, ...]]]:
-        """Number and images of each sample of a task, if all its images have tokens."""
+        """Number and images of each sample of a task, if all its images have tokens and are scored."""
         return [
             (number, images)
             for number, images in enumerate(self.split.samples(task))
             if not any(index in self.source.skipped for index in images)
+            and (self.images is None or self.images.issuperset(images))
         ]
 
     def key(self, number: int, images: Sequence[int]) -> str:

@@ -19,12 +19,14 @@ from argus_core.saving.checkpoint import read_tensors, save_head
 from argus_core.tasks import Metric
 
 Values = dict[str, float | None]
+NOTHING: dict[str, Any] = {"split": None, "images": 0, "metrics": None}
+"""On what weights were chosen that were not."""
 
 
 class Checkpoints:
     """Records evaluations and writes weights, with ``record`` in every file; only the first process writes.
 
-    Beside the best weights lies what each sample adds to their scores, by the rules of ``scoring``.
+    ``best`` are the weights that are scored in the end: those with the best score by ``selection``, or the last ones.
     """
 
     def __init__(
@@ -36,12 +38,12 @@ class Checkpoints:
         process: Distributed,
         plugins: Plugins,
         reporter: Reporter,
-        scoring: Scoring,
+        selection: Scoring | None,
     ) -> None:
-        self.folder, self.scoring = folder, scoring
+        self.folder, self.selection = folder, selection
         self.record, self.steps_per_epoch = record, steps_per_epoch
         self.process, self.plugins, self.reporter = process, plugins, reporter
-        self.scores: dict[str, dict[str, Any]] = {name: {"evaluations": 0} for name in heads}
+        self.scores: dict[str, dict[str, Any]] = {name: {"candidates": 0} for name in heads}
 
     def log(self, head: str, done: int, values: Mapping[str, Any]) -> None:
         """Add a line to the run's log, and tell the plugins."""
@@ -50,15 +52,20 @@ class Checkpoints:
             self.folder.append(line)
             self.plugins.tell("arena_logged", run=self.folder.path, record=line)
 
+    def chooses(self, learner: Learner) -> bool:
+        """Whether a head's weights are chosen; else the last ones are taken."""
+        return self.selection is not None and bool(learner.phases)
+
     def evaluated(self, learner: Learner, done: int, metrics: Mapping[str, Metric]) -> None:
         """Record an evaluation of each variant of a head's weights, and write the best weights so far."""
-        score = self.scores[learner.name]
-        score["evaluations"] += 1
+        assert self.selection is not None
+        score, on = self.scores[learner.name], self.selection.described
+        score["candidates"] += len(metrics)
         results: dict[str, tuple[Values, bool]] = {}
         for variant, metric in metrics.items():
             values = finite(metric.compute())
-            score["last"] = {"step": done, "variant": variant, "metrics": values}
-            self.log(learner.name, done, {"weights": variant, "eval": values})
+            score["last"] = {"step": done, "variant": variant, **on, "metrics": values}
+            self.log(learner.name, done, {"weights": variant, "eval": values, **on})
             if learner.recipe.sweep:
                 _remember(score.setdefault("sweep", {}), variant, values[metric.primary], metric)
             better = _better(values[metric.primary], score.get("best"), metric)
@@ -66,8 +73,29 @@ class Checkpoints:
             if better:
                 score["best"] = score["last"]
                 self.write(learner, "best", score["best"])
-                score["contributions"] = self._keep(learner, metric)
         self._report(learner, done, results, next(iter(metrics.values())))
+
+    def keep(self, learner: Learner, done: int) -> None:
+        """Take the weights as they are after so many steps, averaged ones where there are any."""
+        score = self.scores[learner.name]
+        score["candidates"], score["best"] = 1, {"step": done, "variant": learner.newest(), **NOTHING}
+        self.write(learner, "best", score["best"])
+
+    def reported(self, learner: Learner, metric: Metric, scoring: Scoring) -> None:
+        """Record the scores of the chosen weights, and beside the row what each sample adds to them."""
+        score = self.scores[learner.name]
+        score["reported"] = finite(metric.compute())
+        if self.process.main:
+            row = self.folder.result(learner.name)
+            score["contributions"] = keep_contributions(row, metric, learner.head.task, scoring)
+
+    def log_reported(self, learner: Learner, scoring: Scoring) -> None:
+        """Add the line of the chosen weights to the log, unless it is there."""
+        score = self.scores[learner.name]
+        step, variant = score["best"]["step"], score["best"]["variant"]
+        line = {"step": step, "head": learner.name, "epoch": self._epoch(step), "weights": variant}
+        if self.process.main:
+            self.folder.append_once({**line, "eval": score["reported"], **scoring.described, "reported": True})
 
     def write(self, learner: Learner, which: str, weights: Mapping[str, Any]) -> None:
         """Write one variant of a head's weights as ``best`` or ``last``."""
@@ -76,16 +104,12 @@ class Checkpoints:
             path = self.folder.weights(learner.name, which)
             save_head(path, learner.head, {**self.record, "weights": weights}, tensors)
 
-    def _keep(self, learner: Learner, metric: Metric) -> dict[str, Any] | None:
-        """Write what each sample adds to the scores of the best weights so far; what the row says of it."""
-        if not self.process.main:
-            return None
-        return keep_contributions(self.folder.result(learner.name), metric, learner.head.task, self.scoring)
-
     def write_last(self, learner: Learner) -> None:
         """Write the last weights of a head at the end of its training."""
-        variant = learner.last(self.scores[learner.name]["best"]["variant"])
-        self.write(learner, "last", {"step": learner.steps, "variant": variant})
+        best = self.scores[learner.name]["best"]
+        # Of a sweep the rate was chosen, although not the step.
+        on = {key: best[key] for key in NOTHING if key != "metrics"} if learner.recipe.sweep else NOTHING
+        self.write(learner, "last", {"step": learner.steps, "variant": learner.last(best["variant"]), **on})
 
     def best(self, learner: Learner) -> Mapping[str, Tensor]:
         """A head's best weights so far."""
@@ -100,9 +124,10 @@ class Checkpoints:
             primary = {variant: values[metric.primary] for variant, (values, _) in results.items()}
             known = {variant: sign * value for variant, value in primary.items() if value is not None}
             variants = [max(known, key=lambda variant: known[variant])] if known else variants[:1]
+        on = self.selection.told if self.selection else ""
         for variant in variants:
             values, better = results[variant]
-            self.reporter.evaluated(learner.name, variant, self._epoch(done), metric.primary, values, better)
+            self.reporter.evaluated(learner.name, variant, self._epoch(done), metric.primary, values, better, on)
 
     def _epoch(self, done: int) -> float:
         """Epochs after so many steps."""
@@ -124,5 +149,5 @@ def _remember(best: Values, variant: str, value: float | None, metric: Metric) -
 def _better(value: float | None, best: Mapping[str, Any] | None, metric: Metric) -> bool:
     previous = best["metrics"][metric.primary] if best else None
     if value is None or previous is None:
-        return best is None or (previous is None and value is not None)
+        return previous is None  # while no score is defined the newest weights are the best
     return value > previous if metric.higher_is_better else value < previous

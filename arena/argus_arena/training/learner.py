@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from argus_arena.distributed import Distributed
-from argus_arena.training.schedule import Phase, phases
+from argus_arena.run.phases import Phase, phases
 from argus_arena.training.trial import Trial, without_prefix
 from argus_core.errors import ArgusError
 from argus_core.head import Head
@@ -101,6 +101,10 @@ class Learner:
     def weights(self, variant: str) -> Head:
         """The weights of a variant, also of a trial that has stopped."""
         return {name: head for trial in self.trials for name, head in trial.variants().items()}.get(variant, self.head)
+
+    def newest(self) -> str:
+        """The variant that is taken where nothing is chosen: averaged weights where there are any."""
+        return list(self.variants())[-1]
 
     def last(self, best: str) -> str:
         """The variant whose last weights are kept: unaveraged, and of the best rate of a sweep."""

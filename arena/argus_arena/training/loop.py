@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from argus_arena.distributed import Interrupted, interruptible
 from argus_arena.run.batches import FitBatches, TrainingData, batch_to, step_batches
+from argus_arena.run.phases import evaluation_steps
 from argus_arena.scoring.evaluate import evaluate
 from argus_arena.scoring.rules import Scoring
 from argus_arena.training.checkpoints import Checkpoints, finite
 from argus_arena.training.learner import Learner
-from argus_arena.training.schedule import evaluation_steps
 from argus_arena.training.trial import without_prefix
 from argus_core.errors import ArgusError
+from argus_core.head import Head
 from argus_core.registry.loading import debugging, describe_error, home_of
 from argus_core.saving.checkpoint import load_state
+from argus_core.tasks import Metric
 from argus_core.tokens import Tokens
+
+CHOSEN = "chosen"
+"""The name of the weights that are scored in the end."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +49,17 @@ class Loop:
         checkpoints: Checkpoints,
         options: LoopOptions,
     ) -> None:
-        self.learners, self.data, self.scoring = learners, data, scoring
+        self.learners, self.data, self.scoring, self.selection = learners, data, scoring, checkpoints.selection
         self.checkpoints, self.options = checkpoints, options
         self.process, self.reporter, self.folder = checkpoints.process, checkpoints.reporter, checkpoints.folder
-        self.total = max(learner.steps for learner in learners)
+        self.total, self.done = max(learner.steps for learner in learners), 0
         self.read_seconds = 0.0
-        steps, every = data.order.steps_per_epoch, options.eval_every
-        self.evaluations = {
-            learner.name: evaluation_steps(learner.phases, learner.recipe, steps, every) for learner in learners
-        }
+        self.evaluations = {learner.name: self._evaluations(learner) for learner in learners}
 
     def run(self) -> None:
         """Train to the end; raises Interrupted, with the state saved, after Ctrl-C."""
         start = self._resume()
+        self.done = start or 0
         self.reporter.begin(start or 0, self.total, self.data.order.steps_per_epoch)
         if start is None:
             self._start()
@@ -63,10 +67,34 @@ class Loop:
             self._run_steps(range(start or 0, self.total))
 
     def finish(self) -> None:
-        """Write the last weights of every head that did not fail."""
+        """Write the last weights of every head that did not fail, and score the chosen ones of all, once."""
         for learner in self.learners:
             if not learner.failure:
                 self.checkpoints.write_last(learner)
+        scores = self.checkpoints.scores
+        due = [each for each in self.learners if "best" in scores[each.name] and "reported" not in scores[each.name]]
+        for learner, metrics in self._metrics(due, self.scoring, self._chosen, self.done):
+            self.checkpoints.reported(learner, metrics[CHOSEN], self.scoring)
+        if due:
+            self._save(self.done)
+        for learner in self.learners:
+            if "reported" in scores[learner.name]:
+                self.checkpoints.log_reported(learner, self.scoring)
+
+    def _chosen(self, learner: Learner) -> dict[str, Head]:
+        """The chosen weights, in a head of their own, as the last ones may still be asked for."""
+        if not learner.trials:
+            return {CHOSEN: learner.head}
+        head = copy.deepcopy(learner.head)
+        load_state(head, self.checkpoints.best(learner), "the chosen weights")
+        return {CHOSEN: head}
+
+    def _evaluations(self, learner: Learner) -> frozenset[int]:
+        """After which steps a head is scored, or without a choice only kept, as at the end of every phase."""
+        if not self.checkpoints.chooses(learner):
+            return frozenset(phase.start + phase.steps for phase in learner.phases)
+        steps = self.data.order.steps_per_epoch
+        return evaluation_steps(learner.phases, learner.recipe, steps, self.options.eval_every)
 
     def _run_steps(self, steps: range) -> None:
         tasks = {learner.head.task.name: learner.head.task for learner in self.learners if learner.head.trained}
@@ -74,6 +102,7 @@ class Loop:
         with interruptible(self.process) as interrupted, reading as batches:
             for step, batch in zip(steps, batches, strict=True):
                 self._train(step, *batch_to(batch, self.process.device))
+                self.done = step + 1
                 if due := self._due(step + 1):
                     batches.settle()  # scoring reads the data set too, which need not be safe to read from two threads
                     self._score(due, step + 1)
@@ -154,23 +183,33 @@ class Loop:
         return [learner for learner in self._active(done - 1) if done in self.evaluations[learner.name]]
 
     def _score(self, due: Sequence[Learner], done: int) -> None:
-        heads = {f"{learner.name}/{variant}": head for learner in due for variant, head in learner.variants().items()}
+        """Score the heads that are chosen among, and keep the weights of the others."""
+        for learner in due:
+            if not self.checkpoints.chooses(learner):
+                self.checkpoints.keep(learner, done)
+        if self.selection is not None:
+            chosen = [learner for learner in due if self.checkpoints.chooses(learner)]
+            for learner, metrics in self._metrics(chosen, self.selection, Learner.variants, done):
+                self.checkpoints.evaluated(learner, done, metrics)
+
+    def _metrics(
+        self, due: Sequence[Learner], scoring: Scoring, weights: Callable[[Learner], Mapping[str, Head]], done: int
+    ) -> list[tuple[Learner, dict[str, Metric]]]:
+        """The filled metrics of some weights of the heads that can be scored, by learner and name of the weights."""
+        own = {learner.name: weights(learner) for learner in due}
+        heads = {f"{name}/{variant}": head for name, each in own.items() for variant, head in each.items()}
         if not heads:
-            return
+            return []
         try:
-            progress = self.reporter.evaluating
-            metrics = evaluate(heads, self.scoring, self.process, self.options.eval_batch, progress)
+            metrics = evaluate(heads, scoring, self.process, self.options.eval_batch, self.reporter.evaluating)
         except (Exception, SystemExit):
             if len(due) == 1:
                 with self._contained(due[0], done):
                     raise
-                return
-            for learner in due:  # one by one, so that the one that raises is known
-                self._score([learner], done)
-            return
-        for learner in due:
-            own = {variant: metrics[f"{learner.name}/{variant}"] for variant in learner.variants()}
-            self.checkpoints.evaluated(learner, done, own)
+                return []
+            # One by one, so that the one that raises is known.
+            return [pair for learner in due for pair in self._metrics([learner], scoring, weights, done)]
+        return [(each, {variant: metrics[f"{each.name}/{variant}"] for variant in own[each.name]}) for each in due]
 
     def _saves(self, done: int) -> bool:
         return done == self.total or done % (self.options.save_every or self.data.order.steps_per_epoch) == 0

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from argus_arena.requests import RunRequest
-from argus_arena.run.batches import Order
+from argus_arena.requests.fields import ON_VAL
+from argus_arena.run.phases import has_choice
+from argus_arena.run.prepare import PreparedRun
+from argus_arena.run.selection import LEAST, selected_count
 from argus_arena.training.learner import Learner
 from argus_core.canvas import Canvas
 from argus_core.common.files import read_json
@@ -17,8 +20,11 @@ from argus_core.recipe import Recipe
 Record = Mapping[str, Any]
 
 
-def recipe_lines(request: RunRequest, order: Order, tokens: Record, learners: Sequence[Learner]) -> list[str]:
-    """Images, canvas, batch; rate, length and warm-up of every head that takes steps: one line for one head."""
+def recipe_lines(request: RunRequest, run: PreparedRun, tokens: Record, learners: Sequence[Learner]) -> list[str]:
+    """Images, canvas, batch; rate, length and warm-up of every head that takes steps: one line for one head.
+
+    A line before says on what choices are made where that is not a part of the training images.
+    """
     trained = [learner for learner in learners if learner.phases]
     if not trained:
         return []
@@ -26,8 +32,10 @@ def recipe_lines(request: RunRequest, order: Order, tokens: Record, learners: Se
     by_default = request.cache is None and request.canvas is None
     canvas = Canvas(**tokens["canvas"])
     how = [canvas.fit, *([canvas.tiles.label] if canvas.tiles else []), *(["by default"] if by_default else [])]
-    images = counted(len(order.images), "image")
+    order, kept = run.training.order, len(run.training.images) - len(run.training.order.images)
+    images = counted(len(order.images), "image") + (f" (and {kept} to choose on)" if kept else "")
     start = f"recipe: {'card, ' if card else ''}{images} on {_size(tokens)} ({', '.join(how)}) -> batch {order.batch}"
+    first = _selection_lines(request, run, trained)
     hint = "" if card else "; --recipe card for the published one"
     warnings = [
         f"warning: {learner.name}: {text}"
@@ -35,8 +43,23 @@ def recipe_lines(request: RunRequest, order: Order, tokens: Record, learners: Se
         for text in unmet(learner.recipe, learner.head.options, tokens)
     ]
     if len(trained) == 1:
-        return [f"{start}, {_course(trained[0])}{hint}", *warnings]
-    return [f"{start}{hint}", *(f"  {learner.name}: {_course(learner)}" for learner in trained), *warnings]
+        return [*first, f"{start}, {_course(trained[0])}{hint}", *warnings]
+    return [*first, f"{start}{hint}", *(f"  {learner.name}: {_course(learner)}" for learner in trained), *warnings]
+
+
+def _selection_lines(request: RunRequest, run: PreparedRun, trained: Sequence[Learner]) -> list[str]:
+    """What a reader should know of the choice of weights, if it is not as usual."""
+    selection, images, steps = request.selection, len(run.training.images), run.training.order.steps_per_epoch
+    if selection == ON_VAL:
+        on = run.scoring.split.name
+        return [f"selection: weights are chosen on {on}, the split that is scored: the scores are too good"]
+    choice = any(each.head.fitted or has_choice(each.recipe, steps, request.eval_every) for each in trained)
+    if run.selection is not None or float(selection) == 0 or not choice:
+        return []
+    why = f"--selection {selection} of {counted(images, 'image')} is fewer than {LEAST}, too few to choose on"
+    if selected_count(images, selection):
+        why = f"the {counted(images, 'image')} are of too few photographs to divide them"
+    return [f"selection: {why}: heads train on all images, and the last weights are scored"]
 
 
 def unmet(recipe: Recipe, options: Mapping[str, Any], tokens: Record) -> list[str]:

@@ -34,9 +34,9 @@ class Reporter:
         """So many images were scored, and nothing else goes on."""
 
     def evaluated(
-        self, head: str, weights: str, epoch: float, primary: str, metrics: Mapping[str, Any], best: bool
+        self, head: str, weights: str, epoch: float, primary: str, metrics: Mapping[str, Any], best: bool, on: str
     ) -> None:
-        """A head was scored; ``best`` if no evaluation of it before was better."""
+        """A head was scored ``on`` some images; ``best`` if no evaluation of it before was better."""
 
     def say(self, text: str) -> None:
         """A line for the reader."""
@@ -83,10 +83,10 @@ class ConsoleReporter(Reporter):
             self.bar.update(done, total=total)
 
     def evaluated(
-        self, head: str, weights: str, epoch: float, primary: str, metrics: Mapping[str, Any], best: bool
+        self, head: str, weights: str, epoch: float, primary: str, metrics: Mapping[str, Any], best: bool, on: str
     ) -> None:
         """Print the primary score and some others."""
-        self.say(score_line(head, weights, epoch, primary, metrics, best))
+        self.say(score_line(head, weights, epoch, primary, metrics, best, on))
 
     def say(self, text: str) -> None:
         """A line above the bar, in one piece."""
@@ -109,12 +109,14 @@ class ConsoleReporter(Reporter):
 
 
 def score_line(
-    head: str, weights: str, epoch: float, primary: str, metrics: Mapping[str, Any], best: bool = False
+    head: str, weights: str, epoch: float, primary: str, metrics: Mapping[str, Any], best: bool = False, on: str = ""
 ) -> str:
-    """One line of an evaluation, such as ``epoch 3 fcos (ema): AP 0.2512, AP50 0.5004, best so far``."""
+    """One line of an evaluation, such as ``epoch 3 fcos (ema) on 29 selection images: AP 0.2512, best so far``."""
     scores = [primary, *(key for key in metrics if key != primary and "/" not in key and metrics[key] is not None)]
     shown = [f"{key} {_number(metrics[key])}" for key in scores[:SCORES]]
-    return f"epoch {epoch:.4g} {head} ({weights}): " + ", ".join([*shown, *(["best so far"] if best else [])])
+    return f"epoch {epoch:.4g} {head} ({weights}){on and f' on {on}'}: " + ", ".join(
+        [*shown, *(["best so far"] if best else [])]
+    )
 
 
 def _number(value: float | None) -> str:

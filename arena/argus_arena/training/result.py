@@ -43,9 +43,9 @@ def result_row(
     head, best = learner.head, scores["best"]
     return {
         **head_fields(learner.name, head, scoring.metric(head.task), scoring.rules(head.task)),
-        "metrics": best["metrics"],
-        "selected": {"step": best["step"], "variant": best["variant"], "best_of": scores["evaluations"]},
-        "last": scores["last"],
+        "metrics": scores["reported"],
+        "selected": {**best, "candidates": scores["candidates"]},
+        "last": scores.get("last"),
         "contributions": scores.get("contributions"),
         **({"sweep": scores["sweep"]} if "sweep" in scores else {}),
         **({} if learner.failure else _image_cost(scoring, head)),

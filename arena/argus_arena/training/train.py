@@ -17,6 +17,7 @@ from argus_arena.run.config import MUTABLE, RunConfig, check_files, resolve, siz
 from argus_arena.run.data_faults import check_run_data, undefined
 from argus_arena.run.folder import RunFolder
 from argus_arena.run.prepare import PreparedRun, prepare
+from argus_arena.run.selection import keys_sha256
 from argus_arena.run.sources import RunData, open_run_data
 from argus_arena.training.checkpoints import Checkpoints
 from argus_arena.training.learner import Learner
@@ -105,16 +106,16 @@ def _train(
     accepted: Sequence[str],
 ) -> Rows:
     began, request = time.perf_counter(), config.request
-    record = _open_folder(config, run.record, learners, folder, plugins, process)
+    record = _open_folder(config, run, learners, folder, plugins, process)
     reporter: Reporter = ConsoleReporter() if process.main else Reporter()
     tasks = {head.head.partition(".")[0] for head in config.heads.values()}
     for line in (
-        *recipe_lines(request, run.training.order, record["tokens"], learners),
+        *recipe_lines(request, run, record["tokens"], learners),
         *canvas_notices(folder.path, tasks, record["tokens"]),
     ):
         reporter.say(line)
     steps_per_epoch = run.training.order.steps_per_epoch
-    checkpoints = Checkpoints(folder, record, run.heads, steps_per_epoch, process, plugins, reporter, run.scoring)
+    checkpoints = Checkpoints(folder, record, run.heads, steps_per_epoch, process, plugins, reporter, run.selection)
     options = LoopOptions(request.workers, request.eval_every, request.eval_batch, request.save_every)
     loop = Loop(learners, run.training, run.scoring, checkpoints, options)
     _run_loop(loop)
@@ -131,17 +132,17 @@ def _train(
 
 def _open_folder(
     config: RunConfig,
-    record: Mapping[str, Any],
+    run: PreparedRun,
     learners: Sequence[Learner],
     folder: RunFolder,
     plugins: Plugins,
     process: Distributed,
 ) -> dict[str, Any]:
     """Claim the folder and write ``run.json``; returns the record with all hardware that the run was computed on."""
-    hardware = record["hardware"]
+    record, hardware = run.record, run.record["hardware"]
     if process.main:
         description = {
-            "identity": _identity(config, record, process.size),
+            "identity": _identity(config, run, process.size),
             "config": config.model_dump(mode="json"),
             "record": record,
             "parameters": {learner.name: sum(p.numel() for p in learner.head.parameters()) for learner in learners},
@@ -157,6 +158,7 @@ def _open_folder(
 def _run_loop(loop: Loop) -> None:
     try:
         loop.run()
+        loop.finish()
     except Interrupted:
         if loop.process.main:
             path = loop.folder.path
@@ -164,7 +166,6 @@ def _run_loop(loop: Loop) -> None:
         raise KeyboardInterrupt from None
     finally:
         loop.reporter.end()
-    loop.finish()
 
 
 def _write_rows(loop: Loop, record: Mapping[str, Any], notes: Sequence[str], plugins: Plugins) -> Rows:
@@ -173,7 +174,7 @@ def _write_rows(loop: Loop, record: Mapping[str, Any], notes: Sequence[str], plu
     rows = {
         learner.name: result_row(learner, scores[learner.name], loop.scoring, loop.read_seconds, record, notes)
         for learner in loop.learners
-        if "best" in scores[learner.name]
+        if "reported" in scores[learner.name]
     }
     if loop.process.main:
         for name, row in rows.items():
@@ -183,17 +184,18 @@ def _write_rows(loop: Loop, record: Mapping[str, Any], notes: Sequence[str], plu
     return rows
 
 
-def _identity(config: RunConfig, record: Mapping[str, Any], processes: int) -> dict[str, Any]:
+def _identity(config: RunConfig, run: PreparedRun, processes: int) -> dict[str, Any]:
     """What decides the outcome: not where files lie, but what they hold."""
     files = [head.file for head in config.heads.values() if head.file]
-    tokens = record["tokens"]
+    tokens, selection = run.record["tokens"], run.selection
     apart = {*MUTABLE, "data", "cache", "weights", "settings", "init"}
     return {
         "request": config.request.model_dump(mode="json", exclude=apart),
         "heads": {name: head.model_dump(mode="json", exclude={"file"}) for name, head in config.heads.items()},
         **{f"text of {Path(file.spec.rpartition(':')[0]).name}": file.sha256[:12] for file in files},
         "processes": processes,
-        "data": {key: value for key, value in record["data"].items() if key != "spec"},
+        "data": {key: value for key, value in run.record["data"].items() if key != "spec"},
+        "selection images": keys_sha256(selection.split, selection.images) if selection and selection.images else None,
         "tokens": {**tokens, "backbone": {**tokens["backbone"], "weights": None}},
     }
 

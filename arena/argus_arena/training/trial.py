@@ -12,7 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from argus_arena.distributed import Distributed
-from argus_arena.training.schedule import Phase, beta1, factor
+from argus_arena.run.phases import Phase
+from argus_arena.training.schedule import beta1, factor
 from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.recipe import Recipe
