@@ -12,6 +12,7 @@ from argus_arena.requests import CacheRequest
 from argus_arena.run.data_faults import DataChecks, sizes_of
 from argus_arena.run.sources import backbone_record, find_tiles, read_backbone
 from argus_core.cache import Cache, CacheSpec, estimate, info, verify, write_cache
+from argus_core.cache.manifest import is_begun
 from argus_core.cache.seal import seal
 from argus_core.cache.writer import batch_size
 from argus_core.canvas import Canvas
@@ -97,6 +98,7 @@ def _write_split(
             report=lambda done, total, rate, left: bar.update(done, notes[-1], total),
             note=notes.append,
             part=part,
+            share=[path for path in _caches_in(request.out) if path != out],
         )
         bar.print(f"{split.name}: cached in {duration(time.perf_counter() - began)}")
         cache = Cache.open(out)
@@ -124,7 +126,7 @@ def holds_caches(folder: Path) -> bool:
     if any(file.is_file() for file in (folder / "backbone.json", *folder.glob("*/manifest.json"))):
         return True
     visible = [entry for entry in folder.iterdir() if entry.name[0] != "." and entry.name != JOBS]
-    return all(entry.is_dir() and all(file.name[0] == "." for file in entry.iterdir()) for entry in visible)
+    return all(entry.is_dir() and is_begun(entry) for entry in visible)
 
 
 def seal_caches(folder: Path) -> None:
@@ -139,10 +141,14 @@ def caches_below(folder: Path) -> list[Path]:
     """``folder`` itself if it is a cache, else the caches in it."""
     if (folder / "manifest.json").exists():
         return [folder]
-    caches = sorted(path.parent for path in folder.glob("*/manifest.json"))
+    caches = _caches_in(folder)
     if not caches:
         raise ArgusError(f"{folder} holds no cache; write one with `arena cache --out {folder}`")
     return caches
+
+
+def _caches_in(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob("*/manifest.json"))
 
 
 def cache_info(folder: Path) -> dict[str, Any]:
