@@ -45,34 +45,50 @@ def build_cache(request: CacheRequest) -> None:
     Several processes may do so at the same time; each returns when all shards are written. Views other than ``id``
     are cached for the first split, and for all if a protocol looks at them.
     """
-    from argus_core.backbones import load_backbone  # imports timm, which the other commands here do without
-
     began = time.perf_counter()
     part, source = find_part(request.part, os.environ)
     if source:
         print(f"{part}, from {source}")
     claim(request.out, holds_caches, "caches")
-    data = open_data(request.data, load_plugins())
-    splits = [split_of(data, name) for name in request.splits]
     checks = DataChecks(request.accept_faults)
-    for split in splits:  # caching learns nothing from them
-        checks.check(split, split.tasks, sizes_of(split), learning=False)
-    device = find_device(request.device)
-    backbone = load_backbone(request.backbone, request.weights, device, request.compile, **request.backbone_options)
-    require({"backbone": find_license(backbone.license)}, request.require_license)
+    splits = open_splits(request, checks)
+    backbone = open_backbone(request)
     record = backbone_record(backbone)
     _check_same_backbone(request.out / "backbone.json", record)
-    for number, split in enumerate(splits):
-        canvas, views = _framing(request, first=number == 0)
-        needs = Needs(request.layers, maps=request.maps, cls=request.cls)
-        spec = CacheSpec(canvas, needs, views, request.dtype)
-        _write_split(request, backbone, split, spec, request.out / request.splits[number], part)
+    for name, split, spec in zip(request.splits, splits, specs_of(request), strict=True):
+        _write_split(request, backbone, split, spec, request.out / name, part)
     _check_same_backbone(request.out / "backbone.json", record)  # again: another process may have written meanwhile
     write_sealed(request.out / "backbone.json", {**record, "splits": list(request.splits), "data": request.data})
     for split, name in zip(splits, request.splits, strict=True):  # all sizes are known now
         checks.check(split, (), sizes_of(split, Cache.open(request.out / name)), learning=False)
     finished("cached tokens", request.out, time.perf_counter() - began)
     print(f"next: arena train --head HEAD --data {request.data} --cache {request.out}; `arena heads` lists them")
+
+
+def open_splits(request: CacheRequest, checks: DataChecks) -> list[Split]:
+    """The splits of a request; raises ArgusError for faults that would make caching useless."""
+    data = open_data(request.data, load_plugins())
+    splits = [split_of(data, name) for name in request.splits]
+    for split in splits:  # caching learns nothing from them
+        checks.check(split, split.tasks, sizes_of(split), learning=False)
+    return splits
+
+
+def open_backbone(request: CacheRequest) -> Backbone:
+    """The backbone of a request; raises ArgusError for terms that it does not allow."""
+    from argus_core.backbones import load_backbone  # imports timm, which the other commands here do without
+
+    device = find_device(request.device)
+    backbone = load_backbone(request.backbone, request.weights, device, request.compile, **request.backbone_options)
+    require({"backbone": find_license(backbone.license)}, request.require_license)
+    return backbone
+
+
+def specs_of(request: CacheRequest) -> list[CacheSpec]:
+    """What is stored of each split."""
+    needs = Needs(request.layers, maps=request.maps, cls=request.cls)
+    framings = [_framing(request, first=number == 0) for number in range(len(request.splits))]
+    return [CacheSpec(canvas, needs, views, request.dtype) for canvas, views in framings]
 
 
 def _write_split(
