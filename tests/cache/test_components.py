@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fsspec.implementations.memory import MemoryFileSystem
 
 from argus_core.cache import Cache, CacheSource, info, verify, write_cache
 from argus_core.cache import begin as beginning
@@ -21,6 +22,7 @@ from argus_core.cache.claims import claim_path
 from argus_core.cache.manifest import Manifest, is_begun
 from argus_core.common.files import json_sha256
 from argus_core.common.part import Part
+from argus_core.common.places import place
 from argus_core.errors import ArgusError
 from cache_fakes import LAYERS, SPEC, FakeBackbone, FakeSplit
 
@@ -316,3 +318,14 @@ def test_a_folder_of_something_else_is_not_begun(tmp_path):
     assert not is_begun(tmp_path)
     with pytest.raises(ArgusError, match="is not empty and holds no cache"):
         write(tmp_path)
+
+
+def test_a_cache_in_a_store_is_that_of_a_disk(cached, tmp_path, monkeypatch):
+    monkeypatch.setenv("ARGUS_CACHE_DIR", str(tmp_path))
+    MemoryFileSystem.store.clear()
+    there = write(place("memory://bucket/c"))
+    other = write(place("memory://bucket/val"), FakeSplit(4), share=[there.path])
+    assert there.manifest == cached.manifest and other.manifest.basis == cached.manifest.basis
+    here, stored = (CacheSource(cache).read(ALL).tokens for cache in (cached, there))
+    assert all(torch.equal(here.maps[layer], stored.maps[layer]) for layer in LAYERS)
+    assert verify(there.path) == []
