@@ -18,11 +18,11 @@ from argus_core.common.dtypes import parse_dtype
 from argus_core.errors import ArgusError
 
 SAMPLE_IMAGES = 256
-"""Images that are looked at, evenly spaced; each costs a pass. On 48 instead of 192, 128 components of a layer of 1280
-channels left 0.64 instead of 0.54 of the variance of other images.
+"""Images that are looked at, evenly spaced; each costs a pass. Of 48 instead of 192, 128 components of a layer of 1280
+channels left 0.62 instead of 0.53 of the variance of other images (benchmarks/codec_choices.py).
 """
 SAMPLE_ROWS = 128
-"""Tokens of each that are, evenly spaced: with 32 more of the variance was left, with all of them no less."""
+"""Tokens of each that are, evenly spaced: of 32, more of the variance was left, of 1000 hardly less."""
 
 
 class Moments:
