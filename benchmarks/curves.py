@@ -89,8 +89,9 @@ def _panel(panel: Panel, names: Sequence[str]) -> Iterator[str]:
     free = 0.0
     for place in places:
         if x(place) >= free:
-            middle = f'x="{x(place)}" text-anchor="middle"'
-            yield f'<text class="small" y="{HEIGHT - BOTTOM + 15}" {middle}>{_short(place)}</text>'
+            anchor = "end" if len(_short(place)) > 3 and place == places[-1] else "middle"
+            where = f'x="{x(place)}" y="{HEIGHT - BOTTOM + 15}" text-anchor="{anchor}"'
+            yield f'<text class="small" {where}>{_short(place)}</text>'
             free = x(place) + ROOM
     yield f'<text class="small" y="{HEIGHT - 8}" {right}>{escape(panel.horizontal)}</text>'
     for line in panel.lines:

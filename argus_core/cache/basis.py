@@ -54,7 +54,7 @@ Bases = Mapping[str, Basis]
 
 def bases_bytes(bases: Bases) -> bytes:
     """The content of a file of bases."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, basis in bases.items():
         tensors |= {f"components.{name}": basis.components, f"mean.{name}": basis.mean}
     return save(tensors)

@@ -49,7 +49,7 @@ class Codec(Protocol):
 class Plain:
     """Floating-point numbers."""
 
-    parts = ("",)
+    parts: tuple[str, ...] = ("",)
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
@@ -70,8 +70,8 @@ class Plain:
 class Int8:
     """A float32 scale for each row: its numbers are those stored, -127 to 127, times the scale."""
 
-    parts = ("", "scale.")
-    dtype = torch.float32
+    parts: tuple[str, ...] = ("", "scale.")
+    dtype: torch.dtype = torch.float32
 
     def row_bytes(self, width: int) -> int:
         """A byte for each number, and the scale."""
@@ -96,8 +96,8 @@ class Int4:
     channel of the row's first half in its low bits, and in its high bits the one of the other half at the same place.
     """
 
-    parts = ("", "least.", "step.")
-    dtype = torch.float32
+    parts: tuple[str, ...] = ("", "least.", "step.")
+    dtype: torch.dtype = torch.float32
 
     def row_bytes(self, width: int) -> int:
         """Half a byte for each number, and two numbers for each group."""
