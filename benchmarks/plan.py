@@ -3,8 +3,8 @@
 python plan.py DATA OUT    # DATA holds imagenette160, nyuv2 and weights_vit_tiny
 
 A plan and the caching that it is of follow each other at once, and then another plan, because other processes on a
-machine make all of them slower, and not alike. Caches are removed at the end of each. Bytes are those of stored tokens and
-components.
+machine make all of them slower, and not alike. Caches are removed at the end of each. Bytes are those of stored tokens
+and components.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
 import torch
@@ -52,23 +52,28 @@ def fit_bases(
 
     ``progress`` hears how many images of how many are done. The result depends on the images and the device alone.
     """
-    spec, names = manifest.spec, list(tensor_names(manifest.spec.needs))
-    sample = spread(manifest.fingerprint["images"], SAMPLE_IMAGES)
+    names = tensor_names(manifest.spec.needs)
     moments = {name: Moments(backbone.info.channels[layer]) for name, layer in names}
+    sample = spread(manifest.fingerprint["images"], SAMPLE_IMAGES)
     size, done = manifest.layout["batch"], 0
     batches = ((0, sample[first : first + size]) for first in range(0, len(sample), size))
     with closing(read_ahead(read, batches, threads)) as rendered:
         for batch in rendered:
-            images = [image for image in batch.images if image.views]
-            if images:
-                views = [image.views[0] for image in images]
-                tokens = encode_rendered(backbone, views, spec.needs, spec.canvas.tiles).tokens
-                for name, layer in names:
-                    rows = rows_of(tokens, name, layer, manifest.prefix_rows)
-                    moments[name].add(_some(rows, SAMPLE_ROWS * len(images), batch, layer))
+            _look(backbone, manifest, batch, moments)
             done += len(batch.images)
             progress(done, len(sample))
     return {name: _basis(each, manifest) for name, each in moments.items()}
+
+
+def _look(backbone: Backbone, manifest: Manifest, batch: Batch, moments: Mapping[str, Moments]) -> None:
+    """Count tokens of the images of a batch, the unreadable ones left out."""
+    spec, views = manifest.spec, [image.views[0] for image in batch.images if image.views]
+    if not views:
+        return
+    tokens = encode_rendered(backbone, views, spec.needs, spec.canvas.tiles).tokens
+    for name, layer in tensor_names(spec.needs):
+        rows = rows_of(tokens, name, layer, manifest.prefix_rows)
+        moments[name].add(_some(rows, SAMPLE_ROWS * len(views), batch, layer))
 
 
 def _some(rows: Tensor, most: int, batch: Batch, layer: int) -> Tensor:

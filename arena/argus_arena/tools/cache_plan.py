@@ -65,15 +65,7 @@ def plan_cache(request: CacheRequest) -> CachePlan:
 
     Raises ArgusError for an address, for the workers of an engine, and for what caching would refuse.
     """
-    if isinstance(request.out, Address):
-        raise ArgusError(f"{request.out} is an address, and a plan measures a disk of this machine; give a folder")
-    if request.engine != "local":
-        raise ArgusError("a plan measures this machine: leave out --engine")
-    claim(request.out, holds_caches, "caches")
-    splits = open_splits(request, DataChecks(request.accept_faults))
-    for name, split in zip(request.splits, splits, strict=True):
-        if len(split) == 0:
-            raise ArgusError(f"split {name!r} of {request.data} has no images to cache")
+    splits = _open(request)
     backbone = open_backbone(request)
     work = Work(splits, specs_of(request), backbone.info)
     machine, forecasts = _measure(request, backbone, work)
@@ -91,6 +83,20 @@ def plan_cache(request: CacheRequest) -> CachePlan:
         because,
         command_line("arena cache", request.model_copy(update={"dtype": chosen or request.dtype})),
     )
+
+
+def _open(request: CacheRequest) -> list[Split]:
+    """The splits of a request that can be planned."""
+    if isinstance(request.out, Address):
+        raise ArgusError(f"{request.out} is an address, and a plan measures a disk of this machine; give a folder")
+    if request.engine != "local":
+        raise ArgusError("a plan measures this machine: leave out --engine")
+    claim(request.out, holds_caches, "caches")
+    splits = open_splits(request, DataChecks(request.accept_faults))
+    for name, split in zip(request.splits, splits, strict=True):
+        if len(split) == 0:
+            raise ArgusError(f"split {name!r} of {request.data} has no images to cache")
+    return splits
 
 
 def _measure(request: CacheRequest, backbone: Backbone, work: Work) -> tuple[Machine, list[Forecast]]:
