@@ -165,10 +165,10 @@ def show_plan(plan: CachePlan) -> None:
 
 
 def _table(plan: CachePlan) -> Table:
-    table = Table("", "an image", "in all", "to cache", "an epoch", "pays from epoch", "fits into", box=None)
+    table = Table("", "an image", "in all", "to cache", "an epoch", "pays from", "fits into", box=None)
     for each in plan.forecasts:
         fits = "memory" if each.fits_memory and each.fits_disk else "the disk" if each.fits_disk else "nothing here"
-        pays = "never" if each.break_even is None else str(each.break_even)
+        pays = "never" if each.break_even is None else f"epoch {each.break_even}"
         sizes = _bytes(each.bytes_per_image), _bytes(each.bytes)
         table.add_row(each.dtype, *sizes, _seconds(each.cache_seconds), _seconds(each.epoch_seconds), pays, fits)
     return table
