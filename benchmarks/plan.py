@@ -90,9 +90,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
-    print(
-        "| data, backbone | dtype | foretold | took | ratio | CPU planning | caching | bytes foretold | written |"
-    )
+    print("| data, backbone | dtype | foretold | took | ratio | CPU planning | caching | bytes foretold | written |")
     print("|---|---|---|---|---|---|---|---|---|")
     for case in [case for case in cases(options.data, options.out) for _ in range(options.rounds)]:
         forecast, planning = shared(lambda case=case: foretold(case.request))
