@@ -12,6 +12,8 @@ WIDTH, HEIGHT, COLUMNS = 300, 220, 3
 LEFT, RIGHT, TOP, BOTTOM = 40, 10, 28, 38
 """Room around a panel's axes in pixels."""
 LEGEND = 26
+ROOM = 34
+"""Pixels between two numbers below the horizontal axis at least."""
 COLOURS = ("c0", "c1", "c2", "c3")
 STYLE = """
 svg { font: 12px system-ui, sans-serif; background: #ffffff }
@@ -84,8 +86,13 @@ def _panel(panel: Panel, names: Sequence[str]) -> Iterator[str]:
         level = y(tick * step)
         yield f'<path class="grid" d="M{LEFT} {level}H{WIDTH - RIGHT}"/>'
         yield f'<text class="small" x="{LEFT - 5}" y="{level + 4}" text-anchor="end">{tick * step:.3g}</text>'
+    free = 0.0
     for place in places:
-        yield f'<text class="small" x="{x(place)}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{place}</text>'
+        if x(place) >= free:
+            anchor = "end" if len(_short(place)) > 3 and place == places[-1] else "middle"
+            where = f'x="{x(place)}" y="{HEIGHT - BOTTOM + 15}" text-anchor="{anchor}"'
+            yield f'<text class="small" {where}>{_short(place)}</text>'
+            free = x(place) + ROOM
     yield f'<text class="small" y="{HEIGHT - 8}" {right}>{escape(panel.horizontal)}</text>'
     for line in panel.lines:
         colour, own = COLOURS[names.index(line.name)], sorted(line.values)
@@ -94,3 +101,8 @@ def _panel(panel: Panel, names: Sequence[str]) -> Iterator[str]:
         yield f'<path class="band {colour}" d="M{" L".join(f"{x(p)} {y(v)}" for p, v in ends)}Z"/>'
         means = [(place, statistics.mean(line.values[place])) for place in own]
         yield f'<path class="line {colour}" d="M{" L".join(f"{x(p)} {y(v)}" for p, v in means)}"/>'
+
+
+def _short(number: int) -> str:
+    """Thousands as k."""
+    return str(number) if number < 1000 else f"{number / 1000:.3g}k"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from argus_core.cache.shard import prefix_rows, row_bytes, rows_per_pass, tensor_names
+from argus_core.cache.codec import row_bytes
+from argus_core.cache.shard import prefix_rows, rows_per_pass, tensor_names
 from argus_core.cache.spec import FORMAT, CacheSpec
 from argus_core.common.folders import free_bytes
 from argus_core.data import Split
@@ -32,12 +33,18 @@ def estimate(split: Split, info: FeatureInfo, spec: CacheSpec, sample: int = 32)
     Without the records, a few hundred bytes per image; exact if ``sample`` covers the split.
     """
     extents = []
-    for index in np.unique(np.linspace(0, len(split) - 1, min(sample, len(split))).round().astype(int)).tolist():
+    for index in spread(len(split), sample):
         try:
             extents.append(spec.canvas.place(*split.image_size(index)).extent)
         except ArgusError:
             continue  # writing the cache decides about unreadable images
     return round(image_bytes(info, spec, extents or [spec.canvas.size]) * len(split))
+
+
+def spread(count: int, sample: int) -> list[int]:
+    """At most ``sample`` of ``count`` places, evenly spaced."""
+    places: list[int] = np.unique(np.linspace(0, count - 1, min(sample, count)).round().astype(int)).tolist()
+    return places
 
 
 def check_space(path: Path, needed: int) -> None:
@@ -46,5 +53,5 @@ def check_space(path: Path, needed: int) -> None:
     if free is not None and free < needed * _MARGIN:
         raise ArgusError(
             f"{path} has {free / 1e9:.2f} GB free; about {needed / 1e9:.2f} GB are needed, and a margin of 15%. "
-            "Free space, or store less: fewer layers, views or crops, or int8"
+            "Free space, or store less: fewer layers, views or crops, or another --dtype, see `arena cache --plan`"
         )

@@ -133,7 +133,7 @@ class _IndexWriter(AbstractContextManager["_IndexWriter"]):
     def __init__(self, manifest: Manifest, shards: Iterable[Shard]) -> None:
         self.columns, self.devices = ColumnWriter(FIXED, TEXTS), dict[str, int]()
         self._shards, self._images = shards, 0
-        self._id = hashlib.sha256(b"[" + _json(manifest.fingerprint) + b",[")
+        self._id = hashlib.sha256(b"[" + _json(manifest.identity) + b",[")
 
     def __enter__(self) -> _IndexWriter:
         with ExitStack() as stack:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -16,9 +16,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from argus_core.backbones.base import Backbone, Rendered, encode_rendered
+from argus_core.cache.basis import Bases
+from argus_core.cache.codec import codec_of
 from argus_core.cache.manifest import Manifest
 from argus_core.cache.schedule import Meter, Schedule
-from argus_core.cache.shard import encode_rows, rows_of, rows_per_pass, tensor_names
+from argus_core.cache.shard import rows_of, rows_per_pass, tensor_names
 from argus_core.cache.sidecar import ImageRecord, attempt, commit
 from argus_core.cache.spec import CacheSpec
 from argus_core.data import Split
@@ -76,13 +78,17 @@ def read_ahead(
 
 @dataclass(frozen=True)
 class Job:
-    """One run of the backbone over the images of some shards of a cache; ``device`` says on what it computes."""
+    """One run of the backbone over the images of some shards of a cache; ``device`` says on what it computes.
+
+    ``bases`` are those that tokens are stored in, if there are any.
+    """
 
     path: Path
     backbone: Backbone
     manifest: Manifest
     spec: CacheSpec
     device: str
+    bases: Bases = field(default_factory=dict)
 
     def run(self, schedule: Schedule, read: Callable[[int], RenderedImage], threads: int, meter: Meter) -> None:
         """Write the available shards. The batch of a pass, and its place in it, depend on the index alone."""
@@ -114,19 +120,19 @@ class Job:
         return images, rows
 
     def _store(self, tokens: Tokens, keys: Sequence[str], rows: dict[str, list[Tensor]]) -> None:
-        prefix = self.manifest.prefix_rows
+        count = self.manifest.prefix_rows
         for name, layer in tensor_names(self.spec.needs):
-            raw = rows_of(tokens, name, layer, prefix)  # (N, C)
-            stored, scale = encode_rows(raw, self.spec.dtype)
-            finite = torch.isfinite(stored if scale is None else scale)
-            if not finite.all():
-                row = int(finite.view(len(raw), -1).all(dim=1).int().argmin())
+            raw = rows_of(tokens, name, layer, count)  # (N, C)
+            numbers = self.bases[name].project(raw) if self.bases else raw
+            stored = codec_of(self.spec.dtype).encode(numbers)
+            finite = [torch.isfinite(part).view(len(raw), -1).all(dim=1) for part in stored.values()]
+            if not (fits := torch.stack(finite).all(dim=0)).all():
+                row = int(fits.int().argmin())
                 extent = tokens.extent.cpu().numpy()
-                ends = rows_per_pass(tokens.info, name, layer, extent, prefix).cumsum()
+                ends = rows_per_pass(tokens.info, name, layer, extent, count).cumsum()
                 raise self._misfit(keys[int(ends.searchsorted(row, side="right"))], layer, raw[row])
-            rows[name].append(stored.cpu())
-            if scale is not None:
-                rows[f"scale.{name}"].append(scale.cpu())
+            for prefix, part in stored.items():
+                rows[prefix + name].append(part.cpu())
 
     def _misfit(self, key: str, layer: int, row: Tensor) -> ArgusError:
         if not torch.isfinite(row).all():

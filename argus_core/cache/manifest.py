@@ -26,6 +26,8 @@ class Manifest:
     norm: Mapping[str, Any] | None
     license: Mapping[str, Any]
     made_with: Mapping[str, str]
+    basis: Mapping[str, Any] | None = None
+    """Of caches of principal components the sha256 of their file, and which ``split`` they were fitted on."""
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -41,13 +43,21 @@ class Manifest:
 
     def begin(self, path: Path) -> Manifest:
         """Write it to the cache at ``path`` unless there is one already; returns the one that is there."""
-        create_exclusive(path / "manifest.json", sealed(asdict(self)))
+        values = asdict(self)
+        if self.basis is None:
+            del values["basis"]  # so that other caches are as they always were
+        create_exclusive(path / "manifest.json", sealed(values))
         return self.read(path)
 
     @cached_property
     def id(self) -> str:
         """sha256 (hex) that every shard's record repeats."""
-        return json_sha256([self.fingerprint, self.layout, self.norm])
+        return json_sha256([self.identity, self.layout, self.norm])
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What the tokens depend on besides the images: the fingerprint, and the sha256 of components."""
+        return self.fingerprint if self.basis is None else {**self.fingerprint, "basis": self.basis["sha256"]}
 
     @property
     def spec(self) -> CacheSpec:
@@ -88,3 +98,15 @@ class Shards:
 def holds_cache(path: Path) -> bool:
     """Whether there is a cache, finished or not."""
     return (path / "manifest.json").is_file()
+
+
+def is_begun(path: Path) -> bool:
+    """Whether there is nothing but what comes before a manifest, such as components that are being fitted."""
+    visible = [entry for entry in path.iterdir() if entry.name[0] != "."]
+    rest = [entry for entry in visible if not entry.name.startswith("basis.")]
+    return all(entry.name == "shards" and _is_claimed(entry) for entry in rest)
+
+
+def _is_claimed(shards: Path) -> bool:
+    """Whether there is nothing but claims."""
+    return shards.is_dir() and all(file.name[0] == "." or file.suffix == ".claim" for file in shards.iterdir())

@@ -9,6 +9,7 @@ from typing import Any
 
 from safetensors.torch import load
 
+from argus_core.cache.basis import Bases, read_bases
 from argus_core.cache.index import Index, collect, read_index
 from argus_core.cache.manifest import Manifest
 from argus_core.cache.seal import read_records
@@ -83,6 +84,11 @@ class Cache:
             raise ArgusError(f"{file}: missing or damaged; delete it and run the same caching again")
         tensors = load(file.read_bytes())
         return FinalNorm(tensors["weight"], tensors["bias"], record["eps"], tuple(record["layers"]))
+
+    def bases(self) -> Bases:
+        """What stored numbers are coefficients of, by the name of the stored tensor; none without components."""
+        record = self.manifest.basis
+        return {} if record is None else read_bases(self.path, record["sha256"])
 
     def info(self) -> FeatureInfo:
         """The backbone's channels and strides."""

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from argus_core.cache.codec import Rows, codec_of
 from argus_core.cache.opened import Cache
 from argus_core.cache.remote import RemoteShard, fetch
 from argus_core.cache.shard import (
@@ -22,12 +23,9 @@ from argus_core.cache.shard import (
     IntArray,
     MappedShard,
     PositionalShard,
-    Rows,
     Scratch,
     ShardFile,
-    decode_rows,
     first_rows,
-    read_dtype,
     rows_per_pass,
     tensor_names,
     valid_grid,
@@ -69,13 +67,17 @@ class CacheSource:
             cache.require(needs)
             spec = replace(spec, needs=needs).resolve(self.info)
         self.maps = spec.needs.maps
-        self._dtype, self._names = spec.dtype, list(tensor_names(spec.needs))
+        self._codec, self._names = codec_of(spec.dtype), list(tensor_names(spec.needs))
+        bases = cache.bases()
+        self._matrices = {name: bases[name].matrix() for name, _ in self._names if bases}
+        self._dtype = torch.float32 if bases else self._codec.dtype
         self._prefix_rows = cache.manifest.prefix_rows
         self._shard_images = cache.manifest.layout["shard_images"]
         self._index = cache.images
         self._places: OrderedDict[int, ShardPlaces] = OrderedDict()
         self._files: dict[int, ShardFile] = {}
         self._buffers: dict[tuple[int, str], Buffer] = {}
+        self._coefficients: dict[str, Buffer] = {}
         self._blocks: dict[Range, bytes] = {}
         self._reads = 0
         self._scratch = Scratch()
@@ -89,6 +91,7 @@ class CacheSource:
             "_places": OrderedDict(),
             "_files": {},
             "_buffers": {},
+            "_coefficients": {},
             "_blocks": {},
             "_scratch": Scratch(),
         }
@@ -105,7 +108,10 @@ class CacheSource:
         return placement.mirror() if item[1] == "hflip" else placement
 
     def read(self, items: Sequence[Item]) -> PlacedTokens:
-        """The items' tokens in the stored format (int8 as float32), padding cells zero, and their placements."""
+        """The items' tokens, padding cells zero, and their placements.
+
+        Tokens have the type they are stored in, or float32 where that is no floating-point number of each channel.
+        """
         placements = [self.placement(item) for item in items]
         self._reads += 1
         if isinstance(self.path, Address):
@@ -143,19 +149,42 @@ class CacheSource:
         """(B, h, w, C) maps, or (B, 1, P, C) prefix tokens."""
         prefix, stride = name.startswith("prefix"), self.info.strides[layer]
         grid = (1, self._prefix_rows) if prefix else self.info.grid(self.canvas.size, layer)
-        buffer = self._buffer(name, (len(items), *grid, self.info.channels[layer]))
+        shape = (len(items), *grid, self.info.channels[layer])
+        matrix = self._matrices.get(name)
+        buffer = self._buffer(name, shape) if matrix is None else self._coefficient_buffer(name, shape, len(matrix))
         extents = self._index.extents[[index for index, _ in items]]
         grids = [grid] * len(items) if prefix else valid_grid(extents, stride).tolist()
         for slot, ((index, view), (rows, cols)) in enumerate(zip(items, grids, strict=True)):
-            self._copy(buffer.take(slot, (rows, cols)), name, index, self.views.index(view))
-        return buffer.tensor[: len(items)]
+            out = buffer.take(slot, (rows, cols))
+            if matrix is not None:
+                out[..., -1], out = 1, out[..., :-1]  # the mean's coefficient, which stays 0 in padding
+            self._copy(out, name, index, self.views.index(view))
+        tensor = buffer.tensor[: len(items)]
+        return tensor if matrix is None else self._decoded(name, tensor, matrix, shape)
+
+    def _decoded(self, name: str, coefficients: Tensor, matrix: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """(B, h, w, C) tokens of (B, h, w, K + 1) coefficients, by one product."""
+        out = self._buffer(name, shape).tensor[: shape[0]]
+        torch.mm(coefficients.flatten(0, 2), matrix, out=out.view(-1, shape[-1]))
+        return out
+
+    def _coefficient_buffer(self, name: str, shape: tuple[int, ...], width: int) -> Buffer:
+        """Memory that every batch uses."""
+        buffer = self._coefficients.get(name)
+        if buffer is None or len(buffer) < shape[0]:
+            buffer = self._coefficients[name] = Buffer((*shape[:-1], width), torch.float32)
+        return buffer
 
     def _copy(self, out: Rows, name: str, index: int, view: int) -> None:
         number, place = divmod(index, self._shard_images)
         file, (begin, count) = self._file(number), self._shard_places(number)[name][place]
         first = begin + view * count
-        scale = file.rows(f"scale.{name}", first, count).reshape(out.shape[:2]) if self._dtype == "int8" else None
-        decode_rows(out, file.rows(name, first, count).reshape(out.shape), scale)
+
+        def part(prefix: str) -> Rows:
+            rows = file.rows(prefix + name, first, count)
+            return rows.reshape(*out.shape[:2], *rows.shape[1:])
+
+        self._codec.decode(out, part)
 
     def _shard_places(self, number: int) -> ShardPlaces:
         """Computed when a shard is read, and kept for the last ones: a cache may have more images than memory holds."""
@@ -196,15 +225,15 @@ class CacheSource:
             assert isinstance(file, RemoteShard)
             for name, places in self._shard_places(number).items():
                 first, count = places[place]
-                for stored in (name, f"scale.{name}") if self._dtype == "int8" else (name,):
-                    yield from file.blocks_of(stored, first + self.views.index(view) * count, count)
+                for prefix in self._codec.parts:
+                    yield from file.blocks_of(prefix + name, first + self.views.index(view) * count, count)
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> Buffer:
         if not self.reuse or get_worker_info() is not None:
-            return Buffer(shape, read_dtype(self._dtype))
+            return Buffer(shape, self._dtype)
         key = (self._reads % self.reuse, name)
         if key not in self._buffers or len(self._buffers[key]) < shape[0]:
-            self._buffers[key] = Buffer(shape, read_dtype(self._dtype))
+            self._buffers[key] = Buffer(shape, self._dtype)
         return self._buffers[key]
 
 

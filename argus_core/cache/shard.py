@@ -16,20 +16,16 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from argus_core.cache.spec import FORMAT, DType
+from argus_core.cache.codec import Rows
+from argus_core.cache.spec import FORMAT
 from argus_core.errors import ArgusError
 from argus_core.tokens import FeatureInfo, Needs, Tokens, cell_mask
 
 IntArray = npt.NDArray[np.int64]
-Rows = npt.NDArray[Any]
-"""Stored rows. They are read by numpy alone: torch takes all cores, also from a thread beside heads that have them
-all, and costs more for an image than the copy of a small one, as its code left the processor's caches at the last copy.
-"""
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "int8": torch.int8}
 OPEN_FILES = 128
 """Files that a source of tokens keeps open: on a network disk, opening one takes as long as reading much of it."""
 _SAFETENSORS_DTYPES = {
-    name: np.dtype(kind) for name, kind in (("F32", "<f4"), ("F16", "<f2"), ("BF16", "<i2"), ("I8", "i1"))
+    name: np.dtype(kind) for name, kind in (("F32", "<f4"), ("F16", "<f2"), ("BF16", "<i2"), ("I8", "i1"), ("U8", "u1"))
 }
 
 
@@ -77,40 +73,10 @@ def first_rows(rows: IntArray, views: int, shard_images: int) -> IntArray:
     return first
 
 
-def encode_rows(rows: Tensor, dtype: DType) -> tuple[Tensor, Tensor | None]:
-    """(N, C) float32 rows as they are stored; int8 also gives (N,) scales, so that ``rows = stored * scale``.
-
-    A value that is not finite, or not in fp16, makes its stored row or scale not finite.
-    """
-    if dtype != "int8":
-        return rows.to(_DTYPES[dtype]), None
-    scale = rows.abs().amax(dim=1) / 127  # (N,)
-    safe = torch.where(scale > 0, scale, 1.0)
-    return (rows / safe[:, None]).round().nan_to_num().clamp(-127, 127).to(torch.int8), scale
-
-
-def decode_rows(out: Rows, stored: Rows, scale: Rows | None) -> None:
-    """Write stored rows (..., C), times their (...) scales, into ``out`` of the same shape."""
-    if scale is None:
-        np.copyto(out, stored)
-    else:
-        np.multiply(stored, scale[..., None], out=out)
-
-
 def as_rows(x: Tensor) -> Rows:
     """The memory of a tensor on the CPU as numpy has it; bfloat16, which numpy lacks, as integers of 16 bits."""
     rows: Rows = (x.view(torch.int16) if x.dtype is torch.bfloat16 else x).numpy()
     return rows
-
-
-def read_dtype(dtype: DType) -> torch.dtype:
-    """The dtype of tokens that are read: as stored, but float32 for int8."""
-    return torch.float32 if dtype == "int8" else _DTYPES[dtype]
-
-
-def row_bytes(channels: int, dtype: DType) -> int:
-    """Bytes that one token takes on disk."""
-    return channels * _DTYPES[dtype].itemsize + (torch.float32.itemsize if dtype == "int8" else 0)
 
 
 class Buffer:

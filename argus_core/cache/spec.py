@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, TypeAlias
 
 from argus_core.backbones.base import Backbone
 from argus_core.canvas import Canvas
+from argus_core.common.dtypes import parse_dtype
 from argus_core.common.files import json_sha256
 from argus_core.data import Split
 from argus_core.errors import ArgusError, unknown
@@ -20,15 +21,16 @@ FORMAT = 3
 """Version of the layout on disk and of the geometry it relies on."""
 READABLE = (2, 3)
 """Versions that can be read and finished; 2 stored all tokens before the patches, 3 CLS alone."""
-DType = Literal["fp32", "fp16", "bf16", "int8"]
-"""Number format of stored tokens."""
+DType: TypeAlias = str
+"""Number format of stored tokens, such as ``int8`` or ``pca-64``; see ``common.dtypes``."""
 
 
 @dataclass(frozen=True)
 class CacheSpec:
     """What to store of every image: which layers, of which views, on which canvas, in which number format.
 
-    ``int8`` keeps one float32 scale per token. Each view is a backbone pass of its own over the (mirrored) image.
+    Number formats are those of ``cache.codec``; with ``pca-K`` the numbers are coefficients of K principal components
+    of each layer. Each view is a backbone pass of its own over the (mirrored) image.
     """
 
     canvas: Canvas
@@ -37,8 +39,7 @@ class CacheSpec:
     dtype: DType = "fp16"
 
     def __post_init__(self) -> None:
-        if self.dtype not in get_args(DType):
-            raise unknown("cache dtype", self.dtype, get_args(DType))
+        parse_dtype(self.dtype)
         for view in self.views:
             if view not in VIEWS:
                 raise unknown("view", view, VIEWS)
@@ -48,8 +49,17 @@ class CacheSpec:
             raise ArgusError("there is nothing to cache: ask for at least one layer, of its maps or its CLS")
 
     def resolve(self, info: FeatureInfo) -> CacheSpec:
-        """The same with layers counted from the first and each named once."""
+        """The same with layers counted from the first and each named once.
+
+        Raises ArgusError for more components than any of the layers has channels.
+        """
         needs = self.needs.resolve(info)
+        components, most = parse_dtype(self.dtype).components, max(info.channels[layer] for layer in needs.layers)
+        if components and components > most:
+            raise ArgusError(
+                f"cache dtype {self.dtype}: the layers {','.join(map(str, needs.layers))} have at most {most} "
+                "channels; give that many components or fewer, or cache as fp16 or int8"
+            )
         needs = Needs(tuple(sorted(set(needs.layers))), maps=needs.maps, cls=needs.cls)
         return CacheSpec(self.canvas, needs, self.views, self.dtype)
 

@@ -14,8 +14,8 @@ from argus_core.common.writers import is_gone
 
 _SHARD_FILE = re.compile(r"(\d{5,})\.(?:(json)|(safetensors)|(\d+)\.claim|[0-9a-f]{16}\.(staged))")
 _UNFINISHED = re.compile(
-    r"\.(?:(?:manifest|index)\.json|(?:norm|index)\.safetensors|\d{5,}\.(?:json|safetensors|\d+\.claim))"
-    r"\.([0-9a-f-]+)\.\w+\.tmp"
+    r"\.(?:(?:manifest|index)\.json|(?:norm|index|basis\.[0-9a-f]{16})\.safetensors"
+    r"|\d{5,}\.(?:json|safetensors|\d+\.claim))\.([0-9a-f-]+)\.\w+\.tmp"
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from argus_core.cache.basis import bases_path
 from argus_core.cache.index import Index, collect, index_file, is_sealed, read_index, read_index_head
 from argus_core.cache.manifest import Manifest
 from argus_core.cache.seal import unfinished
@@ -28,6 +29,8 @@ def verify(path: str | Path) -> list[str]:
         return [str(error)]
     norm = path / "norm.safetensors"
     faults = [] if manifest.norm is None else list(_differs(norm, manifest.norm["sha256"]))
+    if manifest.basis is not None:
+        faults += _differs(bases_path(path, manifest.basis["sha256"]), manifest.basis["sha256"])
     index, faults_of_index = _checked_index(path, manifest)
     faults += faults_of_index
     total, survey = len(manifest.shards), Survey.of(path)
@@ -58,6 +61,7 @@ def info(path: str | Path) -> dict[str, Any]:
     return {
         **manifest.fingerprint,
         **manifest.layout,
+        **({} if manifest.basis is None else {"basis": manifest.basis}),
         "license": manifest.license,
         "made_with": manifest.made_with,
         "devices": index.shards_by_device,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,14 @@ import torch
 from safetensors.torch import save
 
 from argus_core.backbones.base import Backbone, check_grid
+from argus_core.cache.basis import Bases
+from argus_core.cache.begin import BasisMaker, begin, restore
 from argus_core.cache.claims import Claims
 from argus_core.cache.estimate import check_space, estimate, image_bytes
+from argus_core.cache.fit import fit_bases
 from argus_core.cache.index import is_sealed, read_index, unseal
-from argus_core.cache.job import Job, render_image
-from argus_core.cache.manifest import Manifest, holds_cache
+from argus_core.cache.job import Job, RenderedImage, render_image
+from argus_core.cache.manifest import Manifest, holds_cache, is_begun
 from argus_core.cache.schedule import Meter, Note, Report, Schedule
 from argus_core.cache.seal import seal_once
 from argus_core.cache.sidecar import check_images, read_sidecar
@@ -54,6 +57,7 @@ def write_cache(
     note: Note | None = None,
     part: Part | None = None,
     claim_seconds: float | None = None,
+    share: Sequence[Path] = (),
 ) -> None:
     """Write, or finish, the cache of ``split`` at ``path``; the bytes do not depend on interruptions.
 
@@ -63,25 +67,29 @@ def write_cache(
     120, or ARGUS_CLAIM_SECONDS).
 
     ``expected`` is the result of ``estimate`` for this split, if it is known already. ``batch`` images (each with all
-    views) share a forward pass; about two shards are kept in memory. Raises ArgusError, naming the cause, if the
-    directory holds another cache, the disk is too small, an image is unreadable (unless ``skip_bad``) or a token does
-    not fit the number format; finished shards are kept.
+    views) share a forward pass; about two shards are kept in memory. Principal components are those of the first cache
+    of ``share`` that holds some of the same tokens, else they are fitted on a sample of the images. Raises ArgusError,
+    naming the cause, if the directory holds another cache, the disk is too small, an image is unreadable (unless
+    ``skip_bad``) or a token does not fit the number format; finished shards are kept.
     """
     path, spec, part = place(path), spec.resolve(backbone.info), part or Part()
     planned = _plan(backbone, split, spec, batch, shard_bytes, _version(path))
-    claim(path, holds_cache, "cache", "cache in another directory")
+    claim(path, lambda path: holds_cache(path) or is_begun(path), "cache", "cache in another directory")
+    read = partial(render_image, split, spec, skip_bad)
+    maker = BasisMaker(share, partial(_fit, backbone, planned, read, threads, report, note), split.name)
     try:
-        manifest = _begin(path, planned, backbone.norm)
+        (path / "shards").mkdir(parents=True, exist_ok=True)
         with Claims(path / "shards", claim_seconds) as claims:
+            manifest, bases = _begin(path, planned, backbone, claims, maker)
             schedule = Schedule(path, manifest, part, claims)
             _check_finished(path, split, manifest, schedule)
             if schedule.left:
                 whole = estimate(split, backbone.info, spec) if expected is None else expected
                 check_space(path, round(whole * (1 - schedule.images_done / len(split))))
             meter = Meter(schedule, len(split), report, note)
-            job = Job(path, backbone, manifest, spec, kind_of(backbone.device))
+            job = Job(path, backbone, manifest, spec, kind_of(backbone.device), bases)
             while schedule.left:
-                job.run(schedule, partial(render_image, split, spec, skip_bad), threads, meter)
+                job.run(schedule, read, threads, meter)
                 _wait(schedule, meter)
             seal_once(path, manifest, claims)
     except OSError as error:
@@ -142,17 +150,37 @@ def _check_canvas(spec: CacheSpec, info: FeatureInfo) -> None:
         check_grid(canvas.size, max(strides))
 
 
-def _begin(path: Path, planned: Manifest, norm: FinalNorm | None) -> Manifest:
-    """The existing manifest, if it matches the planned one; else write the planned one."""
-    path.mkdir(parents=True, exist_ok=True)
-    manifest = Manifest.read(path) if holds_cache(path) else planned.begin(path)
+def _begin(
+    path: Path, planned: Manifest, backbone: Backbone, claims: Claims, maker: BasisMaker
+) -> tuple[Manifest, Bases]:
+    """The existing manifest, if it matches the planned one, else the planned one, which is written; and its bases."""
+    manifest = begin(path, planned, claims, maker)
     check_matches(path, manifest.fingerprint, planned.fingerprint, exact=True)
     check_matches(path, manifest.layout, planned.layout, exact=True)
-    (path / "shards").mkdir(exist_ok=True)
     tidy(path)
+    norm = backbone.norm
     if norm is not None and not (path / "norm.safetensors").exists():
         write_atomic(path / "norm.safetensors", lambda temporary: temporary.write_bytes(_norm_bytes(norm)))
-    return manifest
+    return manifest, {name: basis.to(backbone.device) for name, basis in restore(path, manifest, maker).items()}
+
+
+def _fit(
+    backbone: Backbone,
+    planned: Manifest,
+    read: Callable[[int], RenderedImage],
+    threads: int,
+    report: Report | None,
+    note: Note | None,
+) -> Bases:
+    """The bases of a cache; how far it is goes where progress goes, as a note, since no image is cached yet."""
+
+    def progress(done: int, sample: int) -> None:
+        if note:
+            note(f"components of {done} of {counted(sample, 'image')}")
+        if report:
+            report(0, planned.fingerprint["images"], 0.0, float("inf"))
+
+    return fit_bases(backbone, planned, read, threads, progress)
 
 
 def _check_finished(path: Path, split: Split, manifest: Manifest, schedule: Schedule) -> None:

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from argus_core.canvas import Fit, Interpolation
 from argus_core.canvas.large import Merge, TileSide
 from argus_core.common.architecture import is_backbone_folder
+from argus_core.common.dtypes import parse_dtype
 from argus_core.common.folders import check_local
 from argus_core.common.license import check_level
 from argus_core.common.options import parse_size
@@ -186,5 +187,5 @@ check_merge = one_of("merging of tiles", get_args(Merge))
 check_license: Check = check_level
 check_fit = one_of("fit of a canvas", get_args(Fit))
 check_interpolation = one_of("interpolation", get_args(Interpolation))
-check_dtype = one_of("cache dtype", ("fp32", "fp16", "bf16", "int8"))
+check_dtype: Check = parse_dtype
 check_which = one_of("weights of a run", ("best", "last"))

@@ -52,7 +52,7 @@ class Hooks:
 
     @_hookspec
     def arena_logged(self, run: Path, record: Mapping[str, Any]) -> None:
-        """A line was added to the run's ``log.jsonl``: a training step, or an evaluation of one head while it trains."""
+        """A line was added to the run's ``log.jsonl``: a training step, or an evaluation of one head."""
 
     @_hookspec
     def arena_finished(self, run: Path, results: Mapping[str, Mapping[str, Any]]) -> None:

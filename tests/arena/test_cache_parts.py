@@ -50,3 +50,29 @@ def test_a_folder_that_another_process_has_just_begun_is_no_stranger(arena, tmp_
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / ".manifest.json.0-1-2.0.tmp").touch()
     assert arena(f"{CACHE} {tmp_path}")[0] == 0
+
+
+def bases(folder):
+    return {path.parent.name: path.name for path in folder.glob("*/basis.*.safetensors")}
+
+
+def test_components_are_those_of_the_split_that_was_cached_first(arena, tmp_path):
+    command = f"{CACHE} {tmp_path / 'both'} --dtype pca-8-int8"
+    assert arena(command)[0] == 0
+    found, described = bases(tmp_path / "both"), json.loads(arena(f"cache info {tmp_path / 'both'}")[1])
+    assert found.keys() == {"train", "val"} and len(set(found.values())) == 1
+    assert described["train"]["basis"] == described["val"]["basis"] and described["val"]["basis"]["split"] == "train"
+    assert arena(f"cache verify {tmp_path / 'both'}")[0] == 0
+    whole = tree(tmp_path / "both")
+    assert arena(f"{CACHE} {tmp_path / 'two'} --dtype pca-8-int8 --part 2/2")[0] == 0
+    assert tree(tmp_path / "two") == whole
+    for split in ("val", "train"):  # validation alone works, and what comes later joins it
+        assert arena(f"{CACHE} {tmp_path / 'later'} --dtype pca-8-int8 --splits {split}")[0] == 0
+    found = bases(tmp_path / "later")
+    assert len(set(found.values())) == 1 and set(found.values()) != set(bases(tmp_path / "both").values())
+
+
+def test_a_number_format_that_does_not_exist_or_fit_is_told(arena, tmp_path):
+    for given, said in (("int5", "unknown cache dtype 'int5'"), ("pca-97", "pca-97: the layers 11 have at most 96")):
+        code, _, err = arena(f"{CACHE} {tmp_path / 'c'} --dtype {given}")
+        assert code == 2 and said in err and not (tmp_path / "c/train").exists()

@@ -47,7 +47,7 @@ def calls(monkeypatch):
     WATCHED.remove(counted)
 
 
-@pytest.fixture(scope="module", params=["fp16", "int8"])
+@pytest.fixture(scope="module", params=["fp16", "int8", "int4", "pca-5"])
 def cache(tmp_path_factory, request):
     """Six shards of two layers' maps and CLS."""
     path = tmp_path_factory.mktemp("files") / "cache"

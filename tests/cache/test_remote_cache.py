@@ -17,7 +17,7 @@ from cache_fakes import SPEC, FakeBackbone, FakeSplit
 ITEMS = [(3, "id"), (0, "hflip"), (9, "id"), (3, "hflip"), (5, "id")]
 
 
-@pytest.fixture(params=["fp16", "int8"])
+@pytest.fixture(params=["fp16", "int8", "int4", "pca-5"])
 def paths(request, tmp_path, monkeypatch):
     """The cache on a disk, and its copy in a store."""
     monkeypatch.setenv("ARGUS_CACHE_DIR", str(tmp_path / "kept"))

@@ -60,6 +60,17 @@ def test_live_tokens_by_tiles_are_those_of_the_cache(tmp_path: Path, backbone: B
         assert not same(plain.read(items).tokens, tokens)
 
 
+@pytest.mark.parametrize(("dtype", "lost"), [("int4", 0.1), ("pca-96", 1e-5), ("pca-8", 0.9)])
+def test_smaller_formats_hold_the_stitched_tokens(dtype: str, lost: float, tmp_path: Path, backbone: Backbone) -> None:
+    stored = CacheSource(write(tmp_path / "cache", backbone, replace(SPEC, dtype=dtype)))
+    live = LiveSource(backbone, FakeSplit(5), SPEC.canvas, SPEC.needs, SPEC.views)
+    items = [(image, view) for image in range(5) for view in SPEC.views]
+    got, true = stored.read(items).tokens.maps, live.read(items).tokens.maps
+    for layer in true:
+        left = (got[layer] - true[layer]).square().sum() / (true[layer] - true[layer].mean()).square().sum()
+        assert 0 < left < lost and torch.equal(got[layer].any(1), true[layer].any(1))
+
+
 def test_a_canvas_that_fits_into_a_tile_has_the_usual_tokens(tmp_path: Path, backbone: Backbone) -> None:
     large = replace(SPEC, canvas=replace(SPEC.canvas, tiles=Tiles(128, 160)))
     a, b = write(tmp_path / "tiles", backbone, large), write(tmp_path / "plain", backbone, PLAIN)

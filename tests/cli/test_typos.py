@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import get_args
 
 import pytest
 from PIL import Image
 
 from argus_core import Argus, Canvas, Classify, Depth, build_head, load_backbone
-from argus_core.cache import DType
+from argus_core.cache.codec import CODECS
 from argus_core.cli.early import check_dtype, check_fit
 from argus_core.cli.requests import VARIANTS
+from argus_core.common.dtypes import DTYPES
 from argus_core.errors import ArgusError
 from argus_core.registry.places import Role, find_head, read_roles
 from argus_core.saving.config import FILES
@@ -150,8 +150,9 @@ def test_versions_and_help_need_no_torch(said, folder):
 
 
 def test_the_names_that_are_checked_early_are_those_that_hold_later():
-    for name in get_args(DType):
+    for name in CODECS:
         check_dtype(name)
+    assert set(CODECS) == set(DTYPES)
     assert set(VARIANTS) == {name for name in FILES if name}
     with pytest.raises(ArgusError, match="unknown fit"):
         check_fit("Letterbox")

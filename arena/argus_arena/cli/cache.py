@@ -29,13 +29,19 @@ def each_checked_data(specs: list[str] | None) -> list[str]:
 
 
 Seal = Annotated[bool, typer.Option("--seal", help="check that all parts of --out are there and write its index")]
+Plan = Annotated[
+    bool, typer.Option("--plan", help="measure disk and backbone, and print what each --dtype takes; writes nothing")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="with --plan: print it as JSON")]
 cache = typer.Typer(help="Store a frozen backbone's tokens.", invoke_without_command=True, no_args_is_help=True)
 data = typer.Typer(help="Look at data sets.", no_args_is_help=True)
 
 
 @cache.callback()
 @with_options(request_options(CacheRequest, optional=("data", "out")))  # `arena cache info` needs neither
-def build(context: typer.Context, *, seal: Seal = False, **values: Any) -> None:
+def build(
+    context: typer.Context, *, seal: Seal = False, plan: Plan = False, as_json: AsJson = False, **values: Any
+) -> None:
     """Run the backbone once over a data set and store its tokens; killed runs resume, and several share the work."""
     if context.invoked_subcommand is not None:
         return
@@ -46,9 +52,20 @@ def build(context: typer.Context, *, seal: Seal = False, **values: Any) -> None:
     if values["data"] is None or values["out"] is None:
         raise typer.BadParameter("--data and --out are needed")
     request = make(CacheRequest, values, "the cache")
+    if plan:
+        return _plan(request, as_json)
+    if as_json:
+        raise typer.BadParameter("--json is for --plan")
     from argus_arena.tools.cache_cells import write_caches
 
     write_caches(request)
+
+
+def _plan(request: CacheRequest, as_json: bool) -> None:
+    from argus_arena.tools.cache_plan import plan_cache, show_plan
+
+    planned = plan_cache(request)
+    print(json.dumps(planned.to_dict(), indent=2)) if as_json else show_plan(planned)
 
 
 @cache.command()

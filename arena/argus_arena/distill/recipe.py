@@ -5,12 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from argus_core.errors import unknown
+from argus_core.common.dtypes import known_dtype
+from argus_core.errors import ArgusError, unknown
 from argus_core.recipe import Recipe
 
 NAME = r"^[\w-]+$"
+
+
+def _stored(text: str) -> str:
+    """A number format of caches, or ``no``."""
+    try:
+        return text if text == "no" else known_dtype(text)
+    except ArgusError as error:
+        raise ValueError(str(error)) from error
 
 
 class Part(BaseModel):
@@ -151,7 +160,7 @@ class Stage(Part):
     save_every: int = Field(default=500, ge=1)
     fsdp: bool = False
     crops: int = Field(default=0, ge=0)
-    stored: Literal["fp32", "fp16", "bf16", "int8", "no"] = "fp16"
+    stored: Annotated[str, AfterValidator(_stored)] = "fp16"
     recipe: Recipe = Recipe()
 
 

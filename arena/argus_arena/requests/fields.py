@@ -13,6 +13,7 @@ from argus_core.cli.early import (
     Check,
     check_backbone,
     check_device,
+    check_dtype,
     check_license,
     check_protocol,
     check_size,
@@ -21,6 +22,7 @@ from argus_core.cli.early import (
     one_of,
     placed,
 )
+from argus_core.common.dtypes import known_dtype
 from argus_core.common.options import parse_pairs
 from argus_core.errors import ArgusError
 
@@ -83,6 +85,12 @@ Selection = Annotated[
         description="share of the training images that choices are made on; "
         "0: none, the last weights are scored; val: the split that is scored"
     ),
+]
+DType = Annotated[
+    str,
+    option(check_dtype),
+    AfterValidator(known_dtype),
+    Field(description="fp16, bf16, fp32, int8, int4; or pca-K, such as pca-64: K principal components, fitted first"),
 ]
 Device = Annotated[
     str | None,

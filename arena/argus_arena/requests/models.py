@@ -14,6 +14,7 @@ from argus_arena.requests.fields import (
     BackboneOptions,
     Data,
     Device,
+    DType,
     Engine,
     EngineOptions,
     Integers,
@@ -32,7 +33,6 @@ from argus_arena.requests.fields import (
 from argus_core.canvas import Fit, Interpolation
 from argus_core.cli.early import (
     check_backbone,
-    check_dtype,
     check_fit,
     check_heads,
     check_interpolation,
@@ -152,9 +152,7 @@ class CacheRequest(Request):
     cls: bool = Field(default=False, description="also store the CLS token")
     maps: Annotated[bool, Option("--maps/--no-maps")] = Field(default=True, description="store the patch tokens")
     views: Names = Field(default=("id",), description="true passes of the training split: id or id,hflip")
-    dtype: Annotated[Literal["fp16", "bf16", "fp32", "int8"], option(check_dtype)] = Field(
-        default="fp16", description="fp16, bf16, fp32 or int8"
-    )
+    dtype: DType = "fp16"
     splits: Names = Field(default=("train", "val"), description="splits to cache")
     batch: int | None = Field(
         default=None, ge=1, description="images per backbone pass; default: 8, on a GPU 32, or as the cache was begun"

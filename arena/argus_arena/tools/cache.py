@@ -12,6 +12,7 @@ from argus_arena.requests import CacheRequest
 from argus_arena.run.data_faults import DataChecks, sizes_of
 from argus_arena.run.sources import backbone_record, find_tiles, read_backbone
 from argus_core.cache import Cache, CacheSpec, estimate, info, verify, write_cache
+from argus_core.cache.manifest import is_begun
 from argus_core.cache.seal import seal
 from argus_core.cache.writer import batch_size
 from argus_core.canvas import Canvas
@@ -44,34 +45,50 @@ def build_cache(request: CacheRequest) -> None:
     Several processes may do so at the same time; each returns when all shards are written. Views other than ``id``
     are cached for the first split, and for all if a protocol looks at them.
     """
-    from argus_core.backbones import load_backbone  # imports timm, which the other commands here do without
-
     began = time.perf_counter()
     part, source = find_part(request.part, os.environ)
     if source:
         print(f"{part}, from {source}")
     claim(request.out, holds_caches, "caches")
-    data = open_data(request.data, load_plugins())
-    splits = [split_of(data, name) for name in request.splits]
     checks = DataChecks(request.accept_faults)
-    for split in splits:  # caching learns nothing from them
-        checks.check(split, split.tasks, sizes_of(split), learning=False)
-    device = find_device(request.device)
-    backbone = load_backbone(request.backbone, request.weights, device, request.compile, **request.backbone_options)
-    require({"backbone": find_license(backbone.license)}, request.require_license)
+    splits = open_splits(request, checks)
+    backbone = open_backbone(request)
     record = backbone_record(backbone)
     _check_same_backbone(request.out / "backbone.json", record)
-    for number, split in enumerate(splits):
-        canvas, views = _framing(request, first=number == 0)
-        needs = Needs(request.layers, maps=request.maps, cls=request.cls)
-        spec = CacheSpec(canvas, needs, views, request.dtype)
-        _write_split(request, backbone, split, spec, request.out / request.splits[number], part)
+    for name, split, spec in zip(request.splits, splits, specs_of(request), strict=True):
+        _write_split(request, backbone, split, spec, request.out / name, part)
     _check_same_backbone(request.out / "backbone.json", record)  # again: another process may have written meanwhile
     write_sealed(request.out / "backbone.json", {**record, "splits": list(request.splits), "data": request.data})
     for split, name in zip(splits, request.splits, strict=True):  # all sizes are known now
         checks.check(split, (), sizes_of(split, Cache.open(request.out / name)), learning=False)
     finished("cached tokens", request.out, time.perf_counter() - began)
     print(f"next: arena train --head HEAD --data {request.data} --cache {request.out}; `arena heads` lists them")
+
+
+def open_splits(request: CacheRequest, checks: DataChecks) -> list[Split]:
+    """The splits of a request; raises ArgusError for faults that would make caching useless."""
+    data = open_data(request.data, load_plugins())
+    splits = [split_of(data, name) for name in request.splits]
+    for split in splits:  # caching learns nothing from them
+        checks.check(split, split.tasks, sizes_of(split), learning=False)
+    return splits
+
+
+def open_backbone(request: CacheRequest) -> Backbone:
+    """The backbone of a request; raises ArgusError for terms that it does not allow."""
+    from argus_core.backbones import load_backbone  # imports timm, which the other commands here do without
+
+    device = find_device(request.device)
+    backbone = load_backbone(request.backbone, request.weights, device, request.compile, **request.backbone_options)
+    require({"backbone": find_license(backbone.license)}, request.require_license)
+    return backbone
+
+
+def specs_of(request: CacheRequest) -> list[CacheSpec]:
+    """What is stored of each split."""
+    needs = Needs(request.layers, maps=request.maps, cls=request.cls)
+    framings = [_framing(request, first=number == 0) for number in range(len(request.splits))]
+    return [CacheSpec(canvas, needs, views, request.dtype) for canvas, views in framings]
 
 
 def _write_split(
@@ -97,6 +114,7 @@ def _write_split(
             report=lambda done, total, rate, left: bar.update(done, notes[-1], total),
             note=notes.append,
             part=part,
+            share=[path for path in _caches_in(request.out) if path != out],
         )
         bar.print(f"{split.name}: cached in {duration(time.perf_counter() - began)}")
         cache = Cache.open(out)
@@ -124,7 +142,7 @@ def holds_caches(folder: Path) -> bool:
     if any(file.is_file() for file in (folder / "backbone.json", *folder.glob("*/manifest.json"))):
         return True
     visible = [entry for entry in folder.iterdir() if entry.name[0] != "." and entry.name != JOBS]
-    return all(entry.is_dir() and all(file.name[0] == "." for file in entry.iterdir()) for entry in visible)
+    return all(entry.is_dir() and is_begun(entry) for entry in visible)
 
 
 def seal_caches(folder: Path) -> None:
@@ -139,10 +157,14 @@ def caches_below(folder: Path) -> list[Path]:
     """``folder`` itself if it is a cache, else the caches in it."""
     if (folder / "manifest.json").exists():
         return [folder]
-    caches = sorted(path.parent for path in folder.glob("*/manifest.json"))
+    caches = _caches_in(folder)
     if not caches:
         raise ArgusError(f"{folder} holds no cache; write one with `arena cache --out {folder}`")
     return caches
+
+
+def _caches_in(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob("*/manifest.json"))
 
 
 def cache_info(folder: Path) -> dict[str, Any]:
