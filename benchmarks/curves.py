@@ -31,10 +31,14 @@ text { fill: #1f2328 } .small { font-size: 11px; fill: #57606a } .title { font-w
 
 
 class Line(NamedTuple):
-    """Values by place on the horizontal axis: their mean is drawn, and a band from the least to the largest."""
+    """Values by place on the horizontal axis: their mean is drawn, and a band from the least to the largest.
+
+    ``middle`` is drawn in place of the mean, for values that are the ends of an interval.
+    """
 
     name: str
     values: Mapping[int, Sequence[float]]
+    middle: Mapping[int, float] | None = None
 
 
 class Panel(NamedTuple):
@@ -99,7 +103,8 @@ def _panel(panel: Panel, names: Sequence[str]) -> Iterator[str]:
         ends = [(place, max(line.values[place])) for place in own]
         ends += [(place, min(line.values[place])) for place in reversed(own)]
         yield f'<path class="band {colour}" d="M{" L".join(f"{x(p)} {y(v)}" for p, v in ends)}Z"/>'
-        means = [(place, statistics.mean(line.values[place])) for place in own]
+        middle = line.middle or {place: statistics.mean(line.values[place]) for place in own}
+        means = [(place, middle[place]) for place in own]
         yield f'<path class="line {colour}" d="M{" L".join(f"{x(p)} {y(v)}" for p, v in means)}"/>'
 
 

@@ -1,6 +1,6 @@
 """Whether a board can be fooled: one head against itself, planted differences, and how often intervals hold the truth.
 
-python significance.py DATA OUT [--sets bccd camvid nyu] [--seeds 8] [--splits 100]
+python significance.py DATA OUT [--sets bccd camvid nyu] [--seeds 8] [--splits 100] [--draw FILE.svg]
 
 DATA holds bccd, camvid and nyuv2. Caches go to OUT/caches and the contributions of the heads to OUT/heads, both only
 where they are missing. A "seed" is the head solved on a random half of the training images, which is cheap and moves
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from argus_arena.leaderboard.significance import Scored, compare, interval, seed
 from argus_core.common.files import file_sha256
 from argus_core.saving.contributions import contributions_path, read_contributions, write_contributions
 from argus_core.tasks import Contributions, Metric, join_contributions
+from curves import Line, Panel, draw
 from minute_heads import LITE0, SETS, TASKS, Bench
 
 Array = npt.NDArray[Any]
@@ -214,6 +215,25 @@ def coverage(pool: Pool, trials: int) -> dict[str, Any]:
     return {"what": "coverage", **held, "splits": trials}
 
 
+def panels(rows: Sequence[Mapping[str, Any]]) -> Iterator[Panel]:
+    """How often entries are told apart, with 95 % intervals: of one head, and where a difference is planted."""
+    for what, title, across, place in (
+        ("seeds", "one head against itself", "seeds of each entry", lambda row: row["seeds"]),
+        ("power", "a worse head", "% of images that it answers", lambda row: round(100 * row["share"])),
+    ):
+        for name in dict.fromkeys(row["set"] for row in rows):
+            own = {
+                place(row): row for row in rows if row["set"] == name and row["what"] == what and row.get("share", 1)
+            }
+            ends = {
+                at: [*stats.binomtest(row["told"], row["splits"]).proportion_ci(method="exact")]
+                for at, row in own.items()
+            }
+            line = Line("told apart", ends, {at: row["told"] / row["splits"] for at, row in own.items()})
+            limit = Line("5 %", {at: [0.05] for at in own})
+            yield Panel(f"{name}: {title}", "share", across, [line, limit])
+
+
 def show(name: str, line: Mapping[str, Any]) -> str:
     """A line with the interval of every share (Clopper and Pearson 1934)."""
     words = [f"{name}: {line['what']}"]
@@ -248,6 +268,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--splits", type=int, default=100)
+    parser.add_argument("--draw", type=Path, help="SVG file to write, of all that was measured")
     options = parser.parse_args()
     for name in options.sets:
         folder = options.out / "heads" / name
@@ -258,6 +279,9 @@ def main() -> None:
             print(show(name, line), flush=True)
             with (options.out / "significance.jsonl").open("a") as file:
                 file.write(json.dumps({"set": name, **line}, default=float) + "\n")
+    if options.draw:
+        rows = [json.loads(line) for line in (options.out / "significance.jsonl").read_text().splitlines()]
+        options.draw.write_text(draw(list(panels(rows))), encoding="utf-8")
 
 
 if __name__ == "__main__":
