@@ -78,6 +78,7 @@ TASK_CHECKS: Mapping[str, Callable[[TaskSubject], None]] = _table(
     metric.metric_order,
     metric.metric_merge,
     metric.metric_duplicates,
+    metric.metric_contributions,
     metric.metric_empty,
     metric.metric_protocol,
 )

@@ -11,7 +11,7 @@ import torch
 from pydantic import ConfigDict
 
 from argus_core.errors import ArgusError
-from argus_core.tasks import PlainResult
+from argus_core.tasks import Contributions, PlainResult
 from argus_core.tasks.classify import Accuracy, Classes, Classify, ClassTarget
 from argus_core.tasks.detect import Detect
 from argus_core.tasks.segment import Segment
@@ -230,6 +230,23 @@ class MergesTwice(Accuracy):
         self._records = {key: value for state in states for key, value in state.items()}
 
 
+class CountsChoicesOnce(Accuracy):
+    def rescore(self, kept, score):
+        rule = super().rescore(kept, score)
+        return rule and (lambda counts: rule(counts.clip(max=1)))
+
+
+class LosesSamples(Accuracy):
+    def contributions(self):
+        kept = super().contributions()
+        return Contributions(kept.keys[1:], {name: values[1:] for name, values in kept.arrays.items()})
+
+
+class ScoresNothingAgain(Accuracy):
+    def rescore(self, kept, score):
+        return None if score == self.primary else super().rescore(kept, score)
+
+
 class FailsOnNothing(Accuracy):
     def compute(self):
         return super().compute() if self._records else {"top1": 1 / len(self._records)}
@@ -281,6 +298,9 @@ BROKEN: dict[str, tuple[type, ...]] = {
     "metric_order": (scored_by(LastCounts, "LastCounts"),),
     "metric_merge": (scored_by(MergeAdds, "MergeAdds"), scored_by(StateOfTensors, "StateOfTensors")),
     "metric_duplicates": (scored_by(TakesTwice, "TakesTwice"), scored_by(MergesTwice, "MergesTwice")),
+    "metric_contributions": tuple(
+        scored_by(metric, metric.__name__) for metric in (CountsChoicesOnce, LosesSamples, ScoresNothingAgain)
+    ),
     "metric_empty": (scored_by(FailsOnNothing, "FailsOnNothing"), scored_by(Shared, "Shared")),
     "metric_protocol": (HiddenOption, NamelessRules),
 }

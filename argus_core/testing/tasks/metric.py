@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
+import numpy as np
+
 from argus_core.common.options import options_model
 from argus_core.errors import ArgusError
 from argus_core.testing.kit.isolation import assert_refused, reported
@@ -14,6 +16,8 @@ from argus_core.testing.tasks.subject import SAMPLES, Sample, TaskSubject, score
 
 Scores = Mapping[str, float]
 ROUNDING = 1e-6
+CHOICES = ([1, 1, 1, 1, 1, 1], [0, 1, 0, 1, 0, 1], [3, 0, 1, 0, 2, 1])
+"""How often each of the samples is chosen."""
 ADVICE = ": raise ArgusError with the keys"
 
 
@@ -78,6 +82,30 @@ def metric_duplicates(subject: TaskSubject) -> None:
     _assert_alike(before, metric.compute(), "after a key that was refused")
     states = [_state(subject, samples[:2]), _state(subject, samples[1:])]
     assert_refused(subject.task.metric().merge, states, fault=f"merge takes states that share an image{ADVICE}")
+
+
+@with_examples
+def metric_contributions(subject: TaskSubject) -> None:
+    """If contributions are kept, scores computed from them over any choice of samples are those of ``compute``."""
+    samples, metric = subject.samples(SAMPLES // 2), subject.task.metric()
+    every = scored(metric, samples)
+    kept = metric.contributions()
+    if kept is None:
+        return
+    keys = sorted(key for key, _, _ in samples)
+    assert list(kept.keys) == keys, f"contributions() has the keys {list(kept.keys)}, not all of {keys} in their order"
+    rules = {name: rule for name in every if (rule := subject.task.metric().rescore(kept, name)) is not None}
+    assert metric.primary in rules, f"rescore gives no way to the primary score {metric.primary!r}"
+    for counts in CHOICES:
+        again = scored(subject.task.metric(), _chosen(samples, dict(zip(keys, counts, strict=True))))
+        found = {name: float(rule(np.array([counts, counts]))[1]) for name, rule in rules.items()}
+        wanted = {name: value for name, value in again.items() if name in rules}
+        _assert_alike(wanted, found, f"from contributions of samples chosen {counts} times")
+
+
+def _chosen(samples: list[Sample], counts: Mapping[str, int]) -> list[Sample]:
+    """The samples as often as they are chosen, each under a key of its own."""
+    return [(f"{key} {time}", prediction, truth) for key, prediction, truth in samples for time in range(counts[key])]
 
 
 def metric_empty(subject: TaskSubject) -> None:
