@@ -110,6 +110,8 @@ def test_an_address_another_folder_and_json_alone_are_refused(arena, tmp_path):
     assert code == 2 and "is not empty and holds no caches" in err and (tmp_path / "mine.txt").exists()
     code, _, err = arena(f"{CACHE} --out {tmp_path / 'c'} --json")
     assert code == 2 and "--json is for --plan" in err
+    code, _, err = arena(f"{CACHE} --out {tmp_path / 'c'} --plan --seal")
+    assert code == 2 and "give one of them" in err
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from argus_arena.run.sources import open_run_data
 from argus_arena.scoring.rules import Scoring
 from argus_arena.tools.cache import build_cache
 from argus_arena.training import loop
+from argus_arena.training.checkpoints import _better
 from argus_core import register
 from argus_core.cache import Cache, CacheSource
 from argus_core.common.tensors import tensors_sha256
@@ -328,11 +329,22 @@ def test_too_few_images_are_told_and_nothing_is_chosen(cache, tmp_path, capfd):
     told = capfd.readouterr().err
     assert (
         f"selection: --selection 0.1 of 48 images is fewer than {LEAST}, too few to choose on: heads train on all "
-        "images, and the last weights are scored\n"
+        "images, and the last weights are scored, and of the rates of linear only one is trained\n"
     ) in told
     assert row["selected"]["split"] is None and row["recipe"]["sweep"] == [] and row["steps"] == IMAGES
-    with pytest.raises(ArgusError, match=r"'linear' tries a sweep of rates, and 48 training images leave none"):
+    with pytest.raises(ArgusError, match=r"sweep of rates, and --selection 0\.1 of 48 training images leaves none"):
         run(cache, tmp_path / "sweep", "classify.linear", selection="0.1", sweep=[1.0])
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_of_equal_scores_the_later_weights_are_the_best(higher):
+    metric = Classify(classes=("a", "b")).metric()
+    metric.higher_is_better = higher
+    best = {"step": 20, "metrics": {metric.primary: 0.375}}
+    assert _better(0.375, best, metric, 40)
+    assert not _better(0.375, best, metric, 20)  # another variant of the same step
+    assert _better(0.375 + (0.01 if higher else -0.01), best, metric, 20)
+    assert not _better(0.375 - (0.01 if higher else -0.01), best, metric, 40)
 
 
 def test_too_few_photographs_are_told(cache, tmp_path, capfd, monkeypatch):

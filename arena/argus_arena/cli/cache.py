@@ -30,7 +30,7 @@ def each_checked_data(specs: list[str] | None) -> list[str]:
 
 Seal = Annotated[bool, typer.Option("--seal", help="check that all parts of --out are there and write its index")]
 Plan = Annotated[
-    bool, typer.Option("--plan", help="measure disk and backbone, and print what each --dtype takes; writes nothing")
+    bool, typer.Option("--plan", help="measure disk and backbone, and print what each --dtype takes; nothing stays")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="with --plan: print it as JSON")]
 cache = typer.Typer(help="Store a frozen backbone's tokens.", invoke_without_command=True, no_args_is_help=True)
@@ -45,6 +45,8 @@ def build(
     """Run the backbone once over a data set and store its tokens; killed runs resume, and several share the work."""
     if context.invoked_subcommand is not None:
         return
+    if seal and plan:
+        raise typer.BadParameter("--plan measures before caching, --seal is for what is cached: give one of them")
     if seal and values["out"] is not None:
         from argus_arena.tools.cache import seal_caches
 

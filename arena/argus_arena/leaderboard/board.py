@@ -61,7 +61,7 @@ def as_csv(ranked: Rankings, sort: str | None = None) -> str:
     """
     entries = [entry for held in ranked.values() for entry in held]
     scores = list(dict.fromkeys(key for entry in entries for key in entry.rows[0]["metrics"]))
-    key_columns = ["protocol", "data", "data_sha256", "images", "chosen_on", "trained_on"]
+    key_columns = ["protocol", "data", "data_sha256", "images", "chosen_on", "trained_on", "tokens"]
     score_columns = [f"{key}{suffix}" for key in scores for suffix in ("", " std")]
     shown = ["low", "high", "last rank", "smallest difference", "interval of"]
     lines: list[Sequence[Any]] = [["rank", "name", "head", "seeds", *key_columns, *COSTS, *score_columns, *shown]]
@@ -69,7 +69,8 @@ def as_csv(ranked: Rankings, sort: str | None = None) -> str:
         verdict = judge(held, sort)
         for place, entry in enumerate(held):
             first, key = entry.rows[0], RankingKey.of(entry.rows[0])
-            about = [key.protocol, first["data"]["spec"], key.sha256, key.images, entry.chosen_on, entry.hardware]
+            about = [key.protocol, first["data"]["spec"], key.sha256, key.images]
+            about += [entry.chosen_on, entry.hardware, entry.dtype]
             values = [number for score in scores for number in (entry.mean(score), entry.deviation(score))]
             start = [verdict.rank(place), entry.name, first["head"], len(entry.rows)]
             lines.append([*start, *about, *map(entry.mean, COSTS), *values, *_placed_cells(verdict, place)])
@@ -177,6 +178,10 @@ def _cells(entries: Sequence[Standing], verdict: Verdict) -> tuple[list[str], li
             columns[heading] = partial(_cost, key=key, unit=unit)
     if any(entry.hardware for entry in entries):
         columns["trained on"] = lambda entry: entry.hardware or "-"
+    if len({entry.chosen_on for entry in entries}) > 1:
+        columns["chosen on"] = lambda entry: entry.chosen_on or "-"
+    if len({entry.dtype for entry in entries}) > 1:
+        columns["tokens"] = lambda entry: entry.dtype
     columns["parameters"] = lambda entry: f"{entry.rows[0]['parameters']:,}"
     return list(columns), [[cell(entry) for cell in columns.values()] for entry in entries]
 

@@ -91,6 +91,11 @@ class Standing:
         return chosen_on(self.rows[0])
 
     @property
+    def dtype(self) -> str:
+        """The number format of the cache that it learnt from, or ``live``."""
+        return str(self.rows[0]["tokens"].get("dtype", "live"))
+
+    @property
     def primary(self) -> str:
         """The score that decides."""
         return str(self.rows[0]["primary"])

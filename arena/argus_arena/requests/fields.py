@@ -46,15 +46,17 @@ def integers(values: str | Sequence[Any]) -> tuple[int, ...]:
 
 
 def selection(value: str) -> str:
-    """A share of images in 0..1, 1 excluded, written in one way, or ``val``."""
+    """A share of images, at most half of them, written in one way, or ``val``."""
     if value == ON_VAL:
         return value
     try:
         share = float(value)
     except ValueError:
         share = -1.0
-    if not 0 <= share < 1:
-        raise ArgusError(f"selection {value!r} is no share of the training images such as 0.1, nor 0, nor {ON_VAL}")
+    if not 0 <= share <= 0.5:
+        raise ArgusError(
+            f"selection {value!r} is no share of the training images such as 0.1, at most 0.5, nor 0, nor {ON_VAL}"
+        )
     return f"{share:g}"
 
 

@@ -92,7 +92,7 @@ def _selected(config: RunConfig, heads: Mapping[str, Head], possible: Collection
     trained = {name: config.heads[name].recipe for name, head in heads.items() if head.trained}
     for name, recipe in trained.items():
         if recipe.sweep and not possible and config.request.selection != ON_VAL:
-            raise without_choice(name, images)
+            raise without_choice(name, images, config.request.selection)
     if not possible:
         return frozenset()
     every = config.request.eval_every

@@ -54,11 +54,12 @@ def keys_sha256(split: Split, images: Iterable[int]) -> str:
     return json_sha256([split.key(index) for index in sorted(images)])
 
 
-def without_choice(head: str, images: int) -> ArgusError:
+def without_choice(head: str, images: int, selection: str) -> ArgusError:
     """The error of a head that tries several rates and has no images to choose among them."""
     return ArgusError(
-        f"head {head!r} tries a sweep of rates, and {counted(images, 'training image')} leave none to choose on "
-        f"(at least {LEAST}); give a larger --selection, --selection {ON_VAL}, or --set sweep=[]"
+        f"head {head!r} tries a sweep of rates, and --selection {selection} of {counted(images, 'training image')} "
+        f"leaves none to choose on (at least {LEAST}); give a larger --selection, --selection {ON_VAL}, "
+        "or --set sweep=[]"
     )
 
 

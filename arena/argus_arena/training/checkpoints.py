@@ -68,7 +68,7 @@ class Checkpoints:
             self.log(learner.name, done, {"weights": variant, "eval": values, **on})
             if learner.recipe.sweep:
                 _remember(score.setdefault("sweep", {}), variant, values[metric.primary], metric)
-            better = _better(values[metric.primary], score.get("best"), metric)
+            better = _better(values[metric.primary], score.get("best"), metric, done)
             results[variant] = values, better
             if better:
                 score["best"] = score["last"]
@@ -146,8 +146,11 @@ def _remember(best: Values, variant: str, value: float | None, metric: Metric) -
     best[variant] = previous if worse else value
 
 
-def _better(value: float | None, best: Mapping[str, Any] | None, metric: Metric) -> bool:
+def _better(value: float | None, best: Mapping[str, Any] | None, metric: Metric, done: int) -> bool:
+    """Whether a score after so many steps is the best; of equal ones the later, whose weights learnt for longer."""
     previous = best["metrics"][metric.primary] if best else None
     if value is None or previous is None:
         return previous is None  # while no score is defined the newest weights are the best
+    if value == previous:
+        return best is not None and best["step"] < done
     return value > previous if metric.higher_is_better else value < previous

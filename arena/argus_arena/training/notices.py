@@ -54,12 +54,15 @@ def _selection_lines(request: RunRequest, run: PreparedRun, trained: Sequence[Le
         on = run.scoring.split.name
         return [f"selection: weights are chosen on {on}, the split that is scored: the scores are too good"]
     choice = any(each.head.fitted or has_choice(each.recipe, steps, request.eval_every) for each in trained)
-    if run.selection is not None or float(selection) == 0 or not choice:
+    swept = [each.name for each in trained if type(each.head).recipe.sweep and not each.recipe.sweep]
+    swept = [name for name in swept if not any(key.rpartition(".")[2] == "sweep" for key in request.settings)]
+    if run.selection is not None or not ((choice and float(selection)) or swept):
         return []
+    rates = f", and of the rates of {' and '.join(swept)} only one is trained" if swept else ""
     why = f"--selection {selection} of {counted(images, 'image')} is fewer than {LEAST}, too few to choose on"
     if selected_count(images, selection):
         why = f"the {counted(images, 'image')} are of too few photographs to divide them"
-    return [f"selection: {why}: heads train on all images, and the last weights are scored"]
+    return [f"selection: {why}: heads train on all images, and the last weights are scored{rates}"]
 
 
 def unmet(recipe: Recipe, options: Mapping[str, Any], tokens: Record) -> list[str]:
