@@ -46,16 +46,16 @@ def integers(values: str | Sequence[Any]) -> tuple[int, ...]:
 
 
 def selection(value: str) -> str:
-    """A share of images, at most half of them, written in one way, or ``val``."""
+    """A share of images, at most nine tenths of them, written in one way, or ``val``."""
     if value == ON_VAL:
         return value
     try:
         share = float(value)
     except ValueError:
         share = -1.0
-    if not 0 <= share <= 0.5:
+    if not 0 <= share <= 0.9:
         raise ArgusError(
-            f"selection {value!r} is no share of the training images such as 0.1, at most 0.5, nor 0, nor {ON_VAL}"
+            f"selection {value!r} is no share of the training images such as 0.1, at most 0.9, nor 0, nor {ON_VAL}"
         )
     return f"{share:g}"
 
