@@ -18,16 +18,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
+from torchvision.ops import box_iou
 
 from argus_core import Argus, Canvas, load_backbone
 from argus_core.common.allocator import keep_memory
 from argus_core.data import Split
 from argus_core.model import Perception
-from argus_core.model.flags import find_flags
+from argus_core.model.flags import find_flags, pixels_in
 from argus_core.plugins.data_spec import open_data
 from argus_core.tasks.detect import Boxes, Detections
 from coco_groups import write_boxes, write_masks
@@ -103,8 +105,7 @@ def detections(seen: Perception, split: Split, image: int) -> Iterator[tuple[flo
     right, ignored = matched(boxes, scores, labels, split.truth(image, "detect"))
     flagged = {flag.detection for flag in find_flags(seen.results)}
     for number, (box, label) in enumerate(zip(boxes, labels, strict=True)):
-        left, top, right_, bottom = (max(round(float(value)), 0) for value in box)
-        inside = mask.labels[top : max(bottom, top + 1), left : max(right_, left + 1)]
+        inside = pixels_in(mask.labels, box.tolist())
         if ignored[number] or not inside.size:
             continue
         own = float((inside == mask.classes.index(found.classes[label])).mean())
@@ -126,23 +127,17 @@ def arrays(found: Detections) -> tuple[Array, Array, Array]:
 
 def matched(boxes: Array, scores: Array, labels: Array, truth: Boxes) -> tuple[Array, Array]:
     """Whether each detection, best first, has an object of its class at an IoU of 0.5, and whether that is ignored."""
+    overlap = box_iou(torch.as_tensor(boxes).double(), torch.as_tensor(truth.boxes).double().view(-1, 4)).numpy()
     right, ignored, taken = np.zeros(len(scores), bool), np.zeros(len(scores), bool), set()
     for number in np.argsort(-scores):
         free = [n for n in np.flatnonzero(np.asarray(truth.labels) == labels[number]) if n not in taken]
-        overlaps = [(iou(boxes[number], np.asarray(truth.boxes[n])), n) for n in free]
+        overlaps = [(overlap[number, n], n) for n in free]
         if overlaps and max(overlaps)[0] >= 0.5:
             best = max(overlaps)[1]
             right[number], ignored[number] = not truth.ignored[best], truth.ignored[best]
             if not truth.ignored[best]:
                 taken.add(best)
     return right, ignored
-
-
-def iou(first: Array, second: Array) -> float:
-    """Of two boxes."""
-    sides = np.clip(np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]), 0, None)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
-    return float(sides.prod() / (sum(areas) - sides.prod() + 1e-9))
 
 
 def pixels(seen: Perception, truth: Array, image: int, random: np.random.Generator) -> Iterator[tuple[float, ...]]:

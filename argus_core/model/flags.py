@@ -61,7 +61,7 @@ def _flags(head: str, boxes: DetectionResult, masks: str, mask: SegmentResult, s
     for number, (box, label) in enumerate(
         zip(boxes.detections.boxes.tolist(), boxes.detections.labels.tolist(), strict=True)
     ):
-        wanted, inside = own[label], _inside(mask.labels, box)
+        wanted, inside = own[label], pixels_in(mask.labels, box)
         claimed = inside[inside != mask.ignore]
         if wanted is None or not claimed.size:
             continue
@@ -71,8 +71,8 @@ def _flags(head: str, boxes: DetectionResult, masks: str, mask: SegmentResult, s
             yield Flag(head, number, masks, share, seen)
 
 
-def _inside(labels: npt.NDArray[np.int64], box: list[float]) -> npt.NDArray[np.int64]:
-    """The pixels of a box, at least one where the box touches the image."""
+def pixels_in(labels: npt.NDArray[np.int64], box: Sequence[float]) -> npt.NDArray[np.int64]:
+    """The labels (N,) of the pixels in a box x1, y1, x2, y2, at least one where the box touches the image."""
     left, top, right, bottom = (round(value) for value in box)
     rows, columns = slice(max(top, 0), max(bottom, top + 1, 0)), slice(max(left, 0), max(right, left + 1, 0))
     return labels[rows, columns].ravel()

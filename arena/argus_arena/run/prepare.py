@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,7 +58,7 @@ def prepare(config: RunConfig, data: RunData, process: Distributed) -> PreparedR
     for head in heads.values():
         _check_learnable(head, data.train)
     images = tuple(usable(sources.train))
-    selected = _selected(config, heads, data.selected(request.selection), len(images))
+    selected = _selected(config, heads, data, len(images))
     selection = scoring if request.selection == ON_VAL else None
     if selected:
         selection = replace(scoring, source=sources.selection, split=data.train, images=selected)
@@ -84,29 +84,31 @@ def _scoring(request: RunRequest, data: RunData, sources: Sources, heads: Mappin
     return scoring
 
 
-def _selected(config: RunConfig, heads: Mapping[str, Head], possible: Collection[int], images: int) -> frozenset[int]:
-    """The training images that choices are made on: the possible ones if there is a choice, else none.
+def _selected(config: RunConfig, heads: Mapping[str, Head], data: RunData, images: int) -> frozenset[int]:
+    """The training images that choices are made on, none without a choice; only then they are looked for.
 
     Raises ArgusError for heads side by side that would learn from different images, and for a sweep without a choice.
     """
     trained = {name: config.heads[name].recipe for name, head in heads.items() if head.trained}
-    for name, recipe in trained.items():
-        if recipe.sweep and not possible and config.request.selection != ON_VAL:
-            raise without_choice(name, images, config.request.selection)
-    if not possible:
-        return frozenset()
-    every = config.request.eval_every
+    selection, every = config.request.selection, config.request.eval_every
     chosen = {
         name: heads[name].fitted or has_choice(recipe, images // min(recipe.batch, images), every)
         for name, recipe in trained.items()
+        if images
     }
+    possible = data.selected(selection) if any(chosen.values()) else ()
+    for name, recipe in trained.items():
+        if recipe.sweep and not possible and selection != ON_VAL:
+            raise without_choice(name, images, selection)
+    if not possible:
+        return frozenset()
     if len(set(chosen.values())) > 1:
         once = ", ".join(name for name, several in chosen.items() if not several)
         raise ArgusError(
             f"{once}: scored once, so trained on all images, and the heads beside it are chosen on a part of them: "
             "train it apart, or add --selection 0 to train all heads on all images"
         )
-    return frozenset(possible if any(chosen.values()) else ())
+    return frozenset(possible)
 
 
 def _splits(data: RunData, train: int, val: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from argus_arena.requests import RunRequest
 from argus_arena.requests.fields import ON_VAL
+from argus_arena.run.config import settings_by_head
 from argus_arena.run.phases import has_choice
 from argus_arena.run.prepare import PreparedRun
 from argus_arena.run.selection import LEAST, selected_count
@@ -54,8 +55,9 @@ def _selection_lines(request: RunRequest, run: PreparedRun, trained: Sequence[Le
         on = run.scoring.split.name
         return [f"selection: weights are chosen on {on}, the split that is scored: the scores are too good"]
     choice = any(each.head.fitted or has_choice(each.recipe, steps, request.eval_every) for each in trained)
-    swept = [each.name for each in trained if type(each.head).recipe.sweep and not each.recipe.sweep]
-    swept = [name for name in swept if not any(key.rpartition(".")[2] == "sweep" for key in request.settings)]
+    settings = settings_by_head(request)
+    dropped = [each for each in trained if type(each.head).recipe.sweep and not each.recipe.sweep]
+    swept = [each.name for each in dropped if "sweep" not in settings[each.name][0]]
     if run.selection is not None or not ((choice and float(selection)) or swept):
         return []
     rates = f", and of the rates of {' and '.join(swept)} only one is trained" if swept else ""
