@@ -140,10 +140,16 @@ class Address(PosixPath):
             except OSError as error:
                 if not _is_taken(error):
                     raise
-                return self.content() == content  # the answer to an earlier attempt may have been lost
+                return self._holds(content)  # the answer to an earlier attempt may have been lost
             return True
 
         return self._write(request)
+
+    def _holds(self, content: bytes) -> bool:
+        try:
+            return self.content() == content
+        except FileNotFoundError:  # its writer removed it after the refusal, as claims are
+            return False
 
     def move(self, target: Address) -> None:
         """Give the object another name: it is there under the new one before it has lost this one."""

@@ -98,6 +98,18 @@ def test_of_several_writers_one_creates_an_object(remote):
     assert (remote / "x").read_bytes() == b"first"
 
 
+def test_a_refused_object_may_be_gone_when_it_is_read(remote, monkeypatch):
+    create_exclusive(remote / "x", b"first")
+    read = type(remote).content
+
+    def removed_first(self):
+        self.unlink()
+        return read(self)
+
+    monkeypatch.setattr(type(remote), "content", removed_first)
+    assert not create_exclusive(remote / "x", b"second")
+
+
 def test_parts_of_killed_uploads_are_cleared(remote, tmp_path, monkeypatch):
     store, key = fsspec.filesystem("s3"), (remote / "x").key
     bucket, _, name = key.partition("/")

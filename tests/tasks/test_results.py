@@ -105,8 +105,9 @@ def test_results_say_in_a_line_what_they_hold(result, said):
 
 def test_a_perception_has_a_line_for_every_answer():
     lines = repr(everything()).splitlines()
-    assert lines[0] == "Perception(480x640 px; 100 ms" and len(lines) == 5
-    assert "  boxes: 3 objects: 2 dog, 1 cat; best 0.91" in repr(everything())
+    assert lines[0] == "Perception(480x640 px; 100 ms" and len(lines) == 6
+    assert lines[4] == "  boxes: 3 objects: 2 dog, 1 cat; best 0.91"
+    assert lines[5] == "  flags: 1 detection without a mask of the same class)"
     assert repr(Perception({"boxes": boxes()}, {}, {})).startswith("Perception(480x640 px\n")
 
 
