@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from argus_core.canvas import Canvas
 from argus_core.errors import ArgusError
 from argus_core.recipe import Recipe
-from argus_core.tasks import Task
+from argus_core.tasks import Calibration, Task
 from argus_core.tokens import FeatureInfo, Features, Needs
 
 __all__ = ["Head"]
@@ -43,6 +43,9 @@ class Head(nn.Module, ABC):
     """The canvas it was trained on, if known; ``load_head`` sets it, and it may be changed."""
     backbone_sha256: str | None = None
     """The identity of the backbone it was trained on, if known; set by ``load_head``."""
+    calibration: Calibration | None = None
+    """What is applied to the confidences of its decoded answers, if anything; ``load_head`` sets it, and it may be
+    changed."""
     record: dict[str, Any]
     """How it was trained and scored, and its terms: plain JSON values that are saved with it; set by ``load_head``."""
 

@@ -13,6 +13,7 @@ from argus_core.canvas import Canvas
 from argus_core.nn import ClassText
 from argus_core.nn.class_text import stand_in
 from argus_core.saving.build import build_head
+from argus_core.tasks import Calibration
 from argus_core.tasks.classify import Classify
 from argus_core.tasks.correspond import Correspond
 from argus_core.tasks.depth import Depth, DepthResult
@@ -33,6 +34,8 @@ HEADS = {
     "match": ("correspond.match", Correspond(), {"size": 96}, SQUARE),
 }
 
+CALIBRATED = ("softmax", "masks", "boxes")
+
 
 def shaken(module):
     """The module with every parameter moved off its start."""
@@ -47,6 +50,8 @@ def make_head(info, name, text=None):
     kind, task, options, canvas = HEADS[name]
     head = build_head(kind, info, task, options | ({"text": str(text)} if text and name == "towers" else {}))
     head.canvas = canvas
+    if name in CALIBRATED:
+        head.calibration = Calibration(1.7, -0.4)
     if name == "protos":
         head.prototypes.copy_(F.normalize(torch.randn_like(head.prototypes)))
     elif name == "knn":

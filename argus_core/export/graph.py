@@ -17,19 +17,25 @@ from argus_core.export.detections import decode
 from argus_core.head import Head
 from argus_core.nn import BinLogits, LogDepth
 from argus_core.nn.regions import region_means
+from argus_core.tasks import Calibration, Task
 from argus_core.tasks.classify import Classify
 from argus_core.tasks.correspond import DescriptorMaps
 from argus_core.tasks.depth import Depth
 from argus_core.tasks.detect import Detect
-from argus_core.tasks.segment import DenseLogits
+from argus_core.tasks.segment import DenseLogits, Segment
 from argus_core.tokens import FeatureInfo, Features, FinalNorm, Needs, Tokens, cell_mask
 
 
 def answers(head: Head, output: Any, size: tuple[int, int]) -> dict[str, Tensor]:
-    """The contents of ``head.decode(output, size)`` as tensors (B, ...) by name.
+    """The contents of ``head.decode(output, size)`` as tensors (B, ...) by name, with calibrated confidences.
 
     Raises ArgusError for an output of an unknown type.
     """
+    found = _decoded(head, output, size)
+    return found if head.calibration is None else _calibrated(head.task, found, head.calibration)
+
+
+def _decoded(head: Head, output: Any, size: tuple[int, int]) -> dict[str, Tensor]:
     task = head.task
     if isinstance(task, Classify) and isinstance(output, Tensor):
         # One image whose every score is a vector over the batch: a loop over images would freeze their number.
@@ -46,6 +52,16 @@ def answers(head: Head, output: Any, size: tuple[int, int]) -> dict[str, Tensor]
     raise ArgusError(
         f"head {head.name!r} answers {task.name!r} with {type(output).__name__}, which cannot be exported; leave it out"
     )
+
+
+def _calibrated(task: Task, found: dict[str, Tensor], calibration: Calibration) -> dict[str, Tensor]:
+    if isinstance(task, Classify):
+        return {"scores": calibration.classes(found["scores"], dim=1)}
+    if isinstance(task, Segment):
+        return {"logits": calibration.logits(found["logits"])}
+    if isinstance(task, Detect):
+        return {**found, "scores": torch.where(found["labels"] >= 0, calibration.scores(found["scores"]), 0.0)}
+    return found
 
 
 def stride_of(output: Any) -> int | None:

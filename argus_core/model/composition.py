@@ -148,8 +148,10 @@ class Composition(Heads):
 
 
 def run_head(head: Head, tokens: Tokens) -> list[Any]:
-    """One head's predictions in canvas pixels."""
-    return head.decode(head(tokens.features(head.needs)), tokens.size)
+    """One head's predictions in canvas pixels, with calibrated confidences."""
+    found = head.decode(head(tokens.features(head.needs)), tokens.size)
+    calibration = head.calibration
+    return found if calibration is None else [head.task.calibrated(each, calibration) for each in found]
 
 
 def run_passes(

@@ -29,7 +29,7 @@ from argus_core.nn.masked_norm import MaskedBatchNorm2d
 from argus_core.nn.matching import Refine, soft_argmax
 from argus_core.nn.neighbours import nearest
 from argus_core.nn.numerics import batch_total, computes_bf16, full_precision, total_over_processes, without_tf32
-from argus_core.nn.planes import Plane, enlarge, merge_passes
+from argus_core.nn.planes import Plane, enlarge, merge_passes, read_cells
 from argus_core.nn.totals import total_over_batches
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "full_precision",
     "merge_passes",
     "nearest",
+    "read_cells",
     "residual_variance",
     "ridge",
     "share_logits",

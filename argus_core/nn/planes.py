@@ -153,6 +153,15 @@ def enlarge(maps: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps, size=whole, mode="bilinear", align_corners=False)[..., : size[0], : size[1]]
 
 
+def read_cells(maps: Tensor, stride: int, pixels: Tensor) -> Tensor:
+    """What ``enlarge`` gives of maps (C, h, w) at canvas pixels (N, 2), row and column: (N, C)."""
+    size = torch.tensor([stride * n for n in maps.shape[1:]], device=maps.device)
+    places = (2 * pixels + 1) / size - 1  # where -1 and 1 are the outer edges
+    precise = maps.to(torch.promote_types(maps.dtype, torch.float32))[None]
+    grid = places.flip(1)[None, None].to(precise.dtype)
+    return F.grid_sample(precise, grid, padding_mode="border", align_corners=False)[0, :, 0].T
+
+
 def _slab(maps: Tensor, stride: int, place: Placement, width: int) -> _Slab:
     """The maps of a pass, and its place on the plane."""
     (height, wide), (top, left) = place.extent, (round(-o) for o in place.offset)

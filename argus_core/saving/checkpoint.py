@@ -19,11 +19,15 @@ from argus_core.head import Head
 from argus_core.registry import HEADS, TASKS
 from argus_core.saving.build import head_class, registered_head, task_from_dict, task_to_dict
 from argus_core.saving.origin import Origin, check_api, check_installed, differs, origin_of, trained_on
+from argus_core.tasks import Calibration
 from argus_core.tokens import FeatureInfo
 from argus_core.version import API_VERSION
 
 FORMAT = "argus-head-1"
-SCORE_FIELDS = ("protocol", "primary", "higher_is_better", "metrics", "framing", "data", "notes", "versions")
+SCORE_FIELDS = (
+    *("protocol", "primary", "higher_is_better", "metrics", "calibration"),
+    *("framing", "data", "notes", "versions"),
+)
 
 
 def save_head(path: Path, head: Head, record: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None) -> None:
@@ -36,6 +40,7 @@ def save_head(path: Path, head: Head, record: Mapping[str, Any], tensors: Mappin
         "options": head.options,
         "task": task_to_dict(head.task),
         "info": head.info.to_dict(),
+        "calibration": head.calibration and head.calibration.to_dict(),
         "record": dict(record),
     }
     write_tensors(path, tensors or head.state_dict(), {"argus": json.dumps(metadata)})
@@ -61,6 +66,7 @@ def load_head(path: str | Path) -> tuple[Head, dict[str, Any]]:
     canvas = record.get("tokens", {}).get("canvas")
     head.canvas = Canvas(**canvas) if canvas else None
     head.backbone_sha256 = trained_on(record)
+    head.calibration = Calibration(**values) if (values := metadata.get("calibration")) else None
     scores = _read_scores(path, tensors_sha256(state))
     head.record = {**record, **({"scores": scores} if scores else {})}
     return head.eval(), record

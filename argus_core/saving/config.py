@@ -15,6 +15,7 @@ from argus_core.canvas import Canvas
 from argus_core.common.files import read_json
 from argus_core.common.options import check_options
 from argus_core.errors import ArgusError, unknown
+from argus_core.tasks import Calibration
 from argus_core.tokens import FeatureInfo
 
 FORMAT = "argus-bundle-1"
@@ -68,7 +69,7 @@ class HeadEntry(Entry):
 
     ``decoding`` holds decoding options that were changed after the head was built. ``weights_sha256`` is of the
     tensors as stored. ``record`` tells how the head was trained and scored, as far as that is known. ``info`` is what
-    the head was built for, where that is not the backbone's.
+    the head was built for, where that is not the backbone's. ``calibration`` is missing from files of earlier versions.
     """
 
     head: str
@@ -83,6 +84,7 @@ class HeadEntry(Entry):
     weights_sha256: str
     record: dict[str, Any]
     info: FeatureInfo | None = None
+    calibration: Calibration | None = None
 
     @property
     def origin(self) -> dict[str, str]:

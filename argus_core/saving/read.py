@@ -172,6 +172,6 @@ def _head(name: str, entry: HeadEntry, backbone: BackboneEntry, state: Mapping[s
         raise ArgusError(f"head {name!r} in {path} is not the one that config.json describes; fetch or save both again")
     if entry.decoding is not None:
         set_decoding(head, entry.decoding)
-    head.canvas, head.record = entry.canvas, entry.record
+    head.canvas, head.record, head.calibration = entry.canvas, entry.record, entry.calibration
     head.backbone_sha256 = trained_on(entry.record) or backbone.weights_sha256
     return head.eval()

@@ -47,10 +47,19 @@ def shown_metrics(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _row(row: Mapping[str, Any]) -> str:
-    """Such as ``mIoU 0.559, mAcc 0.677 on images:camvid val, 101 images (miou-1)``."""
+    """Such as ``mIoU 0.559, mAcc 0.677 on images:camvid val, 101 images (miou-1); calibration error 0.0312``."""
     where = _split(row.get("data"), "val")
     protocol = f" ({row['protocol']})" if row.get("protocol") else ""
-    return _values(shown_metrics(row)) + (f" on {where}" if where else "") + protocol
+    return _values(shown_metrics(row)) + (f" on {where}" if where else "") + protocol + _error(row.get("calibration"))
+
+
+def _error(calibration: Any) -> str:
+    """How far confidences are from the share of right answers, before and after they were calibrated."""
+    error = calibration.get("ece") if isinstance(calibration, Mapping) else None
+    if not isinstance(error, Mapping):
+        return ""
+    before = f"; calibration error {error['before']:.3g}"
+    return f"{before}, {error['after']:.3g} calibrated" if calibration.get("applied") else before
 
 
 def _data(data: Any) -> str:

@@ -188,6 +188,7 @@ def _head(name: str, head: Head, state: State, license: str, info: FeatureInfo) 
         weights_sha256=tensors_sha256(state),
         record=portable(head.record),
         info=None if head.info == info else head.info,
+        calibration=head.calibration,
     )
 
 

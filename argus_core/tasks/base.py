@@ -15,6 +15,7 @@ from torch import Tensor
 
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError, Fault, is_text
+from argus_core.tasks.calibration import Calibration, Outcomes
 from argus_core.tasks.metric import Metric
 from argus_core.tasks.result import PlainResult, Result
 from argus_core.tokens import FeatureInfo, Tokens
@@ -108,6 +109,19 @@ class Task(BaseModel, ABC):
     @abstractmethod
     def metric(self) -> Metric:
         """A fresh metric for this task; keyword-only parameters of an override are options of the scoring."""
+
+    # Confidences
+
+    def calibrated(self, prediction: Any, calibration: Calibration) -> Any:
+        """A canvas prediction whose confidences a head's calibration turned into probabilities of being right."""
+        return prediction
+
+    def outcomes(self, prediction: Any, target: Any, image: int) -> Outcomes | None:
+        """The confidences of a canvas prediction, with whether they were right, on the CPU; None if it has none.
+
+        ``image`` is a number that tells images apart.
+        """
+        return None
 
     # Checks of a data set
 

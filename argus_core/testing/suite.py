@@ -73,6 +73,7 @@ TASK_CHECKS: Mapping[str, Callable[[TaskSubject], None]] = _table(
     truth.check,
     truth.to_image,
     truth.merge,
+    truth.confidences,
     truth.result,
     metric.metric_best,
     metric.metric_order,

@@ -34,6 +34,7 @@ from argus_core.protocols import find_protocol
 from argus_core.recipe import Recipe
 from argus_core.registry import HEADS
 from argus_core.saving.checkpoint import load_head, read_tensors
+from argus_core.tasks import Calibration
 from argus_core.tasks.classify import Classify
 from argus_core.tokens import Needs
 
@@ -152,9 +153,12 @@ def log(out: Path) -> list[dict]:
 def outcome(out: Path) -> tuple:
     """Logs, digests of all weights, and what rows say of scores and choice."""
     rows = {file: json.loads(file.read_text()) for file in sorted(out.glob("*/result.json"))}
-    said = [[row[key] for key in ("metrics", "selected", "last", "contributions")] for row in rows.values()]
-    files = sorted(out.glob("*/*.safetensors"))
-    return log(out), said, [tensors_sha256(read_tensors(file)[1]) for file in files if "contr" not in file.name]
+    said = [
+        [row[key] for key in ("metrics", "selected", "last", "contributions", "calibration")] for row in rows.values()
+    ]
+    files = [file for file in sorted(out.glob("*/*.safetensors")) if "contr" not in file.name]
+    applied = [load_head(file)[0].calibration for file in files]
+    return log(out), said, [tensors_sha256(read_tensors(file)[1]) for file in files], applied
 
 
 class Read:
@@ -174,8 +178,8 @@ class Read:
 def test_val_is_scored_once_and_choices_are_made_on_training_images(cache, tmp_path, monkeypatch, capfd):
     read = Read(monkeypatch)
     row = run(cache, tmp_path / "run", "fcos")["fcos"]
-    assert read.items["val"] == VAL + 1  # one more for the cost of an image
-    assert read.items["train"] == 4 * (32 + 16)
+    assert read.items["val"] == VAL + VAL + 1  # for confidences too, and one more for the cost of an image
+    assert read.items["train"] == 4 * (32 + 16) + 16
     chosen = row["selected"]
     assert (chosen["split"], chosen["images"], chosen["candidates"], chosen["variant"]) == ("train", 16, 4, "live")
     lines = [line for line in log(tmp_path / "run") if "eval" in line]
@@ -213,7 +217,7 @@ def whole(cache, tmp_path_factory) -> tuple:
     return outcome(out)
 
 
-@pytest.mark.parametrize("when", ["evaluate", "reported", "log_reported"])
+@pytest.mark.parametrize("when", ["calibrated", "evaluate", "reported", "log_reported"])
 def test_a_kill_between_training_and_the_row_changes_nothing(cache, whole, tmp_path, monkeypatch, when):
 
     def cut(*arguments):
@@ -229,6 +233,47 @@ def test_a_kill_between_training_and_the_row_changes_nothing(cache, whole, tmp_p
     assert not list((tmp_path / "cut").glob("*/result.json"))
     run(cache, tmp_path / "cut", *HEADS_CUT, **SETTINGS_CUT)
     assert outcome(tmp_path / "cut") == whole
+
+
+def test_confidences_are_calibrated_on_the_images_of_the_choice(cache, tmp_path, monkeypatch, capfd):
+    given, images = Calibration(2.0, 0.5), []
+
+    def fixed(outcomes):
+        images.append(len(outcomes.image.unique()))
+        return given
+
+    monkeypatch.setattr("argus_arena.scoring.calibrate.fit_calibration", fixed)
+    names = ("fcos", "softmax=classify.linear", "depth.linear", "masks=segment.linear", "classify.ridge")
+    settings = {"ridge.batch": 4, "softmax.lr": 1.0, "softmax.sweep": []}
+    rows = run(cache, tmp_path / "run", *names, **settings)
+    assert set(images) == {16} and len(images) == 3 and len(rows) == 5
+    told = capfd.readouterr().err
+    for name, row in rows.items():
+        head = load_head(tmp_path / "run" / name / "best.safetensors")[0]
+        found = row["calibration"]
+        if name == "linear":
+            assert found is None and head.calibration is None  # depth states no probability
+            continue
+        error, chosen = found["ece"], name != "ridge"
+        assert found["measured"]["split"] == "val" and found["measured"]["images"] == VAL
+        assert head.calibration == (given if chosen else None)
+        assert found["applied"] == (given.to_dict() if chosen else None)
+        assert (found["fitted"] or {}).get("split") == ("train" if chosen else None)
+        assert (error["before"] != error["after"]) == chosen
+        assert f"{name}: calibration error {error['before']:.3f} on val" in told
+        last = tmp_path / "run" / name / "last.safetensors"
+        assert not last.is_file() or load_head(last)[0].calibration is None
+
+
+def test_a_head_whose_confidences_cannot_be_looked_at_is_scored_all_the_same(cache, tmp_path, monkeypatch, capfd):
+    def broken(task, prediction, target, image):
+        raise ValueError("no outcome")
+
+    monkeypatch.setattr(Classify, "outcomes", broken)
+    rows = run(cache, tmp_path / "run", "fcos", "classify.linear", **RATE)
+    assert rows["linear"]["calibration"] is None and rows["linear"]["metrics"]["top1"] is not None
+    assert rows["fcos"]["calibration"]["measured"]["images"] == VAL
+    assert "linear: its confidences could not be looked at: ValueError('no outcome')" in capfd.readouterr().err
 
 
 class Turns(Head):
@@ -282,7 +327,7 @@ def test_heads_without_a_choice_take_all_images_beside_others_too(cache, tmp_pat
     read = Read(monkeypatch)
     given = {"heads": ("classify.knn",), "data": DATA, "cache": str(cache), "selection": SELECTION}
     alone = train_run(given, {"batch": 8}, tmp_path / "alone")["knn"]
-    assert read.items == {"train": IMAGES, "val": VAL + 1}
+    assert read.items == {"train": IMAGES, "val": VAL + VAL + 1}
     both = run(cache, tmp_path / "beside", "classify.knn", "classify.linear", **{"knn.batch": 8}, **RATE)
     assert both["linear"]["selected"]["images"] == 16
     beside = both["knn"]

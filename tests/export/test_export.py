@@ -22,6 +22,7 @@ from argus_core.export.verify import Report
 from argus_core.head import Head
 from argus_core.registry import BACKBONES
 from argus_core.saving.build import build_head
+from argus_core.tasks import Calibration
 from argus_core.tasks.classify import Classify
 from argus_core.tasks.correspond import Correspond
 from argus_core.tasks.depth import Depth
@@ -78,6 +79,8 @@ def heads_for(info, *names):
             for p in head.parameters():
                 p.add_(0.1 * torch.randn_like(p))
         heads[name] = head
+    for name in {"kind", "masks", "boxes"} & heads.keys():
+        heads[name].calibration = Calibration(1.6, -0.3)
     for name in {"solved", "cells", "logs"} & heads.keys():
         for buffer in (heads[name].weight, heads[name].bias):
             buffer.copy_(0.3 * torch.randn_like(buffer))

@@ -18,6 +18,7 @@ from argus_core.registry import HEADS
 from argus_core.saving.build import build_head
 from argus_core.saving.checkpoint import load_head, load_state, read_tensors, save_head
 from argus_core.saving.origin import NotInstalled
+from argus_core.tasks import Calibration
 from argus_core.tasks.detect import Detect
 from argus_core.testing.heads.subject import outputs
 from argus_core.testing.kit.values import all_equal
@@ -49,6 +50,16 @@ def test_a_head_comes_back_whole_and_ready_to_use(tmp_path):
     assert again.options == head.options and again.needs == head.needs
     assert all_equal(answers(head.eval()), answers(again))
     assert tensors_sha256(head.state_dict()) == tensors_sha256(again.state_dict())
+
+
+def test_a_calibration_is_kept(tmp_path):
+    head = build()
+    head.calibration = Calibration(1.5, -0.25)
+    save_head(tmp_path / "head.safetensors", head, {})
+    assert load_head(tmp_path / "head.safetensors")[0].calibration == head.calibration
+    head.calibration = None
+    save_head(tmp_path / "head.safetensors", head, {})
+    assert load_head(tmp_path / "head.safetensors")[0].calibration is None
 
 
 def test_a_head_of_a_later_contract_is_refused(tmp_path, monkeypatch):

@@ -43,5 +43,12 @@ def test_a_model_that_ships_states_what_it_likes():
     ]
 
 
+def test_how_far_confidences_are_from_hit_rates_is_told():
+    ece = {"before": 0.1234, "after": 0.0456}
+    for applied, said in ((None, "0.123"), ({"temperature": 2.0}, "0.123, 0.0456 calibrated")):
+        row = ROW | {"calibration": {"applied": applied, "ece": ece}}
+        assert record_lines({"scores": [row]}, "x")[0].endswith(f"(miou-1); calibration error {said}")
+
+
 def test_what_nobody_measured_is_said():
     assert record_lines({}, "x")[:2] == ["    scores    not measured", "    data      not stated"]

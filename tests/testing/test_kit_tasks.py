@@ -279,6 +279,22 @@ class NamelessRules(Classify):
         return metric
 
 
+class RightIsWrong(Classify):
+    def outcomes(self, prediction, target, image):
+        outcomes = super().outcomes(prediction, target, image)
+        return replace(outcomes, true=1 - outcomes.true.clamp(max=1))
+
+
+class CountsItsOwnImages(Classify):
+    def outcomes(self, prediction, target, image):
+        return super().outcomes(prediction, target, 0)
+
+
+class CalibratesBeyondReason(Classify):
+    def calibrated(self, prediction, calibration):
+        return Classes(prediction.scores / 0)
+
+
 BROKEN: dict[str, tuple[type, ...]] = {
     "name": (BadName, TakenName, StrangeFloor),
     "fields": (TakesAnything, Mutable, LosesItsType),
@@ -293,6 +309,7 @@ BROKEN: dict[str, tuple[type, ...]] = {
     "check": (AcceptsAnything, RefusesTheBest),
     "to_image": (ForgetsMirrors, StaysOnTheCanvas),
     "merge": (HalvesAlone,),
+    "confidences": (RightIsWrong, CountsItsOwnImages, CalibratesBeyondReason),
     "result": (NoResult, ArrayResult, DrawsOnTheImage, GreyPicture),
     "metric_best": (scored_by(NamesNoScore, "NamesNoScore"), scored_by(UpsideDown, "UpsideDown")),
     "metric_order": (scored_by(LastCounts, "LastCounts"),),

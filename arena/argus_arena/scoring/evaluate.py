@@ -35,7 +35,7 @@ def evaluate(
     metrics = {name: scoring.metric(head.task) for name, head in heads.items()}
     for head in heads.values():
         head.eval()
-    for samples, names in _groups(heads, scoring).items():
+    for samples, names in by_samples(heads, scoring).items():
         own = samples[process.rank :: process.size]
         pool = Pool({name: heads[name] for name in names}, scoring, metrics, own)
         others = {name: heads[name] for name in names if name not in pool.heads}
@@ -54,7 +54,7 @@ def evaluate(
     return metrics
 
 
-def _groups(heads: Mapping[str, Head], scoring: Scoring) -> dict[Samples, list[str]]:
+def by_samples(heads: Mapping[str, Head], scoring: Scoring) -> dict[Samples, list[str]]:
     """The heads by the samples they are scored on: tasks of single images share theirs."""
     groups: dict[Samples, list[str]] = {}
     for name, head in heads.items():

@@ -55,9 +55,9 @@ class Scoring:
             return [(index, view) for view in self.protocol.views if view in self.source.views]
         return self.source.passes(index)
 
-    def batches(self, images: Sequence[int], size: int) -> Iterator[ImageTokens]:
-        """All passes over some images, at most ``size`` of one canvas size at a time."""
-        items = [item for index in images for item in self.passes(index)]
+    def batches(self, images: Sequence[int], size: int, passes: int | None = None) -> Iterator[ImageTokens]:
+        """All passes over some images, or the first ``passes`` of each, at most ``size`` of one canvas at a time."""
+        items = [item for index in images for item in self.passes(index)[:passes]]
         for _, group in groupby(items, lambda item: self.source.placement(item).canvas_size):
             alike = list(group)
             for start in range(0, len(alike), size):

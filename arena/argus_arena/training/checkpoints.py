@@ -10,10 +10,12 @@ from torch import Tensor
 
 from argus_arena.distributed import Distributed
 from argus_arena.run.folder import RunFolder
+from argus_arena.scoring.calibrate import Calibrated
 from argus_arena.scoring.contributions import keep_contributions
 from argus_arena.scoring.rules import Scoring
 from argus_arena.training.learner import Learner
 from argus_arena.training.progress import Reporter
+from argus_core.head import Head
 from argus_core.plugins.hooks import Plugins
 from argus_core.saving.checkpoint import read_tensors, save_head
 from argus_core.tasks import Metric
@@ -80,6 +82,14 @@ class Checkpoints:
         score = self.scores[learner.name]
         score["candidates"], score["best"] = 1, {"step": done, "variant": learner.newest(), **NOTHING}
         self.write(learner, "best", score["best"])
+
+    def calibrated(self, learner: Learner, head: Head, found: Calibrated) -> None:
+        """Record how far confidences are from probabilities, and write the chosen weights with their calibration."""
+        score = self.scores[learner.name]
+        score["calibration"] = found.to_dict()
+        if self.process.main and found.applied:
+            save_head(self.folder.weights(learner.name, "best"), head, {**self.record, "weights": score["best"]})
+        self.reporter.say(f"{learner.name}: {found}")
 
     def reported(self, learner: Learner, metric: Metric, scoring: Scoring) -> None:
         """Record the scores of the chosen weights, and beside the row what each sample adds to them."""

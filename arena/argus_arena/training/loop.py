@@ -12,6 +12,7 @@ from typing import Any
 from argus_arena.distributed import Interrupted, interruptible
 from argus_arena.run.batches import FitBatches, TrainingData, batch_to, step_batches
 from argus_arena.run.phases import evaluation_steps
+from argus_arena.scoring.calibrate import calibrate
 from argus_arena.scoring.evaluate import evaluate
 from argus_arena.scoring.rules import Scoring
 from argus_arena.training.checkpoints import Checkpoints, finite
@@ -73,7 +74,9 @@ class Loop:
                 self.checkpoints.write_last(learner)
         scores = self.checkpoints.scores
         due = [each for each in self.learners if "best" in scores[each.name] and "reported" not in scores[each.name]]
-        for learner, metrics in self._metrics(due, self.scoring, self._chosen, self.done):
+        chosen = {learner.name: self._chosen(learner) for learner in due}
+        self._calibrate(due, chosen)
+        for learner, metrics in self._metrics(due, self.scoring, lambda each: {CHOSEN: chosen[each.name]}, self.done):
             self.checkpoints.reported(learner, metrics[CHOSEN], self.scoring)
         if due:
             self._save(self.done)
@@ -81,13 +84,32 @@ class Loop:
             if "reported" in scores[learner.name]:
                 self.checkpoints.log_reported(learner, self.scoring)
 
-    def _chosen(self, learner: Learner) -> dict[str, Head]:
+    def _chosen(self, learner: Learner) -> Head:
         """The chosen weights, in a head of their own, as the last ones may still be asked for."""
         if not learner.trials:
-            return {CHOSEN: learner.head}
+            return learner.head
         head = copy.deepcopy(learner.head)
         load_state(head, self.checkpoints.best(learner), "the chosen weights")
-        return {CHOSEN: head}
+        return head
+
+    def _calibrate(self, due: Sequence[Learner], chosen: Mapping[str, Head]) -> None:
+        """Calibrate chosen weights on the training images that they were chosen on."""
+        heads = {learner.name: chosen[learner.name] for learner in due}
+        fitted = [learner.name for learner in due if self.checkpoints.chooses(learner)]
+        apart = self.selection if self.selection is not self.scoring else None
+        try:
+            found = calibrate(heads, fitted, apart, self.scoring, self.process, self.options.eval_batch)
+        except (Exception, SystemExit) as error:
+            if self.process.size > 1 or debugging():
+                raise
+            for learner in due if len(due) > 1 else ():
+                self._calibrate([learner], chosen)
+            if len(due) == 1:
+                self.reporter.say(f"{due[0].name}: its confidences could not be looked at: {error!r}")
+            return
+        for learner in due:
+            if learner.name in found:
+                self.checkpoints.calibrated(learner, heads[learner.name], found[learner.name])
 
     def _evaluations(self, learner: Learner) -> frozenset[int]:
         """After which steps a head is scored, or without a choice only kept, as at the end of every phase."""

@@ -47,6 +47,7 @@ def result_row(
         "selected": {**best, "candidates": scores["candidates"]},
         "last": scores.get("last"),
         "contributions": scores.get("contributions"),
+        "calibration": scores.get("calibration"),
         **({"sweep": scores["sweep"]} if "sweep" in scores else {}),
         **({} if learner.failure else _image_cost(scoring, head)),
         "recipe": learner.recipe.model_dump(mode="json"),

@@ -15,11 +15,15 @@ from torch import Tensor
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError, Fault
 from argus_core.tasks.base import ClassNames, Task
+from argus_core.tasks.calibration import Calibration, Outcomes, best_of_classes, log_shares
 from argus_core.tasks.classify.example import draw_tokens
 from argus_core.tasks.classify.metric import Accuracy
 from argus_core.tasks.classify.result import ClassResult
 from argus_core.tasks.classify.values import Classes, ClassTarget
 from argus_core.tokens import FeatureInfo, Tokens
+
+ROUNDING = 1e-3
+"""By how much the sum of probabilities may differ from 1."""
 
 
 class Classify(Task):
@@ -51,6 +55,17 @@ class Classify(Task):
     def merge(self, predictions: Sequence[Classes], placements: Sequence[Placement]) -> Classes:
         """The mean of the passes' scores."""
         return Classes(torch.stack([prediction.scores for prediction in predictions]).mean(dim=0).cpu())
+
+    def calibrated(self, prediction: Classes, calibration: Calibration) -> Classes:
+        """Calibrated probabilities of the classes."""
+        return Classes(calibration.classes(prediction.scores))
+
+    def outcomes(self, prediction: Classes, target: ClassTarget, image: int) -> Outcomes | None:
+        """The probabilities of the classes; None for other scores, such as cosines."""
+        scores = prediction.scores
+        if scores.min() < 0 or abs(float(scores.sum()) - 1) > ROUNDING:
+            return None
+        return best_of_classes(log_shares(scores)[None], target.label[None], image)
 
     def result(self, prediction: Classes, image: npt.NDArray[np.uint8], *, top_k: int = 5) -> ClassResult:
         """The ``top_k`` best classes by name, at least one, with scores and margin."""

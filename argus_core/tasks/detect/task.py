@@ -14,7 +14,9 @@ from pydantic import ValidationInfo, field_validator
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError, Fault
 from argus_core.tasks.base import ClassNames, Task
+from argus_core.tasks.calibration import Calibration, Outcomes, yes_or_no
 from argus_core.tasks.detect.example import draw_scene, paint
+from argus_core.tasks.detect.hits import find_hits
 from argus_core.tasks.detect.merge import merge_detections
 from argus_core.tasks.detect.metric import Backend, CocoMetric
 from argus_core.tasks.detect.result import DetectionResult
@@ -78,6 +80,17 @@ class Detect(Task):
         """The best 100 detections of all passes, each object once, in image pixels on the CPU."""
         found = [self.to_image(*both) for both in zip(predictions, placements, strict=True)]
         return found[0] if len(found) == 1 else merge_detections(found, placements)
+
+    def calibrated(self, prediction: Detections, calibration: Calibration) -> Detections:
+        """Scores that are the probability that an object of the class is there and was not found by a better box."""
+        scores = calibration.scores(prediction.scores)
+        scores = scores.cummin(dim=0).values  # rounding may not change the order
+        return Detections(prediction.boxes, scores, prediction.labels)
+
+    def outcomes(self, prediction: Detections, target: BoxTarget, image: int) -> Outcomes:
+        """The scores of all detections that count."""
+        right, counted = find_hits(prediction, target)
+        return yes_or_no(prediction.scores.cpu()[counted], right[counted], image)
 
     def result(
         self, prediction: Detections, image: npt.NDArray[np.uint8], *, score_thresh: float = 0.3

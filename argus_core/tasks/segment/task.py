@@ -13,8 +13,9 @@ from torch import Tensor
 
 from argus_core.canvas import Placement
 from argus_core.errors import ArgusError, Fault
-from argus_core.nn import merge_passes
+from argus_core.nn import merge_passes, read_cells
 from argus_core.tasks.base import ClassNames, Task, map_fault
+from argus_core.tasks.calibration import Calibration, Outcomes, best_of_classes
 from argus_core.tasks.example import paint_tokens
 from argus_core.tasks.segment.classify import classify
 from argus_core.tasks.segment.example import draw_labels, paint
@@ -27,6 +28,9 @@ from argus_core.tokens import FeatureInfo, Tokens
 Mask = npt.NDArray[np.integer[Any]]
 BINARY = 'write {{"0": 0, "{}": 1}} into remap.json and add remap=remap.json to the data spec'
 """How pixels of a single value become a class."""
+
+PIXELS = 50
+"""Pixels of an image, which resemble each other, at which confidences are compared with the truth."""
 
 
 class Segment(Task):
@@ -75,6 +79,18 @@ class Segment(Task):
         labels, confidence = classify(plane)
         unseen = ~plane.seen_in_image()
         return Segmentation(labels.masked_fill_(unseen, self.ignore).cpu(), confidence.masked_fill_(unseen, 0).cpu())
+
+    def calibrated(self, prediction: ClassMaps, calibration: Calibration) -> ClassMaps:
+        """Calibrated logits; the labels stay."""
+        return ClassMaps(calibration.logits(prediction.logits), prediction.stride)
+
+    def outcomes(self, prediction: ClassMaps, target: MaskTarget, image: int) -> Outcomes:
+        """The logits at some labelled pixels, evenly spaced in the order of rows."""
+        labelled = (target.labels != self.ignore).nonzero()
+        count = min(PIXELS, len(labelled))
+        pixels = labelled[torch.arange(count, device=labelled.device) * len(labelled) // max(1, count)]
+        logits = read_cells(prediction.logits, prediction.stride, pixels)
+        return best_of_classes(logits, target.labels[pixels[:, 0], pixels[:, 1]], image)
 
     def result(self, prediction: Segmentation, image: npt.NDArray[np.uint8]) -> SegmentResult:
         """Labels and confidence as arrays."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from argus_core.canvas import Canvas, Placement
 from argus_core.errors import ArgusError
-from argus_core.tasks import Result
+from argus_core.tasks import Calibration, Result, Task
 from argus_core.testing.kit.isolation import assert_refused, reported
 from argus_core.testing.kit.values import same, through_json
 from argus_core.testing.tasks.subject import PLACES, SAMPLES, SIZE, UNSCALED, TaskSubject, scored, with_examples
@@ -131,6 +131,27 @@ def merge(subject: TaskSubject) -> None:
             continue
         assert type(both) is type(alone), f"merge of two passes gives {type(both).__name__}, not {type(alone).__name__}"
         scored(subject.task.metric(), [("image", both, truth)])
+
+
+@with_examples
+def confidences(subject: TaskSubject) -> None:
+    """``outcomes`` finds perfect predictions right, and ``calibrated`` ones are as well-formed as others."""
+    task, truth = subject.task, subject.truth()
+    for where, place in PLACES.items():
+        for prediction in subject.on_canvas(truth, place):
+            calibrated = task.calibrated(prediction, Calibration(2.0, -0.5))
+            try:
+                task.check(calibrated, place.canvas_size)
+                task.inside(calibrated, place.extent)
+            except AssertionError as error:
+                raise AssertionError(f"a calibrated prediction, {where}, is refused by check: {error}") from error
+            if type(task).outcomes is Task.outcomes:
+                continue
+            outcomes = task.outcomes(prediction, task.target(truth, place), 7)
+            if outcomes is not None:
+                wrong = int((outcomes.claimed != outcomes.true).sum())
+                assert not wrong, f"outcomes finds {wrong} of {len(outcomes)} answers of a perfect prediction wrong"
+                assert (outcomes.image == 7).all(), "outcomes must be of the image whose number it was given"
 
 
 @with_examples

@@ -1,0 +1,103 @@
+"""How far confidences of heads are from the probability of being right, and a calibration that brings them there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from argus_arena.distributed import Distributed
+from argus_arena.scoring.evaluate import by_samples
+from argus_arena.scoring.rules import Scoring
+from argus_core.data.split import read_truth
+from argus_core.head import Head
+from argus_core.model.composition import run_head
+from argus_core.tasks import Calibration, Outcomes, Task, calibration_error, fit_calibration, join_outcomes
+
+MOST = 1000
+"""Images, evenly spaced, whose confidences are looked at; the plain pass of each."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What was measured of a head's confidences: their error before and after ``applied``, and on which images.
+
+    ``fitted`` describes the images that a calibration was fitted on, if there were any; None is ``applied`` if none
+    helped.
+    """
+
+    applied: Calibration | None
+    fitted: Mapping[str, Any] | None
+    before: float
+    after: float
+    measured: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, as rows have them."""
+        return {
+            "applied": self.applied and self.applied.to_dict(),
+            "fitted": self.fitted,
+            "ece": {"before": self.before, "after": self.after},
+            "measured": self.measured,
+        }
+
+    def __str__(self) -> str:
+        start = f"calibration error {self.before:.3f} on {self.measured['split']}"
+        if self.fitted is None:
+            return f"{start}; not calibrated, as no images were set apart for it"
+        images = f"{self.fitted['images']} images of {self.fitted['split']}"
+        if self.applied is None:
+            return f"{start}; not calibrated, as it did not help on {images}"
+        shift = f", shift {self.applied.shift:.2f}" if self.applied.shift else ""
+        return f"{start}, {self.after:.3f} with temperature {self.applied.temperature:.2f}{shift}, from {images}"
+
+
+def calibrate(
+    heads: Mapping[str, Head],
+    fitted: Sequence[str],
+    selection: Scoring | None,
+    scoring: Scoring,
+    process: Distributed,
+    batch: int,
+) -> dict[str, Calibrated]:
+    """Calibrate the heads named in ``fitted`` on ``selection``, and measure all that have confidences by ``scoring``.
+
+    Without ``selection`` none is calibrated.
+    """
+    known = _outcomes({name: heads[name] for name in fitted}, selection, process, batch) if selection else {}
+    results: dict[str, Calibrated] = {}
+    for name, outcomes in _outcomes(heads, scoring, process, batch).items():
+        applied = fit_calibration(known[name]) if name in known else None
+        about = _about(selection, known[name]) if selection and name in known else None
+        before, after = calibration_error(outcomes), calibration_error(outcomes, applied)
+        results[name] = Calibrated(applied, about, before, after, _about(scoring, outcomes))
+        heads[name].calibration = applied
+    return results
+
+
+def _about(scoring: Scoring, outcomes: Outcomes) -> dict[str, Any]:
+    return {"split": scoring.split.name, "images": len(outcomes.image.unique()), "answers": len(outcomes)}
+
+
+@torch.no_grad()
+def _outcomes(heads: Mapping[str, Head], scoring: Scoring, process: Distributed, batch: int) -> dict[str, Outcomes]:
+    """The outcomes of the heads that have confidences and an answer; alike in every process."""
+    heads = {name: head for name, head in heads.items() if type(head.task).outcomes is not Task.outcomes}
+    parts: dict[str, list[Outcomes]] = {name: [] for name in heads}
+    for head in heads.values():
+        head.eval()
+    for samples, names in by_samples(heads, scoring).items():
+        numbers = {images[0]: number for number, images in samples if len(images) == 1}
+        images = list(numbers)[:: -(-len(numbers) // MOST)] if numbers else []
+        for indices, (tokens, places) in scoring.batches(images[process.rank :: process.size], batch, passes=1):
+            own = tokens.to(process.device)
+            for name in names:
+                task = heads[name].task
+                for index, place, found in zip(indices, places, run_head(heads[name], own), strict=True):
+                    target = task.target(read_truth(scoring.split, numbers[index], task.name), place)
+                    outcomes = task.outcomes(found, target.to(process.device), index)
+                    parts[name] += [outcomes] if outcomes is not None and len(outcomes) else []
+    gathered = {name: [each for part in process.gather(own) for each in part] for name, own in parts.items()}
+    return {name: join_outcomes(each) for name, each in gathered.items() if each}

@@ -1,0 +1,173 @@
+"""Confidences that are probabilities of being right: temperature scaling, and how far confidences are from that.
+
+Guo 2017, "On calibration of modern neural networks"; for detections Küppers 2020, "Multivariate confidence calibration
+for object detection", with the score alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from argus_core.errors import ArgusError
+
+BINS = 15
+"""Bins of equal width of the calibration error, as in Guo 2017."""
+STEPS = 200
+"""Most evaluations of a fit."""
+LEAST = 1e-6
+"""Distance of probabilities from 0 and 1 at which their logits are taken."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Divides the logits behind a head's confidences by ``temperature``; those of yes-or-no scores gain ``shift``.
+
+    The order of confidences stays, and so does the best class. ``temperature`` is above 0; 1 and a shift of 0 change
+    nothing.
+    """
+
+    temperature: float
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.temperature < math.inf and math.isfinite(self.shift)):
+            raise ArgusError(f"{self} is no calibration: give a temperature above 0, and a finite shift")
+
+    def logits(self, logits: Tensor) -> Tensor:
+        """Calibrated logits of classes, of any shape."""
+        return logits / self.temperature
+
+    def classes(self, scores: Tensor, dim: int = 0) -> Tensor:
+        """Calibrated probabilities of classes, which ``scores`` are along ``dim``."""
+        return self.logits(log_shares(scores)).softmax(dim)
+
+    def scores(self, scores: Tensor) -> Tensor:
+        """Calibrated scores in 0..1 that each stand for yes or no, of any shape."""
+        return (self.logits(_logit(scores)) + self.shift).sigmoid()
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Answers of a head with what turned out to be true, of some images; all on the CPU.
+
+    ``logits`` (N, K) are of K answers, ``claimed`` (N,) the one that was given, ``true`` (N,) the right one and
+    ``image`` (N,) the number of the image. ``shifted`` says that answers are yes (1) or no (0), of a score.
+    """
+
+    logits: Tensor
+    claimed: Tensor
+    true: Tensor
+    image: Tensor
+    shifted: bool = False
+
+    def __len__(self) -> int:
+        return len(self.true)
+
+    def of_images(self, chosen: Tensor) -> Outcomes:
+        """The answers whose image number is in ``chosen``."""
+        kept = torch.isin(self.image, chosen)
+        return Outcomes(self.logits[kept], self.claimed[kept], self.true[kept], self.image[kept], self.shifted)
+
+    def scaled(self, calibration: Calibration | None) -> Tensor:
+        """Calibrated logits (N, K) in float64."""
+        logits = self.logits.double()
+        if calibration is None:
+            return logits
+        return _scaled(logits, torch.tensor([calibration.temperature, calibration.shift], dtype=torch.float64))
+
+    def loss(self, calibration: Calibration | None) -> float:
+        """The mean negative log likelihood of what is true."""
+        return float(F.cross_entropy(self.scaled(calibration), self.true))
+
+
+def log_shares(scores: Tensor) -> Tensor:
+    """The logits that probabilities of classes stand for, finite where a probability is 0."""
+    return scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
+
+
+def yes_or_no(scores: Tensor, right: Tensor, image: int) -> Outcomes:
+    """The outcomes of one image whose answers have ``scores`` (N,) in 0..1 and are ``right`` (N,) or not."""
+    logit = _logit(scores.double()).cpu()
+    logits = torch.stack([torch.zeros_like(logit), logit], dim=1)
+    return Outcomes(logits, torch.ones(len(right), dtype=torch.long), right.long().cpu(), _numbers(right, image), True)
+
+
+def best_of_classes(logits: Tensor, true: Tensor, image: int) -> Outcomes:
+    """The outcomes of one image of which some places, or itself, have ``logits`` (N, K) and a class ``true`` (N,)."""
+    logits, true = logits.float().cpu(), true.cpu()
+    return Outcomes(logits, logits.argmax(dim=1), true, _numbers(true, image))
+
+
+def join_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
+    """The outcomes of several images, one or more of each, in the order of the images' numbers."""
+    ordered = sorted(parts, key=lambda part: part.image[:1].tolist())
+    logits, claimed, true, image = (
+        torch.cat([getattr(part, name) for part in ordered]) for name in ("logits", "claimed", "true", "image")
+    )
+    return Outcomes(logits, claimed, true, image, parts[0].shifted)
+
+
+def fit_calibration(outcomes: Outcomes) -> Calibration | None:
+    """The calibration of the least loss; None where half of the images do not agree that one helps the other half.
+
+    One answer's worth of weight pulls it to no change, so that it stays finite where all answers are right.
+    """
+    images = outcomes.image.unique()
+    halves = [outcomes.of_images(images[start::2]) for start in (0, 1)]
+    if not all(map(len, halves)):
+        return None
+    crossed = sum(b.loss(_fitted(a)) * len(b) for a, b in (halves, halves[::-1]))
+    return _fitted(outcomes) if crossed < outcomes.loss(None) * len(outcomes) else None
+
+
+def calibration_error(outcomes: Outcomes, calibration: Calibration | None = None) -> float:
+    """The expected calibration error (0 to 1) over 15 bins of confidence; nan without an answer."""
+    confidence = outcomes.scaled(calibration).softmax(dim=1).gather(1, outcomes.claimed[:, None])[:, 0]
+    right = (outcomes.claimed == outcomes.true).double()
+    place = (confidence * BINS).long().clamp(max=BINS - 1)
+    gaps = torch.zeros(BINS, dtype=torch.float64).index_add_(0, place, confidence - right)
+    return float(gaps.abs().sum() / len(outcomes)) if len(outcomes) else math.nan
+
+
+def _fitted(outcomes: Outcomes) -> Calibration:
+    """The logarithm of the temperature, and the shift, by a quasi-Newton method from no change."""
+    values = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    logits, free = outcomes.logits.double(), torch.tensor([1.0, float(outcomes.shifted)], dtype=torch.float64)
+    optimizer = torch.optim.LBFGS([values], max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        log_temperature, shift = values * free
+        scaled = _scaled(logits, torch.stack([log_temperature.exp(), shift]))
+        loss = F.cross_entropy(scaled, outcomes.true) + values.square().sum() / (2 * len(outcomes))
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(closure)
+    log_temperature, shift = (values.detach() * free).tolist()
+    return Calibration(math.exp(log_temperature), shift)
+
+
+def _scaled(logits: Tensor, values: Tensor) -> Tensor:
+    """Logits (N, K) divided by a temperature, with a shift of the last answer's."""
+    temperature, shift = values
+    return torch.cat([logits[:, :-1] / temperature, logits[:, -1:] / temperature + shift], dim=1)
+
+
+def _logit(scores: Tensor) -> Tensor:
+    return scores.clamp(LEAST, 1 - LEAST).logit()
+
+
+def _numbers(like: Tensor, image: int) -> Tensor:
+    return torch.full((len(like),), image)

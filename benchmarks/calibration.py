@@ -1,0 +1,86 @@
+"""How far confidences are from the probability of being right, before and after calibration: three tasks, real images.
+
+python calibration.py DATA OUT    # caches and runs in OUT; prints a table
+
+DATA holds imagenette160, camvid, nyuv2, bccd and coco_plus. What was trained is not trained again.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from argus_arena.requests import CacheRequest, make_request
+from argus_arena.tools.cache import build_cache
+from argus_arena.training.train import train_run
+from minute_heads import NYU
+
+SEEDS = range(3)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A head, the data it learns from, and the cache that it reads."""
+
+    head: str
+    data: str
+    canvas: str
+    layers: tuple[int, ...]
+    settings: Mapping[str, Any]
+    cls: bool = False
+
+
+DETECTOR = {"steps": 300, "batch": 8, "evaluations": 10, "width": 48}
+CASES = {
+    "imagenette160": Case("classify.linear", "folder:{}/imagenette160", "160", (-1,), {"epochs": 5}, cls=True),
+    "camvid": Case("segment.linear", "images:{}/camvid,masks=masks,classes=classes.json", "192x256", (2, 3, 4), {"steps": 300, "batch": 8}),
+    "nyuv2": Case("segment.linear", NYU, "192x256", (2, 3, 4), {"steps": 300, "batch": 8}),
+    "bccd": Case("detect.slim_fcos", "coco:{}/bccd", "192x256", (2, 3, 4), DETECTOR),
+    "coco_plus": Case("detect.slim_fcos", "coco:{}/coco_plus", "256", (2, 3, 4), {**DETECTOR, "steps": 600}),
+}
+
+
+def train(name: str, case: Case, data: Path, out: Path, seed: int) -> dict[str, Any]:
+    """The row of a training with lite0's tokens."""
+    spec = case.data.format(data)
+    cache = CacheRequest(
+        data=spec, out=out / name / "cache", backbone="lite0", canvas=case.canvas, layers=case.layers, cls=case.cls
+    )
+    build_cache(cache)
+    given = {"heads": (case.head,), "data": spec, "cache": str(cache.out), "seed": seed, "settings": case.settings}
+    return next(iter(train_run(make_request(given), out / name / f"seed-{seed}").values()))
+
+
+def line(name: str, case: Case, rows: list[dict[str, Any]]) -> str:
+    """A row of the table: numbers of the three seeds."""
+    found = [row["calibration"] for row in rows]
+    fitted = f"{found[0]['fitted']['images']} images, {found[0]['fitted']['answers']} answers"
+    applied = [
+        f"{each['applied']['temperature']:.2f}" + (f", {shift:+.2f}" if (shift := each["applied"]["shift"]) else "")
+        if each["applied"]
+        else "none"
+        for each in found
+    ]
+    before, after = ([each["ece"][key] for each in found] for key in ("before", "after"))
+    scores = statistics.mean(row["metrics"][row["primary"]] for row in rows)
+    errors = " | ".join(" ".join(f"{value:.3f}" for value in values) for values in (before, after))
+    score = f"{rows[0]['primary']} {scores:.3f}"
+    return f"| {name} | `{case.head}` | {score} | {fitted} | {'; '.join(applied)} | {errors} |"
+
+
+def main() -> None:
+    """Train what is missing, and print the table."""
+    data, out = Path(sys.argv[1]), Path(sys.argv[2])
+    columns = "data", "head", "score", "fitted on", "temperature (, shift)", "ECE before", "ECE after"
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    for name, case in CASES.items():
+        lines.append(line(name, case, [train(name, case, data, out, seed) for seed in SEEDS]))
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
