@@ -18,7 +18,9 @@ from argus_core.errors import ArgusError, unknown
 
 Row = Mapping[str, Any]
 PATTERNS = ("result.json", "scores/*.json")
-COSTS = ("parameters", "macs", "milliseconds", "epochs", "train_seconds", "cache_bytes")
+ERROR = "calibration_error"
+"""How far calibrated confidences are from the share of right answers: another number where less is better."""
+COSTS = ("parameters", "macs", "milliseconds", "epochs", "train_seconds", "cache_bytes", ERROR)
 """The costs in a row: of the head, of one image, and of all images."""
 SAME = ("name", "head", "options", "recipe", "decoding", "framing")
 """Fields that rows of one entry have in common, besides data and tokens."""
@@ -164,7 +166,10 @@ def _order(entry: Standing, key: str) -> tuple[bool, Any, str]:
 
 
 def _value(row: Row, key: str) -> float | None:
-    value = row["metrics"].get(key, row.get(key))
+    if key == ERROR:
+        value = ((row.get("calibration") or {}).get("ece") or {}).get("after")
+    else:
+        value = row["metrics"].get(key, row.get(key))
     return None if value is None or not math.isfinite(value) else float(value)
 
 

@@ -9,6 +9,7 @@ const COSTS = {
   milliseconds: ["ms", 1],
   epochs: ["epochs", 1],
   train_seconds: ["train s", 1],
+  calibration_error: ["ECE", 1],
 };
 const state = { text: "", ring: "" };
 const redraws = [];
