@@ -34,10 +34,17 @@ class Case:
     cls: bool = False
 
 
+STREETS = "images:{}/camvid,masks=masks,classes=classes.json"
 DETECTOR = {"steps": 300, "batch": 8, "evaluations": 10, "width": 48}
 CASES = {
     "imagenette160": Case("classify.linear", "folder:{}/imagenette160", "160", (-1,), {"epochs": 5}, cls=True),
-    "camvid": Case("segment.linear", "images:{}/camvid,masks=masks,classes=classes.json", "192x256", (2, 3, 4), {"steps": 300, "batch": 8}),
+    "camvid": Case(
+        "segment.linear",
+        "images:{}/camvid,masks=masks,classes=classes.json",
+        "192x256",
+        (2, 3, 4),
+        {"steps": 300, "batch": 8},
+    ),
     "nyuv2": Case("segment.linear", NYU, "192x256", (2, 3, 4), {"steps": 300, "batch": 8}),
     "bccd": Case("detect.slim_fcos", "coco:{}/bccd", "192x256", (2, 3, 4), DETECTOR),
     "coco_plus": Case("detect.slim_fcos", "coco:{}/coco_plus", "256", (2, 3, 4), {**DETECTOR, "steps": 600}),
