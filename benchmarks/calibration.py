@@ -2,7 +2,7 @@
 
 python calibration.py DATA OUT    # caches and runs in OUT; prints a table
 
-DATA holds imagenette160, camvid, nyuv2, bccd and coco_plus. What was trained is not trained again.
+DATA holds imagenette160, camvid, nyuv2, bccd, coco256 and coco_plus. What was trained is not trained again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from argus_arena.requests import CacheRequest, make_request
 from argus_arena.tools.cache import build_cache
 from argus_arena.training.train import train_run
+from coco_groups import write_boxes
 from minute_heads import NYU
 
 SEEDS = range(3)
@@ -47,13 +48,13 @@ CASES = {
     ),
     "nyuv2": Case("segment.linear", NYU, "192x256", (2, 3, 4), {"steps": 300, "batch": 8}),
     "bccd": Case("detect.slim_fcos", "coco:{}/bccd", "192x256", (2, 3, 4), DETECTOR),
-    "coco_plus": Case("detect.slim_fcos", "coco:{}/coco_plus", "256", (2, 3, 4), {**DETECTOR, "steps": 600}),
+    "COCO's 12 groups": Case("detect.slim_fcos", "", "192x256", (2, 3, 4), {**DETECTOR, "steps": 600}),
 }
 
 
 def train(name: str, case: Case, data: Path, out: Path, seed: int) -> dict[str, Any]:
     """The row of a training with lite0's tokens."""
-    spec = case.data.format(data)
+    spec = case.data.format(data) or write_boxes(data, out / "groups")
     cache = CacheRequest(
         data=spec, out=out / name / "cache", backbone="lite0", canvas=case.canvas, layers=case.layers, cls=case.cls
     )
