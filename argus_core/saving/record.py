@@ -56,7 +56,7 @@ def _row(row: Mapping[str, Any]) -> str:
 def _error(calibration: Any) -> str:
     """How far confidences are from the share of right answers, before and after they were calibrated."""
     error = calibration.get("ece") if isinstance(calibration, Mapping) else None
-    if not isinstance(error, Mapping):
+    if not isinstance(error, Mapping) or error.get("before") is None:
         return ""
     before = f"; calibration error {error['before']:.3g}"
     return f"{before}, {error['after']:.3g} calibrated" if calibration.get("applied") else before

@@ -19,7 +19,7 @@ from argus_core.errors import ArgusError
 BINS = 15
 """Bins of equal width of the calibration error, as in Guo 2017."""
 STEPS = 200
-"""Most evaluations of a fit."""
+"""Most steps of a fit; a dozen are usual."""
 LEAST = 1e-6
 """Distance of probabilities from 0 and 1 at which their logits are taken."""
 

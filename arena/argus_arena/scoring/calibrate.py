@@ -25,13 +25,13 @@ class Calibrated:
     """What was measured of a head's confidences: their error before and after ``applied``, and on which images.
 
     ``fitted`` describes the images that a calibration was fitted on, if there were any; None is ``applied`` if none
-    helped.
+    helped. Without an answer on the images of ``measured`` there is no error.
     """
 
     applied: Calibration | None
     fitted: Mapping[str, Any] | None
-    before: float
-    after: float
+    before: float | None
+    after: float | None
     measured: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
@@ -44,14 +44,17 @@ class Calibrated:
         }
 
     def __str__(self) -> str:
-        start = f"calibration error {self.before:.3f} on {self.measured['split']}"
+        unknown = self.before is None or self.after is None
+        error = "unknown" if unknown else f"{self.before:.3f}"
+        start = f"calibration error {error} on {self.measured['split']}"
         if self.fitted is None:
             return f"{start}; not calibrated, as no images were set apart for it"
         images = f"{self.fitted['images']} images of {self.fitted['split']}"
         if self.applied is None:
             return f"{start}; not calibrated, as it did not help on {images}"
         shift = f", shift {self.applied.shift:.2f}" if self.applied.shift else ""
-        return f"{start}, {self.after:.3f} with temperature {self.applied.temperature:.2f}{shift}, from {images}"
+        after = "" if unknown else f"{self.after:.3f} "
+        return f"{start}, {after}with temperature {self.applied.temperature:.2f}{shift}, from {images}"
 
 
 def calibrate(
@@ -67,18 +70,22 @@ def calibrate(
     Without ``selection`` none is calibrated.
     """
     known = _outcomes({name: heads[name] for name in fitted}, selection, process, batch) if selection else {}
+    measured = _outcomes(heads, scoring, process, batch)
     results: dict[str, Calibrated] = {}
-    for name, outcomes in _outcomes(heads, scoring, process, batch).items():
-        applied = fit_calibration(known[name]) if name in known else None
+    for name in heads:
+        if name not in known and name not in measured:
+            continue
+        applied = heads[name].calibration = fit_calibration(known[name]) if name in known else None
         about = _about(selection, known[name]) if selection and name in known else None
-        before, after = calibration_error(outcomes), calibration_error(outcomes, applied)
-        results[name] = Calibrated(applied, about, before, after, _about(scoring, outcomes))
-        heads[name].calibration = applied
+        seen = measured.get(name)
+        before, after = (seen and calibration_error(seen, each) for each in (None, applied))
+        results[name] = Calibrated(applied, about, before, after, _about(scoring, seen))
     return results
 
 
-def _about(scoring: Scoring, outcomes: Outcomes) -> dict[str, Any]:
-    return {"split": scoring.split.name, "images": len(outcomes.image.unique()), "answers": len(outcomes)}
+def _about(scoring: Scoring, outcomes: Outcomes | None) -> dict[str, Any]:
+    images = len(outcomes.image.unique()) if outcomes else 0
+    return {"split": scoring.split.name, "images": images, "answers": len(outcomes) if outcomes else 0}
 
 
 @torch.no_grad()
