@@ -44,6 +44,12 @@ class Variant:
     start: str = ""
 
 
+FROM_VIT = {
+    "stages.multi-resolution.student": "proxy",
+    "stages.multi-resolution.teacher_sizes": [],
+    "stages.multi-resolution.recipe.steps": 300,
+}
+"""The third stage alone, of a student that begins with ViT-Tiny's weights."""
 VARIANTS = {
     "lite2": Variant("student", ("lite2",)),
     "vit": Variant("student", ("vit",)),
@@ -53,14 +59,17 @@ VARIANTS = {
     "through-proxy-sizes": Variant("multi-resolution", ("proxy",), start="through-proxy"),
     "both-sizes": Variant("multi-resolution", ("lite2", "vit"), start="both"),
     "proxy-sizes": Variant("multi-resolution", ("proxy",), {"stages.multi-resolution.recipe.steps": 600}),
-    "from-vit": Variant(
+    "from-vit": Variant("multi-resolution", ("lite2", "vit"), {**FROM_VIT, "teachers.vit.size": 160}),
+    "from-vit-wide": Variant(
         "multi-resolution",
         ("lite2", "vit"),
         {
-            "stages.multi-resolution.student": "proxy",
-            "stages.multi-resolution.teacher_sizes": [],
-            "stages.multi-resolution.recipe.steps": 300,
-            "teachers.vit.size": 160,
+            **FROM_VIT,
+            "stages.multi-resolution.sizes": [96, 160, 224],
+            "stages.multi-resolution.recipe.lr": 3e-4,
+            "teachers.vit.size": 224,
+            "teachers.lite2.size": 256,
+            "teachers.lite2.weight": 2.0,
         },
     ),
 }
