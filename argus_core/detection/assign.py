@@ -146,13 +146,13 @@ def largest(claims: Tensor, at: Tensor, total: int) -> Tensor:
 
 def _assign_orphans(matched: Tensor, distance: Tensor) -> Tensor:
     """Give every box without a point the nearest point that is free, as long as there are any."""
-    boxes = torch.arange(len(distance), device=matched.device)
+    boxes = torch.arange(len(distance), device=matched.device)[:, None]
     served = torch.zeros(len(distance) + 1, dtype=torch.bool, device=matched.device)
     served = served.index_fill(0, matched, True)[:-1]  # background is the last entry
     taken = torch.where(matched < 0, 0.0, torch.inf)
     if matched.device.type == "cpu":  # another device would have to be waited for to tell which boxes have no point
         boxes = boxes[~served]
-    for box in boxes.split(1):
+    for box in boxes:
         orphan, row = ~served[box], distance[box][0]
         nearest = (row + taken).argmin(dim=0, keepdim=True)
         gets = orphan & (taken[nearest] == 0)
