@@ -146,12 +146,14 @@ def largest(claims: Tensor, at: Tensor, total: int) -> Tensor:
 
 def _assign_orphans(matched: Tensor, distance: Tensor) -> Tensor:
     """Give every box without a point the nearest point that is free, as long as there are any."""
-    boxes = torch.arange(len(distance), device=matched.device)
+    boxes = torch.arange(len(distance), device=matched.device)[:, None]
     served = torch.zeros(len(distance) + 1, dtype=torch.bool, device=matched.device)
     served = served.index_fill(0, matched, True)[:-1]  # background is the last entry
     taken = torch.where(matched < 0, 0.0, torch.inf)
-    # Box by box, but without waiting for the device to tell which of them have no point.
-    for box, orphan, row in zip(boxes.split(1), (~served).split(1), distance, strict=True):
+    if matched.device.type == "cpu":  # another device would have to be waited for to tell which boxes have no point
+        boxes = boxes[~served]
+    for box in boxes:
+        orphan, row = ~served[box], distance[box][0]
         nearest = (row + taken).argmin(dim=0, keepdim=True)
         gets = orphan & (taken[nearest] == 0)
         matched = matched.scatter(0, nearest, torch.where(gets, box, matched[nearest]))

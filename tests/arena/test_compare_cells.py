@@ -157,7 +157,7 @@ def test_jobs_write_the_cache_of_one_process(cache, tmp_path):
     write_caches(jobs)
     written = {file.relative_to(cache): file_sha256(file) for file in sorted(cache.rglob("*.safetensors"))}
     assert written == {file: file_sha256(tmp_path / file) for file in written}
-    write_caches(jobs)  # the folder of the jobs is no stranger in it
+    write_caches(CacheRequest(**given, out=tmp_path))  # the folder of the jobs is no stranger in it
 
 
 def on_engine(cache: Path, folder: Path, out: str, *options: str, **environment: str) -> subprocess.CompletedProcess:
@@ -169,25 +169,33 @@ def on_engine(cache: Path, folder: Path, out: str, *options: str, **environment:
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def compared(cache: Path, folder: Path, *options: str) -> None:
-    """On an engine, one of whose workers is killed in the middle of a training, as in one process."""
+@pytest.fixture(scope="module")
+def whole(cache, tmp_path_factory) -> Path:
+    """A folder with a head that can be killed, and in ``whole`` a comparison of it in one process."""
+    folder = tmp_path_factory.mktemp("engines")
     (folder / "frail.py").write_text(FRAIL)
-    whole = on_engine(cache, folder, "whole")
-    assert whole.returncode == 0, whole.stderr
-    done = on_engine(cache, folder, "out", *options, FRAIL=str(folder / "killed"))
+    done = on_engine(cache, folder, "whole")
     assert done.returncode == 0, done.stderr
-    assert (folder / "killed").exists() and "it is started again, 1 of 3 times" in done.stderr
+    return folder
+
+
+def compared(cache: Path, folder: Path, engine: str, *options: str) -> None:
+    """On an engine, one of whose workers is killed in the middle of a training, as in one process."""
+    killed = folder / f"killed-{engine}"
+    done = on_engine(cache, folder, engine, "--engine", engine, *options, FRAIL=str(killed))
+    assert done.returncode == 0, done.stderr
+    assert killed.exists() and "it is started again, 1 of 3 times" in done.stderr
     own = weights(folder / "whole")
-    assert own and weights(folder / "out") == own
+    assert own and weights(folder / engine) == own
 
 
 @pytest.mark.slow
-def test_on_submitit_a_killed_job_changes_no_weight(cache, tmp_path):
+def test_on_submitit_a_killed_job_changes_no_weight(cache, whole):
     pytest.importorskip("submitit", reason="needs the extra slurm")
-    compared(cache, tmp_path, "--engine", "slurm", "--engine-set", "cluster=local")
+    compared(cache, whole, "slurm", "--engine-set", "cluster=local")
 
 
 @pytest.mark.slow
-def test_on_ray_a_killed_worker_changes_no_weight(cache, tmp_path):
+def test_on_ray_a_killed_worker_changes_no_weight(cache, whole):
     pytest.importorskip("ray", reason="needs the extra ray")
-    compared(cache, tmp_path, "--engine", "ray", "--engine-set", "cpus=1")
+    compared(cache, whole, "ray", "--engine-set", "cpus=1")

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from argus_core.argus import Argus
 from argus_core.backbones.timm_models import build, wrap
-from argus_core.backbones.weights import load_strict, read_tensors
 from argus_core.canvas import Canvas
 from argus_core.cli.commands import app
 from argus_core.errors import ArgusError
@@ -20,7 +19,6 @@ from argus_core.export.folder import KEY
 from argus_core.export.parts import take_apart
 from argus_core.export.verify import Report
 from argus_core.head import Head
-from argus_core.registry import BACKBONES
 from argus_core.saving.build import build_head
 from argus_core.tasks import Calibration
 from argus_core.tasks.classify import Classify
@@ -314,23 +312,8 @@ def test_nothing_is_left_of_a_failed_export(tmp_path, monkeypatch):
     assert (tmp_path / "argus.pt2").read_text() == "of yesterday"
 
 
-@pytest.fixture
-def shallow():
-    """A backbone of one block, as each one is traced several times, which the command finds by its name."""
-
-    def make(weights=None, *, precision="auto"):
-        network = build("vit_small_patch16_dinov3_qkvb", embed_dim=48, num_heads=3, depth=1)
-        if weights is not None:
-            load_strict(network, read_tensors(weights), weights)
-        return wrap(network, "shallow", license="apache-2.0", precision=precision)
-
-    BACKBONES.register("shallow", make)
-    yield make()
-    BACKBONES.unregister("shallow")
-
-
-def test_the_command_exports_and_says_what_was_written(tmp_path, shallow):
-    small_argus(shallow, "kind").save(tmp_path / "model")
+def test_the_command_exports_and_says_what_was_written(tmp_path, named):
+    small_argus(named(lambda: rotary(1).model), "kind").save(tmp_path / "model")
     arguments = ["export", "--model", str(tmp_path / "model"), "--out", str(tmp_path / "out"), "--format"]
     done = CliRunner().invoke(app, [*arguments, "torch", "--no-verify"])
     assert done.exit_code == 0 and "head_kind.pt2" in done.stdout and "not verified" in done.stdout

@@ -45,20 +45,22 @@ def any_size(subject: Subject) -> None:
 def reads_every_cell(subject: Subject) -> None:
     """On an odd, oblong grid every cell of every map that is needed reaches the output."""
     head, tokens, _ = subject.ready((48, 80), 1)
+    before = outputs(head, tokens)
     for layer, maps in tokens.maps.items() if head.needs.maps else ():
         rows, columns = maps.shape[2:]
-        changes = [_change(head, tokens, layer, row, column) for row in range(rows) for column in range(columns)]
+        turned = [_turned(tokens, layer, row, column) for row in range(rows) for column in range(columns)]
+        changes = [largest_difference(before, outputs(head, each)) for each in turned]
         usual = sorted(changes)[len(changes) // 2]
         # A share of the usual change, not zero: statistics over the whole map see even a cell that is cut off.
         unread = [divmod(index, columns) for index, change in enumerate(changes) if change <= 1e-3 * usual]
         assert not unread, f"cells {unread} (row, column) of layer {layer} on a {rows} x {columns} grid change nothing"
 
 
-def _change(head: Head, tokens: Tokens, layer: int, row: int, column: int) -> float:
-    """How far the output moves when one cell is turned round."""
+def _turned(tokens: Tokens, layer: int, row: int, column: int) -> Tokens:
+    """The same tokens with one cell turned round."""
     maps = tokens.maps[layer].clone()
     maps[:, :, row, column] = -maps[:, :, row, column].roll(1, dims=1) - 1
-    return largest_difference(outputs(head, tokens), outputs(head, with_maps(tokens, {**tokens.maps, layer: maps})))
+    return with_maps(tokens, {**tokens.maps, layer: maps})
 
 
 def features_untouched(subject: Subject) -> None:

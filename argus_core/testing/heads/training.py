@@ -70,7 +70,7 @@ def learns(subject: Subject) -> None:
     if not head.trained:
         return
     rate = max(head.recipe.lr, LEAST_LR)
-    optimizer = torch.optim.AdamW(trainable(head).values(), rate, weight_decay=head.recipe.weight_decay)
+    optimizer = torch.optim.AdamW(trainable(head).values(), rate, weight_decay=head.recipe.weight_decay, fused=True)
     while len(values) <= STEPS + 1 and values[-1] > values[0] / 2:
         objective = total(head.loss(run(head, tokens), targets))
         values.append(objective.item())
