@@ -49,7 +49,7 @@ def _head(argus: Argus, name: str) -> list[str]:
     terms = [argus.licenses()[part].name for part in (f"head {name}", f"data of {name}") if part in argus.licenses()]
     return [
         f"{name}  {head.name} ({head.task.name}){shown}{more}",
-        *record_lines(head.record, "; data: ".join(terms)),
+        *record_lines(head.record, "; data: ".join(terms), head.calibration),
         f"    {'canvas':<9} {canvas.label}",
         f"    {'options':<9} {options or 'none'}",
         "",

@@ -160,7 +160,9 @@ def _known(name: str, entry: HeadEntry, licenses: Licenses) -> str:
     """What the record of a head says, as a list; a text of the record cannot become anything but text."""
     data = licenses[f"data of {name}"].name if f"data of {name}" in licenses else "not stated"
     labels = {"scores": "measured", "data": "trained on"}
-    rows = record_rows(entry.record, f"{licenses[f'head {name}'].name}; of the training data: {data}")
+    rows = record_rows(
+        entry.record, f"{licenses[f'head {name}'].name}; of the training data: {data}", entry.calibration
+    )
     return "\n".join([f"**{name}**", "", *(f"* {labels.get(key, key)}: {_cell(text)}" for key, text in rows)])
 
 

@@ -5,22 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from argus_core.tasks import Calibration
+
 SHOWN_METRICS = 5
 """Metrics of a row that are shown, the primary one first; metrics per class are left out."""
 
 
-def record_rows(record: Mapping[str, Any], license: str) -> list[tuple[str, str]]:
-    """What is known of a head, as pairs of a key, such as ``scores``, and a line of text; keys may repeat."""
+def record_rows(
+    record: Mapping[str, Any], license: str, calibration: Calibration | None = None
+) -> list[tuple[str, str]]:
+    """What is known of a head, as pairs of a key, such as ``scores``, and a line of text; keys may repeat.
+
+    ``calibration`` is what is applied to its confidences, which need not be what the record tells of its training.
+    """
     rows = [("scores", line) for line in _scores(record.get("scores"))] or [("scores", "not measured")]
+    rows += [("scores", f"confidences with {calibration}")] if calibration else []
     data = record.get("data")
     rows += [("data", _data(data) if data else "not stated"), ("licence", license)]
     rows += [("limits", line) for line in _texts(record.get("limits"))]
     return rows + [("notes", line) for line in _texts(record.get("notes"))]
 
 
-def record_lines(record: Mapping[str, Any], license: str) -> list[str]:
+def record_lines(record: Mapping[str, Any], license: str, calibration: Calibration | None = None) -> list[str]:
     """The lines of ``argus info`` about a head."""
-    rows = record_rows(record, license)
+    rows = record_rows(record, license, calibration)
     keys = [""] + [key for key, _ in rows]
     return [f"    {'' if key == last else key:<9} {text}" for last, (key, text) in zip(keys, rows, strict=False)]
 
@@ -59,7 +67,7 @@ def _error(calibration: Any) -> str:
     if not isinstance(error, Mapping) or error.get("before") is None:
         return ""
     before = f"; calibration error {error['before']:.3g}"
-    return f"{before}, {error['after']:.3g} calibrated" if calibration.get("applied") else before
+    return f"{before}, as trained {error['after']:.3g} calibrated" if calibration.get("applied") else before
 
 
 def _data(data: Any) -> str:

@@ -22,22 +22,27 @@ STEPS = 200
 """Most steps of a fit; a dozen are usual."""
 LEAST = 1e-6
 """Distance of probabilities from 0 and 1 at which their logits are taken."""
+RAW = 1e-3
+"""Share of the raw score in a calibrated one: where probabilities round to 0 or 1 it keeps their order."""
+RANGE = 1e-3, 1e3
+"""The temperatures that are possible."""
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Divides the logits behind a head's confidences by ``temperature``; those of yes-or-no scores gain ``shift``.
 
-    The order of confidences stays, and so does the best class. ``temperature`` is above 0; 1 and a shift of 0 change
-    nothing.
+    The order of confidences stays, and so does the best class. ``temperature`` is 0.001 to 1,000; 1 and a shift of 0
+    change nothing. Raises ArgusError for other numbers.
     """
 
     temperature: float
     shift: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 < self.temperature < math.inf and math.isfinite(self.shift)):
-            raise ArgusError(f"{self} is no calibration: give a temperature above 0, and a finite shift")
+        numbers = all(isinstance(value, int | float) for value in (self.temperature, self.shift))
+        if not (numbers and RANGE[0] <= self.temperature <= RANGE[1] and math.isfinite(self.shift)):
+            raise ArgusError(f"{self!r} is no calibration: give a temperature of 0.001 to 1000, and a finite shift")
 
     def logits(self, logits: Tensor) -> Tensor:
         """Calibrated logits of classes, of any shape."""
@@ -45,15 +50,18 @@ class Calibration:
 
     def classes(self, scores: Tensor, dim: int = 0) -> Tensor:
         """Calibrated probabilities of classes, which ``scores`` are along ``dim``."""
-        return self.logits(log_shares(scores)).softmax(dim)
+        return _with_raw(self.logits(log_shares(scores)).softmax(dim), scores)
 
     def scores(self, scores: Tensor) -> Tensor:
         """Calibrated scores in 0..1 that each stand for yes or no, of any shape."""
-        return (self.logits(_logit(scores)) + self.shift).sigmoid()
+        return _with_raw((self.logits(_logit(scores)) + self.shift).sigmoid(), scores)
 
     def to_dict(self) -> dict[str, float]:
         """Plain JSON values."""
         return asdict(self)
+
+    def __str__(self) -> str:
+        return f"temperature {self.temperature:.2f}" + (f", shift {self.shift:.2f}" if self.shift else "")
 
 
 @dataclass(frozen=True)
@@ -118,9 +126,10 @@ def join_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
 
 
 def fit_calibration(outcomes: Outcomes) -> Calibration | None:
-    """The calibration of the least loss; None where half of the images do not agree that one helps the other half.
+    """The calibration of the least loss; None unless those of each half of the images help the other halves together.
 
-    One answer's worth of weight pulls it to no change, so that it stays finite where all answers are right.
+    Where all of N answers are right it claims no more than about 1 - 1 / N (Platt 1999), and one answer's worth of
+    weight pulls it to no change.
     """
     images = outcomes.image.unique()
     halves = [outcomes.of_images(images[start::2]) for start in (0, 1)]
@@ -132,6 +141,8 @@ def fit_calibration(outcomes: Outcomes) -> Calibration | None:
 
 def calibration_error(outcomes: Outcomes, calibration: Calibration | None = None) -> float:
     """The expected calibration error (0 to 1) over 15 bins of confidence; nan without an answer."""
+    if not outcomes.logits.isfinite().all():
+        raise ArgusError("confidences are not finite numbers")
     confidence = outcomes.scaled(calibration).softmax(dim=1).gather(1, outcomes.claimed[:, None])[:, 0]
     right = (outcomes.claimed == outcomes.true).double()
     place = (confidence * BINS).long().clamp(max=BINS - 1)
@@ -149,20 +160,25 @@ def _fitted(outcomes: Outcomes) -> Calibration:
         optimizer.zero_grad()
         log_temperature, shift = values * free
         scaled = _scaled(logits, torch.stack([log_temperature.exp(), shift]))
-        loss = F.cross_entropy(scaled, outcomes.true) + values.square().sum() / (2 * len(outcomes))
+        loss = F.cross_entropy(scaled, outcomes.true, label_smoothing=2 / (len(outcomes) + 2))
+        loss = loss + values.square().sum() / (2 * len(outcomes))
         loss.backward()
         return loss
 
     with torch.enable_grad():
         optimizer.step(closure)
     log_temperature, shift = (values.detach() * free).tolist()
-    return Calibration(math.exp(log_temperature), shift)
+    return Calibration(min(max(math.exp(log_temperature), RANGE[0]), RANGE[1]), shift)
 
 
 def _scaled(logits: Tensor, values: Tensor) -> Tensor:
     """Logits (N, K) divided by a temperature, with a shift of the last answer's."""
     temperature, shift = values
     return torch.cat([logits[:, :-1] / temperature, logits[:, -1:] / temperature + shift], dim=1)
+
+
+def _with_raw(calibrated: Tensor, raw: Tensor) -> Tensor:
+    return calibrated + RAW * (raw - calibrated)
 
 
 def _logit(scores: Tensor) -> Tensor:

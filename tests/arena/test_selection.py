@@ -276,6 +276,22 @@ def test_a_head_whose_confidences_cannot_be_looked_at_is_scored_all_the_same(cac
     assert "linear: its confidences could not be looked at: ValueError('no outcome')" in capfd.readouterr().err
 
 
+def test_a_head_beside_one_that_fails_is_calibrated_all_the_same(cache, tmp_path, monkeypatch, capfd):
+    fits = []
+
+    def fixed(outcomes):
+        fits.append(outcomes)
+        if len(fits) == 2:
+            raise ArgusError("no fit")
+        return Calibration(2.0)
+
+    monkeypatch.setattr("argus_arena.scoring.calibrate.fit_calibration", fixed)
+    names = ("fcos", "softmax=classify.linear")
+    rows = run(cache, tmp_path / "run", *names, **{"softmax.lr": 1.0, "softmax.sweep": []})
+    assert all(row["calibration"]["applied"] for row in rows.values())  # one by one, from raw confidences again
+    assert torch.equal(fits[0].logits, fits[2].logits) and len(fits) == 4
+
+
 class Turns(Head):
     """Says one class after the other, a new one every epoch of 8 steps."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argus_core.saving.record import record_lines
+from argus_core.tasks import Calibration
 
 ROW = {
     "protocol": "miou-1",
@@ -45,9 +46,13 @@ def test_a_model_that_ships_states_what_it_likes():
 
 def test_how_far_confidences_are_from_hit_rates_is_told():
     ece = {"before": 0.1234, "after": 0.0456}
-    for applied, said in ((None, "0.123"), ({"temperature": 2.0}, "0.123, 0.0456 calibrated")):
+    for applied, said in ((None, "0.123"), ({"temperature": 2.0}, "0.123, as trained 0.0456 calibrated")):
         row = ROW | {"calibration": {"applied": applied, "ece": ece}}
         assert record_lines({"scores": [row]}, "x")[0].endswith(f"(miou-1); calibration error {said}")
+    assert (
+        record_lines({}, "x", Calibration(1.5, -0.25))[1]
+        == "              confidences with temperature 1.50, shift -0.25"
+    )
 
 
 def test_what_nobody_measured_is_said():

@@ -72,7 +72,7 @@ def test_what_does_not_help_other_images_is_left():
 def test_a_head_that_is_always_right_gets_finite_numbers():
     right = yes_or_no(torch.full((40,), 0.6), torch.ones(40), 0)
     found = fit_calibration(join_outcomes([right, yes_or_no(torch.full((40,), 0.6), torch.ones(40), 1)]))
-    assert found is not None and found.scores(torch.tensor(0.6)) > 0.8 and abs(found.shift) < 10
+    assert found is not None and 0.8 < found.scores(torch.tensor(0.6)) < 1 - 1 / 160
 
 
 def test_the_error_is_that_of_counting_bins():
@@ -108,6 +108,24 @@ def test_order_and_labels_stay():
     assert after.sum() == pytest.approx(1) and after.argsort().tolist() == [2, 0, 1]
 
 
+def test_scores_that_round_to_one_keep_their_order():
+    scores = torch.tensor([0.999, 0.998, 0.995, 0.99, 0.985])
+    for steep in (Calibration(0.25, -0.6), Calibration(0.05, 3.0)):
+        assert (steep.scores(scores).diff() < 0).all() and steep.scores(scores).max() <= 1
+    shares = torch.tensor([0.6, 0.3, 0.06, 0.04])
+    assert (Calibration(0.01).classes(shares).diff() < 0).all()
+
+
+def test_scores_that_are_no_probabilities_stay():
+    cosines = Classes(torch.tensor([0.31, 0.3, -0.05, -0.2]))
+    assert Classify.small().calibrated(cosines, STRONG) is cosines
+
+
+def test_confidences_that_are_no_numbers_are_refused():
+    with pytest.raises(ArgusError, match="confidences are not finite"):
+        calibration_error(yes_or_no(torch.tensor([math.nan]), torch.ones(1), 0))
+
+
 def test_no_change_is_no_change():
     none, scores = Calibration(1.0), torch.rand(50, generator=generator())
     assert torch.allclose(none.scores(scores), scores, atol=1e-6)
@@ -117,9 +135,9 @@ def test_no_change_is_no_change():
     assert Depth.small().calibrated(depth, STRONG) is depth  # depth states a deviation, and no probability
 
 
-@pytest.mark.parametrize("values", [(0.0,), (-1.0,), (math.nan,), (1.0, math.inf)])
+@pytest.mark.parametrize("values", [(0.0,), (-1.0,), (math.nan,), (1e-300,), ("a",), (None,), (1.0, math.inf)])
 def test_what_is_no_calibration_is_refused(values):
-    with pytest.raises(ArgusError, match="give a temperature above 0"):
+    with pytest.raises(ArgusError, match=r"give a temperature of 0\.001 to 1000"):
         Calibration(*values)
 
 
@@ -181,6 +199,16 @@ def test_nothing_found_and_nothing_annotated():
     assert [each.tolist() for each in find_hits(one, nothing)] == [[False], [True]]
     outcomes = Detect.small().outcomes(one, nothing, 3)
     assert outcomes.image.tolist() == [3] and outcomes.claimed.tolist() == [1] and outcomes.true.tolist() == [0]
+
+
+def test_a_box_without_area_is_no_part_of_a_crowd_elsewhere():
+    target = BoxTarget(torch.tensor([[50.0, 50, 60, 60]]), torch.tensor([0]), torch.tensor([True]))
+    points = Detections(
+        torch.tensor([[5.0, 5, 5, 5], [55, 55, 55, 55]]), torch.tensor([0.5, 0.4]), torch.tensor([0, 0])
+    )
+    assert find_hits(points, target)[1].tolist() == [True, True]
+    inside = Detections(torch.tensor([[51.0, 51, 55, 55]]), torch.tensor([0.5]), torch.tensor([0]))
+    assert find_hits(inside, target)[1].tolist() == [False]
 
 
 @pytest.mark.parametrize(("stride", "cells"), [(4, (5, 7)), (1, (19, 27)), (16, (2, 2))])

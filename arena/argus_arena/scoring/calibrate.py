@@ -51,10 +51,10 @@ class Calibrated:
             return f"{start}; not calibrated, as no images were set apart for it"
         images = f"{self.fitted['images']} images of {self.fitted['split']}"
         if self.applied is None:
-            return f"{start}; not calibrated, as it did not help on {images}"
-        shift = f", shift {self.applied.shift:.2f}" if self.applied.shift else ""
+            reason = f"did not help on {images}" if self.fitted["images"] else "had no answer on the images set apart"
+            return f"{start}; not calibrated, as it {reason}"
         after = "" if unknown else f"{self.after:.3f} "
-        return f"{start}, {after}with temperature {self.applied.temperature:.2f}{shift}, from {images}"
+        return f"{start}, {after}with {self.applied}, from {images}"
 
 
 def calibrate(
@@ -69,17 +69,19 @@ def calibrate(
 
     Without ``selection`` none is calibrated.
     """
+    for head in heads.values():
+        head.calibration = None
     known = _outcomes({name: heads[name] for name in fitted}, selection, process, batch) if selection else {}
     measured = _outcomes(heads, scoring, process, batch)
     results: dict[str, Calibrated] = {}
-    for name in heads:
-        if name not in known and name not in measured:
-            continue
-        applied = heads[name].calibration = fit_calibration(known[name]) if name in known else None
-        about = _about(selection, known[name]) if selection and name in known else None
+    for name in [name for name in heads if name in known or name in measured]:
+        applied = fit_calibration(known[name]) if name in known else None
+        about = _about(selection, known.get(name)) if selection and name in fitted else None
         seen = measured.get(name)
-        before, after = (seen and calibration_error(seen, each) for each in (None, applied))
+        before, after = (calibration_error(seen, each) if seen else None for each in (None, applied))
         results[name] = Calibrated(applied, about, before, after, _about(scoring, seen))
+    for name, result in results.items():
+        heads[name].calibration = result.applied
     return results
 
 

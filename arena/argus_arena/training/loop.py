@@ -105,7 +105,8 @@ class Loop:
             for learner in due if len(due) > 1 else ():
                 self._calibrate([learner], chosen)
             if len(due) == 1:
-                self.reporter.say(f"{due[0].name}: its confidences could not be looked at: {error!r}")
+                reason = str(error) if isinstance(error, ArgusError) else repr(error)
+                self.reporter.say(f"{due[0].name}: its confidences could not be looked at: {reason}")
             return
         for learner in due:
             if learner.name in found:

@@ -57,15 +57,14 @@ class Classify(Task):
         return Classes(torch.stack([prediction.scores for prediction in predictions]).mean(dim=0).cpu())
 
     def calibrated(self, prediction: Classes, calibration: Calibration) -> Classes:
-        """Calibrated probabilities of the classes."""
-        return Classes(calibration.classes(prediction.scores))
+        """Calibrated probabilities of the classes; other scores, such as cosines, stay as they are."""
+        return Classes(calibration.classes(prediction.scores)) if _are_shares(prediction.scores) else prediction
 
     def outcomes(self, prediction: Classes, target: ClassTarget, image: int) -> Outcomes | None:
         """The probabilities of the classes; None for other scores, such as cosines."""
-        scores = prediction.scores
-        if scores.min() < 0 or abs(float(scores.sum()) - 1) > ROUNDING:
+        if not _are_shares(prediction.scores):
             return None
-        return best_of_classes(log_shares(scores)[None], target.label[None], image)
+        return best_of_classes(log_shares(prediction.scores)[None], target.label[None], image)
 
     def result(self, prediction: Classes, image: npt.NDArray[np.uint8], *, top_k: int = 5) -> ClassResult:
         """The ``top_k`` best classes by name, at least one, with scores and margin."""
@@ -132,3 +131,7 @@ class Classify(Task):
     def small(cls) -> Classify:
         """Three classes."""
         return cls(classes=("disc", "ring", "star"))
+
+
+def _are_shares(scores: Tensor) -> bool:
+    return bool(scores.min() >= 0) and abs(float(scores.sum()) - 1) <= ROUNDING

@@ -28,7 +28,8 @@ def find_hits(found: Detections, target: BoxTarget) -> tuple[Tensor, Tensor]:
         if best >= IOU:
             right[place] = True
             overlap[:, goal] = 0.0  # found
-    inside = alike & ignored & (2 * _shared(boxes, goals) >= box_area(boxes)[:, None])
+    shared = _shared(boxes, goals)
+    inside = alike & ignored & (shared > 0) & (2 * shared >= box_area(boxes)[:, None])
     return right, right | ~inside.any(dim=1)
 
 
