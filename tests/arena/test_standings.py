@@ -99,6 +99,18 @@ def test_sorting_by_costs_takes_the_smallest_first():
         rankings(rows, "AP5")
 
 
+def test_what_is_sorted_by_is_shown():
+    ece = {"before": 0.3, "after": 0.02}
+    rows = [row("a", calibration={"ece": {**ece, "after": 0.125}}), row("b", calibration={"ece": ece}), row("c")]
+    assert names(rankings(rows, "calibration_error")) == [["b", "a", "c"]]
+    for sort, cells in (("calibration_error", ["0.02", "0.125", "-"]), ("AP/cat", ["0.500", "0.500", "0.500"])):
+        (held,) = rankings(rows, sort).values()
+        columns, lines = _cells(held, judge(held, sort), sort)
+        assert [line[columns.index(sort)] for line in lines] == cells
+    columns, _ = _cells(held, judge(held), None)
+    assert not {"calibration_error", "AP/cat"} & set(columns)
+
+
 def test_csv_and_markdown_hold_every_entry():
     found = rankings([row(seed=0, ap=0.2), row(seed=1, ap=0.4), row("a|b", ap=0.1), row("z", data="d2")])
     lines = list(csv.DictReader(io.StringIO(as_csv(found))))
@@ -141,7 +153,7 @@ def test_heads_below_the_floor_are_named():
 
 def test_the_deciding_score_comes_first_then_epochs_and_costs():
     (held,) = rankings([row(epochs=34.0, metrics={"AR": 0.1, "AP": 0.5})]).values()
-    columns, cells = _cells(held, judge(held))
+    columns, cells = _cells(held, judge(held), None)
     assert columns == ["head", "AP", "AR", "epochs", "train s", "GMACs", "ms", "parameters"]
     assert cells == [["fcos", "0.500", "0.100", "34", "3", "2", "1.5", "10"]]
 

@@ -94,7 +94,7 @@ def as_markdown(ranked: Rankings, sort: str | None = None) -> str:
     parts = []
     for entries in ranked.values():
         verdict = judge(entries, sort)
-        columns, cells = _cells(entries, verdict)
+        columns, cells = _cells(entries, verdict, sort)
         rule = ["---" if n == 0 else "---:" for n in range(len(columns))]
         lines = ["| " + " | ".join(line) + " |" for line in (columns, rule, *cells)]
         notes = [f"* {note}" for note in (*(verdict.notes if verdict.known else ()), *notes_of(entries))]
@@ -129,7 +129,7 @@ def _print(ranked: Rankings, sort: str | None = None) -> None:
     width = console.width if console.is_terminal else None
     for entries in ranked.values():
         verdict = judge(entries, sort)
-        columns, cells = _cells(entries, verdict)
+        columns, cells = _cells(entries, verdict, sort)
         count = _fitting(columns, cells, width)
         print_table(wide_console(), columns[:count], [line[:count] for line in cells], _title(entries))
         if columns[count:]:
@@ -160,22 +160,35 @@ def _title(entries: Sequence[Standing]) -> str:
     return f"{key.protocol}, {first['data']['spec']} ({key.sha256[:8]}), {counted(key.images, 'image')}"
 
 
-def _cells(entries: Sequence[Standing], verdict: Verdict) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells: names, ranks and seeds where there are any, the first scores, and costs that are known."""
-    scores = [key for key in entries[0].rows[0]["metrics"] if "/" not in key]
+def _cells(entries: Sequence[Standing], verdict: Verdict, sort: str | None) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells: names, ranks and seeds where there are any, the first scores, ``sort``, and known costs."""
     placed = dict(zip(map(id, entries), verdict.placed, strict=True))
     columns: dict[str, Callable[[Standing], str]] = {"head": lambda entry: entry.name}
     if verdict.known and len(entries) > 1:
         columns["rank"] = lambda entry: str(found.rank) if (found := placed[id(entry)]) else "-"
     if any(len(entry.rows) > 1 for entry in entries):
         columns["seeds"] = lambda entry: str(len(entry.rows))
-    for key in sorted(scores, key=lambda key: key != entries[0].primary)[:COLUMNS]:
-        columns[key] = partial(_score, key=key)
+    for key in _shown(entries[0], sort):
+        columns[key] = partial(_cost, key=key, unit=1.0) if key in COSTS else partial(_score, key=key)
         if key == verdict.score and verdict.known:
             columns["[low, high]"] = lambda entry: _interval(placed[id(entry)])
     for key, (heading, unit) in UNITS.items():
         if any(entry.mean(key) is not None for entry in entries):
             columns[heading] = partial(_cost, key=key, unit=unit)
+    columns |= _conditions(entries)
+    return list(columns), [[cell(entry) for cell in columns.values()] for entry in entries]
+
+
+def _shown(entry: Standing, sort: str | None) -> list[str]:
+    """The first scores, the primary one before the others, and what is sorted by if it has no column yet."""
+    scores = [key for key in entry.rows[0]["metrics"] if "/" not in key]
+    first = sorted(scores, key=lambda key: key != entry.primary)[:COLUMNS]
+    return first if sort in (None, "name", "parameters", *UNITS, *first) else [*first, str(sort)]
+
+
+def _conditions(entries: Sequence[Standing]) -> dict[str, Callable[[Standing], str]]:
+    """Columns of what entries were trained on where it differs or is known, and of their size."""
+    columns: dict[str, Callable[[Standing], str]] = {}
     if any(entry.hardware for entry in entries):
         columns["trained on"] = lambda entry: entry.hardware or "-"
     if len({entry.chosen_on for entry in entries}) > 1:
@@ -183,7 +196,7 @@ def _cells(entries: Sequence[Standing], verdict: Verdict) -> tuple[list[str], li
     if len({entry.dtype for entry in entries}) > 1:
         columns["tokens"] = lambda entry: entry.dtype
     columns["parameters"] = lambda entry: f"{entry.rows[0]['parameters']:,}"
-    return list(columns), [[cell(entry) for cell in columns.values()] for entry in entries]
+    return columns
 
 
 def _interval(placed: Placed | None) -> str:
