@@ -128,8 +128,8 @@ def join_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
 def fit_calibration(outcomes: Outcomes) -> Calibration | None:
     """The calibration of the least loss; None unless those of each half of the images help the other halves together.
 
-    Where all of N answers are right it claims no more than about 1 - 1 / N (Platt 1999), and one answer's worth of
-    weight pulls it to no change.
+    One answer's worth of weight pulls it to no change, so that it stays finite where all answers are right; of scores
+    for yes or no, where all of N are right, it claims no more than about 1 - 1 / N (Platt 1999).
     """
     images = outcomes.image.unique()
     halves = [outcomes.of_images(images[start::2]) for start in (0, 1)]
@@ -154,13 +154,14 @@ def _fitted(outcomes: Outcomes) -> Calibration:
     """The logarithm of the temperature, and the shift, by a quasi-Newton method from no change."""
     values = torch.zeros(2, dtype=torch.float64, requires_grad=True)
     logits, free = outcomes.logits.double(), torch.tensor([1.0, float(outcomes.shifted)], dtype=torch.float64)
+    doubt = 2 / (len(outcomes) + 2) if outcomes.shifted else 0.0  # of classes it would also go to absurd ones
     optimizer = torch.optim.LBFGS([values], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
         log_temperature, shift = values * free
         scaled = _scaled(logits, torch.stack([log_temperature.exp(), shift]))
-        loss = F.cross_entropy(scaled, outcomes.true, label_smoothing=2 / (len(outcomes) + 2))
+        loss = F.cross_entropy(scaled, outcomes.true, label_smoothing=doubt)
         loss = loss + values.square().sum() / (2 * len(outcomes))
         loss.backward()
         return loss
