@@ -21,7 +21,7 @@ import torch
 from argus_arena.requests import CacheRequest, make_request
 from argus_arena.tools.cache import build_cache
 from argus_arena.training.train import train_run
-from argus_core.tasks import Outcomes, calibration_error, fit_calibration
+from argus_core.tasks import Calibration, Outcomes, calibration_error, fit_calibration
 from coco_groups import write_boxes
 from minute_heads import NYU
 
@@ -41,48 +41,36 @@ class Case:
 
 
 STREETS = "images:{}/camvid,masks=masks,classes=classes.json"
+MASKS = {"steps": 300, "batch": 8}
 DETECTOR = {"steps": 300, "batch": 8, "evaluations": 10, "width": 48}
 CASES = {
     "imagenette160": Case("classify.linear", "folder:{}/imagenette160", "160", (-1,), {"epochs": 5}, cls=True),
-    "camvid": Case(
-        "segment.linear",
-        "images:{}/camvid,masks=masks,classes=classes.json",
-        "192x256",
-        (2, 3, 4),
-        {"steps": 300, "batch": 8},
-    ),
-    "nyuv2": Case("segment.linear", NYU, "192x256", (2, 3, 4), {"steps": 300, "batch": 8}),
+    "camvid": Case("segment.linear", STREETS, "192x256", (2, 3, 4), MASKS),
+    "nyuv2": Case("segment.linear", NYU, "192x256", (2, 3, 4), MASKS),
     "bccd": Case("detect.slim_fcos", "coco:{}/bccd", "192x256", (2, 3, 4), DETECTOR),
     "COCO's 12 groups": Case("detect.slim_fcos", "", "192x256", (2, 3, 4), {**DETECTOR, "steps": 600}),
 }
 
 
-def train(name: str, case: Case, data: Path, out: Path, seed: int) -> dict[str, Any]:
-    """The row of a training with lite0's tokens."""
-    spec = case.data.format(data) or write_boxes(data, out / "groups")
-    cache = CacheRequest(
-        data=spec, out=out / name / "cache", backbone="lite0", canvas=case.canvas, layers=case.layers, cls=case.cls
-    )
-    build_cache(cache)
-    given = {"heads": (case.head,), "data": spec, "cache": str(cache.out), "seed": seed, "settings": case.settings}
-    return next(iter(train_run(make_request(given), out / name / f"seed-{seed}").values()))
+def train(name: str, case: Case, data: Path, out: Path) -> list[dict[str, Any]]:
+    """The rows of the seeds, with lite0's tokens."""
+    spec, cache = case.data.format(data) or write_boxes(data, out / "groups"), out / name / "cache"
+    stored = {"canvas": case.canvas, "layers": case.layers, "cls": case.cls}
+    build_cache(CacheRequest(data=spec, out=cache, backbone="lite0", **stored))
+    given = {"heads": (case.head,), "data": spec, "cache": str(cache), "settings": case.settings}
+    runs = [train_run(make_request({**given, "seed": seed}), out / name / f"seed-{seed}") for seed in SEEDS]
+    return [row for rows in runs for row in rows.values()]
 
 
 def line(name: str, case: Case, rows: list[dict[str, Any]]) -> str:
     """A row of the table: numbers of the three seeds."""
     found = [row["calibration"] for row in rows]
     fitted = f"{found[0]['fitted']['images']} images, {found[0]['fitted']['answers']} answers"
-    applied = [
-        f"{each['applied']['temperature']:.2f}" + (f", {shift:+.2f}" if (shift := each["applied"]["shift"]) else "")
-        if each["applied"]
-        else "none"
-        for each in found
-    ]
+    applied = "; ".join(str(Calibration(**each["applied"])) if each["applied"] else "none" for each in found)
     before, after = ([each["ece"][key] for each in found] for key in ("before", "after"))
     scores = statistics.mean(row["metrics"][row["primary"]] for row in rows)
     errors = " | ".join(" ".join(f"{value:.3f}" for value in values) for values in (before, after))
-    score = f"{rows[0]['primary']} {scores:.3f}"
-    return f"| {name} | `{case.head}` | {score} | {fitted} | {'; '.join(applied)} | {errors} |"
+    return f"| {name} | `{case.head}` | {rows[0]['primary']} {scores:.3f} | {fitted} | {applied} | {errors} |"
 
 
 def chance() -> None:
@@ -112,10 +100,9 @@ def main() -> None:
     if sys.argv[1] == "--chance":
         return chance()
     data, out = Path(sys.argv[1]), Path(sys.argv[2])
-    columns = "data", "head", "score", "fitted on", "temperature (, shift)", "ECE before", "ECE after"
+    columns = "data", "head", "score", "fitted on", "applied", "ECE before", "ECE after"
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    for name, case in CASES.items():
-        lines.append(line(name, case, [train(name, case, data, out, seed) for seed in SEEDS]))
+    lines += [line(name, case, train(name, case, data, out)) for name, case in CASES.items()]
     print("\n".join(lines))
 
 

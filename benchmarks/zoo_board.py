@@ -47,18 +47,11 @@ TINY = Tokens(
 CASES = {f"{data}-{name}": (data, tokens) for data in TARGET for name, tokens in (("lite0", LITE), ("vit", TINY))}
 
 
-def spec_of(name: str, options: argparse.Namespace) -> str:
-    """The data spec; the groups of COCO's classes are written where they are missing."""
-    if name == "bccd":
-        return f"coco:{options.data}/bccd"
-    folder = options.out / "coco12"
-    return f"coco:{folder}" if (folder / "val.json").is_file() else write_boxes(options.data, folder)
-
-
 def train(case: str, options: argparse.Namespace) -> None:
     """Train, or go on training, every detector on one data set and backbone."""
     name, tokens = CASES[case]
-    spec, cache = spec_of(name, options), options.out / "caches" / case
+    spec = f"coco:{options.data}/bccd" if name == "bccd" else write_boxes(options.data, options.out / "coco12")
+    cache = options.out / "caches" / case
     weights = next((options.data / "weights_vit_tiny").glob("*.safetensors")) if tokens is TINY else None
     stored = {"backbone": tokens.backbone, "weights": weights, "backbone_options": dict(tokens.options)}
     views = ("id", "hflip")

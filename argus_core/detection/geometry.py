@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from argus_core.tasks.detect.values import shared_areas
+
 TINY = 1e-7
 """Added to areas before dividing by them, in square pixels."""
 
@@ -90,8 +92,7 @@ def centres(boxes: Tensor) -> Tensor:
 
 def paired_iou(a: Tensor, b: Tensor) -> Tensor:
     """(...) overlap in 0..1 of boxes (..., 4) with those at the same place; 0 between boxes without area."""
-    sides = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
-    common = sides.clamp(min=0).prod(dim=-1)
+    common = shared_areas(a, b)
     areas = (a[..., 2:] - a[..., :2]).prod(dim=-1) + (b[..., 2:] - b[..., :2]).prod(dim=-1)
     return common / (areas - common).clamp(min=1e-9)
 

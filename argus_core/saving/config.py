@@ -69,7 +69,7 @@ class HeadEntry(Entry):
 
     ``decoding`` holds decoding options that were changed after the head was built. ``weights_sha256`` is of the
     tensors as stored. ``record`` tells how the head was trained and scored, as far as that is known. ``info`` is what
-    the head was built for, where that is not the backbone's. ``calibration`` is missing from files of earlier versions.
+    the head was built for, where that is not the backbone's. ``calibration`` is applied to its confidences.
     """
 
     head: str

@@ -11,6 +11,7 @@ import torch
 from argus_arena.distributed import Distributed
 from argus_arena.scoring.evaluate import by_samples
 from argus_arena.scoring.rules import Scoring
+from argus_core.cache.estimate import spread
 from argus_core.data.split import read_truth
 from argus_core.head import Head
 from argus_core.model.composition import run_head
@@ -99,7 +100,8 @@ def _outcomes(heads: Mapping[str, Head], scoring: Scoring, process: Distributed,
         head.eval()
     for samples, names in by_samples(heads, scoring).items():
         numbers = {images[0]: number for number, images in samples if len(images) == 1}
-        images = list(numbers)[:: -(-len(numbers) // MOST)] if numbers else []
+        every = list(numbers)
+        images = [every[place] for place in spread(len(every), MOST)]
         for indices, (tokens, places) in scoring.batches(images[process.rank :: process.size], batch, passes=1):
             own = tokens.to(process.device)
             for name in names:

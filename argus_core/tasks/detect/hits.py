@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_area, box_iou
 
-from argus_core.tasks.detect.values import BoxTarget, Detections
+from argus_core.tasks.detect.values import BoxTarget, Detections, shared_areas
 
 IOU = 0.5
 """Overlap from which a detection has found an object, as in Pascal VOC and in COCO's AP50."""
@@ -28,12 +28,6 @@ def find_hits(found: Detections, target: BoxTarget) -> tuple[Tensor, Tensor]:
         if best >= IOU:
             right[place] = True
             overlap[:, goal] = 0.0  # found
-    shared = _shared(boxes, goals)
+    shared = shared_areas(boxes[:, None], goals)
     inside = alike & ignored & (shared > 0) & (2 * shared >= box_area(boxes)[:, None])
     return right, right | ~inside.any(dim=1)
-
-
-def _shared(boxes: Tensor, others: Tensor) -> Tensor:
-    """(N, G) areas of intersections."""
-    sides = torch.minimum(boxes[:, None, 2:], others[:, 2:]) - torch.maximum(boxes[:, None, :2], others[:, :2])
-    return sides.clamp(min=0).prod(dim=2)

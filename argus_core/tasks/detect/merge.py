@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms
 
 from argus_core.canvas import Placement
-from argus_core.tasks.detect.values import LIMIT, Detections
+from argus_core.tasks.detect.values import LIMIT, Detections, shared_areas
 
 IOU = 0.5
 """Boxes of one class that overlap a better one by more are the same object."""
@@ -77,8 +77,7 @@ def _distinct(boxes: Tensor, labels: Tensor, owner: Tensor, cut: Tensor) -> Tens
         if not left[best] or len(kept) == LIMIT:
             continue
         kept.append(best)
-        corners = torch.maximum(boxes[best, :2], boxes[:, :2]), torch.minimum(boxes[best, 2:], boxes[:, 2:])
-        common = (corners[1] - corners[0]).clamp(min=0).prod(dim=1)
+        common = shared_areas(boxes[best], boxes)
         part = (cut | cut[best]) & (owner != owner[best]) & (labels == labels[best])
         left &= ~(part & (common > COVERED * torch.minimum(area, area[best])))
     return torch.tensor(kept, dtype=torch.long)

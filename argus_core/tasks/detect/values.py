@@ -62,3 +62,9 @@ class Detections:
     boxes: Tensor
     scores: Tensor
     labels: Tensor
+
+
+def shared_areas(a: Tensor, b: Tensor) -> Tensor:
+    """(...) areas, in square pixels, that boxes (..., 4) have in common with others, whose shape broadcasts."""
+    sides = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
+    return sides.clamp(min=0).prod(dim=-1)

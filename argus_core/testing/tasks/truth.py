@@ -8,7 +8,7 @@ import numpy as np
 
 from argus_core.canvas import Canvas, Placement
 from argus_core.errors import ArgusError
-from argus_core.tasks import Calibration, Result, Task
+from argus_core.tasks import Calibration, Result
 from argus_core.testing.kit.isolation import assert_refused, reported
 from argus_core.testing.kit.values import same, through_json
 from argus_core.testing.tasks.subject import PLACES, SAMPLES, SIZE, UNSCALED, TaskSubject, scored, with_examples
@@ -145,8 +145,6 @@ def confidences(subject: TaskSubject) -> None:
                 task.inside(calibrated, place.extent)
             except AssertionError as error:
                 raise AssertionError(f"a calibrated prediction, {where}, is refused by check: {error}") from error
-            if type(task).outcomes is Task.outcomes:
-                continue
             outcomes = task.outcomes(prediction, task.target(truth, place), 7)
             if outcomes is not None:
                 wrong = int((outcomes.claimed != outcomes.true).sum())
