@@ -23,7 +23,9 @@ from argus_arena.leaderboard.standings import Standing, rankings, read_rows
 from argus_arena.leaderboard.verdict import Verdict, judge
 from argus_arena.requests import CacheRequest, Comparison, make_request
 from argus_arena.tools.cache import build_cache
+from argus_core import HEADS
 from argus_core.common.allocator import keep_memory
+from argus_core.saving.build import head_class
 from coco_groups import write_boxes
 
 CANVAS = "192x256"
@@ -59,14 +61,25 @@ def train(case: str, options: argparse.Namespace) -> None:
     settings: dict[str, Any] = {"steps": options.steps, "width": options.width, "batch": 8, "stages": []}
     if {"all", "detect.analytic_person"} & set(options.heads):
         settings["analytic_person.target"] = TARGET[name]
+    settings |= rates(options)
     given = {"heads": tuple(options.heads), "data": spec, "cache": str(cache)}
     request = make_request({**given, "settings": settings})
     compare_heads(request, Comparison(out=place(case, options), seeds=options.seeds, task="detect"))
 
 
+def rates(options: argparse.Namespace) -> dict[str, float]:
+    """Settings of each head's peak rate, ``--rate`` times that of its card; none without, which the arena suits."""
+    if not options.rate:
+        return {}
+    found = [entry.name for entry in HEADS.entries() if entry.name.startswith("detect.")]
+    trained = found if "all" in options.heads else options.heads
+    return {f"{name.partition('.')[2]}.lr": options.rate * head_class(name).recipe.lr for name in trained}
+
+
 def place(case: str, options: argparse.Namespace) -> Path:
     """The folder of the trainings of a case, of one length and width."""
-    return Path(options.out, f"steps{options.steps}-width{options.width}", case)
+    rate = f"-rate{options.rate:g}" if options.rate else ""
+    return Path(options.out, f"steps{options.steps}-width{options.width}{rate}", case)
 
 
 def boards(folder: Path) -> Iterator[tuple[str, list[Standing], Verdict]]:
@@ -120,6 +133,7 @@ def main() -> None:
     parser.add_argument("--heads", nargs="*", default=["all"])
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--width", type=int, default=48)
+    parser.add_argument("--rate", type=float, default=0.0, help="times the rate of each card; 0: as the arena suits it")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--agreement", action="store_true")

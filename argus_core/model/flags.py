@@ -39,7 +39,7 @@ def find_flags(results: Mapping[str, Result], support: float = SUPPORT) -> list[
     """Detections whose box holds less than ``support`` of a mask of their class, for each pair of such heads.
 
     Classes are the same if their names are, but for case and underscores; a detection of a class that has no masks is
-    never flagged. ``docs/outputs.md`` has what a flag is worth.
+    never flagged. Masks may be smaller or larger than the image. ``docs/outputs.md`` has what a flag is worth.
     """
     return [
         flag
@@ -58,10 +58,11 @@ def flag_summary(flags: Sequence[Flag]) -> str:
 def _flags(head: str, boxes: DetectionResult, masks: str, mask: SegmentResult, support: float) -> Iterator[Flag]:
     places = {_plain(name): place for place, name in enumerate(mask.classes)}
     own = [places.get(_plain(name)) for name in boxes.classes]
-    for number, (box, label) in enumerate(
+    down, across = (mine / whole for mine, whole in zip(mask.labels.shape, boxes.image.shape, strict=False))
+    for number, ((x1, y1, x2, y2), label) in enumerate(
         zip(boxes.detections.boxes.tolist(), boxes.detections.labels.tolist(), strict=True)
     ):
-        wanted, inside = own[label], pixels_in(mask.labels, box)
+        wanted, inside = own[label], pixels_in(mask.labels, (x1 * across, y1 * down, x2 * across, y2 * down))
         claimed = inside[inside != mask.ignore]
         if wanted is None or not claimed.size:
             continue

@@ -21,6 +21,7 @@ from argus_core.draw.palette import Pixels
 from argus_core.errors import ArgusError
 from argus_core.head import Head
 from argus_core.model.composition import Pass, run_passes
+from argus_core.model.flags import find_flags
 from argus_core.model.shrunk import Shrunk
 from argus_core.serve.layers import Layer, layer_of
 from argus_core.tasks import Result, Task
@@ -121,7 +122,7 @@ def look(argus: Argus, image: Pixels, taught: Needs | None = None) -> Look:
         encoded.append(EncodedPass(group, argus.tokens([image], group.canvas, needs).to("cpu")))
     predictions = _predict(argus, encoded, size)
     described, by = _described(predictions, encoded[0].placed, layer)
-    layers = {name: layer_of(result) for name, result in _results(argus, predictions, size).items()}
+    layers = _layers(_results(argus, predictions, size))
     shrunk = Shrunk("a server that is started with --tiles auto sees them")
     shrunk.add(size, argus.shrinking())
     return Look(size, encoded, described, by, layers, shrunk.notes(), 1e3 * (time.perf_counter() - start))
@@ -133,6 +134,14 @@ def results_of(argus: Argus, seen: Look) -> bytes:
     results = _results(argus, _predict(argus, seen.encoded, seen.size, whole=True), seen.size)
     text = json.dumps({name: result.to_dict() for name, result in results.items()}, allow_nan=False)
     return gzip.compress(text.encode(), 1)
+
+
+def _layers(results: Mapping[str, Result]) -> dict[str, Layer]:
+    """The layers of all results; boxes that masks contradict have ``doubted``: by which head, and what that sees."""
+    layers = {name: layer_of(result) for name, result in results.items()}
+    for flag in find_flags(results):
+        layers[flag.head].values["boxes"][flag.detection]["doubted"] = {"by": flag.masks, "seen": flag.seen}
+    return layers
 
 
 def _rank(argus: Argus, group: Pass) -> tuple[bool, bool, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from argus_core.draw.panel import resized_map
 from argus_core.formats import ResultFiles
 from argus_core.formats.writer import Record
 from argus_core.model import Perception
@@ -64,6 +66,14 @@ def test_nothing_is_flagged_without_masks_or_without_boxes() -> None:
     assert not find_flags({"masks": CAT})
     assert not find_flags({"pets": objects(), "masks": masks()})
     assert len(find_flags({"pets": boxes, "masks": masks(), "other": masks()})) == 2  # each head of masks may doubt
+
+
+@pytest.mark.parametrize("scale", [(2, 2), (0.5, 0.25)])
+def test_masks_of_another_size_than_the_image_flag_the_same(scale: tuple[float, float]) -> None:
+    boxes = objects(((12, 8, 32, 32), "cat"), ((12, 8, 32, 32), "traffic light"), ((40, 0, 60, 20), "cat"))
+    labels = resized_map(CAT.labels, (int(HEIGHT * scale[0]), int(WIDTH * scale[1])))
+    other = replace(CAT, labels=labels, confidence=np.ones(labels.shape, dtype=np.float32))
+    assert find_flags({"pets": boxes, "masks": other}) == find_flags({"pets": boxes, "masks": CAT})
 
 
 def test_where_masks_claim_nothing_there_is_no_flag() -> None:

@@ -71,6 +71,17 @@ def test_the_threshold_of_boxes_works_without_a_request(page):
     assert page.text(".layer[data-kind=boxes] output") == "1.00" and page.requests() == []
 
 
+def test_boxes_that_masks_doubt_are_dashed_and_named(page):
+    page.take(0)
+    slider, layer = ".layer[data-kind=boxes] .field input", ".layer[data-kind=boxes]"
+    page.set(slider, LEAST_SCORE)
+    said = page.text(layer)
+    number = int(said.split("Dashed: ")[1].split()[0])
+    assert number > 0 and "without a mask of the same class" in said
+    page.set(slider, 1)
+    assert "Dashed" not in page.text(layer)
+
+
 def test_tokens_can_be_seen_smooth_and_of_other_layers(page):
     page.take(0)
     page.switch("components").click()

@@ -19,6 +19,7 @@ from argus_core.canvas.large import Tiling
 from argus_core.draw import draw_pca
 from argus_core.draw.panel import resized_map
 from argus_core.errors import ArgusError
+from argus_core.model.flags import find_flags
 from argus_core.serve import look as look_module
 from argus_core.serve import page as page_module
 from argus_core.serve.app import make_app
@@ -119,6 +120,10 @@ def test_boxes_classes_and_results_are_those_of_perceive(client, sent, photos):
     scores = [box["score"] for box in heads["things"]["boxes"]]
     assert scores == pytest.approx(found.detections.scores.tolist(), abs=1e-5) and len(scores) > 5
     assert all(box["color"].startswith("#") for box in heads["things"]["boxes"])
+    results = small_argus().answer([photos[1]], ["rooms", "things"], {"detect": {"score_thresh": LEAST_SCORE}})[0]
+    doubted = {flag.detection: {"by": "rooms", "seen": flag.seen} for flag in find_flags(results)}
+    assert {n: box["doubted"] for n, box in enumerate(heads["things"]["boxes"]) if "doubted" in box} == doubted
+    assert 0 < len(doubted) < len(scores)
     results = client.get(f"/page/images/{sent[1]['id']}/results").json()
     perceived = small_argus().perceive(photos[1]).to_dict()
     assert results["rooms"] == json.loads(json.dumps(perceived["rooms"]))

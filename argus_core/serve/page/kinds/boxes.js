@@ -4,6 +4,7 @@ import { el } from "../dom.js";
 import { legend, merged } from "../legend.js";
 
 const OVERLAP = 0.5;
+const DASHES = [7, 5]; // of boxes that masks of another head contradict
 
 export default {
   title: "Boxes",
@@ -19,8 +20,8 @@ export default {
   read(photo, layer, x, y) {
     const under = drawn(photo, layer).filter(({ box: [x1, y1, x2, y2] }) => x1 <= x && x < x2 && y1 <= y && y < y2);
     layer.under = { photo, boxes: under };
-    const value = under.map((box) => `${box.class_name} ${box.score.toFixed(2)}`).join(", ") || "none here";
-    return [{ label: layer.title, value, color: under[0]?.color }];
+    const value = under.map((box) => textOf(box) + (box.doubted ? `, doubted: ${box.doubted.by} sees ${box.doubted.seen}` : ""));
+    return [{ label: layer.title, value: value.join("; ") || "none here", color: under[0]?.color }];
   },
 
   body(layer, view) {
@@ -29,7 +30,11 @@ export default {
     const fill = () => {
       const lists = view.photos.map((photo) => drawn(photo, layer));
       const items = merged(lists, (found) => (found.length ? `${found.length} ×` : "–"));
-      list.replaceChildren(items.length ? legend(items, layer, view) : "No object scores as much as this.");
+      const doubted = lists.flat().filter((box) => box.doubted).length;
+      list.replaceChildren(
+        items.length ? legend(items, layer, view) : "No object scores as much as this.",
+        doubted ? el("p", { className: "hint" }, `Dashed: ${doubted} without a mask of the same class; most such boxes are false.`) : "",
+      );
     };
     const slider = el("input", {
       type: "range",
@@ -66,16 +71,21 @@ function overlap([ax1, ay1, ax2, ay2], [bx1, by1, bx2, by2]) {
   return both / ((ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - both || 1);
 }
 
-function frame(pen, { box: [x1, y1, x2, y2], color }, unit) {
+const textOf = ({ class_name: name, score, doubted }) => `${name} ${score.toFixed(2)}${doubted ? "?" : ""}`;
+
+function frame(pen, { box: [x1, y1, x2, y2], color, doubted }, unit) {
+  pen.setLineDash(doubted ? DASHES.map((length) => length * unit) : []);
   for (const [style, width] of [["rgb(0 0 0 / 0.45)", 4], [color, 2.2]]) {
     pen.strokeStyle = style;
     pen.lineWidth = width * unit;
     pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
   }
+  pen.setLineDash([]);
 }
 
-function tag(pen, { box: [x1, y1], color, class_name: name, score }, photo, unit) {
-  label(pen, `${name} ${score.toFixed(2)}`, { x: x1, y: y1, color, photo, unit });
+function tag(pen, box, photo, unit) {
+  const [x1, y1] = box.box;
+  label(pen, textOf(box), { x: x1, y: y1, color: box.color, photo, unit });
 }
 
 /** A text on its colour, above x, y or below it where there is no room; it begins at x, or ends there if `ends`. */
