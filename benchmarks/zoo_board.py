@@ -31,6 +31,8 @@ from coco_groups import write_boxes
 CANVAS = "192x256"
 TARGET = {"bccd": "RBC", "coco": "person"}
 """The one class that detect.analytic_person looks for."""
+RATES = (3.0, 10.0)
+"""Factors on the peak rate of a card that are tried, beside the rate that the arena suits to the length."""
 
 
 @dataclass(frozen=True)
@@ -61,24 +63,40 @@ def train(case: str, options: argparse.Namespace) -> None:
     settings: dict[str, Any] = {"steps": options.steps, "width": options.width, "batch": 8, "stages": []}
     if {"all", "detect.analytic_person"} & set(options.heads):
         settings["analytic_person.target"] = TARGET[name]
-    settings |= rates(options)
+    settings |= rates(case, options)
     given = {"heads": tuple(options.heads), "data": spec, "cache": str(cache)}
     request = make_request({**given, "settings": settings})
     compare_heads(request, Comparison(out=place(case, options), seeds=options.seeds, task="detect"))
 
 
-def rates(options: argparse.Namespace) -> dict[str, float]:
-    """Settings of each head's peak rate, ``--rate`` times that of its card; none without, which the arena suits."""
-    if not options.rate:
-        return {}
+def rates(case: str, options: argparse.Namespace) -> dict[str, float]:
+    """Settings of each head's peak rate; the arena suits the rate of the heads without one."""
+    factors = best_factors(case, options) if options.best else dict.fromkeys(detectors(options), options.rate)
+    return {
+        f"{name.partition('.')[2]}.lr": factor * head_class(name).recipe.lr for name, factor in factors.items() if factor
+    }
+
+
+def best_factors(case: str, options: argparse.Namespace) -> dict[str, float]:
+    """Of each head, the ``--rate`` whose training on the same data by lite0 has the best AP on its selection images."""
+    data, _ = CASES[case]
+    found: dict[str, dict[float, float]] = {}
+    for rate in (0, *RATES):
+        folder = place(f"{data}-lite0", argparse.Namespace(**{**vars(options), "rate": rate, "best": False}))
+        for row in read_rows([folder]) if folder.exists() else ():
+            found.setdefault(row["head"], {})[rate] = (row["selected"] or row)["metrics"]["AP"]
+    return {name: max(scores, key=scores.__getitem__) for name, scores in found.items() if name in detectors(options)}
+
+
+def detectors(options: argparse.Namespace) -> list[str]:
+    """The full names of the heads that are trained."""
     found = [entry.name for entry in HEADS.entries() if entry.name.startswith("detect.")]
-    trained = found if "all" in options.heads else options.heads
-    return {f"{name.partition('.')[2]}.lr": options.rate * head_class(name).recipe.lr for name in trained}
+    return found if "all" in options.heads else list(options.heads)
 
 
 def place(case: str, options: argparse.Namespace) -> Path:
     """The folder of the trainings of a case, of one length and width."""
-    rate = f"-rate{options.rate:g}" if options.rate else ""
+    rate = "-best" if options.best else f"-rate{options.rate:g}" if options.rate else ""
     return Path(options.out, f"steps{options.steps}-width{options.width}{rate}", case)
 
 
@@ -134,6 +152,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--width", type=int, default=48)
     parser.add_argument("--rate", type=float, default=0.0, help="times the rate of each card; 0: as the arena suits it")
+    parser.add_argument("--best", action="store_true", help="each head at the best of these rates that were tried")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--agreement", action="store_true")

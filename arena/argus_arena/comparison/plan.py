@@ -14,6 +14,7 @@ from argus_arena.distributed import Distributed, join_processes
 from argus_arena.requests import Comparison, RunRequest
 from argus_arena.run.config import MUTABLE, RunConfig, registered_name, resolve, sized, split_name
 from argus_arena.run.data_faults import check_run_data
+from argus_arena.run.folder import difference
 from argus_arena.run.sources import RunData
 from argus_core.common.files import read_json, write_json
 from argus_core.errors import ArgusError, unknown
@@ -91,8 +92,9 @@ def _grouping(config: RunConfig, data: RunData, process: Distributed, comparison
     file, identity = comparison.out / FILE, _identity(config, data)
     if file.exists():
         plan = read_json(file, REMEDY)
-        if any(plan.get(key, value) != value for key, value in identity.items()):  # older plans do not name the data
-            raise ArgusError(f"{file} is of another comparison; {REMEDY}")
+        known = {key: value for key, value in identity.items() if key in plan}  # older plans do not name the data
+        if found := difference({key: plan[key] for key in known}, known):
+            raise ArgusError(f"{file} is of another comparison: {found}; {REMEDY}")
         return Grouping(tuple(map(tuple, plan["groups"])), plan["left_out"])
     print(f"trying a step of each of {len(config.heads)} heads", file=sys.stderr)
     grouping = make_groups(config, data, process, comparison.memory)

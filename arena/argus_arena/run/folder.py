@@ -78,7 +78,7 @@ class RunFolder:
         claim(self.path, self._is_ours, "run")
         if self.config.exists() and (self.state.exists() or self.log.exists()):  # else nothing was done under it
             earlier = read_json(self.config, "choose another --out, or remove the folder")
-            name = _difference(earlier["identity"], record["identity"])
+            name = difference(earlier["identity"], record["identity"])
             if name:
                 raise ArgusError(
                     f"{self.path} holds a run with another {name}; choose another --out, or remove the folder"
@@ -142,13 +142,13 @@ class RunFolder:
         return isinstance(record, dict) and {"identity", "config"} <= record.keys()
 
 
-def _difference(earlier: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:
+def difference(earlier: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:
+    """The dotted name of the first value that differs, with both values; empty if none does."""
     for key in [*earlier, *(k for k in wanted if k not in earlier)]:
         a, b = earlier.get(key), wanted.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            difference = _difference(a, b, f"{prefix}{key}.")
-            if difference:
-                return difference
+            if found := difference(a, b, f"{prefix}{key}."):
+                return found
         elif a != b:
             return f"{prefix}{key} ({a!r}, now {b!r})"
     return ""
