@@ -1,4 +1,4 @@
-"""Scores with intervals, a row for each name and a column for each case, as one SVG that follows the reader's colours."""
+"""Scores with intervals, a row for each name and a column for each case, as one SVG picture."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ def draw_dots(columns: Sequence[Column], horizontal: str) -> str:
         y = TOP + number * ROW
         parts.append(f'<text x="{NAMES - 12}" y="{y + 14}" text-anchor="end">{escape(name)}</text>')
     for number, column in enumerate(columns):
-        parts += [f'<g transform="translate({NAMES + number * (WIDTH + GAP)} {TOP})">', *_column(column, rows, groups), "</g>"]
-    parts.append(f'<text class="small" x="{width - GAP}" y="{height - 4}" text-anchor="end">{escape(horizontal)}</text>')
-    return "\n".join([*parts, "</svg>\n"])
+        x = NAMES + number * (WIDTH + GAP)
+        parts += [f'<g transform="translate({x} {TOP})">', *_column(column, rows, groups), "</g>"]
+    end = f'x="{width - GAP}" y="{height - 4}" text-anchor="end"'
+    return "\n".join([*parts, f'<text class="small" {end}>{escape(horizontal)}</text>', "</svg>\n"])
 
 
 def _column(column: Column, rows: Sequence[str], groups: Sequence[str]) -> Iterator[str]:

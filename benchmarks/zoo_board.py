@@ -1,26 +1,22 @@
-"""All detectors on two data sets and two backbones, three seeds each: trainings that can be continued, and their table.
+"""All detectors on two data sets and two backbones, three seeds each, in trainings that can be continued.
 
-python zoo_board.py DATA OUT [--only bccd-lite0 ...]    # trains what is missing in OUT; stop and go on at will
-python zoo_board.py DATA OUT --table                    # one table of all that is there
-python zoo_board.py DATA OUT --agreement                # how alike the orders of different --steps and --width are
+python zoo_board.py DATA OUT --only bccd-lite0 coco-lite0 --seeds 1 --rate 3    # also without --rate, and with 10
+python zoo_board.py DATA OUT --best    # three seeds of each head, at the best of these rates
 
-DATA holds bccd, coco256, coco_plus and weights_vit_tiny. Photographs of COCO have the 12 groups of coco_groups.py.
+What is missing in OUT is trained; stop and go on at will. zoo_tables.py prints and draws what is there. DATA holds
+bccd, coco256, coco_plus and weights_vit_tiny. Photographs of COCO have the 12 groups of coco_groups.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import kendalltau
-
 from argus_arena.comparison.compare import compare_heads
-from argus_arena.leaderboard.standings import Standing, rankings, read_rows
-from argus_arena.leaderboard.verdict import Verdict, judge
+from argus_arena.leaderboard.standings import read_rows
 from argus_arena.requests import CacheRequest, Comparison, make_request
 from argus_arena.tools.cache import build_cache
 from argus_core import HEADS
@@ -31,6 +27,7 @@ from coco_groups import write_boxes
 CANVAS = "192x256"
 TARGET = {"bccd": "RBC", "coco": "person"}
 """The one class that detect.analytic_person looks for."""
+TRAINING = {"batch": 8, "stages": [], "evaluations": 4}
 RATES = (3.0, 10.0)
 """Factors on the peak rate of a card that are tried, beside the rate that the arena suits to the length."""
 
@@ -60,7 +57,7 @@ def train(case: str, options: argparse.Namespace) -> None:
     stored = {"backbone": tokens.backbone, "weights": weights, "backbone_options": dict(tokens.options)}
     views = ("id", "hflip")
     build_cache(CacheRequest(data=spec, out=cache, canvas=CANVAS, layers=tokens.layers, views=views, **stored))
-    settings: dict[str, Any] = {"steps": options.steps, "width": options.width, "batch": 8, "stages": []}
+    settings: dict[str, Any] = {"steps": options.steps, "width": options.width, **TRAINING}
     if {"all", "detect.analytic_person"} & set(options.heads):
         settings["analytic_person.target"] = TARGET[name]
     settings |= rates(case, options)
@@ -72,9 +69,8 @@ def train(case: str, options: argparse.Namespace) -> None:
 def rates(case: str, options: argparse.Namespace) -> dict[str, float]:
     """Settings of each head's peak rate; the arena suits the rate of the heads without one."""
     factors = best_factors(case, options) if options.best else dict.fromkeys(detectors(options), options.rate)
-    return {
-        f"{name.partition('.')[2]}.lr": factor * head_class(name).recipe.lr for name, factor in factors.items() if factor
-    }
+    rate = {name: factor * head_class(name).recipe.lr for name, factor in factors.items() if factor}
+    return {f"{name.partition('.')[2]}.lr": value for name, value in rate.items()}
 
 
 def best_factors(case: str, options: argparse.Namespace) -> dict[str, float]:
@@ -84,7 +80,8 @@ def best_factors(case: str, options: argparse.Namespace) -> dict[str, float]:
     for rate in (0, *RATES):
         folder = place(f"{data}-lite0", argparse.Namespace(**{**vars(options), "rate": rate, "best": False}))
         for row in read_rows([folder]) if folder.exists() else ():
-            found.setdefault(row["head"], {})[rate] = (row["selected"] or row)["metrics"]["AP"]
+            if row["selected"]["metrics"]:  # solved heads have no rate
+                found.setdefault(row["head"], {})[rate] = row["selected"]["metrics"]["AP"]
     return {name: max(scores, key=scores.__getitem__) for name, scores in found.items() if name in detectors(options)}
 
 
@@ -100,50 +97,8 @@ def place(case: str, options: argparse.Namespace) -> Path:
     return Path(options.out, f"steps{options.steps}-width{options.width}{rate}", case)
 
 
-def boards(folder: Path) -> Iterator[tuple[str, list[Standing], Verdict]]:
-    """The ranking of every case in a folder."""
-    for case in CASES:
-        if list((folder / case).rglob("result.json")):
-            (entries,) = rankings(read_rows([folder / case])).values()
-            yield case, entries, judge(entries)
-
-
-def table(options: argparse.Namespace) -> None:
-    """A line for each head: what it costs, and AP with interval and rank in every case."""
-    cells: dict[str, dict[str, str]] = {}
-    costs: dict[str, str] = {}
-    for case, entries, verdict in boards(place("", options)):
-        for number, entry in enumerate(entries):
-            placed, ap = verdict.placed[number], entry.mean("AP")
-            interval = f" [{placed.low:.3f}, {placed.high:.3f}]" if placed else ""
-            cells.setdefault(entry.name, {})[case] = f"{ap:.3f}{interval} | {verdict.rank(number)}"
-            parameters, macs, seconds = (entry.mean(key) or 0.0 for key in ("parameters", "macs", "train_seconds"))
-            costs.setdefault(entry.name, f"{parameters:,.0f} | {macs / 1e9:.3f} | {seconds:.0f}")
-        print(*(f"{case}: {note}" for note in verdict.notes), sep="\n")
-    shown = [case for case in CASES if any(case in each for each in cells.values())]
-    heading = ["head", "parameters", "GMACs", "training s", *(text for case in shown for text in (case, "rank"))]
-    print(f"| {' | '.join(heading)} |\n|---|{'---:|' * (len(heading) - 1)}")
-    for name, each in cells.items():
-        print(f"| {name} | {costs[name]} | {' | '.join(each.get(case, ' | ') for case in shown)} |")
-
-
-def agreement(options: argparse.Namespace) -> None:
-    """Kendall's tau of the heads' mean AP between every two folders of trainings, case by case."""
-    folders = sorted(options.out.glob("steps*-width*"))
-    means = {
-        (folder.name, case): {entry.name: entry.mean("AP") or 0.0 for entry in entries}
-        for folder in folders
-        for case, entries, _ in boards(folder)
-    }
-    for (one, first), (other, second) in itertools.combinations(means.items(), 2):
-        common = sorted(first.keys() & second.keys())
-        if len(common) > 2:
-            tau = kendalltau([first[name] for name in common], [second[name] for name in common]).statistic
-            print(f"{' '.join(one)}, {' '.join(other)}: tau {tau:.2f} over {len(common)} heads")
-
-
 def main() -> None:
-    """Train, or print a table."""
+    """Train what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
@@ -154,11 +109,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0, help="times the rate of each card; 0: as the arena suits it")
     parser.add_argument("--best", action="store_true", help="each head at the best of these rates that were tried")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--table", action="store_true")
-    parser.add_argument("--agreement", action="store_true")
     options = parser.parse_args()
-    if options.table or options.agreement:
-        return table(options) if options.table else agreement(options)
     keep_memory()  # as the command does
     for case in options.only:
         train(case, options)

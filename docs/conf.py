@@ -31,7 +31,6 @@ templates_path = ["templates"]
 exclude_patterns = ["_build", "templates"]
 html_theme = "furo"
 html_title = "Argus"
-html_extra_path = ["heads-bccd.html"]
 html_show_copyright = False
 highlight_language = "none"
 default_role = "code"
