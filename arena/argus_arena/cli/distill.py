@@ -50,7 +50,7 @@ def distill(
         from argus_arena.distill.survey import survey
 
         print(chosen.model_dump_json(indent=2))
-        for line in survey(chosen):
+        for line in survey(chosen, stage):
             print(line, file=sys.stderr)
         return
     from argus_arena.distill.run import distill as run

@@ -15,8 +15,12 @@ from argus_core.cli.early import check_backbone
 from argus_core.errors import ArgusError, counted
 
 
-def survey(recipe: DistillRecipe) -> list[str]:
-    """A line for the images, each network, teacher, probe and stage; raises ArgusError for what is not there."""
+def survey(recipe: DistillRecipe, stage: str | None = None) -> list[str]:
+    """A line for the images, each network, teacher, probe and stage; raises ArgusError for what is not there.
+
+    Of the stages only ``stage`` (name or number) is told, if given.
+    """
+    stages = recipe.stages if stage is None else (recipe.stage(stage),)
     plugins = open_plugins()
     photographs = open_photographs(recipe.images, plugins)
     probes = [Probe(name, source, plugins) for name, source in recipe.probes.items()]
@@ -25,7 +29,7 @@ def survey(recipe: DistillRecipe) -> list[str]:
         *(f"network {name}: {_network(name, network)}" for name, network in recipe.networks.items()),
         *(f"teacher {name}: {_teacher(name, source)}" for name, source in recipe.teachers.items()),
         *(f"probe {probe.name}: {', '.join(probe.heads)}" for probe in probes),
-        *(f"stage {stage.name}: {_stage(stage, len(photographs))}" for stage in recipe.stages),
+        *(f"stage {each.name}: {_stage(each, len(photographs))}" for each in stages),
     ]
 
 

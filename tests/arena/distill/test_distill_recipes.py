@@ -40,6 +40,8 @@ def test_a_dry_run_says_what_would_be_done_and_looks_for_all_that_is_named(tmp_p
     assert told.exit_code == 0
     assert "images: 12 photographs" in told.stderr
     assert "stage student: proxy to student at 32 px, 4 steps of 4 views, 24 of them stored" in told.stderr
+    alone = CliRunner().invoke(app, [*command, "--stage", "student"])
+    assert re.findall("stage .*?:", alone.stderr) == ["stage student:"]
     for setting, fault in {
         "teachers.wide.backbone=tinny": "did you mean 'tiny'",
         "networks.student.model=vit_tine": "did you mean",
