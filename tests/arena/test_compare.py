@@ -153,6 +153,8 @@ def test_a_row_can_be_reproduced(whole, tmp_path, capsys):
     changed = {**held, "metrics": {**held["metrics"], "AP": 0.75}, "weights_sha256": "x"}
     lines = differences(changed, held)
     assert lines[0].startswith("AP: 0.75000, again ") and "weights_sha256: x became" in lines[1]
+    with pytest.raises(ArgusError, match=r"holds [0-9]+ results; name the folder of one below it: seed0/group0/"):
+        reproduce(out, None, "cpu")
     with pytest.raises(ArgusError, match=r"is not RUN/HEAD/result\.json"):
         stray = tmp_path / "result.json"
         stray.write_text(row.read_text())

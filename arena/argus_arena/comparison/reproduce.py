@@ -26,7 +26,7 @@ def reproduce(
 
     ``data`` and ``cache`` say where the same data and tokens are now, ``device`` is by default the row's.
     """
-    row = row / "result.json" if row.is_dir() else row
+    row = _row_in(row) if row.is_dir() else row
     original = read_row(row)
     run = RunFolder(row.parent.parent)
     if row.name != "result.json" or not run.config.is_file():
@@ -48,6 +48,16 @@ def reproduce(
     lines = differences(original, again)
     print("\n".join(lines or ["the same: every score and every weight"]))
     return not lines
+
+
+def _row_in(folder: Path) -> Path:
+    """The row of a head's folder, or the only one below another; ArgusError that names them if there are more."""
+    below = sorted(folder.rglob("result.json"))
+    if len(below) > 1 and below[0].parent != folder:
+        names = ", ".join(str(path.parent.relative_to(folder)) for path in below[:8])
+        more = f" and {len(below) - 8} more" if len(below) > 8 else ""
+        raise ArgusError(f"{folder} holds {len(below)} results; name the folder of one below it: {names}{more}")
+    return below[0] if below else folder / "result.json"
 
 
 def differences(original: Row, again: Row) -> list[str]:
