@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from curves import COLOURS, STYLE
 
-NAMES, WIDTH, ROW, TOP, BOTTOM, GAP = 160, 205, 20, 50, 34, 18
+NAMES, WIDTH, ROW, TOP, BOTTOM, GAP = 160, 205, 20, 50, 34, 30
 """Pixels: of the column of names, of a case, of a row, above and below the rows, and between two cases."""
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
