@@ -120,7 +120,7 @@ def test_a_comparison_on_other_tokens_is_refused_even_when_all_of_it_is_finished
     other = small_cache(tmp_path / "other")
     plan = json.loads((out / "compare.json").read_text())
     (out / "compare.json").write_text(json.dumps({**plan, "tokens": ["other", "tokens"]}))
-    with pytest.raises(ArgusError, match="is of another comparison: config.request.cache .*; choose another --out"):
+    with pytest.raises(ArgusError, match=r"is of another comparison: config\.request\.cache .*; choose another --out"):
         compare_heads(asked(other, "analytic_person", settings={}), Comparison(out=out))
 
 
