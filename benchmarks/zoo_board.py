@@ -28,8 +28,9 @@ CANVAS = "192x256"
 TARGET = {"bccd": "RBC", "coco": "person"}
 """The one class that detect.analytic_person looks for."""
 TRAINING = {"batch": 8, "stages": [], "evaluations": 4}
-RATES = (3.0, 10.0)
-"""Factors on the peak rate of a card that are tried, beside the rate that the arena suits to the length."""
+STEPS, WIDTH = 300, 48
+RATES = (0.0, 3.0, 10.0)
+"""Factors on the peak rate of a card that are tried; 0 is the rate that the arena suits to the length."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def train(case: str, options: argparse.Namespace) -> None:
     settings |= rates(case, options)
     given = {"heads": tuple(options.heads), "data": spec, "cache": str(cache)}
     request = make_request({**given, "settings": settings})
-    compare_heads(request, Comparison(out=place(case, options), seeds=options.seeds, task="detect"))
+    folder = options.out / folder_name(options.steps, options.width, options.rate, options.best)
+    compare_heads(request, Comparison(out=folder / case, seeds=options.seeds, task="detect"))
 
 
 def rates(case: str, options: argparse.Namespace) -> dict[str, float]:
@@ -77,8 +79,8 @@ def best_factors(case: str, options: argparse.Namespace) -> dict[str, float]:
     """Of each head, the ``--rate`` whose training on the same data by lite0 has the best AP on its selection images."""
     data, _ = CASES[case]
     found: dict[str, dict[float, float]] = {}
-    for rate in (0, *RATES):
-        folder = place(f"{data}-lite0", argparse.Namespace(**{**vars(options), "rate": rate, "best": False}))
+    for rate in RATES:
+        folder = options.out / folder_name(options.steps, options.width, rate) / f"{data}-lite0"
         for row in read_rows([folder]) if folder.exists() else ():
             if row["selected"]["metrics"]:  # solved heads have no rate
                 found.setdefault(row["head"], {})[rate] = row["selected"]["metrics"]["AP"]
@@ -91,10 +93,9 @@ def detectors(options: argparse.Namespace) -> list[str]:
     return found if "all" in options.heads else list(options.heads)
 
 
-def place(case: str, options: argparse.Namespace) -> Path:
-    """The folder of the trainings of a case, of one length and width."""
-    rate = "-best" if options.best else f"-rate{options.rate:g}" if options.rate else ""
-    return Path(options.out, f"steps{options.steps}-width{options.width}{rate}", case)
+def folder_name(steps: int, width: int, rate: float = 0.0, best: bool = False) -> str:
+    """The name of the folder of the trainings of one length, width and rate, or of each head at its best rate."""
+    return f"steps{steps}-width{width}" + ("-best" if best else f"-rate{rate:g}" if rate else "")
 
 
 def main() -> None:
@@ -104,9 +105,9 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--heads", nargs="*", default=["all"])
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--width", type=int, default=48)
-    parser.add_argument("--rate", type=float, default=0.0, help="times the rate of each card; 0: as the arena suits it")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--width", type=int, default=WIDTH)
+    parser.add_argument("--rate", type=float, default=0.0, help="times that of each card; 0: as the arena suits it")
     parser.add_argument("--best", action="store_true", help="each head at the best of these rates that were tried")
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()

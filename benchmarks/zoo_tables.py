@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from scipy.stats import kendalltau
 
 from argus_arena.leaderboard.standings import Row, Standing, rankings, read_rows
-from argus_arena.leaderboard.verdict import Verdict, judge
+from argus_arena.leaderboard.verdict import judge
 from argus_core.saving.build import head_class
 from dots import Column, Dot, draw_dots
-from zoo_board import CASES
+from zoo_board import CASES, RATES, STEPS, WIDTH, folder_name
 
 TITLES = {
     "bccd-lite0": "blood cells, lite0",
@@ -29,25 +28,15 @@ TITLES = {
     "coco-lite0": "12 groups, lite0",
     "coco-vit": "12 groups, ViT-Tiny",
 }
-RATES = {"steps300-width48": "suited", "steps300-width48-rate3": "3 x card", "steps300-width48-rate10": "10 x card"}
-"""The folders of the trainings at each rate."""
-BEST = "steps300-width48-best"
+BEST = folder_name(STEPS, WIDTH, best=True)
 
 
-class Board(NamedTuple):
-    """The ranking of a case, and what it shows."""
-
-    entries: list[Standing]
-    verdict: Verdict
-
-
-def boards(folder: Path) -> dict[str, Board]:
+def boards(folder: Path) -> dict[str, list[Standing]]:
     """The ranking of every case in a folder."""
     found = {}
     for case in CASES:
         if list((folder / case).rglob("result.json")):
-            (entries,) = rankings(read_rows([folder / case])).values()
-            found[case] = Board(entries, judge(entries))
+            (found[case],) = rankings(read_rows([folder / case])).values()
     return found
 
 
@@ -63,7 +52,8 @@ def print_table(folder: Path) -> None:
     found = boards(folder)
     cells: dict[str, dict[str, str]] = {}
     costs: dict[str, str] = {}
-    for case, (entries, verdict) in found.items():
+    for case, entries in found.items():
+        verdict = judge(entries)
         for number, entry in enumerate(entries):
             placed, ap = verdict.placed[number], entry.mean("AP")
             interval = f" [{placed.low:.3f}, {placed.high:.3f}]" if placed else ""
@@ -80,20 +70,25 @@ def print_table(folder: Path) -> None:
 
 def print_rates(out: Path) -> None:
     """A line for each head: AP on val at each rate, of one seed."""
-    at = {rate: boards(out / folder) for folder, rate in RATES.items() if (out / folder).is_dir()}
-    cases = list(dict.fromkeys(case for each in at.values() for case in each))
-    columns = [(case, rate) for case in cases for rate in at if case in at[rate]]
-    scores = {(case, rate): means(at[rate][case].entries) for case, rate in columns}
-    titles = " | ".join(f"{TITLES[case]}: {rate}" for case, rate in columns)
-    print(f"| head | {titles} |\n|---|{'---:|' * len(columns)}")
-    for name in next(iter(scores.values())):
-        shown = [f"{scores[column][name]:.3f}" if name in scores[column] else "" for column in columns]
+    columns = {f"{TITLES[case]}: {rate}": scores for case, at in by_rate(out).items() for rate, scores in at.items()}
+    print(f"| head | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
+    for name in next(iter(columns.values())):
+        shown = [f"{scores[name]:.3f}" if name in scores else "" for scores in columns.values()]
         print(f"| {name} | {' | '.join(shown)} |")
+
+
+def by_rate(out: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """By case and rate, in words, the AP of each head, the best first."""
+    scores: dict[str, dict[str, dict[str, float]]] = {}
+    for rate in RATES:
+        for case, entries in boards(out / folder_name(STEPS, WIDTH, rate)).items():
+            scores.setdefault(case, {})[f"{rate:g} x card" if rate else "suited"] = means(entries)
+    return scores
 
 
 def print_classes(folder: Path, case: str) -> None:
     """A line for each head, the best first: AP of every class, the mean over seeds."""
-    entries = boards(folder)[case].entries
+    entries = boards(folder)[case]
     keys = [key for key in entries[0].rows[0]["metrics"] if key.startswith("AP/")]
     print(f"| head | {' | '.join(key.removeprefix('AP/') for key in keys)} |\n|---|{'---:|' * len(keys)}")
     for entry in entries:
@@ -112,7 +107,7 @@ def print_agreement(out: Path) -> None:
 def orders(out: Path) -> Iterator[tuple[str, dict[str, float]]]:
     """What every head scored, in each folder and case, and there of each seed."""
     for folder in sorted(out.glob("steps*-width*")):
-        for case, (entries, _) in boards(folder).items():
+        for case, entries in boards(folder).items():
             yield f"{folder.name} {case}", means(entries)
             seeds = sorted({row["seed"] for entry in entries for row in entry.rows})
             for seed in seeds if len(seeds) > 1 else ():
@@ -132,10 +127,10 @@ def means(entries: list[Standing]) -> dict[str, float]:
 
 def best_columns(folder: Path) -> Iterator[Column]:
     """A column for each case of a folder, with the solved head for all classes as its line."""
-    for case, (entries, verdict) in boards(folder).items():
+    for case, entries in boards(folder).items():
         dots = {
             entry.name: {kind(entry): Dot(entry.mean("AP") or 0.0, placed.low, placed.high)}
-            for entry, placed in zip(entries, verdict.placed, strict=True)
+            for entry, placed in zip(entries, judge(entries).placed, strict=True)
             if placed
         }
         yield Column(TITLES[case], dots, means(entries).get("closed_form"))
@@ -143,17 +138,11 @@ def best_columns(folder: Path) -> Iterator[Column]:
 
 def rate_columns(out: Path) -> Iterator[Column]:
     """A column for each case that was trained at several rates; heads are in the order of their best."""
-    at = {rate: boards(out / folder) for folder, rate in RATES.items() if (out / folder).is_dir()}
-    for case in CASES:
-        scores = {rate: means(each[case].entries) for rate, each in at.items() if case in each}
-        if scores:
-            names = sorted({name for each in scores.values() for name in each}, key=lambda name: -_most(scores, name))
-            dots = {name: {rate: Dot(*3 * (each[name],)) for rate, each in scores.items()} for name in names}
-            yield Column(TITLES[case], dots, next(iter(scores.values())).get("closed_form"))
-
-
-def _most(scores: Mapping[str, Mapping[str, float]], name: str) -> float:
-    return max(each[name] for each in scores.values())
+    for case, scores in by_rate(out).items():
+        first = next(iter(scores.values()))
+        names = sorted(first, key=lambda name, scores=scores: -max(each[name] for each in scores.values()))  # type: ignore[misc]
+        dots = {name: {rate: Dot(*3 * (each[name],)) for rate, each in scores.items()} for name in names}
+        yield Column(TITLES[case], dots, first.get("closed_form"))
 
 
 def main() -> None:

@@ -62,13 +62,13 @@ def _flags(head: str, boxes: DetectionResult, masks: str, mask: SegmentResult, s
     for number, ((x1, y1, x2, y2), label) in enumerate(
         zip(boxes.detections.boxes.tolist(), boxes.detections.labels.tolist(), strict=True)
     ):
-        wanted, inside = own[label], pixels_in(mask.labels, (x1 * across, y1 * down, x2 * across, y2 * down))
-        claimed = inside[inside != mask.ignore]
-        if wanted is None or not claimed.size:
+        if (wanted := own[label]) is None:
             continue
-        share = float((inside == wanted).mean())
-        if share < support:
-            seen = mask.classes[int(np.bincount(claimed).argmax())]
+        inside = pixels_in(mask.labels, (x1 * across, y1 * down, x2 * across, y2 * down))
+        claimed = inside != mask.ignore
+        share = np.count_nonzero(inside == wanted) / max(inside.size, 1)
+        if share < support and claimed.any():
+            seen = mask.classes[int(np.bincount(inside[claimed]).argmax())]
             yield Flag(head, number, masks, share, seen)
 
 
